@@ -1,0 +1,240 @@
+"""The named things a grid can ask for: scores, scopes, tasks and models.
+
+A built-in is a file of its own in `attnbench/scores` (and so on). It is described by reading the file, not by
+importing it, so that `attnbench expand` and `attnbench list` answer without loading torch. A user's own is
+registered by the same decorator when its plugin is imported.
+"""
+
+import ast
+import importlib
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pydantic
+
+from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
+
+REQUIRED = inspect.Parameter.empty
+
+# The names that an annotation of a built-in may use, for reading it without importing its file.
+_ANNOTATIONS = {**vars(typing), **{name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword argument of a registered class: its name, its type and its default (or REQUIRED)."""
+
+    name: str
+    type: Any
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered class, described without being imported: where it stands and what it takes."""
+
+    kind: str
+    name: str
+    doc: str
+    file: Path
+    line: int
+    parameters: tuple[Option, ...]
+    load: Callable[[], type]
+    provided: frozenset[str] = frozenset()
+
+    @property
+    def origin(self) -> str:
+        """The place of its definition, as file:line."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The arguments that a user sets; the others are provided by the runner."""
+        return tuple(p for p in self.parameters if p.name not in self.provided)
+
+    def takes(self, name: str) -> bool:
+        """Whether its constructor declares this argument."""
+        return any(p.name == name for p in self.parameters)
+
+    @cached_property
+    def _schema(self) -> type[pydantic.BaseModel]:
+        fields: dict[str, Any] = {
+            o.name: (o.type, ... if o.default is REQUIRED else o.default) for o in self.options
+        }
+        config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+        return pydantic.create_model(self.name, __config__=config, **fields)
+
+    def resolve(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options completed by their defaults.
+
+        Raises:
+            AttnbenchError: with one problem per option that is unknown, missing or of the wrong type or value;
+                the problem's `where` is the name of the option.
+        """
+        try:
+            return self._schema(**options).model_dump()
+        except pydantic.ValidationError as error:
+            raise AttnbenchError(*(self._problem(e) for e in error.errors())) from None
+
+    def _problem(self, error: Any) -> Problem:
+        name = str(error["loc"][0]) if error["loc"] else ""
+        if error["type"] == "extra_forbidden":
+            known = [o.name for o in self.options]
+            hint = did_you_mean(name, known) if known else f"{self.name} takes no options"
+            return Problem(f"{self.kind} {self.name!r} has no option {name!r}", name, hint)
+        if error["type"] == "missing":
+            return Problem(f"{self.kind} {self.name!r} needs the option {name!r}", name)
+        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {describe(error)}", name)
+
+
+def describe(error: Any) -> str:
+    """A pydantic error in attnbench's words: what was expected and what was found."""
+    message = str(error["msg"])
+    return f"{message[0].lower()}{message[1:]}, found {error['input']!r}"
+
+
+class Registry:
+    """The scores, or the scopes, the tasks, the models: add, build, names, origin."""
+
+    def __init__(self, kind: str, provided: frozenset[str]) -> None:
+        self.kind = kind
+        self.provided = provided
+        self._added: dict[str, Entry] = {}
+
+    @cached_property
+    def _builtin(self) -> MappingProxyType[str, Entry]:
+        folder = Path(__file__).parent / f"{self.kind}s"
+        found = (e for file in sorted(folder.glob("*.py")) for e in _read(file, self.kind, self.provided))
+        return MappingProxyType({entry.name: entry for entry in found})
+
+    def __call__(self, name: str) -> Callable[[type], type]:
+        """The decorator that registers a class under a name."""
+
+        def register(cls: type) -> type:
+            entry = _inspect(cls, self.kind, name, self.provided)
+            other = self._builtin.get(name) or self._added.get(name)
+            if other is not None and other.file != entry.file:
+                raise fail(
+                    f"the {self.kind} {name!r} is defined twice: in {other.origin} and in {entry.origin}",
+                    hint="give yours another name",
+                )
+            if name not in self._builtin:
+                self._added[name] = entry
+            return cls
+
+        return register
+
+    def names(self) -> list[str]:
+        """All names, the built-in ones first."""
+        return [*self._builtin, *self._added]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._builtin or name in self._added
+
+    def entry(self, name: str) -> Entry:
+        """The description of the named class.
+
+        Raises:
+            AttnbenchError: when no such name is known, with the nearest one.
+        """
+        entry = self._builtin.get(name) or self._added.get(name)
+        if entry is None:
+            raise fail(f"unknown {self.kind} {name!r}", hint=did_you_mean(name, self.names()))
+        return entry
+
+    def is_builtin(self, name: str) -> bool:
+        """Whether the name comes with attnbench."""
+        return name in self._builtin
+
+    def origin(self, name: str) -> str:
+        """The place of the definition, as file:line."""
+        return self.entry(name).origin
+
+    def build(self, name: str, options: dict[str, Any], **provided: Any) -> Any:
+        """An instance: the options, and of what is provided only what the class declares."""
+        entry = self.entry(name)
+        given = {key: value for key, value in provided.items() if entry.takes(key)}
+        return entry.load()(**(given | options))
+
+
+@cache
+def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
+    """The entries of one built-in file, from its syntax alone."""
+    module = f"attnbench.{kind}s.{file.stem}"
+    entries = []
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            entries += [
+                Entry(
+                    kind=kind,
+                    name=name,
+                    doc=ast.get_docstring(node) or "",
+                    file=file,
+                    line=node.lineno,
+                    parameters=_read_parameters(node),
+                    load=lambda n=node.name: getattr(importlib.import_module(module), n),  # type: ignore[misc]
+                    provided=provided,
+                )
+                for name in _decorated_names(node, kind)
+            ]
+    return tuple(entries)
+
+
+def _decorated_names(node: ast.ClassDef, kind: str) -> list[str]:
+    return [
+        str(d.args[0].value)
+        for d in node.decorator_list
+        if isinstance(d, ast.Call)
+        and isinstance(d.func, ast.Name)
+        and d.func.id == kind
+        and isinstance(d.args[0], ast.Constant)
+    ]
+
+
+def _read_parameters(node: ast.ClassDef) -> tuple[Option, ...]:
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if init is None:
+        return ()
+    arguments = init.args.args[1:]
+    defaults: list[Any] = [REQUIRED] * (len(arguments) - len(init.args.defaults))
+    defaults += [ast.literal_eval(d) for d in init.args.defaults]
+    return tuple(
+        Option(a.arg, eval(ast.unparse(a.annotation), _ANNOTATIONS) if a.annotation else Any, d)
+        for a, d in zip(arguments, defaults, strict=True)
+    )
+
+
+def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry:
+    """The entry of a class that is already imported."""
+    has_init = cls.__init__ is not object.__init__
+    signature = list(inspect.signature(cls.__init__, eval_str=True).parameters.values())[1:] if has_init else []
+    empty = inspect.Parameter.empty
+    return Entry(
+        kind=kind,
+        name=name,
+        doc=inspect.getdoc(cls) or "",
+        file=Path(inspect.getfile(cls)),
+        line=inspect.getsourcelines(cls)[1],
+        parameters=tuple(
+            Option(p.name, Any if p.annotation is empty else p.annotation, p.default)
+            for p in signature
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ),
+        load=lambda: cls,
+        provided=provided,
+    )
+
+
+# Each registry is also the decorator of its kind, and knows what the runner provides by keyword.
+score = Registry("score", frozenset({"width"}))
+scope = Registry("scope", frozenset({"width"}))
+task = Registry("task", frozenset({"vocabulary"}))
+model = Registry("model", frozenset({"source_vocabulary", "target_vocabulary", "attention"}))
+
+REGISTRIES = {registry.kind: registry for registry in (score, scope, task, model)}
