@@ -1,0 +1,19 @@
+"""attnbench compares attention score functions: a YAML grid in, a comparison table and MLflow runs out."""
+
+from importlib import import_module
+from typing import Any
+
+from attnbench.errors import AttnbenchError
+from attnbench.registry import model, scope, score, task
+
+__version__ = "0.1.0"
+__all__ = ["Attention", "AttnbenchError", "Examples", "build_score", "model", "run", "scope", "score", "task"]
+
+# These load torch or pandas, so they are imported when they are first asked for.
+_LAZY = {"Attention": "attention", "build_score": "attention", "run": "runner", "Examples": "tasks.base"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"attnbench.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'attnbench' has no attribute {name!r}")

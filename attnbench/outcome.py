@@ -1,0 +1,51 @@
+"""What training a cell gives back: plain data, free of torch, that the store writes and the tables read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# The metrics of table.csv, in the order of its columns.
+METRICS = (
+    "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy",
+    "steps_to_95", "parameters", "seconds", "tokens_per_second",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alignments:
+    """Attention weights of a few test sentences, and how those of one validation sentence formed.
+
+    Shapes: weights (N,T,S); links (N,T,S), the gold links, empty (N,0,0) where the task has none;
+    forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`.
+    Rows are target words with EOS, columns source words with EOS; what lies beyond a sentence is 0.
+    """
+
+    source: list[list[str]]
+    target: list[list[str]]
+    weights: np.ndarray
+    links: np.ndarray
+    forming_source: list[str]
+    forming_target: list[str]
+    forming_links: np.ndarray
+    forming: np.ndarray
+    steps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished or failed cell.
+
+    `metrics` has METRICS and `<metric>@<length>` per test length; None where a metric has no meaning.
+    `history` is one dict per logged step: {"step", "train/loss", "valid/loss", "valid/exact_match",
+    "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}.
+    """
+
+    cell: str
+    status: str
+    seed: int
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    error: str | None = None
+    alignments: Alignments | None = None
+    versions: dict[str, Any] = field(default_factory=dict)

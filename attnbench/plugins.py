@@ -1,0 +1,61 @@
+"""Loads a user's own scores, scopes, tasks and models: from a file, a module, or an installed entry point."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from attnbench.errors import AttnbenchError, fail
+
+ENTRY_POINTS = "attnbench.plugins"
+
+
+def load_plugin(plugin: str | Path) -> None:
+    """Imports a plugin, whose decorators register what it defines; a second load of the same file does nothing.
+
+    Args:
+        plugin: the path of a .py file, or the dotted name of a module that can be imported.
+
+    Raises:
+        AttnbenchError: when there is no such file or module, or it raises while it is imported.
+    """
+    try:
+        if str(plugin).endswith(".py"):
+            _import_file(Path(plugin).resolve())
+        else:
+            importlib.import_module(str(plugin))
+    except AttnbenchError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        place = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if len(frames) > 1 else ""
+        raise fail(
+            f"the plugin {plugin} cannot be imported: {type(error).__name__}: {error}{place}",
+            hint="mend the plugin, or take it out of plugins: and --plugin",
+        ) from error
+
+
+def load_entry_points() -> None:
+    """Imports every installed package that declares the entry point group `attnbench.plugins`."""
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        load_plugin(entry_point.module)
+
+
+def _import_file(path: Path) -> None:
+    if not path.is_file():
+        raise fail(f"there is no plugin file {path}", hint="paths in plugins: are relative to the grid file")
+    name = f"attnbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise fail(f"{path} is not a Python file")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
