@@ -49,3 +49,14 @@ class Outcome:
     error: str | None = None
     alignments: Alignments | None = None
     versions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pack is: its first cell's id, the step, the mean training loss, the last validation accuracy."""
+
+    pack: str
+    step: int
+    steps: int
+    loss: float
+    exact_match: float | None
