@@ -22,6 +22,9 @@ from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 
 REQUIRED = inspect.Parameter.empty
 
+# The runner knows a value for these, which a user may replace.
+PROVIDED_UNLESS_SET = frozenset({"max_source_length"})
+
 # The names that an annotation of a built-in may use, for reading it without importing its file.
 _ANNOTATIONS = {**vars(typing), **{name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}}
 
@@ -64,9 +67,8 @@ class Entry:
 
     @cached_property
     def _schema(self) -> type[pydantic.BaseModel]:
-        fields: dict[str, Any] = {
-            o.name: (o.type, ... if o.default is REQUIRED else o.default) for o in self.options
-        }
+        fields: dict[str, Any] = {o.name: (o.type, ... if o.default is REQUIRED else o.default) for o in self.options}
+        fields |= {name: (fields[name][0] | None, None) for name in PROVIDED_UNLESS_SET & fields.keys()}
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
         return pydantic.create_model(self.name, __config__=config, **fields)
 
@@ -78,9 +80,11 @@ class Entry:
                 the problem's `where` is the name of the option.
         """
         try:
-            return self._schema(**options).model_dump()
+            resolved = self._schema(**options).model_dump()
         except pydantic.ValidationError as error:
             raise AttnbenchError(*(self._problem(e) for e in error.errors())) from None
+
+        return {k: v for k, v in resolved.items() if k not in PROVIDED_UNLESS_SET or v is not None}
 
     def _problem(self, error: Any) -> Problem:
         name = str(error["loc"][0]) if error["loc"] else ""

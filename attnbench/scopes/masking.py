@@ -1,0 +1,24 @@
+"""The one softmax that every scope uses."""
+
+import torch
+from torch import Tensor
+
+
+def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the last axis, with exactly zero weight outside the mask.
+
+    Args:
+        logits: (B,T,S); −∞ excludes a position too.
+        mask: bool, broadcasts to (B,T,S), True where a position may be used; None where all may be.
+
+    Returns:
+        (B,T,S). Every row sums to 1, but for a row without any allowed position: that is all zero.
+    """
+    if mask is None:
+        return logits.softmax(-1)
+    # NaN is not −∞: it stays allowed and shows as NaN, so that a diverged model is seen.
+    allowed = mask & (logits != -torch.inf)
+    filled = logits.masked_fill(~allowed, -torch.inf)
+    # A row of −∞ alone would be NaN, in the weights and in their gradient.
+    filled = torch.where(allowed.any(-1, keepdim=True), filled, 0)
+    return filled.softmax(-1).masked_fill(~allowed, 0)
