@@ -181,7 +181,7 @@ def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
                     doc=ast.get_docstring(node) or "",
                     file=file,
                     line=node.lineno,
-                    parameters=_read_parameters(node),
+                    parameters=_read_parameters(node, provided),
                     load=lambda n=node.name: getattr(importlib.import_module(module), n),  # type: ignore[misc]
                     provided=provided,
                 )
@@ -201,7 +201,7 @@ def _decorated_names(node: ast.ClassDef, kind: str) -> list[str]:
     ]
 
 
-def _read_parameters(node: ast.ClassDef) -> tuple[Option, ...]:
+def _read_parameters(node: ast.ClassDef, provided: frozenset[str]) -> tuple[Option, ...]:
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
         return ()
@@ -209,9 +209,13 @@ def _read_parameters(node: ast.ClassDef) -> tuple[Option, ...]:
     defaults: list[Any] = [REQUIRED] * (len(arguments) - len(init.args.defaults))
     defaults += [ast.literal_eval(d) for d in init.args.defaults]
     return tuple(
-        Option(a.arg, eval(ast.unparse(a.annotation), _ANNOTATIONS) if a.annotation else Any, d)
+        Option(a.arg, Any if a.arg in provided else _read_annotation(a.annotation), d)
         for a, d in zip(arguments, defaults, strict=True)
     )
+
+
+def _read_annotation(node: ast.expr | None) -> Any:
+    return Any if node is None else eval(ast.unparse(node), _ANNOTATIONS)
 
 
 def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry:

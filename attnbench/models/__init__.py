@@ -1,0 +1,1 @@
+"""Models: from source and target words to logits and alignments. One file each."""

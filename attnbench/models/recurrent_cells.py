@@ -1,0 +1,94 @@
+"""GRU and LSTM, one step at a time, written out: under vmap, torch's own have no batching rule.
+
+A state is one tensor (…,D) for the GRU, (…,2D) for the LSTM, whose first D entries are its output.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
+    """The GRU's elementwise part.
+
+    r = σ(a_r + u_r), z = σ(a_z + u_z), n = tanh(a_n + r ⊙ u_n), h = (1 − z) ⊙ n + z ⊙ h_{t−1}
+    Source: Cho et al. 2014, with the reset gate after the product, as torch.nn.GRU has it.
+
+    Args:
+        inputs: a (…,3D), what the input contributes to r, z, n.
+        recurrent: u (…,3D), what the last output contributes.
+        state: h_{t−1} (…,D).
+    """
+    width = state.shape[-1]
+    gates = (inputs[..., : 2 * width] + recurrent[..., : 2 * width]).sigmoid()
+    reset, update = gates[..., :width], gates[..., width:]
+    candidate = (inputs[..., 2 * width :] + reset * recurrent[..., 2 * width :]).tanh()
+    return candidate + update * (state - candidate)
+
+
+def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
+    """The LSTM's elementwise part.
+
+    i, f, o = σ(a + u), g = tanh(a + u), c = f ⊙ c_{t−1} + i ⊙ g, h = o ⊙ tanh(c); gates in the order i, f, g, o.
+    Source: Hochreiter & Schmidhuber 1997, Gers et al. 2000, as torch.nn.LSTM has it.
+
+    Args:
+        inputs: a (…,4D).
+        recurrent: u (…,4D).
+        state: [h_{t−1}; c_{t−1}] (…,2D).
+    """
+    width = state.shape[-1] // 2
+    summed = inputs + recurrent
+    gates = summed.sigmoid()
+    candidate = summed[..., 2 * width : 3 * width].tanh()
+    memory = gates[..., width : 2 * width] * state[..., width:] + gates[..., :width] * candidate
+    return torch.cat([gates[..., 3 * width :] * memory.tanh(), memory], dim=-1)
+
+
+class Kind(NamedTuple):
+    """A recurrent cell: its number of gates, how many widths its state has, and its step."""
+
+    gates: int
+    parts: int
+    step: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+KINDS = {"gru": Kind(3, 1, gru_step), "lstm": Kind(4, 2, lstm_step)}
+
+
+class Encoder(nn.Module):
+    """A bidirectional RNN over embedded words: h_i = [→h_i; ←h_i], D/2 units per direction.
+
+    The backward direction starts at each sentence's own last position, and padded positions are 0.
+    """
+
+    def __init__(self, embedding: int, width: int, cell: str) -> None:
+        super().__init__()
+        self.kind = KINDS[cell]
+        self.units = width // 2
+        rows = self.kind.gates * self.units
+        self.input_proj = nn.Linear(embedding, 2 * rows)  # both directions at once
+        bound = 1 / math.sqrt(self.units)
+        self.recurrent_weight = nn.Parameter(torch.empty(2, self.units, rows).uniform_(-bound, bound))
+        self.recurrent_bias = nn.Parameter(torch.empty(2, 1, rows).uniform_(-bound, bound))
+
+    def forward(self, embedded: Tensor, mask: Tensor | None) -> Tensor:
+        """States (B,S,D) of embedded words (B,S,E); mask (B,S) is True on words, None where all are."""
+        batch, length, _ = embedded.shape
+        forward, backward = self.input_proj(embedded).chunk(2, dim=-1)
+        inputs = torch.stack([forward, backward.flip(1)]).unbind(2)  # S times (2,B,rows)
+        masks = None if mask is None else torch.stack([mask, mask.flip(1)]).unsqueeze(-1).unbind(2)
+        state = embedded.new_zeros(2, batch, self.kind.parts * self.units)
+        outputs = []
+        for i in range(length):
+            recurrent = torch.baddbmm(self.recurrent_bias, state[..., : self.units], self.recurrent_weight)
+            new = self.kind.step(inputs[i], recurrent, state)
+            # Flipped, a sentence begins with its padding: the state stays 0 until its last word comes.
+            state = new if masks is None else torch.where(masks[i], new, state)
+            outputs.append(state[..., : self.units])
+        both = torch.stack(outputs, dim=2)  # (2,B,S,units)
+        states = torch.cat([both[0], both[1].flip(1)], dim=-1)
+        return states if mask is None else states.masked_fill(~mask.unsqueeze(-1), 0)

@@ -1,0 +1,139 @@
+"""Every metric of a test or validation set, per replica."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sacrebleu import BLEU
+
+from attnbench.tasks.base import EOS, PAD, Examples, Task
+from attnbench.training.batches import to_batch
+from attnbench.training.stack import Stack
+
+Metrics = dict[str, float | None]
+
+
+@dataclass
+class Tally:
+    """Sums over the sentences seen so far, each (K,), and the sentences themselves for BLEU."""
+
+    sentences: int = 0
+    words: int = 0
+    exact: np.ndarray | float = 0.0
+    right_words: np.ndarray | float = 0.0
+    nats: np.ndarray | float = 0.0
+    hits: np.ndarray | float = 0.0
+    found_links: np.ndarray | float = 0.0
+    gold_links: int = 0
+    mass: np.ndarray | float = 0.0
+    linked_words: int = 0
+    entropy: np.ndarray | float = 0.0
+    hypotheses: list[list[str]] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+
+
+def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, device: torch.device) -> list[Metrics]:
+    """The metrics of semantics.md §7, one dict per replica; None where one has no meaning.
+
+    Args:
+        stack: the replicas.
+        groups: examples, each group of one source length.
+        task: for the words, if it asks for BLEU.
+        attends: whether the model has an alignment at all.
+        device: where to compute.
+    """
+    wants_bleu = getattr(task, "bleu", False)
+    tally = Tally()
+    for examples in groups:
+        batch = to_batch(examples, device)
+        target = batch.target.numpy(force=True)
+        # A hypothesis may run past its reference only where that is scored.
+        steps = target.shape[1] + (10 if wants_bleu else 0)
+        words = stack.greedy(batch, steps).numpy(force=True)
+        log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
+        count_words(tally, words, target, log_likelihood)
+        if attends:
+            count_alignment(tally, weights, target, examples.links)
+        if wants_bleu:
+            keep_sentences(tally, words, target, task.target_words)
+    return summarise(tally)
+
+
+def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelihood: np.ndarray) -> None:
+    """Counts greedy words (K,N,T') against the target (N,T), and the forced log-likelihoods (K,N,T)."""
+    gold = target != PAD
+    right = (words[..., : target.shape[1]] == target) & gold
+    tally.sentences += len(target)
+    tally.words += int(gold.sum())
+    tally.exact += (right == gold).all(-1).sum(-1)
+    tally.right_words += right.sum((-1, -2))
+    tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
+
+
+def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None) -> None:
+    """Counts the weights (K,N,T,S) of forced decoding against the gold links (N,T−1,S−1).
+
+    EOS has no part in links: its row is left out, and a word whose largest weight lies on the source's EOS, or
+    nowhere, is linked to nothing. Entropy is that of the row as a distribution, over log S, in all rows.
+    """
+    gold_words = target != PAD
+    tally.entropy += (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
+    if links is None:
+        return
+    is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
+    best = weights[:, :, :-1].argmax(-1)  # (K,N,T−1)
+    linked = is_word & (best < links.shape[-1]) & (weights[:, :, :-1].max(-1) > 0)
+    at_best = np.take_along_axis(
+        np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
+    )[..., 0]
+    tally.hits += (linked & at_best).sum((-1, -2))
+    tally.found_links += linked.sum((-1, -2))
+    tally.gold_links += int((links & is_word[..., None]).sum())
+    has_gold = is_word & links.any(-1)
+    mass = (weights[:, :, :-1, :-1] * links).sum(-1)
+    tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
+    tally.linked_words += int(has_gold.sum())
+
+
+def row_entropy(weights: np.ndarray) -> np.ndarray:
+    """H(α)/log S of each row (…,S), scaled to sum to 1 first; 0 for a row without weight, or for S = 1."""
+    length = weights.shape[-1]
+    total = weights.sum(-1, keepdims=True)
+    rows = weights / np.where(total > 0, total, 1)
+    entropy = -(rows * np.log(np.where(rows > 0, rows, 1))).sum(-1)
+    return entropy / np.log(length) if length > 1 else entropy
+
+
+def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, vocabulary: list[str]) -> None:
+    """Keeps hypotheses (K,N,T') and references (N,T) as text."""
+    tally.hypotheses = tally.hypotheses or [[] for _ in words]
+    for texts, rows in zip(tally.hypotheses, words, strict=True):
+        texts.extend(to_text(row, vocabulary) for row in rows)
+    tally.references.extend(to_text(row, vocabulary) for row in target)
+
+
+def to_text(row: np.ndarray, vocabulary: list[str]) -> str:
+    """The words before EOS, joined by spaces."""
+    return " ".join(vocabulary[i] for i in row[: int(np.argmax(np.append(row, EOS) == EOS))] if i != PAD)
+
+
+def summarise(tally: Tally) -> list[Metrics]:
+    """The metrics of each replica."""
+    columns = {
+        "exact_match": tally.exact / np.float64(tally.sentences),
+        "token_accuracy": tally.right_words / np.float64(tally.words),
+        "loss": tally.nats / np.float64(tally.words),
+    }
+    if np.ndim(tally.entropy):
+        columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
+    if tally.gold_links:
+        columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
+        columns["alignment_mass"] = tally.mass / np.float64(tally.linked_words)
+    metrics: list[Metrics] = [
+        {name: float(column[k]) for name, column in columns.items()} for k in range(len(columns["loss"]))
+    ]
+    for row, texts in zip(metrics, tally.hypotheses, strict=False):
+        bleu = BLEU(tokenize="none", force=True)  # the words are tokens already
+        row["bleu"] = float(bleu.corpus_score(texts, [tally.references]).score)
+    names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy")
+    return [{name: row.get(name) for name in names} for row in metrics]

@@ -1,0 +1,28 @@
+"""Keeps, for each replica, the weights that were best on validation."""
+
+import torch
+from torch import Tensor
+
+from attnbench.training.metrics import Metrics
+
+
+class Selection:
+    """The best weights so far: the highest exact match on validation, then the lowest loss.
+
+    Args:
+        parameters: of the stack, each with a leading axis K.
+        replicas: K.
+    """
+
+    def __init__(self, parameters: dict[str, Tensor], replicas: int) -> None:
+        self.best = {name: p.detach().clone() for name, p in parameters.items()}
+        self._marks = [(-1.0, 0.0)] * replicas
+
+    def offer(self, parameters: dict[str, Tensor], metrics: list[Metrics]) -> None:
+        """Takes over the weights of those replicas that are better than they were."""
+        marks = [(row["exact_match"] or 0.0, -(row["loss"] or 0.0)) for row in metrics]
+        better = [new > old for new, old in zip(marks, self._marks, strict=True)]
+        self._marks = [max(pair) for pair in zip(marks, self._marks, strict=True)]
+        rows = torch.tensor(better).nonzero().squeeze(1)
+        for name, parameter in parameters.items():
+            self.best[name][rows] = parameter.detach()[rows]

@@ -1,0 +1,176 @@
+"""Trains a pack and measures it."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from attnbench.cell import Pack
+from attnbench.outcome import Outcome, Progress
+from attnbench.plugins import load_plugin
+from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, validation_set
+from attnbench.training.alignments import Formation, Sentences, test_alignments
+from attnbench.training.batches import to_batch
+from attnbench.training.build import build_model
+from attnbench.training.metrics import Metrics, evaluate
+from attnbench.training.selection import Selection
+from attnbench.training.stack import Stack
+
+REPORT_EVERY = 0.5  # seconds between two reports of progress
+
+
+def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None) -> list[Outcome]:
+    """Trains the replicas of a pack as one stacked model, and tests each with its best weights on validation.
+
+    Args:
+        pack: the cells, which differ in seed alone.
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        report: is told now and then how far the training is.
+
+    Returns:
+        One outcome per seed, in their order. A replica whose loss is no longer finite has failed; the others finish.
+
+    Raises:
+        AttnbenchError: when the pack asks for data that the task cannot give.
+    """
+    for plugin in pack.plugins:
+        load_plugin(plugin)
+    return _Training(pack, _device(device), report).run()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+class _Training:
+    """The state of one training."""
+
+    def __init__(self, pack: Pack, device: torch.device, report: Callable[[Progress], None]) -> None:
+        self.pack, self.cell, self.device, self.report = pack, pack.cell, device, report
+        self.started = time.perf_counter()
+        self.settings = self.cell.train
+        self.task = build_task(self.cell.task, self.cell.data)
+        self.data = (self.task, self.cell.task, self.cell.data)
+        self.validation = validation_set(*self.data)
+        self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
+        longest = self.cell.data.max_length + 1  # EOS
+        self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
+        self.parameters = list(self.stack.parameters.values())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
+        # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
+        torch.manual_seed(hash(pack.seeds))
+        self.attends = self.cell.score is not None
+        self.selection = Selection(self.stack.parameters, len(pack.seeds))
+        self.formation = Formation(self.validation, self.task)
+        self.history: list[list[dict[str, float]]] = [[] for _ in pack.seeds]
+        self.errors: list[str | None] = [None] * len(pack.seeds)
+        self.words = 0
+        self.training_seconds = 0.0
+
+    def run(self) -> list[Outcome]:
+        """Trains, validates, tests."""
+        losses: list[torch.Tensor] = []
+        reported = 0.0
+        for step in range(1, self.settings.steps + 1):
+            begun = time.perf_counter()
+            losses.append(self._step())
+            self.training_seconds += time.perf_counter() - begun
+            if step % self.settings.valid_every == 0 or step == self.settings.steps:
+                self._note_divergence(losses, step)
+                self._validate(step, torch.stack(losses).mean(0))
+                losses = []
+                if all(self.errors) or self._converged():
+                    break
+            if time.perf_counter() - reported > REPORT_EVERY and losses:
+                reported = time.perf_counter()
+                self._report(step, losses[-1])
+        return self._test()
+
+    def _step(self) -> torch.Tensor:
+        """One step of all replicas; the loss (K,) in nats per word."""
+        batch = to_batch(self.stream.batch(), self.device)
+        objective, loss = self.stack.loss(batch)
+        # Replicas share nothing: the gradient of the sum is every replica's own.
+        objective.sum().backward()
+        self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.words += int((batch.target != 0).sum())
+        return loss
+
+    def _clip(self) -> None:
+        """Scales each replica's gradient to at most the norm `clip`."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)  # (K,)
+        scale = (self.settings.clip / (squares.sqrt() + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+    def _note_divergence(self, losses: list[torch.Tensor], step: int) -> None:
+        finite = torch.stack(losses).isfinite()  # (steps, K)
+        for k in range(len(self.errors)):
+            if self.errors[k] is None and not finite[:, k].all():
+                first = step - len(losses) + int((~finite[:, k]).nonzero()[0]) + 1
+                value = float(losses[first - step + len(losses) - 1][k])
+                self.errors[k] = f"diverged: the training loss was {value} at step {first}"
+
+    def _validate(self, step: int, loss: torch.Tensor) -> None:
+        metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
+        if self.attends:
+            self.formation.note(step, self.stack, self.device)
+        self.selection.offer(self.stack.parameters, metrics)
+        seconds = time.perf_counter() - self.started
+        for k, row in enumerate(metrics):
+            shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
+            series = {"train/loss": float(loss[k]), **shown, "seconds": seconds}
+            finite = {name: value for name, value in series.items() if value is not None and math.isfinite(value)}
+            self.history[k].append({"step": step, **finite})
+        self._report(step, loss)
+
+    def _converged(self) -> bool:
+        stop = self.settings.stop_at
+        alive = [k for k, error in enumerate(self.errors) if error is None]
+        return stop is not None and all(self.history[k][-1]["valid/exact_match"] >= stop.exact_match for k in alive)
+
+    def _report(self, step: int, loss: torch.Tensor) -> None:
+        last = [rows[-1]["valid/exact_match"] for rows in self.history if rows]
+        exact = float(np.mean(last)) if last else None
+        self.report(Progress(self.pack.ids[0], step, self.settings.steps, float(loss.nanmean()), exact))
+
+    def _test(self) -> list[Outcome]:
+        """The outcomes, with the weights that were best on validation."""
+        self.stack.parameters = self.selection.best
+        tests = test_set(*self.data)
+        metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)
+        for length in self.cell.data.test_lengths:
+            groups = test_set_at(*self.data, length)
+            at_length = evaluate(self.stack, groups, self.task, self.attends, self.device)
+            for row, more in zip(metrics, at_length, strict=True):
+                row |= {f"{name}@{length}": value for name, value in more.items()}
+        aligned = test_alignments(self.stack, tests, self.task, self.device) if self.attends else None
+        return [self._outcome(k, row, aligned) for k, row in enumerate(metrics)]
+
+    def _outcome(self, k: int, row: Metrics, aligned: Sentences | None) -> Outcome:
+        replicas = len(self.pack.seeds)
+        steps_to_95 = next((r["step"] for r in self.history[k] if r.get("valid/exact_match", 0) >= 0.95), None)
+        row |= {
+            "steps_to_95": steps_to_95,
+            "parameters": self.stack.size(),
+            "seconds": (time.perf_counter() - self.started) / replicas,
+            "tokens_per_second": self.words / self.training_seconds,
+        }
+        failed = self.errors[k] is not None
+        return Outcome(
+            cell=self.pack.ids[k],
+            status="failed" if failed else "done",
+            seed=self.pack.seeds[k],
+            metrics={} if failed else row,
+            history=self.history[k],
+            error=self.errors[k],
+            alignments=None if failed or aligned is None else self.formation.join(aligned, k),
+            versions={"torch": torch.__version__},
+        )
