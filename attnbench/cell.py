@@ -1,7 +1,7 @@
 """A cell: one fully resolved combination with one seed, as plain data that any process can read."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -51,6 +51,7 @@ class Train(Section):
     steps: PositiveInt = Field(800, description="training steps")
     batch_size: PositiveInt = Field(32, description="sentences per step")
     learning_rate: PositiveFloat = Field(0.003, description="Adam's learning rate")
+    schedule: Literal["constant", "linear"] = Field("constant", description="linear: the rate falls to 0 at the last step")
     clip: PositiveFloat = Field(1.0, description="largest gradient norm of a replica")
     valid_every: PositiveInt = Field(100, description="steps between validations")
     stop_at: StopAt | None = Field(None, description="end early, e.g. {exact_match: 0.99} on validation")

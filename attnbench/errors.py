@@ -19,14 +19,16 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what it is, where it stands, what to do about it."""
+    """One thing that is wrong: what it is, where it stands, what to do about it, and the line of the file itself."""
 
     what: str
     where: str = ""
     hint: str = ""
+    source: str = ""
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        lines += [f"    {line}" for line in self.source.splitlines()]
         return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)
 
 

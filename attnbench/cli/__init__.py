@@ -1,0 +1,78 @@
+"""The command line: `attnbench VERB`. One file per verb; a verb parses, calls and prints."""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from attnbench import __version__
+from attnbench.cli import expand, init, run, schema, show, table, ui
+from attnbench.cli import list as list_verb
+from attnbench.errors import AttnbenchError, Exit
+
+app = typer.Typer(
+    help="Compares attention score functions: a YAML grid in, a comparison table and MLflow runs out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "expand": expand.expand,
+    "table": table.table,
+    "show": show.show,
+    "ui": ui.ui,
+    "list": list_verb.list_,
+    "init": init.init,
+    "schema": schema.schema,
+}
+for verb, command in VERBS.items():
+    app.command(name=verb)(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"attnbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """The options that stand before the verb."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and ends the process with one of the exit codes of `Exit`.
+
+    A mistake of the user is told without a traceback; any other exception is a bug and keeps its own.
+    """
+    try:
+        app(args=arguments)
+    except AttnbenchError as error:
+        _tell(error)
+        sys.exit(Exit.USAGE)
+    except Exception:
+        traceback.print_exc()
+        print("This is a bug of attnbench, not a mistake of yours: please report it with these lines.", file=sys.stderr)
+        sys.exit(Exit.CELLS_FAILED)
+
+
+def _tell(error: AttnbenchError) -> None:
+    """Prints each problem as it reads in `Problem.__str__`; in colour on a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for problem in error.problems:
+        text = Text(str(problem))
+        text.stylize("bold red", 0, len(problem.where or problem.what))
+        if problem.hint:
+            text.stylize("green", len(text) - len(problem.hint) - 2)
+        console.print(text)

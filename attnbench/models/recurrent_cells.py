@@ -23,9 +23,11 @@ def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
         state: h_{t−1} (…,D).
     """
     width = state.shape[-1]
-    gates = (inputs[..., : 2 * width] + recurrent[..., : 2 * width]).sigmoid()
-    reset, update = gates[..., :width], gates[..., width:]
-    candidate = (inputs[..., 2 * width :] + reset * recurrent[..., 2 * width :]).tanh()
+    # split, not slices: its gradient is one cat, a slice's a zero tensor of full size each.
+    input_gates, input_candidate = inputs.split([2 * width, width], dim=-1)
+    recurrent_gates, recurrent_candidate = recurrent.split([2 * width, width], dim=-1)
+    reset, update = (input_gates + recurrent_gates).sigmoid().chunk(2, dim=-1)
+    candidate = (input_candidate + reset * recurrent_candidate).tanh()
     return candidate + update * (state - candidate)
 
 
@@ -40,12 +42,10 @@ def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
         recurrent: u (…,4D).
         state: [h_{t−1}; c_{t−1}] (…,2D).
     """
-    width = state.shape[-1] // 2
-    summed = inputs + recurrent
-    gates = summed.sigmoid()
-    candidate = summed[..., 2 * width : 3 * width].tanh()
-    memory = gates[..., width : 2 * width] * state[..., width:] + gates[..., :width] * candidate
-    return torch.cat([gates[..., 3 * width :] * memory.tanh(), memory], dim=-1)
+    _, last_memory = state.chunk(2, dim=-1)
+    enter, forget, candidate, leave = (inputs + recurrent).chunk(4, dim=-1)
+    memory = forget.sigmoid() * last_memory + enter.sigmoid() * candidate.tanh()
+    return torch.cat([leave.sigmoid() * memory.tanh(), memory], dim=-1)
 
 
 class Kind(NamedTuple):
@@ -54,6 +54,10 @@ class Kind(NamedTuple):
     gates: int
     parts: int
     step: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def output(self, state: Tensor) -> Tensor:
+        """The output h (…,D) of a state."""
+        return state if self.parts == 1 else state.chunk(self.parts, dim=-1)[0]
 
 
 KINDS = {"gru": Kind(3, 1, gru_step), "lstm": Kind(4, 2, lstm_step)}
@@ -84,11 +88,11 @@ class Encoder(nn.Module):
         state = embedded.new_zeros(2, batch, self.kind.parts * self.units)
         outputs = []
         for i in range(length):
-            recurrent = torch.baddbmm(self.recurrent_bias, state[..., : self.units], self.recurrent_weight)
+            recurrent = torch.baddbmm(self.recurrent_bias, self.kind.output(state), self.recurrent_weight)
             new = self.kind.step(inputs[i], recurrent, state)
             # Flipped, a sentence begins with its padding: the state stays 0 until its last word comes.
             state = new if masks is None else torch.where(masks[i], new, state)
-            outputs.append(state[..., : self.units])
+            outputs.append(self.kind.output(state))
         both = torch.stack(outputs, dim=2)  # (2,B,S,units)
         states = torch.cat([both[0], both[1].flip(1)], dim=-1)
         return states if mask is None else states.masked_fill(~mask.unsqueeze(-1), 0)

@@ -113,20 +113,22 @@ class Recurrent(Seq2Seq):
     def _advance(self, memory: Memory, state: Tensor, word: Tensor, index: int) -> tuple[Tensor, Tensor, Attended]:
         """The state after a step, the RNN's output s_t (B,D), and what was read."""
         if self.combine is None:
-            attended = self.attention.read(state[:, None, : self.width], memory.source, index)
+            attended = self.attention.read(self.kind.output(state).unsqueeze(1), memory.source, index)
             state = self._run_cell(word, attended.context.squeeze(1), state)
-            return state, state[:, : self.width], attended
-        rnn_state = state[:, : self.kind.parts * self.width]
-        rnn_state = self._run_cell(word, state[:, -self.width :], rnn_state)
-        output = rnn_state[:, : self.width]
+            return state, self.kind.output(state), attended
+        feed = None
+        if self.input_feeding:
+            state, feed = state.split([self.kind.parts * self.width, self.width], dim=1)
+        state = self._run_cell(word, feed, state)
+        output = self.kind.output(state)
         attended = self.attention.read(output.unsqueeze(1), memory.source, index)
         if self.input_feeding:
-            rnn_state = torch.cat([rnn_state, self._combined(output, attended.context.squeeze(1))], dim=1)
-        return rnn_state, output, attended
+            state = torch.cat([state, self._combined(output, attended.context.squeeze(1))], dim=1)
+        return state, output, attended
 
-    def _run_cell(self, word: Tensor, feed: Tensor, state: Tensor) -> Tensor:
+    def _run_cell(self, word: Tensor, feed: Tensor | None, state: Tensor) -> Tensor:
         inputs = word if self.feed_proj is None else word + self.feed_proj(feed)
-        return self.kind.step(inputs, self.recurrent_proj(state[:, : self.width]), state)
+        return self.kind.step(inputs, self.recurrent_proj(self.kind.output(state)), state)
 
     def _combined(self, output: Tensor, context: Tensor) -> Tensor:
         """s̃ = tanh(W_c [c; s])."""

@@ -61,6 +61,7 @@ class _Training:
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.parameters = list(self.stack.parameters.values())
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
         torch.manual_seed(hash(pack.seeds))
         self.attends = self.cell.score is not None
@@ -98,14 +99,19 @@ class _Training:
         objective.sum().backward()
         self._clip()
         self.optimizer.step()
+        self.schedule.step()
         self.optimizer.zero_grad()
         self.words += int((batch.target != 0).sum())
         return loss
 
+    def _rate(self, steps_done: int) -> float:
+        """The share of the learning rate that is left after so many steps."""
+        return 1.0 if self.settings.schedule == "constant" else 1 - steps_done / self.settings.steps
+
     def _clip(self) -> None:
         """Scales each replica's gradient to at most the norm `clip`."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)  # (K,)
+        squares = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0)  # (K,)
         scale = (self.settings.clip / (squares.sqrt() + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))

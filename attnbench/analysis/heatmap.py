@@ -1,0 +1,86 @@
+"""An alignment as a heat map for the terminal: a shade per weight on a fixed scale 0..1, gold links marked."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+CELL = 3  # terminal columns per weight
+LONGEST_WORD = 12
+
+COLOUR_LEGEND = Text.assemble(
+    "weight 0 ",
+    *((" " * CELL, Style(bgcolor=f"rgb({grey},{grey},{grey})")) for grey in range(0, 256, 51)),
+    " 1 · gold link ",
+    ("◆", "bold dark_orange"),
+)
+PLAIN_LEGEND = Text("weight in tenths: · below .1, 1 from .1, … 9 from .9 · [ ] gold link")
+
+
+def heat_map(
+    weights: np.ndarray,
+    source: Sequence[str],
+    target: Sequence[str],
+    links: np.ndarray | None,
+    colour: bool,
+    width: int = 80,
+) -> Text:
+    """Draws the weights of one sentence, target words at the left, source words above, letter below letter.
+
+    Args:
+        weights: (T,S), each in 0..1.
+        source, target: their S and T words.
+        links: (T,S), true for gold links; None where the task has none.
+        colour: a grey background per weight (black is 0, white is 1) and an orange mark per gold link;
+            otherwise digits, the tenths of the weight, in brackets for gold links.
+        width: terminal columns; a source too long for them is drawn in several parts, one below the other.
+    """
+    names = [_fit(word) for word in target]
+    margin = max(map(_columns, names), default=0) + 1
+    per_part = max(1, (width - margin) // CELL)
+    parts = []
+    for start in range(0, len(source), per_part):
+        stop = min(start + per_part, len(source))
+        lines = _heading([_fit(word) for word in source[start:stop]], margin)
+        for step, name in enumerate(names):
+            line = Text(name + " " * (margin - _columns(name)))
+            for position in range(start, stop):
+                gold = links is not None and bool(links[step, position])
+                line.append_text(_cell(float(weights[step, position]), gold, colour))
+            lines.append(line)
+        parts.append(Text("\n").join(lines))
+    return Text("\n\n").join(parts)
+
+
+def _cell(weight: float, gold: bool, colour: bool) -> Text:
+    if not colour:
+        tenths = min(9, int(weight * 10 + 1e-6))
+        digit = str(tenths) if tenths else "·"
+        return Text(f"[{digit}]" if gold else f" {digit} ")
+    grey = round(255 * min(1.0, max(0.0, weight)))
+    return Text(
+        " ◆ " if gold else " " * CELL, Style(color="dark_orange", bold=True, bgcolor=f"rgb({grey},{grey},{grey})")
+    )
+
+
+def _heading(words: Sequence[str], margin: int) -> list[Text]:
+    """The source words: in a line where all fit above their column, else each from top to bottom."""
+    if all(_columns(word) < CELL for word in words):
+        return [Text(" " * margin + "".join(f" {word}" + " " * (CELL - 1 - _columns(word)) for word in words))]
+    height = max(map(len, words))
+    letters = [word.rjust(height) for word in words]
+    rows = [[word[level] for word in letters] for level in range(height)]
+    return [
+        Text(" " * margin + "".join(f" {c}" + " " * (CELL - 1 - _columns(c)) for c in row).rstrip()) for row in rows
+    ]
+
+
+def _fit(word: str) -> str:
+    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "…"
+
+
+def _columns(word: str) -> int:
+    """How many terminal columns a word takes."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)

@@ -1,0 +1,273 @@
+"""Pictures of attention and of accuracy: one alignment, a panel per score and task, a heat map of exact match.
+
+Every colour scale runs from 0 to 1, so that any two pictures can be compared. Drawn with matplotlib's objects on
+Agg: no window, no global state, and matplotlib is imported when the first picture is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+COLOURS = "Blues"
+GOLD = "#ff9500"
+FONT = "DejaVu Sans Mono"  # comes with matplotlib; every letter is LETTER font sizes wide, so margins are known
+LETTER = 0.602
+DPI = 100
+MOST_PANELS = 24
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One alignment. Shapes: weights (T,S); links (T,S), the gold links, or None where the task has none."""
+
+    weights: np.ndarray
+    source: Sequence[str]
+    target: Sequence[str]
+    links: np.ndarray | None = None
+
+
+def alignment_image(
+    weights: np.ndarray, source: list[str], target: list[str], links: np.ndarray | None, title: str = ""
+) -> np.ndarray:
+    """The picture of one alignment, as (height, width, 3) bytes.
+
+    Source words stand along the top, target words down the side, gold links are outlined.
+
+    Args:
+        weights: (T,S), each in 0..1; row t holds the weights of target word t.
+        links: (T,S), the gold links, or None.
+    """
+    return AlignmentPainter(source, target, links).paint(weights, title)
+
+
+class AlignmentPainter:
+    """Paints many alignments of one sentence: words, frame and gold links are drawn once, the weights each time."""
+
+    def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
+        from matplotlib import colormaps
+
+        self._shape = len(target), len(source)
+        self._cell = _cell_size(*self._shape)
+        self._figure, axes = _empty_alignment(source, target, self._cell)
+        self._canvas = _canvas(self._figure)
+        self._colours = (colormaps[COLOURS](np.linspace(0, 1, 256)) * 255).round().astype(np.uint8)
+        self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10)
+        self._above = [_outline(axes, links), *axes.spines.values()]
+        for artist in (*self._above, self._title):
+            artist.set_animated(True)
+        self._canvas.draw()
+        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
+        height = self._canvas.get_width_height()[1]
+        self._left, self._top = round(axes.bbox.x0), height - round(axes.bbox.y1)
+
+    def paint(self, weights: np.ndarray, title: str = "") -> np.ndarray:
+        """The picture of these weights (T,S), as (height, width, 3) bytes."""
+        if weights.shape != self._shape:
+            raise ValueError(f"weights of shape (T,S) = {self._shape} expected, found {weights.shape}")
+        self._canvas.restore_region(self._empty)
+        # Cells are whole pixels: filling them is several times as fast as matplotlib's resampling.
+        levels = (np.clip(weights, 0, 1) * 255).round().astype(np.uint8)
+        cells = self._colours[levels].repeat(self._cell, axis=0).repeat(self._cell, axis=1)
+        bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
+        np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
+        self._title.set_text(f"\n{title}" if title else "")
+        for artist in (*self._above, self._title):
+            self._figure.draw_artist(artist)
+        return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") -> Figure:
+    """A panel per score (down) and task (across), with the words where they differ from those of the panel above.
+
+    What is missing is marked by a dash.
+
+    Args:
+        items: the alignment to show per (row label, column label), in the order of showing.
+    """
+    rows = list(dict.fromkeys(row for row, _ in items))
+    columns = list(dict.fromkeys(column for _, column in items))
+    figure = _figure(1.1 + 2.0 * len(columns), 1.2 + 1.75 * len(rows))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    above: dict[str, Any] = {}
+    for r, row in enumerate(rows):
+        for c, column in enumerate(columns):
+            panel = items.get((row, column))
+            _draw_panel(grid[r, c], panel, with_words=panel is not None and above.get(column) != _words(panel))
+            above[column] = _words(panel) if panel is not None else above.get(column)
+            if c == 0:
+                grid[r, c].set_ylabel(row, fontsize=11)
+            if r == 0:
+                grid[r, c].set_title(column, fontsize=11)
+    _shared_scale(figure, list(grid.flat), "attention weight (columns: source words, rows: target words)")
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure:
+    """The mean of a metric over the seeds: score down, task across, a panel per setting of everything else.
+
+    Args:
+        frame: rows of table.csv; failed cells do not count.
+        metric: a column whose values lie in 0..1.
+    """
+    settings = list(by_setting(frame))
+    shown = settings[:MOST_PANELS]
+    across = min(len(shown), 3) or 1
+    down = -(-len(shown) // across) or 1
+    tables = [rows.pivot_table(metric, "score", "task", "mean", sort=False, dropna=False) for _, rows in shown]
+    width = max((len(t.columns) for t in tables), default=1)
+    height = max((len(t) for t in tables), default=1)
+    figure = _figure(across * (1.3 + 0.75 * width) + 0.8, down * (0.9 + 0.42 * height) + 0.6)
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (label, _), table in zip(grid.flat, shown, tables, strict=False):
+        _draw_table(axes, table, label, height)
+    _shared_scale(figure, list(grid.flat), metric.replace("_", " "))
+    left_out = f" (the first {len(shown)} of {len(settings)} settings)" if len(shown) < len(settings) else ""
+    figure.suptitle(f"{metric.replace('_', ' ')}, mean over seeds{left_out}", fontsize=12)
+    return figure
+
+
+def by_setting(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The rows of each setting of model, scope and further axes, named by what varies ("local-p · model.width 64")."""
+    columns = list(frame.columns)
+    axes = ["model", "scope", *columns[columns.index("seed") + 1 : columns.index("exact_match")]]
+    for values, rows in frame.groupby(axes, sort=False, dropna=False):
+        varying = [(a, v) for a, v in zip(axes, values, strict=True) if a == "scope" or frame[a].nunique() > 1]
+        yield " · ".join(str(v) if a in ("model", "scope") else f"{a} {v}" for a, v in varying), rows
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    from io import BytesIO
+
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    return file.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    _canvas(figure)
+    return figure
+
+
+def _canvas(figure: Figure) -> FigureCanvasAgg:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    return FigureCanvasAgg(figure)
+
+
+def _cell_size(rows: int, columns: int) -> int:
+    """Pixels of a weight's square: large for short sentences, and never too small for a word beside it."""
+    return min(28, max(12, 300 // max(rows, columns, 1)))
+
+
+def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) -> tuple[Figure, Axes]:
+    """A figure in whole pixels with the words, a blank square per weight, and the colour scale."""
+    from matplotlib.figure import Figure
+
+    size = min(11.0, 0.55 * cell)
+    letter = size * LETTER * DPI / 72
+    left = round(letter * max(map(len, target), default=1)) + 16
+    top = round(letter * max(map(len, source), default=1) if _upright(source) else size * DPI / 72) + 36
+    width, height, below = cell * len(source), cell * len(target), 12
+    full = left + width + 56, top + height + below
+    figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / full[0], below / full[1], width / full[0], height / full[1]))
+    axes.set(xlim=(-0.5, len(source) - 0.5), ylim=(len(target) - 0.5, -0.5))
+    _name_words(axes, source, target, size)
+    scale = figure.add_axes(((left + width + 10) / full[0], below / full[1], 9 / full[0], height / full[1]))
+    figure.colorbar(_mappable(), cax=scale, ticks=[0, 0.5, 1])
+    scale.tick_params(labelsize=8, length=2)
+    return figure, axes
+
+
+def _mappable() -> ScalarMappable:
+    """The colours of 0..1."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(0, 1), COLOURS)
+
+
+def _upright(words: Sequence[str]) -> bool:
+    """Whether words need to stand upright to fit above their columns."""
+    return max(map(len, words), default=1) > 2
+
+
+def _name_words(axes: Axes, source: Sequence[str], target: Sequence[str], size: float) -> None:
+    font: dict[str, Any] = {"fontsize": size, "fontfamily": FONT}
+    axes.set_xticks(range(len(source)), source, rotation=90 if _upright(source) else 0, **font)
+    axes.set_yticks(range(len(target)), target, **font)
+    axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_linewidth(0.5)
+
+
+def _heat(axes: Axes, weights: np.ndarray) -> Any:
+    return axes.imshow(weights, cmap=COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+
+
+def _outline(axes: Axes, links: np.ndarray | None) -> Any:
+    """A frame around each gold link."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    found = np.argwhere(links) if links is not None else np.empty((0, 2))
+    frames = [Rectangle((s - 0.44, t - 0.44), 0.88, 0.88) for t, s in found]
+    return axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=GOLD, linewidth=1.5))
+
+
+def _words(panel: Panel) -> tuple[list[str], list[str]]:
+    return list(panel.source), list(panel.target)
+
+
+def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_linewidth(0.5)
+    if panel is None:
+        axes.text(0.5, 0.5, "–", ha="center", va="center", fontsize=14, transform=axes.transAxes)
+        axes.spines[:].set_visible(False)
+        return
+    _heat(axes, panel.weights)
+    _outline(axes, panel.links)
+    if with_words:
+        _name_words(axes, panel.source, panel.target, min(6.5, 72 / max(panel.weights.shape)))
+
+
+def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> None:
+    """A table as a heat map; room for `height` rows keeps the cells of all panels alike."""
+    values = table.to_numpy(dtype=float)
+    axes.set_axis_on()
+    _heat(axes, values)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.spines[:].set_visible(False)
+    axes.set_title(label, fontsize=10)
+    axes.set_xticks(range(len(table.columns)), list(map(str, table.columns)), fontsize=9)
+    axes.set_yticks(range(len(table)), list(map(str, table.index)), fontsize=9)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for (row, column), value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else f"{value:.2f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if value > 0.6 else "black")
+
+
+def _shared_scale(figure: Figure, axes: list[Axes], label: str) -> None:
+    """One colour scale for all panels."""
+    bar = figure.colorbar(_mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)

@@ -1,0 +1,126 @@
+"""`attnbench list`: every score, scope, task and model by name."""
+
+from typing import Annotated, Any
+
+import typer
+
+from attnbench.cli.options import Plugin
+from attnbench.errors import did_you_mean, fail
+
+# Signs of the bounds that pydantic's types carry.
+_BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+
+
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[scores|scopes|tasks|models]", help="Only these.", show_default=False),
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """List every score, scope, task and model: formula, source, options with types and defaults."""
+    from rich.console import Console
+
+    from attnbench.plugins import load_entry_points, load_plugin
+    from attnbench.registry import REGISTRIES
+
+    kinds = {f"{registry.kind}s": registry for registry in REGISTRIES.values()}
+    if kind is not None and kind not in kinds:
+        raise fail(f"there are no {kind!r} to list", hint=did_you_mean(kind, kinds))
+    load_entry_points()
+    for file in plugin or ():
+        load_plugin(file)
+    console = Console(highlight=False)
+    for title in [kind] if kind else list(kinds):
+        registry = kinds[title]
+        console.print(f"{title}", style="bold")
+        for name in registry.names():
+            entry = registry.entry(name)
+            console.print(
+                _described(name, entry.doc, entry.options, None if registry.is_builtin(name) else entry.origin)
+            )
+        console.print()
+
+
+def _described(name: str, doc: str, options: tuple[Any, ...], origin: str | None) -> Any:
+    """One entry: its name, and under it what is known of it."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text(doc.partition("\n")[0]))
+    facts = [(label.lower(), field) for label in ("Formula", "Source") if (field := doc_field(doc, label))]
+    facts += [("option", _option(option)) for option in options]
+    facts += [("origin", origin)] if origin else []
+    inner = Table.grid(padding=(0, 1))
+    for label, fact in facts:
+        inner.add_row(Text(label, style="dim"), Text(fact))
+    table.add_row(inner)
+    outer = Table.grid()
+    outer.add_row(Text(name, style="bold cyan"))
+    outer.add_row(Padding(table, (0, 0, 0, 2)))
+    return Padding(outer, (0, 0, 0, 2))
+
+
+def doc_field(doc: str, label: str) -> str:
+    """What a docstring says after `label:` at the beginning of a line, with the lines indented under it."""
+    lines = doc.splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith(f"{label}:"):
+            rest = lines[number + 1 :]
+            end = next((i for i, below in enumerate(rest) if not below.startswith(" ")), len(rest))
+            return " ".join(part.strip() for part in [line.partition(":")[2], *rest[:end]]).strip()
+    return ""
+
+
+def _option(option: Any) -> str:
+    from attnbench.registry import REQUIRED
+
+    default = f"default {_value(option.default)}"
+    if option.default is REQUIRED:
+        default = "from the data unless given" if option.name == "max_source_length" else "required"
+    return f"{option.name}: {type_text(option.type)} ({default})"
+
+
+def _value(value: Any) -> str:
+    """A default as the grid file would say it."""
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def type_text(kind: Any) -> str:
+    """A type as a reader of grids would say it: `int > 0`, `gru | lstm`, `number or null`."""
+    import typing
+    from types import NoneType, UnionType
+
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        bounds = " and ".join(_bounds(arguments[1:]))
+        return f"{type_text(arguments[0])} {bounds}".strip()
+    if origin is typing.Literal:
+        return " | ".join(map(_value, arguments))
+    if origin in (typing.Union, UnionType):
+        return " or ".join(map(type_text, arguments))
+    names: dict[Any, str] = {
+        NoneType: "null",
+        float: "number",
+        bool: "true | false",
+        str: "text",
+        typing.Any: "anything",
+    }
+    if kind in names:
+        return names[kind]
+    return kind.__name__ if isinstance(kind, type) and not arguments else str(kind)
+
+
+def _bounds(metadata: tuple[Any, ...]) -> list[str]:
+    """The bounds among an annotation's metadata, as pydantic's types and Field() give them."""
+    flat = [item for entry in metadata for item in getattr(entry, "metadata", [entry])]
+    return [
+        f"{sign} {_value(bound)}"
+        for item in flat
+        for name, sign in _BOUNDS.items()
+        if (bound := getattr(item, name, None)) is not None
+    ]

@@ -1,0 +1,191 @@
+"""Shows a run while it goes on: a live view on a terminal, one line per pack elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from attnbench.cli.standing import Ended, Running, Standing
+from attnbench.engines.base import Finished, Started
+from attnbench.estimate import about
+from attnbench.outcome import Progress
+from attnbench.runner import Notice, Planned
+
+FRAMES_PER_SECOND = 4
+BAR, GAP = 12, 2  # columns of the terminal
+
+
+class View:
+    """A listener that keeps the standing of the run, and shows nothing but errors: what --quiet asks for."""
+
+    standing: Standing
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, event: Planned | Started | Progress | Finished | Notice) -> None:
+        """Takes an event in."""
+        match event:
+            case Planned():
+                self.standing = Standing(event)
+                self.planned()
+            case Started():
+                self.standing.started(event)
+            case Progress():
+                self.standing.progress(event)
+            case Finished():
+                self.ended(self.standing.finished(event))
+            case Notice():
+                self.say(Text(event.text, style="yellow"))
+
+    def planned(self) -> None:
+        """The run is about to begin."""
+
+    def ended(self, ended: Ended) -> None:
+        """A pack is finished: says which of its cells failed, and why."""
+        for seed, reason in ended.failures.items():
+            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}, seed {seed}: {reason}"))
+
+    def say(self, text: Text) -> None:
+        """Prints a line; above the live view where there is one."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+class PlainView(View):
+    """A line per finished pack, for logs."""
+
+    def planned(self) -> None:
+        """Says what is about to be done."""
+        self.say(Text(opening(self.standing)))
+
+    def ended(self, ended: Ended) -> None:
+        """A line for the pack, and one for each cell that failed."""
+        packs = len(self.standing.planned.packs)
+        count = f"[{ended.number:{len(str(packs))}}/{packs}]"
+        accuracy = "failed" if ended.exact_match is None else f"exact match {ended.exact_match:.2f}"
+        self.say(Text(f"{count} {ended.label}  {accuracy}  {ended.seconds:.1f} s"))
+        super().ended(ended)
+
+
+class LiveView(View):
+    """What is trained now, how far it is, and the results until now; failures are printed above it."""
+
+    def planned(self) -> None:
+        """Says what is about to be done."""
+        self.say(Text(opening(self.standing)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not hasattr(self, "standing"):
+            yield Text("preparing …", style="dim")
+            return
+        room = options.max_height or console.height
+        running = list(self.standing.running.values())[: max(1, room // 2)]
+        yield _overall(self.standing)
+        yield _packs(running, options.max_width)
+        table = _results(self.standing)
+        if table.row_count and table.row_count + len(running) + 4 <= room:
+            yield table
+
+
+@contextmanager
+def watch(console: Console, quiet: bool) -> Iterator[View]:
+    """The view that suits the console: live on a terminal, plain lines elsewhere, errors alone when quiet."""
+    if quiet:
+        yield View(console)
+    elif not console.is_terminal:
+        yield PlainView(console)
+    else:
+        view = LiveView(console)
+        with Live(view, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True):
+            yield view
+
+
+def opening(standing: Standing) -> str:
+    """What is about to be done, and what is left as it is."""
+    planned = standing.planned
+    plan, packs = planned.plan, planned.packs
+    trained = {cell for pack in packs for cell in pack.ids}
+    kept = [planned.states[cell.id] for cell in plan.cells if cell.id in planned.states and cell.id not in trained]
+    done, failed = kept.count("done"), kept.count("failed")
+    facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
+    facts += [f"{done} done before"] if done else []
+    facts += [f"{failed} failed before (--retry-failed trains them again)"] if failed else []
+    if packs:
+        facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
+    else:
+        facts.append("nothing to train")
+    return ", ".join(facts)
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _overall(standing: Standing) -> RenderableType:
+    """The bar over the whole run, the time that went by and the time that is left."""
+    left = standing.seconds_left()
+    elapsed = timedelta(seconds=int(monotonic() - standing.began))
+    facts = [f"{standing.cells_ended}/{standing.cells_total} cells", str(elapsed)]
+    if standing.cells_ended == standing.cells_total:
+        facts.append("finishing")
+    elif left is not None:
+        facts.append(f"{about(left)} left")
+    line = Text(" · ".join(facts), no_wrap=True)
+    if standing.cells_failed:
+        line.append(f" · {standing.cells_failed} failed", "bold red")
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    grid.add_row(Text(standing.planned.plan.name, style="bold"), ProgressBar(1.0, standing.share()), line)
+    return grid
+
+
+def _packs(running: list[Running], width: int) -> RenderableType:
+    """One line per pack in training: its bar, its step, its loss, its last accuracy on validation."""
+    numbers = [_numbers(pack.progress) for pack in running]
+    taken = sum(max((len(line[column]) for line in numbers), default=0) + GAP for column in range(3))
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    # The numbers stay whole in a narrow window, the labels give way.
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken - BAR - 2 * GAP))
+    grid.add_column(width=BAR)
+    for _ in range(3):
+        grid.add_column(no_wrap=True, style="dim")
+    for pack, line in zip(running, numbers, strict=True):
+        grid.add_row(Text(f"  {pack.label}"), ProgressBar(1.0, pack.fraction), *line)
+    return grid
+
+
+def _numbers(progress: Progress | None) -> tuple[str, str, str]:
+    if progress is None:
+        return "starting", "", ""
+    match = "" if progress.exact_match is None else f"match {progress.exact_match:.2f}"
+    return f"{progress.step}/{progress.steps}", f"loss {progress.loss:.3f}", match
+
+
+def _results(standing: Standing) -> Table:
+    """The mean exact match of what this run has finished, score by task."""
+    tasks = list(dict.fromkeys(str(c.labels["task"]) for c in standing.planned.plan.cells))
+    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
+    table.add_column("exact match so far", no_wrap=True)
+    for task in tasks:
+        table.add_column(task, justify="right", no_wrap=True)
+    results = dict(standing.results)
+    for row in dict.fromkeys(row for row, _ in results):
+        table.add_row(Text(row), *(_number(results, row, task) for task in tasks))
+    return table
+
+
+def _number(results: dict[tuple[str, str], float | None], row: str, task: str) -> Text:
+    if (row, task) not in results:
+        return Text("")
+    value = results[row, task]
+    return Text("failed", style="red") if value is None else Text(f"{value:.2f}")

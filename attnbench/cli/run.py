@@ -1,0 +1,112 @@
+"""`attnbench run`: trains what is not done, and ends with the comparison table."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set, Tracking
+from attnbench.errors import Exit
+
+if TYPE_CHECKING:
+    from attnbench.store import Store
+
+
+class EngineName(StrEnum):
+    """What trains the cells."""
+
+    PROCESSES = "processes"
+    SERIAL = "serial"
+
+
+class Device(StrEnum):
+    """Where they are trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, metavar="N", help="Packs trained at a time; as many as cores unless given."),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Train at most N cells now, in whole packs.")
+]
+
+
+def run(
+    grid: GridFile,
+    workers: Workers = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="One process per worker, or this process alone, for a debugger.")
+    ] = EngineName.PROCESSES,
+    device: Annotated[Device, typer.Option(help="auto is a GPU where there is one.")] = Device.AUTO,
+    set_: Set = None,
+    plugin: Plugin = None,
+    limit: Limit = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed cells again; they are left as they are otherwise.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train all cells anew, also those that are done.")] = False,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Log nothing to MLflow.")] = False,
+    tracking_uri: Tracking = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Train every cell of a grid that is not done, then compare them.
+
+    Each cell is kept as soon as it is finished: interrupted, the same command carries on from there.
+    """
+    from rich.console import Console
+
+    from attnbench import runner
+    from attnbench.analysis import tables
+    from attnbench.cli.live import watch
+    from attnbench.store import Store
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        with watch(console, quiet) as view:
+            frame = runner.run(
+                grid,
+                results=results,
+                workers=workers,
+                engine=engine,
+                device=device,
+                overrides=set_ or (),
+                plugins=plugin or (),
+                limit=limit,
+                fail_fast=fail_fast,
+                retry_failed=retry_failed,
+                fresh=fresh,
+                mlflow=not no_mlflow,
+                tracking_uri=tracking_uri,
+                listener=view,
+            )
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was finished is kept: the same command carries on from there.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    failed = int((frame["status"] == "failed").sum())
+    if not quiet:
+        store = Store(results / view.standing.planned.plan.name)
+        tables.print_table(tables.comparison(frame, name=store.name, notes=store.notes()), Console())
+        console.print(
+            "\n".join(_pointers(store, failed, None if no_mlflow else tracking_uri or "", results)), soft_wrap=True
+        )
+    if failed:
+        raise typer.Exit(Exit.CELLS_FAILED)
+
+
+def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
+    """Where to go on from here; `tracking_uri` is None without MLflow, "" for its place in the results folder."""
+    lines = [f"Results: {store.folder}"]
+    if tracking_uri is not None:
+        options = f" --tracking-uri {tracking_uri}" if tracking_uri else f" --results {results}" * (results != RESULTS)
+        lines.append(f"MLflow:  attnbench ui{options}")
+    if failed:
+        lines.append(f"Failed:  {failed} of the cells above; --retry-failed trains them again")
+    return lines

@@ -1,0 +1,113 @@
+"""`attnbench show`: all there is to know about one cell."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnbench.cli.options import RESULTS, Cell, Results, Run
+from attnbench.errors import fail
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from attnbench.outcome import Alignments
+
+
+def show(
+    run: Run,
+    cell: Cell,
+    example: Annotated[int, typer.Option(metavar="N", min=0, help="Which test sentence to draw, from 0.")] = 0,
+    results: Results = RESULTS,
+) -> None:
+    """Show one cell: what it is, its metrics, and where it looked, gold links marked."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from attnbench.store import Store
+
+    store = Store.open(run, results)
+    found = store.find(cell)
+    record = store.read(found)
+    alignments = store.alignments(found)
+    console = Console(highlight=False)
+    if alignments is not None and example >= len(alignments.source):
+        last = len(alignments.source) - 1
+        raise fail(f"there is no test sentence {example}", f"cell {found}", f"choose one from 0 to {last}")
+    failed = record["status"] == "failed"
+    console.print(
+        Text.assemble((f"{store.name} {found} ", "bold"), (record["status"], "bold red" if failed else "green"))
+    )
+    console.print(_facts(record["config"]))
+    if record["error"]:
+        console.print(Text(record["error"], style="red"), soft_wrap=True)
+    if record["metrics"]:
+        console.print(_metrics(record["metrics"]))
+    if alignments is not None:
+        console.print(_drawing(alignments, example, console), soft_wrap=True)
+
+
+def _facts(config: dict[str, Any]) -> "Table":
+    """The resolved fields, a line per section; what is not set is left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for section, value in config.items():
+        if isinstance(value, dict):
+            fields = value.get("options", value)
+            shown = [str(value["name"])] if "name" in value else []
+            shown += [f"{key}={_plain(item)}" for key, item in fields.items() if item not in (None, [])]
+        else:
+            shown = [_plain(value)]
+        table.add_row(Text(section, style="cyan"), Text("  ".join(shown)))
+    return table
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}:{_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _metrics(metrics: dict[str, float | None]) -> "Table":
+    """A row per metric: over the trained lengths, then per test length."""
+    from rich import box
+    from rich.table import Table
+
+    from attnbench.analysis.compare import NOTHING, STYLES, show_mean
+    from attnbench.outcome import METRICS
+
+    lengths = sorted({int(name.split("@")[1]) for name in metrics if "@" in name})
+    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
+    table.add_column("metric")
+    for head in ("trained lengths", *(f"length {length}" for length in lengths)):
+        table.add_column(head, justify="right")
+    for metric in METRICS:
+        values = [metrics.get(name) for name in (metric, *(f"{metric}@{length}" for length in lengths))]
+        if any(value is not None for value in values):
+            table.add_row(metric, *(NOTHING if v is None else show_mean(v, STYLES[metric]) for v in values))
+    return table
+
+
+def _drawing(alignments: "Alignments", example: int, console: "Console") -> "RenderableType":
+    """The heat map of one test sentence, under a line that says what it is."""
+    from rich.text import Text
+
+    from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND, heat_map
+
+    source, target = alignments.source[example], alignments.target[example]
+    gold = alignments.links.shape[1:] == alignments.weights.shape[1:]
+    colour = console.color_system in ("256", "truecolor") and not console.no_color
+    drawing = heat_map(
+        alignments.weights[example],
+        source,
+        target,
+        alignments.links[example] if gold else None,
+        colour,
+        console.width,
+    )
+    head = Text(f"Test sentence {example} of {len(alignments.source)} (--example N): source above, target at the left")
+    return Text("\n").join([head, COLOUR_LEGEND if colour else PLAIN_LEGEND, Text(), drawing])

@@ -1,0 +1,101 @@
+"""How a run stands, gathered from its events: what the live view and the plain lines both show."""
+
+import time
+from statistics import fmean
+
+from attnbench.cell import Pack
+from attnbench.engines.base import Finished, Started
+from attnbench.estimate import pack_seconds
+from attnbench.grid.expand import NO_LABEL, PlannedCell
+from attnbench.outcome import Progress
+from attnbench.runner import Planned
+
+
+class Running:
+    """A pack in training."""
+
+    def __init__(self, label: str, weight: float) -> None:
+        self.label = label
+        self.weight = weight
+        self.since = time.monotonic()
+        self.progress: Progress | None = None
+
+    @property
+    def fraction(self) -> float:
+        """How much of its steps is done, 0 to 1."""
+        return self.progress.step / self.progress.steps if self.progress else 0.0
+
+
+class Ended:
+    """A pack that is finished: its number, its label, its accuracy (None if all failed), and why cells failed."""
+
+    def __init__(self, number: int, running: Running, finished: Finished, cells: dict[str, PlannedCell]) -> None:
+        accuracies = [o.metrics["exact_match"] for o in finished.outcomes if o.status == "done"]
+        self.number = number
+        self.label = running.label
+        self.seconds = time.monotonic() - running.since
+        self.exact_match = fmean(value for value in accuracies if value is not None) if accuracies else None
+        self.failures = {
+            f"{cells[o.cell].labels['seed']}": o.error or "" for o in finished.outcomes if o.status == "failed"
+        }
+
+
+class Standing:
+    """Counts, running packs and results of one run, kept up to date by `started`, `progress` and `finished`."""
+
+    def __init__(self, planned: Planned) -> None:
+        self.planned = planned
+        self.began = time.monotonic()
+        self.cells = {cell.id: cell for cell in planned.plan.cells}
+        self.cells_total = sum(len(pack.ids) for pack in planned.packs)
+        self.cells_ended = self.cells_failed = self.packs_ended = 0
+        self.running: dict[str, Running] = {}
+        self.results: dict[tuple[str, str], float | None] = {}
+        several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
+        self.kinds = (*(("model",) if several_models else ()), "score", "scope")
+        self._weight = sum(map(pack_seconds, planned.packs))
+        self._weight_ended = 0.0
+
+    def started(self, event: Started) -> None:
+        """A pack was taken up."""
+        if not self.running and not self.packs_ended:
+            self.began = time.monotonic()
+        self.running[event.pack.ids[0]] = Running(self._pack_label(event.pack), pack_seconds(event.pack))
+
+    def progress(self, event: Progress) -> None:
+        """A pack went on; what is heard of a pack that has ended meanwhile is late, and nothing new."""
+        if event.pack in self.running:
+            self.running[event.pack].progress = event
+
+    def finished(self, event: Finished) -> Ended:
+        """A pack ended."""
+        self.packs_ended += 1
+        running = self.running.pop(event.pack.ids[0])
+        ended = Ended(self.packs_ended, running, event, self.cells)
+        self.cells_ended += len(event.outcomes)
+        self.cells_failed += len(ended.failures)
+        self._weight_ended += running.weight
+        cell = self.cells[event.pack.ids[0]]
+        self.results[self.label(cell, self.kinds), str(cell.labels["task"])] = ended.exact_match
+        return ended
+
+    def share(self) -> float:
+        """How much of the work is done, 0 to 1, running packs included."""
+        done = self._weight_ended + sum(pack.weight * pack.fraction for pack in list(self.running.values()))
+        return done / self._weight if self._weight else 1.0
+
+    def seconds_left(self) -> float | None:
+        """The time to the end, judged by what has been done until now; None while that is too little to tell."""
+        share = self.share()
+        return (time.monotonic() - self.began) * (1 - share) / share if share > 0.02 else None
+
+    def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
+        """A cell's labels of these names and of the grid's other axes, as "additive · global · copy · width 32"."""
+        axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
+        words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_LABEL]
+        return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {cell.labels[axis]}" for axis in axes)])
+
+    def _pack_label(self, pack: Pack) -> str:
+        cell = self.cells[pack.ids[0]]
+        seeds = f"×{len(pack.ids)} seeds" if len(pack.ids) > 1 else f"seed {cell.labels['seed']}"
+        return f"{self.label(cell, (*self.kinds, 'task'))} {seeds}"

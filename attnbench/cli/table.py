@@ -1,0 +1,64 @@
+"""`attnbench table`: the comparison table of a run."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.options import RESULTS, Results, Run
+
+
+class Format(StrEnum):
+    """How the table is written."""
+
+    RICH = "rich"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
+    LATEX = "latex"
+    HTML = "html"
+
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COLUMN=VALUE",
+        help="Only these cells, e.g. scope=global. Repeatable: other columns narrow, the same column widens.",
+    ),
+]
+
+
+def table(
+    run: Run,
+    rows: Annotated[str, typer.Option(metavar="COLUMN", help="The column of table.csv that names the rows.")] = "score",
+    columns: Annotated[str, typer.Option(metavar="COLUMN", help="The one that names the columns.")] = "task",
+    metric: Annotated[
+        str, typer.Option(metavar="METRIC", help="What is compared, e.g. loss, or exact_match@20 for one test length.")
+    ] = "exact_match",
+    where: Where = None,
+    format: Annotated[Format, typer.Option(help="csv and json have one record per cell.")] = Format.RICH,
+    results: Results = RESULTS,
+) -> None:
+    """Compare a run's cells: mean, 95 % interval and n over the seeds.
+
+    Nothing but the seed is averaged over: any other axis that varies becomes part of the rows.
+    """
+    from attnbench.analysis import tables
+    from attnbench.store import Store
+
+    store = Store.open(run, results)
+    compared = tables.comparison(store.frame(), rows, columns, metric, where or (), store.name, store.notes())
+    if format is Format.RICH:
+        from rich.console import Console
+
+        tables.print_table(compared, Console())
+    else:
+        write = {
+            Format.MARKDOWN: tables.to_markdown,
+            Format.CSV: tables.to_csv,
+            Format.JSON: tables.to_json,
+            Format.LATEX: tables.to_latex,
+            Format.HTML: tables.to_html,
+        }[format]
+        typer.echo(write(compared), nl=False)

@@ -1,0 +1,111 @@
+"""`attnbench ui`: MLflow's pages over the results folder."""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, NoReturn
+
+import typer
+
+from attnbench.cli.options import RESULTS, Results, Tracking
+from attnbench.errors import fail
+
+STARTS_WITHIN = 90.0  # seconds; a first start makes MLflow's tables
+ENDS_WITHIN = 10.0
+
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
+Host = Annotated[str, typer.Option("--host", help="The address to listen on; the default is this machine alone.")]
+
+
+def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", tracking_uri: Tracking = None) -> None:
+    """Open MLflow's UI over the results: runs, curves, and alignments as they formed. Ctrl-C ends it."""
+    from attnbench.tracking import offline_environment
+    from attnbench.tracking import tracking_uri as resolve
+
+    uri = resolve(tracking_uri, results)
+    if uri.startswith(("http://", "https://")):
+        typer.echo(f"{uri} is a server already: open it in a browser")
+        return
+    if (
+        uri == resolve(None, results)
+        and uri.startswith("sqlite:")
+        and not Path(uri.removeprefix("sqlite:///")).exists()
+    ):
+        raise fail("there is no mlflow.db yet", str(results), "run a grid first: attnbench run GRID.yaml")
+    _expect_free(host, port)
+    offline_environment()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--artifacts-destination", str(results.resolve() / "mlartifacts"), "--host", host, "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
+        typer.echo("MLflow is starting …", err=True)
+        _wait_until_up(server, host, port, log)
+        typer.echo(f"http://{host}:{port}")
+        typer.echo("Ctrl-C ends it.", err=True)
+        server.wait()
+        raise fail("MLflow ended by itself", uri, _last_words(log))
+
+
+def _expect_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise fail(f"port {port} is taken", host, f"give another: --port {port + 1}") from error
+            raise fail(f"cannot listen on port {port}: {error.strerror}", host, "see --host and --port") from error
+
+
+@contextmanager
+def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]:
+    """The server in a session of its own, so that Ctrl-C reaches us alone and we end all of its processes."""
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    server = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment, start_new_session=True)
+    try:
+        yield server
+    except KeyboardInterrupt:
+        typer.echo("MLflow ends.", err=True)
+    finally:
+        _end(server)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        if server.poll() is None:
+            os.killpg(server.pid, ending)
+            try:
+                server.wait(ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def _wait_until_up(server: subprocess.Popen[str], host: str, port: int, log: IO[str]) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise fail("MLflow's server does not start", f"{host}:{port}", _last_words(log))
+
+
+def _last_words(log: IO[str]) -> str:
+    log.seek(0)
+    return "\n    ".join(["it said:", *log.read().strip().splitlines()[-5:]])

@@ -1,0 +1,43 @@
+"""Trains one pack after the other in this process: for a debugger, and where no process can be started."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from attnbench.cell import Pack
+from attnbench.engines.base import TRAIN, Finished, Report, Started, attempt, resolve_device
+
+
+class SerialEngine:
+    """One pack at a time, with one torch thread as in a worker process, so that the numbers agree."""
+
+    def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:  # noqa: ARG002
+        self.device = device
+        self.train = train
+
+    def prepare(self) -> None:
+        """See Engine."""
+        resolve_device(self.device)
+
+    def run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
+        """See Engine."""
+        for pack in packs:
+            yield Started(pack)
+            with one_thread():
+                outcomes = attempt(pack, self.device, self.train, report)
+            yield Finished(pack, outcomes)
+
+    def close(self) -> None:
+        """Nothing runs between two packs; an interrupt stops the training itself."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Holds torch to one thread, and gives this process its threads back afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

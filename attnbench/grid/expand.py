@@ -1,0 +1,242 @@
+"""From a grid to its cells: every combination resolved, the senseless ones skipped with their reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.cell import Cell, Component, Data, Pack, Train
+from attnbench.grid.document import Problems
+from attnbench.grid.identity import PATHS, cell_id
+from attnbench.grid.lengths import TaskCheck
+from attnbench.grid.resolve import Reason, Resolver
+from attnbench.grid.rules import NO_SCORE, senseless
+from attnbench.grid.schema import COMPONENTS
+from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
+from attnbench.grid.words import label
+
+NO_LABEL = "–"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell to be trained: its id, its configuration, and its labels by axis."""
+
+    id: str
+    cell: Cell
+    labels: dict[str, Label]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A combination that is not trained, and why. It stands for all its seeds: the label `seed` is None."""
+
+    labels: dict[str, Label]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a grid comes to. `axes`: the dotted names of the axes other than score, scope, task and seeds."""
+
+    name: str
+    axes: tuple[str, ...]
+    cells: list[PlannedCell]
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A resolved combination."""
+
+    model: Component
+    score: Component | None
+    scope: Component
+    task: Component
+    data: Data
+    train: Train
+
+
+def expand(grid: Grid) -> Plan:
+    """The cells of a grid in its order: the last axis turns fastest, and inside it the seeds.
+
+    Raises:
+        AttnbenchError: with every problem that a combination has: lengths out of order, a length that its task has
+            no source of, an exclude that matches nothing; and when no cell is left.
+    """
+    return _Expansion(grid).run()
+
+
+def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> list[Pack]:
+    """The cells that differ in seed alone, together, in the order of the first of each."""
+    groups: dict[str, list[PlannedCell]] = {}
+    for planned in cells:
+        groups.setdefault(planned.cell.model_dump_json(exclude={"seed"}), []).append(planned)
+    return [
+        Pack(
+            cell=group[0].cell,
+            seeds=tuple(planned.cell.seed for planned in group),
+            ids=tuple(planned.id for planned in group),
+            plugins=tuple(plugins),
+        )
+        for group in groups.values()
+    ]
+
+
+class _Expansion:
+    """Goes through the combinations once, collecting cells, skips and problems."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid, self.document = grid, grid.document
+        self.problems = Problems()
+        self.resolver = Resolver(grid.document, grid.values, grid.sections, self.problems)
+        self.axes = tuple(axis for axis in grid.values.names if axis not in COMPONENTS)
+        self.cells: list[PlannedCell] = []
+        self.skipped: list[Skipped] = []
+        self.task_check = TaskCheck(self.document, self.problems)
+        self.matched: set[Exclude] = set()
+        self.first_ids: dict[str, str] = {}
+
+    def run(self) -> Plan:
+        for combination in self.grid.values.product():
+            exclude = self._excluded_by(combination)
+            if exclude is None:
+                self._add(combination)
+            else:
+                place = self.document.place(exclude.place)
+                self._skip(combination, f"excluded by {f'line {place.line}' if place.line else place.where}")
+        for combination in self.grid.values.includes:
+            self._add(combination)
+        self._check_all()
+        self.problems.raise_all()
+        return Plan(self.grid.name, self.axes, self.cells, self.skipped)
+
+    def _check_all(self) -> None:
+        self.task_check.run()
+        for exclude in self.grid.values.excludes:
+            if exclude not in self.matched:
+                what = "this exclude matches no combination of the grid"
+                self.problems.add(self.document.place(exclude.place), what, "mend it or take it out")
+        if not self.cells and not self.problems:
+            reasons = list(dict.fromkeys(skipped.reason for skipped in self.skipped))
+            place = self.document.place(("grid",), key=True)
+            what = "the grid is empty: every combination is excluded or skipped"
+            self.problems.add(place, what, "; ".join(reasons[:3]))
+
+    def _excluded_by(self, combination: Combination) -> Exclude | None:
+        matching = [exclude for exclude in self.grid.values.excludes if self._matches(exclude, combination)]
+        self.matched.update(matching)
+        return matching[0] if matching else None
+
+    def _matches(self, exclude: Exclude, combination: Combination) -> bool:
+        return all(self._has(axis, test, combination) for axis, test in exclude.tests.items())
+
+    def _has(self, axis: str, test: object, combination: Combination) -> bool:
+        if axis not in COMPONENTS:
+            return self.resolver.written("model.kind" if axis == "model" else axis, combination) == test
+        value = combination.get(axis)
+        if value is None:
+            return False
+        if not isinstance(test, dict):
+            return test in (value.name, value.label)
+        options = {key: wanted for key, wanted in test.items() if key != "name"}
+        return value.name == test["name"] and all(
+            self.resolver.written(f"{axis}.{key}", combination) == wanted for key, wanted in options.items()
+        )
+
+    def _add(self, combination: Combination) -> None:
+        parts = self._resolve(combination)
+        if isinstance(parts, Reason):
+            self._skip(combination, parts)
+        elif parts is not None:
+            self._add_cells(combination, parts)
+
+    def _resolve(self, combination: Combination) -> Parts | Reason | None:
+        """The parts; a Reason to skip the combination; None when a part has a problem, which is noted."""
+        resolver = self.resolver
+        scope = resolver.component("scope", combination)
+        without_score = isinstance(scope, Component) and scope.name == NO_SCORE
+        found = None if without_score else resolver.component("score", combination)
+        task = resolver.component("task", combination)
+        model = resolver.model(combination)
+        for part in (model, found, scope, task):
+            if isinstance(part, Reason):
+                return part
+        train = resolver.train(combination)
+        score = found if isinstance(found, Component) else None
+        if score is None and not without_score:
+            return None
+        if not (isinstance(model, Component) and isinstance(scope, Component) and isinstance(task, Component)):
+            return None
+        if train is None:
+            return None
+        reason = senseless(model, scope)
+        if reason:
+            return Reason(reason)
+        data = resolver.data(combination, task)
+        return None if data is None else Parts(model, score, scope, task, data, train)
+
+    def _add_cells(self, combination: Combination, parts: Parts) -> None:
+        cells = [
+            Cell(
+                model=parts.model,
+                score=parts.score,
+                scope=parts.scope,
+                task=parts.task,
+                data=parts.data,
+                train=parts.train,
+                seed=seed,
+            )
+            for seed in self.grid.seeds
+        ]
+        ids = [cell_id(cell) for cell in cells]
+        if ids[0] in self.first_ids:
+            self._skip(combination, self._same_as(combination, parts, ids[0]))
+            return
+        self.first_ids[ids[0]] = ids[0]
+        self.task_check.note(parts.task, parts.data, combination)
+        labels = self._labels(combination, parts)
+        self.cells += [
+            PlannedCell(id_, cell, labels | {"seed": cell.seed}) for id_, cell in zip(ids, cells, strict=True)
+        ]
+
+    def _same_as(self, combination: Combination, parts: Parts, id_: str) -> str:
+        """The reason for a combination that comes to a cell there is already: what of it is not used."""
+        task = parts.task.name
+        unused = [f"scope {NO_SCORE} uses no score"] if parts.score is None and "score" in combination else []
+        if parts.data.vocabulary is None and "data.vocabulary" in combination:
+            unused.append(f"{task} does not use data.vocabulary")
+        paths = [field for field in PATHS if f"data.{field}" in combination and getattr(parts.data, field) is None]
+        unused += [f"{task} does not use data.{field}" for field in paths]
+        return f"{', '.join(unused)}{': ' if unused else ''}same as cell {id_}"
+
+    def _skip(self, combination: Combination, reason: str) -> None:
+        def name(kind: str) -> Label:
+            return combination[kind].label if kind in combination else NO_LABEL
+
+        labels = {"model": self.resolver.written("model.kind", combination)} | {k: name(k) for k in COMPONENTS}
+        written = {axis: self._written_label(axis, combination) for axis in self.axes}
+        self.skipped.append(Skipped(labels | {"seed": None} | written, str(reason)))
+
+    def _written_label(self, axis: str, combination: Combination) -> Label:
+        return combination[axis].label if axis in combination else label(self.resolver.written(axis, combination))
+
+    def _labels(self, combination: Combination, parts: Parts) -> dict[str, Label]:
+        labels: dict[str, Label] = {
+            "model": parts.model.name,
+            "score": combination["score"].label if parts.score else NO_LABEL,
+            "scope": combination["scope"].label,
+            "task": combination["task"].label,
+            "seed": None,
+        }
+        return labels | {axis: self._used_label(axis, combination.get(axis), parts) for axis in self.axes}
+
+    def _used_label(self, axis: str, value: Value | None, parts: Parts) -> Label:
+        """The label of a dotted axis: what the cell has there, as it was written; None where it has nothing."""
+        head, *names = axis.split(".")
+        part = getattr(parts, head)
+        if axis == "model.kind":
+            return str(parts.model.name)
+        used = part.options if isinstance(part, Component) else part
+        for name in names:
+            used = used.get(name) if isinstance(used, dict) else getattr(used, name, None)
+        return label(used) if value is None or used is None else value.label

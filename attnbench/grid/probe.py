@@ -1,0 +1,62 @@
+"""Checks every value of a grid by itself, without combining the axes."""
+
+from attnbench.errors import did_you_mean
+from attnbench.grid.document import Document, Problems
+from attnbench.grid.resolve import LENGTHS, Resolver
+from attnbench.grid.schema import COMPONENTS
+from attnbench.grid.values import Axes, Combination, Sections, Value
+from attnbench.registry import REGISTRIES, Entry
+
+
+def probe(document: Document, axes: Axes, sections: Sections, problems: Problems) -> None:
+    """Notes each value that is wrong whatever it is combined with."""
+    resolver = Resolver(document, axes, sections, problems)
+    for kind in COMPONENTS:
+        for value in axes.values(kind):
+            entry = REGISTRIES[kind].entry(value.name)
+            _note_set_twice(document, axes, value, problems)
+            for options in _variants(axes, kind, entry):
+                resolver.component(kind, {kind: value} | options)
+    _probe_models(document, axes, sections, resolver)
+    for combination in _one_by_one(axes, "train"):
+        resolver.train(combination)
+    ordered = not any(f"data.{field}" in axes.names for field in LENGTHS)
+    for combination in _one_by_one(axes, "data"):
+        resolver.section_of_data(combination, check_order=ordered)
+
+
+def _probe_models(document: Document, axes: Axes, sections: Sections, resolver: Resolver) -> None:
+    kinds = {value.data: value for value in axes.values("model.kind")}
+    entries = [REGISTRIES["model"].entry(kind) for kind in kinds or [sections.kind]]
+    for entry in entries:
+        combination = {"model.kind": kinds[entry.name]} if kinds else {}
+        for options in _variants(axes, "model", entry):
+            resolver.model(combination | options)
+    known = ["kind", *(option.name for entry in entries for option in entry.options)]
+    for option in sections.model:
+        if option not in known and len(entries) > 1:
+            place = document.place(("model", option), key=True)
+            resolver.problems.add(
+                place, f"no model of this grid has the option {option!r}", did_you_mean(option, known)
+            )
+
+
+def _note_set_twice(document: Document, axes: Axes, value: Value, problems: Problems) -> None:
+    """An option that is an axis is set there alone."""
+    for option in value.options:
+        if f"{value.axis}.{option}" in axes.names:
+            place = document.place((*value.place, option), key=True)
+            what = f"{value.axis}.{option} is an axis, and {value.name} sets it too"
+            problems.add(place, what, "keep one of them")
+
+
+def _variants(axes: Axes, kind: str, entry: Entry) -> list[Combination]:
+    """Combinations of the option axes in which every value occurs, most axes keeping their first value."""
+    names = [axis for axis in axes.by_head[kind] if entry.takes(axis.partition(".")[2]) and axis != "model.kind"]
+    first = {axis: axes.values(axis)[0] for axis in names}
+    return [first, *({**first, axis: value} for axis in names for value in axes.values(axis)[1:])]
+
+
+def _one_by_one(axes: Axes, head: str) -> list[Combination]:
+    """No axis, then every value of every axis alone."""
+    return [{}, *({axis: value} for axis in axes.by_head[head] for value in axes.values(axis))]

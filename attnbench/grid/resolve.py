@@ -1,0 +1,253 @@
+"""Completes the parts of a combination: defaults filled in, everything validated, each distinct part once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from attnbench.cell import Component, Data, Section, Train
+from attnbench.errors import AttnbenchError, did_you_mean
+from attnbench.grid.document import Document, KeyPath, Place, Problems
+from attnbench.grid.identity import PATHS
+from attnbench.grid.rules import READS_PATH
+from attnbench.grid.values import Axes, Combination, Sections, Value
+from attnbench.grid.words import say
+from attnbench.plugins import load_entry_points
+from attnbench.registry import REGISTRIES, Entry
+
+LENGTHS = ("min_length", "max_length")
+
+
+class Reason(str):
+    """Why a combination is skipped."""
+
+    __slots__ = ()
+
+
+class Resolver:
+    """Gives the parts of combinations; what is wrong with them goes to `problems`, and None stands in its place."""
+
+    def __init__(self, document: Document, axes: Axes, sections: Sections, problems: Problems) -> None:
+        self.document, self.axes, self.sections, self.problems = document, axes, sections, problems
+        self.folder = Path(document.label).absolute().parent
+        self.several_models = len({value.data for value in axes.values("model.kind")} | {sections.kind}) > 1
+        self._parts: dict[Any, Any] = {}
+        self._lengths: dict[tuple[str, ...], tuple[int, int] | None] = {}
+
+    def component(self, kind: str, combination: Combination) -> Component | Reason | None:
+        """The score, scope or task with all its options; a Reason when it lacks an option that is an axis."""
+        return self._once(kind, combination, (), lambda: self._component(kind, combination))
+
+    def model(self, combination: Combination) -> Component | Reason | None:
+        """The model with all its options; a Reason when it lacks an option that is an axis."""
+        return self._once("model", combination, (), lambda: self._model(combination))
+
+    def train(self, combination: Combination) -> Train | None:
+        """The training section."""
+        return self._once("train", combination, (), lambda: self._section(Train, "train", combination))
+
+    def data(self, combination: Combination, task: Component) -> Data | None:
+        """The data section as this task sees it: None in what it does not use, the lengths of the user's file."""
+        takes_vocabulary = REGISTRIES["task"].entry(task.name).takes("vocabulary")
+        key = (takes_vocabulary, task.name == READS_PATH)
+        return self._once("data", combination, key, lambda: self._data(combination, *key))
+
+    def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:
+        """The data section for itself; `check_order`: whether a min_length above max_length is a problem."""
+        return self._section(Data, "data", combination, check_order)
+
+    def written(self, axis: str, combination: Combination) -> Any:
+        """What a combination has at a dotted path before anything is left out, defaults included."""
+        if axis in combination:
+            return combination[axis].data
+        if axis == "model.kind":
+            return self.sections.kind
+        head, _, field = axis.partition(".")
+        if head in ("data", "train"):
+            section: type[Section] = Data if head == "data" else Train
+            return _look_up(getattr(self.sections, head), section, field.split("."))
+        part = self.model(combination) if head == "model" else self.component(head, combination)
+        return part.options.get(field) if isinstance(part, Component) else None
+
+    def _once(self, head: str, combination: Combination, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        names = self.axes.by_head[head]
+        full = (head, combination.get(head), *key, *(combination.get(name) for name in names))
+        if full not in self._parts:
+            self._parts[full] = make()
+        return self._parts[full]
+
+    def _given(self, head: str, combination: Combination) -> dict[str, Value]:
+        """The values of the dotted axes of a head, by what follows the dot."""
+        names = self.axes.by_head[head]
+        return {name.partition(".")[2]: combination[name] for name in names if name in combination}
+
+    def _component(self, kind: str, combination: Combination) -> Component | Reason | None:
+        value = combination[kind]
+        return self._complete(
+            find(kind, value.name),
+            value.options,
+            self._given(kind, combination),
+            lambda option, key: self.document.place((*value.place, option), key),
+        )
+
+    def _model(self, combination: Combination) -> Component | Reason | None:
+        given = self._given("model", combination)
+        kind = given.pop("kind").data if "kind" in given else self.sections.kind
+        entry = find("model", kind)
+        # With several kinds, the section has the options of all of them, and each takes its own.
+        options = {
+            option: value
+            for option, value in self.sections.model.items()
+            if option != "kind" and (entry.takes(option) or not self.several_models)
+        }
+        return self._complete(entry, options, given, lambda option, key: self.document.place(("model", option), key))
+
+    def _complete(
+        self, entry: Entry, written: dict[str, Any], given: dict[str, Value], place: Callable[[str, bool], Place]
+    ) -> Component | Reason | None:
+        known = {option.name for option in entry.options}
+        for option in given:
+            if option not in known:
+                return Reason(f"{entry.kind} {entry.name} has no option {option}")
+        options = written | {option: value.data for option, value in given.items()}
+        try:
+            return Component(name=entry.name, options=entry.resolve(options))
+        except AttnbenchError as error:
+            for problem in error.problems:
+                option = problem.where
+                axis = given.get(option)
+                where = self.document.place(axis.place) if axis else place(option, option not in known)
+                self.problems.add(where, problem.what, problem.hint)
+            return None
+
+    def _section(
+        self,
+        section: type[Section],
+        head: str,
+        combination: Combination,
+        check_order: bool = True,
+        leave_out: tuple[str, ...] = (),
+    ) -> Any:
+        given = self._given(head, combination)
+        fields = _merge(getattr(self.sections, head), given)
+        fields = {name: value for name, value in fields.items() if name not in leave_out}
+        if head == "data":
+            fields = self._with_absolute_paths(fields, given)
+        try:
+            return section.model_validate(fields)
+        except ValidationError as error:
+            errors = error.errors()
+            mistyped = {found["loc"][:-1] for found in errors if found["type"] == "extra_forbidden"}
+            for found in errors:
+                if found["type"] == "missing" and found["loc"][:-1] in mistyped:
+                    continue
+                if found["loc"] or check_order:
+                    self._add(section, head, found, given)
+        return None
+
+    def _add(self, section: type[Section], head: str, error: Any, given: dict[str, Value]) -> None:
+        location = error["loc"]
+        place = self._place(head, location, given, error["type"] == "extra_forbidden")
+        if error["type"] == "extra_forbidden":
+            inside = ".".join(map(str, (head, *location[:-1])))
+            hint = did_you_mean(str(location[-1]), _fields(section, location[:-1]))
+            self.problems.add(place, f"unknown key {location[-1]!r} in {inside}", hint)
+        elif error["type"] == "missing":
+            self.problems.add(place, f"{'.'.join(map(str, (head, *location[:-1])))} needs {location[-1]}")
+        elif location:
+            self.problems.add(place, f"{head}.{'.'.join(map(str, location))}: {say(error)}")
+        else:
+            self._add_order(say(error), given)
+
+    def _add_order(self, what: str, given: dict[str, Value]) -> None:
+        """Notes lengths that are out of order, at an axis when one has a part in it."""
+        axes = [given[field] for field in LENGTHS if field in given]
+        written = [("data", field) for field in LENGTHS if field in self.sections.data]
+        where = axes[0].place if axes else written[0]
+        names = " and ".join(axis.axis for axis in axes)
+        hint = f"it comes from the values of {names}: exclude the combination" if axes else "the defaults are 3 and 10"
+        self.problems.add(self.document.place(where), f"data: {what}", hint)
+
+    def _place(self, head: str, location: KeyPath, given: dict[str, Value], key: bool) -> Place:
+        for end in range(len(location), 0, -1):
+            axis = given.get(".".join(map(str, location[:end])))
+            if axis:
+                return self.document.place((*axis.place, *location[end:]), key)
+        return self.document.place((head, *location), key)
+
+    def _with_absolute_paths(self, fields: dict[str, Any], given: dict[str, Value]) -> dict[str, Any]:
+        absolute = {field: str(self.folder / fields[field]) for field in PATHS if isinstance(fields.get(field), str)}
+        for field, path in absolute.items():
+            if not Path(path).is_file():
+                place = self._place("data", (field,), given, False)
+                hint = "paths in data: are relative to the grid file"
+                self.problems.add(place, f"data.{field}: there is no file {path}", hint)
+        return fields | absolute
+
+    def _data(self, combination: Combination, takes_vocabulary: bool, reads_path: bool) -> Data | None:
+        has_path = reads_path and self.written("data.path", combination) is not None
+        # A user's file has its own lengths; what the section says is for the other tasks.
+        leave_out = LENGTHS if has_path else ()
+        data: Data | None = self._section(Data, "data", combination, leave_out=leave_out)
+        if data is None:
+            return None
+        unused = {} if takes_vocabulary and not has_path else {"vocabulary": None}
+        if not has_path:
+            return data.model_copy(update=unused | dict.fromkeys(PATHS))
+        lengths = self._lengths_of(data)
+        return lengths and data.model_copy(update=unused | {"min_length": lengths[0], "max_length": lengths[1]})
+
+    def _lengths_of(self, data: Data) -> tuple[int, int] | None:
+        """The shortest and longest source of the user's files, those that are only tested on included."""
+        from attnbench.tasks.pairs import read_pairs  # NumPy, which most grids do without
+
+        paths = tuple(path for path in (data.path, data.validation_path, data.test_path) if path is not None)
+        if paths not in self._lengths:
+            try:
+                lengths = [len(pair.source) for path in paths if Path(path).is_file() for pair in read_pairs(path)]
+                self._lengths[paths] = (min(lengths), max(lengths)) if lengths else None
+            except AttnbenchError as error:
+                self._lengths[paths] = None
+                for problem in error.problems:
+                    self.problems.add(Place(problem.where), problem.what, problem.hint)
+        return self._lengths[paths]
+
+
+def find(kind: str, name: str) -> Entry:
+    """The registered class; installed plugins are loaded before a name is called unknown.
+
+    Raises:
+        AttnbenchError: when no such name is known, or an installed plugin cannot be imported.
+    """
+    if name not in REGISTRIES[kind]:
+        load_entry_points()
+    return REGISTRIES[kind].entry(name)
+
+
+def _merge(written: dict[str, Any], given: dict[str, Value]) -> dict[str, Any]:
+    """The fields of a section, with those of the axes in their places; lists as the tuples that Section wants."""
+    fields = dict(written)
+    for name, value in given.items():
+        outer, _, inner = name.partition(".")
+        around = fields.get(outer)
+        whole = {**(around if isinstance(around, dict) else {}), inner: value.data}
+        fields[outer] = whole if inner else value.data
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def _look_up(written: Any, section: type[BaseModel], names: list[str]) -> Any:
+    field = section.model_fields[names[0]]
+    value = written.get(names[0], field.default)
+    for name in names[1:]:
+        value = value.get(name) if isinstance(value, dict) else None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fields(section: type[Section], location: KeyPath) -> list[str]:
+    """The keys known at a place in a section."""
+    if not location:
+        return list(section.model_fields)
+    inner = section.model_fields[str(location[0])].annotation
+    models = [t for t in getattr(inner, "__args__", ()) if isinstance(t, type) and issubclass(t, BaseModel)]
+    return [name for model in models for name in model.model_fields]

@@ -1,0 +1,115 @@
+"""What a checked grid is made of: axis values, combinations of them, and the grid itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+from attnbench.grid.document import Document, KeyPath
+from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE
+from attnbench.grid.words import label
+
+Label = str | int | float | bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One value of an axis, as it was written: where it stands, its label, and for a component its name and options."""
+
+    axis: str
+    place: KeyPath
+    data: Any
+    label: Label
+    name: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+Combination = dict[str, Value]
+
+GLOBAL = Value("scope", (), DEFAULT_SCOPE, DEFAULT_SCOPE, DEFAULT_SCOPE)
+
+
+def plain_value(axis: str, place: KeyPath, data: Any) -> Value:
+    """A value of a dotted axis."""
+    return Value(axis, place, data, label(data))
+
+
+@dataclass(frozen=True, eq=False)
+class Exclude:
+    """Combinations to leave out: those whose axes have all of these values."""
+
+    place: KeyPath
+    tests: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The sections model, data and train as they are written, without the axes."""
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    train: dict[str, Any]
+
+    @property
+    def kind(self) -> Any:
+        """The kind of model where no axis says otherwise."""
+        return self.model.get("kind", DEFAULT_MODEL)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes with their values.
+
+    `groups` are the factors of the product: each a list of parts, a part giving a value to one axis, or with `zip`
+    to several. `includes` are whole combinations beside the product.
+    """
+
+    groups: tuple[tuple[Combination, ...], ...]
+    includes: tuple[Combination, ...]
+    excludes: tuple[Exclude, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All axes, those of the product first."""
+        parts = chain((group[0] for group in self.groups), self.includes)
+        return tuple(dict.fromkeys(axis for part in parts for axis in part))
+
+    @cached_property
+    def by_head(self) -> dict[str, tuple[str, ...]]:
+        """The dotted axes by what stands before the dot."""
+        heads = ("model", "data", "train", *COMPONENTS)
+        return {head: tuple(name for name in self.names if name.startswith(f"{head}.")) for head in heads}
+
+    def values(self, axis: str) -> list[Value]:
+        """Every value of an axis, in the product and in the included combinations."""
+        parts = chain(chain.from_iterable(self.groups), self.includes)
+        return list(dict.fromkeys(part[axis] for part in parts if axis in part))
+
+    def product(self) -> Iterator[Combination]:
+        """The combinations of the product, one at a time; the last axis turns fastest."""
+        for parts in product(*self.groups) if self.groups else ():
+            combination = {"scope": GLOBAL}
+            for part in parts:
+                combination.update(part)
+            yield combination
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid file that was read and checked by `load_grid`.
+
+    `text` is the YAML as it is run: with `--set`, the values set stand in it. `axes` are the names in order;
+    `plugins` absolute paths or names of modules.
+    """
+
+    name: str
+    path: Path
+    text: str
+    seeds: tuple[int, ...]
+    axes: tuple[str, ...]
+    plugins: tuple[str, ...]
+    values: Axes
+    sections: Sections
+    document: Document

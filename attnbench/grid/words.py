@@ -1,0 +1,57 @@
+"""Says pydantic's errors in the words of a grid file: what should stand there, and what was found."""
+
+import json
+from typing import Any
+
+from attnbench.registry import describe
+
+SHOWN = 60  # characters of a value that are shown
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "finite_number": "a finite number",
+    "literal_error": "{expected}",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+}
+
+
+def say(error: Any) -> str:
+    """A pydantic error, e.g. "should be at least 1, found 0"."""
+    if error["type"] in ("value_error", "grid"):
+        return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
+    if error["type"] not in _EXPECTED:
+        return describe(error)
+    return f"should be {_EXPECTED[error['type']].format(**error.get('ctx', {}))}, found {show(error['input'])}"
+
+
+def show(value: Any) -> str:
+    """A value as it could stand in the file, cut short where it is long."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def label(value: Any) -> str | int | float | bool | None:
+    """A value as tables name it: a plain one as it is, a list or mapping as text."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def component_label(name: str, options: dict[str, Any]) -> str:
+    """A component by its name and the options that the user wrote, e.g. "local-p window=3"."""
+    written = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items())
+    return " ".join([name, *written])

@@ -1,0 +1,100 @@
+"""Draws examples of one length from one side of the split, from a random stream that only the data determine."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+
+from attnbench.cell import Component, Data
+from attnbench.errors import fail
+from attnbench.registry import task as tasks
+from attnbench.tasks.base import Examples, Task
+from attnbench.tasks.split import Split, fingerprints, split_of
+
+# A side that has shown nothing, or nothing new, in so many draws is taken to have nothing.
+PATIENCE = 4096
+
+
+def random_for(component: Component, data: Data, *key: str | int) -> np.random.Generator:
+    """The random stream of a task's configuration and a key such as ("training", seed, length).
+
+    It depends on nothing else: not on the score, the scope, the steps or the batch size.
+    """
+    vocabulary = data.vocabulary if tasks.entry(component.name).takes("vocabulary") else None
+    text = json.dumps([component.name, component.options, vocabulary, *key], sort_keys=True, default=repr)
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.random.default_rng(np.random.SeedSequence(int.from_bytes(digest, "big")))
+
+
+def concatenate(parts: list[Examples]) -> Examples:
+    """Several Examples of one source length as one, targets and links filled up to the longest target."""
+    longest = max(part.target.shape[-1] for part in parts)
+    filled = [fill(part, longest) for part in parts]
+    links = [part.links for part in filled if part.links is not None]
+    return Examples(
+        np.concatenate([part.source for part in filled]),
+        np.concatenate([part.target for part in filled]),
+        np.concatenate(links) if len(links) == len(filled) else None,
+    )
+
+
+def fill(examples: Examples, width: int) -> Examples:
+    """The examples with PAD and empty links added up to `width` target words."""
+    more = width - examples.target.shape[1]
+    if more == 0:
+        return examples
+    links = None if examples.links is None else np.pad(examples.links, ((0, 0), (0, more), (0, 0)))
+    return Examples(examples.source, np.pad(examples.target, ((0, 0), (0, more))), links)
+
+
+def has_any(task: Task, random: np.random.Generator, length: int, split: Split) -> bool:
+    """Whether any source of this length is on this side."""
+    # The first few draws settle it unless the sources of this length are few.
+    return any(len(_draw_once(task, random, length, count, split)) for count in (64, PATIENCE))
+
+
+def draw(task: Task, random: np.random.Generator, length: int, count: int, split: Split) -> Examples:
+    """`count` examples of this length from a side that `has_any`."""
+    parts: list[Examples] = []
+    missing = count
+    while missing > 0:
+        found = _draw_once(task, random, length, _ask(missing, split), split)
+        parts.append(found[:missing])
+        missing -= len(found)
+    return concatenate(parts)
+
+
+def draw_distinct(task: Task, random: np.random.Generator, length: int, count: int, split: Split) -> Examples:
+    """`count` examples from a side that `has_any`, with distinct sources; repeated in turn where there are too few."""
+    found = _draw_once(task, random, length, _ask(count, split), split)
+    found = _distinct(found)
+    while len(found) < count:
+        more = _draw_once(task, random, length, PATIENCE, split)
+        both = _distinct(concatenate([found, more]))
+        if len(both) == len(found) > 0:
+            break
+        found = both
+    return found[np.arange(count) % len(found)]
+
+
+def _distinct(examples: Examples) -> Examples:
+    """Each source once."""
+    _, first = np.unique(fingerprints(examples.source), return_index=True)
+    return examples[first]
+
+
+def _ask(count: int, split: Split) -> int:
+    """How many draws give about `count` on this side, and rarely fewer; bounded to bound the memory of the links."""
+    return min(math.ceil(count / split.share * 1.1) + 8, PATIENCE)
+
+
+def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int, split: Split) -> Examples:
+    """Those of `asked` random examples that are on this side."""
+    examples = task.generate(random, length, asked)
+    if examples.source.shape != (asked, length):
+        raise fail(
+            f"{type(task).__name__}.generate gave sources {examples.source.shape}, asked for {(asked, length)}",
+            hint="generate(random, length, count) returns `count` sources of exactly `length` words",
+        )
+    return examples[split_of(examples.source) == split]

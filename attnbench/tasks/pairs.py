@@ -1,0 +1,173 @@
+"""A user's own sentence pairs as a task: one `source<TAB>target` per line, tokens separated by spaces."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.tasks.base import PAD, SPECIAL, Examples
+from attnbench.tasks.split import Split, split_of_words
+
+UNKNOWN = "<unk>"
+SHOWN = 10  # errors of one file that are shown; the rest are counted
+
+FORMAT = "each line is source<TAB>target, the tokens separated by spaces"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source sentence and its translation."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """The pairs of a UTF-8 file.
+
+    Raises:
+        AttnbenchError: when there is no such file, when it has no line, and for each line that is not a pair.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise fail(f"cannot be read: {error.strerror}", str(path), "paths are relative to the grid file") from error
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = lines if lines[-1] else lines[:-1]
+    if not lines:
+        raise fail("there are no sentence pairs in this file", str(path), FORMAT)
+    read = [_read_line(line.removesuffix(b"\r"), f"{path}:{n}") for n, line in enumerate(lines, 1)]
+    problems = [item for item in read if isinstance(item, Problem)]
+    if len(problems) > SHOWN:
+        rest = Problem(f"and {len(problems) - SHOWN} more lines that are not pairs", str(path))
+        problems = [*problems[:SHOWN], rest]
+    if problems:
+        raise AttnbenchError(*problems)
+    return [item for item in read if isinstance(item, Pair)]
+
+
+def _read_line(line: bytes, where: str) -> Pair | Problem:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return Problem(f"this line is not UTF-8: {line!r}", where, "save the file as UTF-8")
+    if not text.strip():
+        return Problem("this line is empty", where, FORMAT)
+    columns = text.split("\t")
+    if len(columns) != 2:
+        return Problem(f"expected 2 columns, found {len(columns)}: {text!r}", where, FORMAT)
+    # Only spaces separate: a no-break space may stand inside a token.
+    source, target = (tuple(word for word in column.split(" ") if word) for column in columns)
+    if not source or not target:
+        return Problem(f"the {'target' if source else 'source'} is empty: {text!r}", where, FORMAT)
+    reserved = sorted({*source, *target} & set(SPECIAL))
+    if reserved:
+        return Problem(f"the word {reserved[0]!r} is reserved: {text!r}", where, "rename it")
+    return Pair(source, target)
+
+
+class Pairs:
+    """Sentence pairs from files; there are no gold links.
+
+    A missing validation or test file is made up of the lines of `path` whose source the hash puts on that side, 5 %
+    each. A training line whose source is also a validation or test source is left out, `dropped` in number. The words
+    are those of the training lines; any other word is `<unk>`.
+
+    Raises:
+        AttnbenchError: when a file cannot be read, or nothing is left to train on.
+    """
+
+    def __init__(self, path: str, validation_path: str | None = None, test_path: str | None = None) -> None:
+        self._paths = {Split.TRAINING: path, Split.VALIDATION: validation_path, Split.TEST: test_path}
+        pairs = read_pairs(path)
+        sides = {split: self._held_out_pairs(split, pairs) for split in (Split.VALIDATION, Split.TEST)}
+        held_sources = {pair.source for side in sides.values() for pair in side}
+        training = [pair for pair in pairs if pair.source not in held_sources]
+        self.dropped = len(pairs) - len(training)
+        if not training:
+            raise fail(
+                "no line is left to train on: every source is also validated or tested on",
+                str(path),
+                "give more pairs, or other ones in data.validation_path and data.test_path",
+            )
+        self.source_words = _words(pair.source for pair in training)
+        self.target_words = _words(pair.target for pair in training)
+        sides[Split.TRAINING] = training
+        self._examples = {split: self._by_length(side) for split, side in sides.items()}
+
+    def _held_out_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
+        own = self._paths[split]
+        return read_pairs(own) if own else [pair for pair in pairs if split_of_words(pair.source) == split]
+
+    def _by_length(self, pairs: list[Pair]) -> dict[int, Examples]:
+        """The pairs as ids, by the length of the source, in ascending order of it."""
+        groups: dict[int, list[Pair]] = {}
+        for pair in sorted(pairs, key=lambda pair: len(pair.source)):
+            groups.setdefault(len(pair.source), []).append(pair)
+        source_ids = {word: n for n, word in enumerate(self.source_words)}
+        target_ids = {word: n for n, word in enumerate(self.target_words)}
+        return {
+            length: Examples(
+                _ids([pair.source for pair in group], source_ids),
+                _ids([pair.target for pair in group], target_ids),
+                None,
+            )
+            for length, group in groups.items()
+        }
+
+    def origin(self, split: Split) -> str:
+        """The file that this side's lines come from."""
+        return str(self._paths[split] or self._paths[Split.TRAINING])
+
+    def check(self, length: int) -> str | None:
+        """A length needs a training line."""
+        if length in self._examples[Split.TRAINING]:
+            return None
+        return f"{self.origin(Split.TRAINING)} has no training source of {length} words"
+
+    def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
+        """`count` random training lines with sources of `length` words, drawn with replacement."""
+        lines = self._examples[Split.TRAINING][length]
+        return lines[random.integers(len(lines), size=count)]
+
+    def length_counts(self, lengths: range) -> dict[int, int]:
+        """How many training lines there are of each of these source lengths that has any.
+
+        Raises:
+            AttnbenchError: when none has.
+        """
+        training = self._examples[Split.TRAINING]
+        counts = {length: len(lines) for length, lines in training.items() if length in lengths}
+        if not counts:
+            raise fail(
+                f"no training source has {lengths[0]} to {lengths[-1]} words: "
+                f"the shortest has {min(training)}, the longest {max(training)}",
+                self.origin(Split.TRAINING),
+                "change data.min_length and data.max_length",
+            )
+        return counts
+
+    def held_out(self, split: Split, lengths: range, at_most: int, random: np.random.Generator) -> list[Examples]:
+        """The validation or test lines with sources of these lengths, one Examples per length.
+
+        All of them, or a random `at_most` where there are more.
+        """
+        inside = [lines for length, lines in self._examples[split].items() if length in lengths]
+        keep = np.zeros(sum(map(len, inside)), dtype=bool)
+        keep[random.permutation(len(keep))[:at_most]] = True
+        starts = np.cumsum([0, *map(len, inside)])
+        kept = [lines[keep[start : start + len(lines)]] for lines, start in zip(inside, starts, strict=False)]
+        return [lines for lines in kept if len(lines)]
+
+
+def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
+    return [*SPECIAL, UNKNOWN, *sorted({word for sentence in sentences for word in sentence} - {UNKNOWN})]
+
+
+def _ids(sentences: list[tuple[str, ...]], ids: dict[str, int]) -> np.ndarray:
+    table = np.full((len(sentences), max(map(len, sentences))), PAD)
+    for row, sentence in zip(table, sentences, strict=True):
+        row[: len(sentence)] = [ids.get(word, ids[UNKNOWN]) for word in sentence]
+    return table

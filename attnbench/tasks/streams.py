@@ -1,0 +1,220 @@
+"""What a model is trained, validated and tested on: a task's examples, split by their sources."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnbench.cell import Component, Data
+from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.registry import task as tasks
+from attnbench.tasks.base import PAD, Examples, Task
+from attnbench.tasks.draw import draw, draw_distinct, fill, has_any, random_for
+from attnbench.tasks.pairs import Pairs
+from attnbench.tasks.split import Split
+
+# At most so many batches of a length are made at once, and fewer where a replica's links take more than so many bytes.
+BATCHES_AHEAD = 16
+BYTES_AHEAD = 2**18
+
+
+def build_task(component: Component, data: Data) -> Task:
+    """The task of a cell; `translate` with `data.path` reads the user's sentence pairs.
+
+    Raises:
+        AttnbenchError: when the task has no source of a length that is asked for, or the pairs cannot be read.
+    """
+    entry = tasks.entry(component.name)
+    if component.name == "translate" and data.path is not None:
+        return Pairs(data.path, data.validation_path, data.test_path)
+    if entry.takes("vocabulary") and data.vocabulary is None:
+        raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
+    built: Task = tasks.build(component.name, component.options, vocabulary=data.vocabulary)
+    _check_lengths(built, component, data)
+    return built
+
+
+def check_data(component: Component, data: Data) -> None:
+    """Raises every AttnbenchError that training on these data could raise, in a fraction of a second."""
+    task = build_task(component, data)
+    least = data.model_copy(update={"validation_examples": 1, "test_examples": 1})
+    TrainingStream(task, component, least, seeds=(), batch_size=1)
+    validation_set(task, component, least)
+    test_set(task, component, least)
+    for length in data.test_lengths:
+        test_set_at(task, component, least, length)
+
+
+class TrainingStream:
+    """An endless stream of batches for K replicas: one length per batch, the same for all; the tokens differ by seed.
+
+    A replica's sentences depend on the task's configuration and its seed alone, not on its neighbours; they are the
+    same for every score and scope.
+
+    Args:
+        task: what `build_task` gave.
+        component: the task's name and options.
+        data: the lengths and the vocabulary.
+        seeds: one per replica.
+        batch_size: B, sentences per replica and step.
+
+    Raises:
+        AttnbenchError: when no length from min_length to max_length has a source on the training side.
+    """
+
+    def __init__(self, task: Task, component: Component, data: Data, seeds: Sequence[int], batch_size: int) -> None:
+        self._task, self._component, self._data = task, component, data
+        self._seeds, self._batch_size = tuple(seeds), batch_size
+        self._lengths, self._weights = _schedule(task, component, data)
+        self._plan = random_for(component, data, "lengths")
+        self._planned: list[int] = []
+        self._randoms: dict[int, list[np.random.Generator]] = {}
+        self._ready: dict[int, tuple[Examples, int]] = {}
+
+    def batch(self) -> Examples:
+        """The next batch, a replica axis first: source (K,B,S), target (K,B,T), links (K,B,T,S) or None."""
+        if not self._planned:
+            self._planned = self._plan.choice(self._lengths, size=1024, p=self._weights).tolist()
+        length = self._planned.pop()
+        block, start = self._ready.pop(length) if length in self._ready else (self._block(length), 0)
+        stop = start + self._batch_size
+        if stop < block.source.shape[1]:
+            self._ready[length] = block, stop
+        return _between(block, start, stop)
+
+    def _block(self, length: int) -> Examples:
+        """Several batches of one length at once, which spares most of NumPy's overhead."""
+        fit = BYTES_AHEAD // (self._batch_size * length * length)
+        count = self._batch_size * max(1, min(BATCHES_AHEAD, fit))
+        if length not in self._randoms:
+            self._randoms[length] = [
+                random_for(self._component, self._data, "training", seed, length) for seed in self._seeds
+            ]
+        return _stack([self._draw(random, length, count) for random in self._randoms[length]])
+
+    def _draw(self, random: np.random.Generator, length: int, count: int) -> Examples:
+        if isinstance(self._task, Pairs):
+            return self._task.generate(random, length, count)
+        return draw(self._task, random, length, count, Split.TRAINING)
+
+
+def validation_set(task: Task, component: Component, data: Data) -> list[Examples]:
+    """The fixed validation set: `data.validation_examples` over the trained lengths, one Examples per length.
+
+    Of a user's sentence pairs it has all the validation lines in that range, or so many where there are more.
+
+    Raises:
+        AttnbenchError: when no trained length has a source on the validation side.
+    """
+    return _fixed_set(task, component, data, Split.VALIDATION, data.validation_examples)
+
+
+def test_set(task: Task, component: Component, data: Data) -> list[Examples]:
+    """The fixed test set of the trained range: `data.test_examples` over its lengths, one Examples per length.
+
+    Of a user's sentence pairs it has all the test lines in that range, or so many where there are more.
+
+    Raises:
+        AttnbenchError: when no trained length has a source on the test side.
+    """
+    return _fixed_set(task, component, data, Split.TEST, data.test_examples)
+
+
+def test_set_at(task: Task, component: Component, data: Data, length: int) -> list[Examples]:
+    """The fixed test set of one length, trained or not: one Examples of `data.test_examples`.
+
+    Of a user's sentence pairs it has all the test lines of this length, or so many where there are more.
+
+    Raises:
+        AttnbenchError: when no source of this length is on the test side.
+    """
+    random = random_for(component, data, Split.TEST.name, length)
+    where = "data.test_lengths"
+    if isinstance(task, Pairs):
+        found = task.held_out(Split.TEST, range(length, length + 1), data.test_examples, random)
+        if not found:
+            what = f"{task.origin(Split.TEST)} has no test source of {length} words"
+            raise fail(what, where, f"take {length} out of data.test_lengths")
+        return found
+    if not _is_on(task, component, data, Split.TEST, length):
+        what = f"the task {component.name!r} has so few sources of length {length} that the test side got none of them"
+        raise fail(what, where, f"take {length} out of data.test_lengths: a length of more sources has some")
+    return [draw_distinct(task, random, length, data.test_examples, Split.TEST)]
+
+
+def _check_lengths(task: Task, component: Component, data: Data) -> None:
+    """Raises with one problem per field that asks for a length of which the task has no sources."""
+    asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length)]
+    asked += [("data.test_lengths", length) for length in data.test_lengths]
+    reasons = [(where, task.check(length)) for where, length in asked]
+    hint = f"change this field, or leave out the task {component.name!r}"
+    problems = [Problem(reason, where, hint) for where, reason in reasons if reason]
+    if problems:
+        raise AttnbenchError(*problems)
+
+
+def _schedule(task: Task, component: Component, data: Data) -> tuple[list[int], list[float]]:
+    """The lengths that are trained on, and how often each: evenly, or as often as the user's lines have them."""
+    if isinstance(task, Pairs):
+        counts = task.length_counts(range(data.min_length, data.max_length + 1))
+        total = sum(counts.values())
+        return list(counts), [count / total for count in counts.values()]
+    lengths = _lengths_on(task, component, data, Split.TRAINING)
+    return lengths, [1 / len(lengths)] * len(lengths)
+
+
+def _is_on(task: Task, component: Component, data: Data, split: Split, length: int) -> bool:
+    """Whether any source of this length is on this side: with a tiny vocabulary it may be that none is."""
+    random = random_for(component, data, "probe", split.name, length)
+    return task.check(length) is None and has_any(task, random, length, split)
+
+
+def _lengths_on(task: Task, component: Component, data: Data, split: Split) -> list[int]:
+    """The lengths of the trained range that have a source on this side."""
+    inside = range(data.min_length, data.max_length + 1)
+    lengths = [length for length in inside if _is_on(task, component, data, split, length)]
+    if not lengths:
+        what = (
+            f"the task {component.name!r} has so few sources of length {data.min_length} to {data.max_length} "
+            f"that the {split.name.lower()} side got none of them"
+        )
+        raise fail(what, "data.max_length", "enlarge data.max_length or data.vocabulary")
+    return lengths
+
+
+def _fixed_set(task: Task, component: Component, data: Data, split: Split, total: int) -> list[Examples]:
+    """`total` examples spread evenly over the trained lengths that have any on this side."""
+    side = split.name.lower()
+    if isinstance(task, Pairs):
+        inside = range(data.min_length, data.max_length + 1)
+        found = task.held_out(split, inside, total, random_for(component, data, split.name))
+        if not found:
+            what = f"{task.origin(split)} has no {side} source of {data.min_length} to {data.max_length} words"
+            raise fail(what, f"data.{side}_path", f"give more pairs in data.{side}_path, or change data.max_length")
+        return found
+    lengths = _lengths_on(task, component, data, split)
+    counts = np.diff(np.arange(len(lengths) + 1) * total // len(lengths)).tolist()
+    return [
+        draw_distinct(task, random_for(component, data, split.name, length), length, count, split)
+        for length, count in zip(lengths, counts, strict=True)
+        if count
+    ]
+
+
+def _stack(replicas: list[Examples]) -> Examples:
+    """Examples of one length and number with a replica axis before them, targets filled up to the longest."""
+    longest = max(replica.target.shape[1] for replica in replicas)
+    filled = [fill(replica, longest) for replica in replicas]
+    links = [replica.links for replica in filled if replica.links is not None]
+    return Examples(
+        np.stack([replica.source for replica in filled]),
+        np.stack([replica.target for replica in filled]),
+        np.stack(links) if links else None,
+    )
+
+
+def _between(block: Examples, start: int, stop: int) -> Examples:
+    """Rows start to stop of every replica, without the target columns that are PAD in all of them."""
+    target = block.target[:, start:stop]
+    longest = int((target != PAD).any(axis=(0, 1)).sum())
+    links = None if block.links is None else block.links[:, start:stop, :longest]
+    return Examples(block.source[:, start:stop], target[:, :, :longest], links)

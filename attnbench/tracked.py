@@ -1,0 +1,133 @@
+"""What MLflow is told about a grid and its cells, as plain values: names, params, points, words and pictures."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench.cell import Cell
+from attnbench.outcome import Alignments
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from attnbench.analysis.plots import Panel
+
+Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+LABELS = ("model", "score", "scope", "task", "seed")
+LONGEST_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
+PAGE_STYLE = (
+    "body{font-family:sans-serif;font-size:14px}table{border-collapse:collapse}caption{font-weight:bold;padding:8px}"
+    "th,td{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}th[scope=row]{text-align:left;"
+    "font-weight:normal}thead th:first-child{text-align:left}tfoot td{color:#666;text-align:left;font-size:12px}"
+)
+MOST_PICTURES = 12  # alignment overviews, one per setting
+MOST_ROWS = 16  # scores in one of them
+
+
+def run_name(labels: Mapping[str, Any], with_model: bool) -> str:
+    """A cell's name for people: "additive · global · copy · seed 0"."""
+    first = ("model", "score", "scope", "task") if with_model else ("score", "scope", "task")
+    words = [str(labels[name]) for name in first if labels[name] != "–"]
+    axes = [f"{name} {value}" for name, value in labels.items() if name not in LABELS]
+    return " · ".join([*words, *axes, f"seed {labels['seed']}"])
+
+
+def params_of(cell: Cell) -> dict[str, str]:
+    """Every resolved field by its dotted path, a component's options beside its name; values as in YAML."""
+    fields = cell.model_dump(mode="json")
+    for kind in ("model", "score", "scope", "task"):
+        component = fields[kind] or {"name": "–", "options": {}}
+        fields[kind] = {"name": component["name"], **component["options"]}
+    return dict(_flat("", fields))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else name, part)
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
+
+
+def series_of(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[Point]:
+    """The step series; a point's time is the start (milliseconds) plus the seconds logged with it."""
+    for row in history:
+        at = start + int(1000 * (row.get("seconds") or 0))
+        for name, value in row.items():
+            if name != "step" and _drawable(value):
+                yield name, float(value or 0), at, int(row["step"] or 0)
+
+
+def tested(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterator[Point]:
+    """The metrics of the test; "exact_match@20" becomes "exact_match_at_20", for MLflow forbids the sign @.
+
+    They stand at step 0, which MLflow charts as bars; only the seconds end the series of that name.
+    """
+    for name, value in metrics.items():
+        if _drawable(value):
+            yield name.replace("@", "_at_"), float(value or 0), now, steps if name == "seconds" else 0
+
+
+def _drawable(value: float | None) -> bool:
+    """Whether a chart can show it: a diverged loss is told by the cell's error instead."""
+    return value is not None and math.isfinite(value)
+
+
+def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
+    """The comparison table of exact match, in Markdown for the run's description and as a page of HTML."""
+    from attnbench.analysis.tables import comparison, to_html, to_markdown
+
+    table = comparison(frame, name=name)
+    page = f"<!DOCTYPE html><meta charset='utf-8'><style>{PAGE_STYLE}</style>{to_html(table)}"
+    markdown = to_markdown(table)
+    if len(markdown) > LONGEST_DESCRIPTION:
+        markdown = "The comparison is among the artifacts: comparison.html, and every number in table.csv."
+    return markdown, page
+
+
+def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, "Figure"]]:
+    """The pictures of a grid, each with its file name: accuracy, then the alignments of every setting.
+
+    Args:
+        frame: the rows of table.csv.
+        folder: the grid's results folder, that holds the alignments of all runs.
+    """
+    from attnbench.analysis.plots import accuracy_heatmap, alignment_panels, by_setting
+
+    if not frame["exact_match"].notna().any():
+        return
+    yield "exact_match.png", accuracy_heatmap(frame)
+    settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
+    for label, rows in settings[:MOST_PICTURES]:
+        if panels := _panels(rows, folder):
+            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+            yield f"alignments_{name}.png", alignment_panels(panels, label)
+
+
+def _panels(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:
+    """The alignment of the first seed per score and task."""
+    from attnbench.store import Store
+
+    store = Store(folder)
+    done = rows[rows["status"] == "done"].drop_duplicates(["score", "task"])
+    scores = list(dict.fromkeys(done["score"]))[:MOST_ROWS]
+    panels = {}
+    for cell, score, task in zip(done["cell"], done["score"], done["task"], strict=True):
+        alignments = store.alignments(cell) if score in scores else None
+        if alignments is not None:
+            panels[str(score), str(task)] = longest(alignments)
+    return panels
+
+
+def longest(alignments: Alignments) -> "Panel":
+    """The first of the longest test sentences."""
+    from attnbench.analysis.plots import Panel
+
+    lengths = [len(source) for source in alignments.source]
+    n = lengths.index(max(lengths))
+    source, target = alignments.source[n], alignments.target[n]
+    links = alignments.links[n, : len(target), : len(source)] if alignments.links.size else None
+    return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)

@@ -1,0 +1,95 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from made_up_run import outcome, plan, write_run
+from typer.testing import CliRunner
+
+from attnbench.cli.table import table
+from attnbench.errors import AttnbenchError
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Calls `attnbench table` on a run with two scores, two tasks and one cell missing."""
+    grid = plan("quick", score=["dot", "general"], task=["copy", "sort"], seed=[0, 1])
+    write_run(tmp_path, grid, [outcome(c, exact_match=0.5 + c.cell.seed / 10, loss=0.25) for c in grid.cells[:-1]])
+    app = typer.Typer()
+    app.command()(table)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path / "results")])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("format", "sign"),
+    [
+        ("rich", "dot       0.550* .50–.60"),
+        ("markdown", "| dot | **0.550** .50–.60 |"),
+        ("latex", r"dot & \textbf{0.550}"),
+        ("html", "<strong>0.550</strong>"),
+    ],
+)
+def test_the_formats_for_people(call, format, sign):
+    out = call("quick", "--format", format).stdout
+    assert sign in out
+    assert "quick: exact_match" in out
+    assert "1 of 8 cells are not finished" in out
+
+
+def test_the_formats_for_machines_are_nothing_else(call):
+    records = json.loads(call("quick", "--format", "json").stdout)
+    rows = list(csv.DictReader(io.StringIO(call("quick", "--format", "csv").stdout)))
+    assert len(records) == len(rows) == 4
+    assert [record["n"] for record in records] == [2, 2, 2, 1]
+
+
+def test_every_option_reaches_the_table(call):
+    arguments = (
+        "--rows",
+        "task",
+        "--columns",
+        "seed",
+        "--metric",
+        "loss",
+        "--where",
+        "score=dot",
+        "--where",
+        "task=sort",
+    )
+    records = json.loads(call("quick", *arguments, "--format", "json").stdout)
+    assert records == [
+        {"task": "sort", "seed": seed, "mean": 0.25, "low": None, "high": None, "n": 1, "failed": 0} for seed in (0, 1)
+    ]
+
+
+def test_mistakes_are_said_with_a_suggestion(call):
+    with pytest.raises(AttnbenchError, match="did you mean 'quick'"):
+        call("quik")
+    with pytest.raises(AttnbenchError, match="did you mean 'score'"):
+        call("quick", "--rows", "scores")
+    assert call("quick", "--format", "excel").exit_code == 2
+
+
+def test_neither_torch_nor_mlflow_is_imported(call):
+    call("quick")  # makes sure that there is such a command
+    code = """
+import sys
+from attnbench.cli import table, show, list, init, schema
+from attnbench.analysis import tables
+import pandas
+list.list_("scores")
+heavy = {"torch", "mlflow", "matplotlib"} & sys.modules.keys()
+sys.exit(str(heavy) if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,135 @@
+"""Every engine trains all packs, tells of it in order, and lets no pack take another with it."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from fake_training import FAKE, pack
+
+from attnbench.engines.base import Engine, Finished, Started, available_cores
+from attnbench.engines.processes import ProcessEngine
+from attnbench.engines.serial import SerialEngine
+from attnbench.errors import AttnbenchError
+from attnbench.outcome import Outcome, Progress
+
+
+@pytest.fixture(params=[SerialEngine, ProcessEngine])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with closing(request.param(2, "cpu", FAKE)) as made:
+        made.prepare()
+        yield made
+
+
+@pytest.fixture
+def processes() -> Iterator[Engine]:
+    with closing(ProcessEngine(2, "cpu", FAKE)) as made:
+        yield made
+
+
+def outcomes(engine: Engine, *packs) -> dict[str, Outcome]:
+    events = engine.run(packs, lambda _: None)
+    return {outcome.cell: outcome for event in events if isinstance(event, Finished) for outcome in event.outcomes}
+
+
+def test_every_pack_starts_then_finishes_once(engine):
+    progress: list[Progress] = []
+    packs = [pack(n) for n in range(7)]
+    started, finished = [], []
+    for event in engine.run(packs, progress.append):
+        if isinstance(event, Started):
+            started.append(event.pack)
+        else:
+            assert event.pack in started
+            assert [o.cell for o in event.outcomes] == list(event.pack.ids)
+            finished.append(event.pack)
+    assert sorted(p.ids for p in started) == sorted(p.ids for p in finished) == [p.ids for p in packs]
+    assert {p.pack for p in progress} == {p.ids[0] for p in packs}
+
+
+def test_a_raising_pack_fails_alone_with_its_reason(engine):
+    done = outcomes(engine, pack(0), pack(1, "raise"), pack(2, "exit"), pack(3))
+    assert {cell for cell, outcome in done.items() if outcome.status == "failed"} == {"1-0", "1-1", "2-0", "2-1"}
+    assert done["1-1"].error.startswith("ValueError: the cell is broken (fake_training.py, line ")
+    assert done["1-1"].seed == 1
+    assert done["2-0"].error.startswith("SystemExit: 3 (fake_training.py")
+
+
+def test_training_has_one_thread(engine):
+    before = torch.get_num_threads()
+    assert {o.versions["threads"] for o in outcomes(engine, pack(0), pack(1)).values()} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_plugin_that_breaks_fails_its_pack(engine, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("1 / 0\n")
+    bad = pack(1).model_copy(update={"plugins": (str(broken),)})
+    done = outcomes(engine, pack(0), bad)
+    assert done["0-0"].status == "done"
+    assert "ZeroDivisionError" in done["1-0"].error
+
+
+def test_a_worker_that_dies_fails_its_pack_and_is_replaced(processes):
+    done = outcomes(processes, pack(0, "die"), pack(1), pack(2, "die"), pack(3), pack(4), pack(5))
+    assert {cell for cell, outcome in done.items() if outcome.status == "failed"} == {"0-0", "0-1", "2-0", "2-1"}
+    assert {o.status for cell, o in done.items() if cell[0] in "1345"} == {"done"}
+    assert "SIGKILL" in done["0-0"].error
+    assert "memory" in done["0-0"].error
+
+
+def test_what_cannot_be_sent_back_fails(processes):
+    done = outcomes(processes, pack(0, "unpicklable", seeds=1), pack(1))
+    assert done["0-0"].status == "failed"
+    assert done["1-0"].status == "done"
+
+
+def test_workers_are_kept_and_are_not_this_process(processes):
+    workers = {o.metrics["process"] for o in outcomes(processes, *(pack(n) for n in range(6))).values()}
+    assert 1 <= len(workers) <= 2
+    assert os.getpid() not in workers
+
+
+def test_closing_does_not_wait_for_running_packs(processes):
+    events = processes.run([pack(0, "sleep"), pack(1, "sleep"), pack(2, "sleep")], lambda _: None)
+    next(events)
+    begun = time.monotonic()
+    processes.close()
+    processes.close()
+    assert time.monotonic() - begun < 10
+
+
+def test_few_packs_are_handed_out_ahead(processes, monkeypatch):
+    """So that stopping after a failure is prompt, and a long grid is not copied to the workers at once."""
+    handed = []
+    schedule = processes.pool.schedule
+    monkeypatch.setattr(processes.pool, "schedule", lambda *a, **k: handed.append(1) or schedule(*a, **k))
+    events = processes.run([pack(n) for n in range(50)], lambda _: None)
+    next(events)
+    assert len(handed) <= 4
+    events.close()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("kind", [SerialEngine, ProcessEngine])
+def test_a_missing_gpu_is_said_before_training(kind):
+    with closing(kind(1, "cuda", FAKE)) as engine, pytest.raises(AttnbenchError, match="no GPU"):
+        engine.prepare()
+
+
+def test_auto_is_resolved(engine):
+    engine.device = "auto"
+    (outcome, *_) = outcomes(engine, pack(0)).values()
+    assert outcome.versions["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_container_share_limits_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda _: "150000 100000\n")
+    assert available_cores() == 2
+    monkeypatch.setattr(Path, "read_text", lambda _: "max 100000\n")
+    assert available_cores() == 64

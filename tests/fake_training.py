@@ -1,0 +1,57 @@
+"""Trainings that take no time, for testing what stands around a training. The task's name says what happens."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from attnbench.cell import Cell, Component, Data, Pack, Train
+from attnbench.outcome import Outcome, Progress
+
+FAKE = "fake_training:train"
+
+
+def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[Outcome]:
+    """Reports one step, then does what the task's option `does` asks for."""
+    does = pack.cell.task.options.get("does", "finish")
+    report(Progress(pack.ids[0], 1, pack.cell.train.steps, 0.5, None))
+    if does == "raise":
+        raise ValueError("the cell is\nbroken")
+    if does == "exit":
+        raise SystemExit(3)
+    if does == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if does == "unpicklable":
+        return [Outcome(pack.ids[0], "done", 0, versions={"made of": lambda: None})]
+    if does == "sleep":
+        time.sleep(60)
+    metrics = {"exact_match": 1.0, "seconds": 0.1, "process": float(os.getpid())}
+    versions = {"threads": _threads(), "device": device}
+    return [Outcome(i, "done", s, metrics, versions=versions) for i, s in zip(pack.ids, pack.seeds, strict=True)]
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def pack(number: int, does: str = "finish", seeds: int = 2) -> Pack:
+    """A pack whose cells are called <number>-<seed>."""
+    cell = Cell(
+        model=Component(name="rnn"),
+        score=Component(name="dot"),
+        scope=Component(name="global"),
+        task=Component(name="copy", options={"does": does}),
+        data=Data(),
+        train=Train(steps=10),
+        seed=0,
+    )
+    return Pack(cell=cell, seeds=tuple(range(seeds)), ids=tuple(f"{number}-{seed}" for seed in range(seeds)))
+
+
+def train_all_but_dot(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[Outcome]:
+    """As `train`, but a pack with the score dot raises."""
+    if pack.cell.score is not None and pack.cell.score.name == "dot":
+        raise ValueError("dot is broken")
+    return train(pack, device, report)

@@ -1,0 +1,90 @@
+"""The id of a cell changes with whatever its numbers depend on, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from attnbench.cell import Cell, Component, Data, Train
+from attnbench.errors import AttnbenchError
+from attnbench.grid.identity import cell_id
+from grid.conftest import Plans
+
+
+def cell(**changes: object) -> Cell:
+    parts: dict[str, object] = {
+        "model": Component(name="rnn", options={"width": 64}),
+        "score": Component(name="cosine", options={"strength": None}),
+        "scope": Component(name="global"),
+        "task": Component(name="copy"),
+        "data": Data(),
+        "train": Train(),
+        "seed": 0,
+    }
+    return Cell.model_validate(parts | changes)
+
+
+def test_an_id_is_twelve_hex_digits_and_stays_the_same() -> None:
+    assert cell_id(cell()) == cell_id(cell())
+    assert len(cell_id(cell())) == 12
+    assert int(cell_id(cell()), 16) >= 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": Component(name="rnn", options={"width": 32})},
+        {"score": Component(name="dot", options={})},
+        {"score": Component(name="cosine", options={"strength": 1.0})},
+        {"score": None},
+        {"scope": Component(name="hard")},
+        {"task": Component(name="sort")},
+        *({"data": Data.model_validate({field: 7})} for field in ("vocabulary", "min_length", "max_length")),
+        *({"data": Data.model_validate({field: 7})} for field in ("validation_examples", "test_examples")),
+        {"data": Data(test_lengths=(7,))},
+        *({"train": Train.model_validate({field: 7})} for field in ("steps", "batch_size", "learning_rate", "clip")),
+        {"train": Train(valid_every=7)},
+        {"train": Train.model_validate({"stop_at": {"exact_match": 0.5}})},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_every_field_counts(change: dict[str, object]) -> None:
+    assert cell_id(cell(**change)) != cell_id(cell())
+
+
+def test_the_order_of_options_does_not_count() -> None:
+    one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert cell_id(cell(scope=Component(name="hard", options=one))) == cell_id(
+        cell(scope=Component(name="hard", options=other))
+    )
+
+
+@pytest.mark.parametrize("field", ["path", "validation_path", "test_path"])
+def test_the_content_of_a_file_counts_and_its_place_does_not(tmp_path: Path, field: str) -> None:
+    for name, text in (("a", "x\ty\n"), ("b", "x\ty\n"), ("c", "x\tz\n")):
+        (tmp_path / name).write_text(text)
+    first, copied, other = (cell_id(cell(data=Data.model_validate({field: str(tmp_path / n)}))) for n in "abc")
+    assert first == copied != other
+    (tmp_path / "a").write_text("x\tz\n")
+    assert cell_id(cell(data=Data.model_validate({field: str(tmp_path / "a")}))) == other
+    (tmp_path / "a").unlink()
+    with pytest.raises(AttnbenchError, match="cannot be read"):
+        cell_id(cell(data=Data.model_validate({field: str(tmp_path / "a")})))
+
+
+PLUGIN = "from attnbench.registry import score\n@score('{name}')\nclass Mine:\n    'Mine.'\n"
+
+
+def test_the_file_of_a_plugin_counts_for_the_cells_that_use_it(tmp_path: Path, plan: Plans) -> None:
+    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine"))
+    text = "name: g\nseeds: 1\ngrid: {score: [dot, mine], task: [copy]}\nplugins: [p.py]\n"
+    before = [cell.id for cell in plan(text).cells]
+    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine") + "# changed\n")
+    after = [cell.id for cell in plan(text).cells]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_an_option_that_is_no_plain_data_is_refused() -> None:
+    with pytest.raises(AttnbenchError, match="cannot be written as JSON"):
+        cell_id(cell(scope=Component(name="hard", options={"x": object()})))

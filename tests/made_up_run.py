@@ -1,0 +1,80 @@
+"""A run made up by hand: a plan, and the outcomes that a training would have given."""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnbench.cell import Cell, Component, Data, Train
+from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.outcome import METRICS, Alignments, Outcome
+from attnbench.store import Store
+
+
+def plan(name: str = "made-up", **axes: Iterable[Any]) -> Plan:
+    """The product of the axes in the order given; "." in a name is written "__". Ids count up: 000000000000 …"""
+    defaults: dict[str, Iterable[Any]] = {"model": ["rnn"], "score": ["dot"], "scope": ["global"], "task": ["copy"]}
+    given = {axis.replace("__", "."): values for axis, values in axes.items()}
+    product = {**defaults, **given}
+    product["seed"] = product.pop("seed", [0])
+    cells = []
+    for number, values in enumerate(itertools.product(*product.values())):
+        labels = dict(zip(product, values, strict=True))
+        cells.append(PlannedCell(f"{number:012x}", _cell(labels), labels))
+    extra = tuple(axis for axis in given if axis not in (*defaults, "seed"))
+    return Plan(name, extra, cells, [])
+
+
+def _cell(labels: dict[str, Any]) -> Cell:
+    return Cell(
+        model=Component(name=labels["model"], options={"width": 64}),
+        score=None if labels["score"] == "–" else Component(name=labels["score"]),
+        scope=Component(name=labels["scope"].split(" ")[0]),
+        task=Component(name=labels["task"]),
+        data=Data(test_lengths=(10, 20)),
+        train=Train(),
+        seed=labels["seed"],
+    )
+
+
+def outcome(planned: PlannedCell, **metrics: Any) -> Outcome:
+    """A cell that is done, its other metrics without meaning; "@" in a name is written "_at_"."""
+    given = {name.replace("_at_", "@"): value for name, value in metrics.items()}
+    values = dict.fromkeys(METRICS) | {"parameters": 12345} | given
+    return Outcome(planned.id, "done", planned.cell.seed, values, [{"step": 100, "train/loss": 0.5}])
+
+
+def failed(planned: PlannedCell, error: str = "the loss is NaN at step 7") -> Outcome:
+    """A cell that failed."""
+    return Outcome(planned.id, "failed", planned.cell.seed, error=error)
+
+
+def diagonal(words: list[str], count: int = 2) -> Alignments:
+    """Alignments of a copy task: .9 on the diagonal, gold there too; the EOS last."""
+    sentence = [*words, "</s>"]
+    size = len(sentence)
+    weights = np.full((count, size, size), 0.1 / max(1, size - 1)) + np.eye(size) * (0.9 - 0.1 / max(1, size - 1))
+    links = np.repeat(np.eye(size)[None], count, axis=0).astype(bool)
+    return Alignments(
+        source=[sentence] * count,
+        target=[sentence] * count,
+        weights=weights,
+        links=links,
+        forming_source=sentence,
+        forming_target=sentence,
+        forming_links=links[0],
+        forming=weights,
+        steps=np.array([100, 200])[:count],
+    )
+
+
+def write_run(folder: Path, plan: Plan, outcomes: Iterable[Outcome]) -> Store:
+    """Writes a plan and its outcomes into folder/results/<name>, and gives the store."""
+    store = Store(folder / "results" / plan.name)
+    store.start(plan, "name: made-up\n")
+    by_id = {planned.id: planned for planned in plan.cells}
+    for one in outcomes:
+        store.write(one, by_id[one.cell])
+    return store

@@ -1,0 +1,141 @@
+"""Every score equals its equation, has the parameters of the table and no others, and differentiates."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from closed_forms import score_logits
+from systems import LONGEST, SCORES, WIDTH, inputs, numpy_state
+
+import attnbench
+from attnbench import registry
+
+# score, its own options, and the names and shapes of its state_dict as semantics.md §2 has them
+TABLE = [
+    ("cosine", {}, {"strength": ()}),
+    ("cosine", {"strength": 1.0}, {}),
+    ("cosine", {"strength": 2.5}, {}),
+    ("additive", {}, {"query_proj.weight": (6, 6), "key_proj.weight": (6, 6), "v.weight": (1, 6)}),
+    ("additive", {"hidden": 3}, {"query_proj.weight": (3, 6), "key_proj.weight": (3, 6), "v.weight": (1, 3)}),
+    ("location", {}, {"proj.weight": (7, 6)}),
+    ("general", {}, {"key_proj.weight": (6, 6)}),
+    ("dot", {}, {}),
+    ("scaled_dot", {}, {}),
+]
+
+
+def built(name, longest=LONGEST, **options):
+    """A score in float64 with random parameters: those that start at 0 would hide a missing one."""
+    torch.manual_seed(3)
+    score = attnbench.build_score(name, width=WIDTH, max_source_length=longest, **options).double()
+    with torch.no_grad():
+        for parameter in score.parameters():
+            parameter.copy_(torch.randn(parameter.shape))
+    return score
+
+
+@pytest.mark.parametrize(("name", "options", "shapes"), TABLE)
+def test_state_dict_is_the_tables(name, options, shapes):
+    assert {k: tuple(v.shape) for k, v in built(name, **options).state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize(("name", "options", "_shapes"), TABLE)
+def test_equals_the_equation(name, options, _shapes):
+    score = built(name, **options)
+    query, keys, _ = inputs()
+    found = score(query, keys).detach().numpy()
+    expected = score_logits(name, numpy_state(score), query.numpy(), keys.numpy(), options.get("strength"))
+    assert found.shape == (3, 5, 7)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_no_biases(name):
+    """Without biases the logits of a zero query and zero keys are 0."""
+    assert not any("bias" in key for key in built(name).state_dict())
+    assert torch.equal(built(name)(torch.zeros(1, 2, WIDTH).double(), torch.zeros(1, 3, WIDTH).double()).abs(),
+                       torch.zeros(1, 2, 3).double())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_prepare_then_compare_is_forward(name):
+    """Step by step against keys prepared once gives what one call gives."""
+    score = built(name)
+    if not hasattr(score, "prepare"):
+        pytest.skip("this score has no half that depends on the keys alone")
+    query, keys, _ = inputs()
+    prepared = score.prepare(keys)
+    steps = [score.compare(query[:, t : t + 1], prepared) for t in range(query.shape[1])]
+    torch.testing.assert_close(torch.cat(steps, 1), score(query, keys), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_gradcheck(name):
+    score = built(name)
+    names, parameters = zip(*score.named_parameters(), strict=True) if list(score.parameters()) else ((), ())
+    query, keys, _ = inputs(steps=2)
+
+    def logits(query, keys, *parameters):
+        return torch.func.functional_call(score, dict(zip(names, parameters, strict=True)), (query, keys))
+
+    leaves = [x.detach().requires_grad_() for x in (query[:2, :, :], keys[:2, :4], *parameters)]
+    assert torch.autograd.gradcheck(logits, leaves)
+
+
+@pytest.mark.parametrize("longest", [1, 3, 7, 12])
+def test_location_with_sources_shorter_and_longer_than_its_matrix(longest):
+    score = built("location", longest=longest)
+    query, keys, _ = inputs()
+    found = score(query, keys).detach().numpy()
+    np.testing.assert_allclose(
+        found, score_logits("location", numpy_state(score), query.numpy(), keys.numpy()), rtol=0, atol=1e-10
+    )
+    assert np.isneginf(found[..., longest:]).all()
+    assert np.isfinite(found[..., :longest]).all()
+
+
+def test_location_does_not_look_at_the_keys():
+    score = built("location")
+    query, keys, _ = inputs()
+    assert torch.equal(score(query, keys), score(query, keys * torch.nan))
+
+
+def test_cosine_of_a_zero_vector_is_zero_with_a_finite_gradient():
+    score = built("cosine")
+    query, keys, _ = inputs()
+    query[0, 1], keys[1, 2] = 0, 0
+    query.requires_grad_()
+    keys.requires_grad_()
+    logits = score(query, keys)
+    assert (logits[0, 1] == 0).all()
+    assert (logits[1, :, 2] == 0).all()
+    (logits * torch.randn(logits.shape)).sum().backward()
+    for leaf in (query, keys, score.strength):
+        assert leaf.grad is not None
+        assert leaf.grad.isfinite().all()
+
+
+def test_cosine_is_capped_by_its_strength():
+    """The learned β never falls below 1, and the raw cosine of the article is β = 1."""
+    score = built("cosine")
+    vectors = torch.eye(WIDTH, dtype=torch.float64)[None] * 7
+    for strength in (-50.0, 0.0, 3.0):
+        torch.nn.init.constant_(score.strength, strength)
+        expected = math.log1p(math.exp(strength)) + 1
+        assert score(vectors, vectors).diagonal(dim1=1, dim2=2).tolist()[0] == pytest.approx([expected] * WIDTH)
+    assert built("cosine", strength=1.0)(vectors, vectors).amax().item() == pytest.approx(1)
+
+
+def test_scaled_dot_keeps_the_variance_of_wide_vectors_at_one():
+    score = attnbench.build_score("scaled_dot", width=256)
+    torch.manual_seed(0)
+    logits = score(torch.randn(1, 300, 256), torch.randn(1, 300, 256))
+    assert logits.var().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_docstring_has_the_formula_and_its_source(name):
+    doc = registry.score.entry(name).doc
+    assert "Formula: " in doc
+    assert "Source: " in doc

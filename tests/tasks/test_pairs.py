@@ -1,0 +1,191 @@
+"""A user's own sentence pairs."""
+
+import numpy as np
+import pytest
+
+from attnbench.cell import Component, Data
+from attnbench.errors import AttnbenchError
+from attnbench.tasks.base import PAD, SPECIAL
+from attnbench.tasks.pairs import UNKNOWN, Pairs, read_pairs
+from attnbench.tasks.split import Split, split_of_words
+from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, test_set_at, validation_set
+
+test_set.__test__ = test_set_at.__test__ = False  # their names begin like a test's
+
+TRANSLATE = Component(name="translate")
+
+
+def write(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def numbered(count, first=0):
+    """Pairs of 3, 4 or 5 source words; every source once."""
+    return [f"{'a ' * (n % 3)}x{n} b c\tX{n} {'A ' * (n % 4)}B" for n in range(first, first + count)]
+
+
+def sentences(words, rows):
+    return [" ".join(words[n] for n in row if n != PAD) for row in rows]
+
+
+def pairs_of(task, parts):
+    return [
+        f"{source}\t{target}"
+        for part in parts
+        for source, target in zip(
+            sentences(task.source_words, part.source), sentences(task.target_words, part.target), strict=True
+        )
+    ]
+
+
+def draw(task, data, steps=200, seeds=(0,)):
+    stream = TrainingStream(task, TRANSLATE, data, seeds, batch_size=16)
+    return [stream.batch() for _ in range(steps)]
+
+
+def test_the_hash_splits_one_file(tmp_path):
+    lines = numbered(600)
+    data = Data(path=write(tmp_path / "train.tsv", lines))
+    task = build_task(TRANSLATE, data)
+    trained = {
+        sentence
+        for batch in draw(task, data, 600)
+        for sentence in sentences(task.source_words, batch.source[0].tolist())
+    }
+    by_side = {split: set() for split in Split}
+    for line in lines:
+        source = line.split("\t")[0]
+        by_side[split_of_words(source.split(" "))].add(source)
+    assert trained == by_side[Split.TRAINING]
+    assert task.dropped == 600 - len(trained)
+    validation, test = (f(task, TRANSLATE, data) for f in (validation_set, test_set))
+    assert sum(map(len, validation)) == len(by_side[Split.VALIDATION]) > 10
+    assert sum(map(len, test)) == len(by_side[Split.TEST]) > 10
+    assert all(part.links is None for part in [*validation, *test, *draw(task, data, 5)])
+
+
+def test_files_of_their_own_are_used_whole_and_their_sources_are_not_trained_on(tmp_path):
+    train, dev, test = numbered(50), numbered(7, 50), numbered(9, 60)
+    data = Data(
+        path=write(tmp_path / "train.tsv", [*train, dev[2], test[0], "a x61 b c\tanother target"]),
+        validation_path=write(tmp_path / "dev.tsv", dev),
+        test_path=write(tmp_path / "test.tsv", test),
+        test_lengths=(4,),
+    )
+    task = build_task(TRANSLATE, data)
+    assert task.dropped == 3
+    trained = {pair for batch in draw(task, data) for pair in pairs_of(task, [_one(batch)])}
+    assert trained == set(train)
+    # Words that only dev or test has are <unk>.
+    assert sorted(pairs_of(task, validation_set(task, TRANSLATE, data))) == sorted(_unknown(dev))
+    assert sorted(pairs_of(task, test_set(task, TRANSLATE, data))) == sorted(_unknown(test))
+    (four,) = test_set_at(task, TRANSLATE, data, 4)
+    assert sorted(pairs_of(task, [four])) == sorted(
+        _unknown(line for line in test if len(line.split("\t")[0].split()) == 4)
+    )
+    assert task.source_words[:4] == task.target_words[:4] == [*SPECIAL, UNKNOWN]
+
+
+def _one(batch):
+    return type(batch)(batch.source[0], batch.target[0], None)
+
+
+def _unknown(lines):
+    return [
+        " ".join(UNKNOWN if w[:1] in "xX" else w for w in line.replace("\t", " \t ").split(" ")).replace(" \t ", "\t")
+        for line in lines
+    ]
+
+
+def test_lengths_come_as_often_as_they_have_lines_and_only_from_the_trained_range(tmp_path):
+    lines = [f"{n} b c\tA" for n in range(300)] + [f"{n} b c d\tA" for n in range(100)] + ["a b c d e\tA"] * 50
+    data = Data(path=write(tmp_path / "train.tsv", lines), max_length=4)
+    batches = draw(build_task(TRANSLATE, data), data, steps=2000)
+    lengths = np.array([batch.source.shape[-1] for batch in batches])
+    assert set(lengths) == {3, 4}
+    assert (lengths == 3).mean() == pytest.approx(0.75, abs=0.05)
+
+
+def test_replicas_share_lengths_and_not_lines(tmp_path):
+    data = Data(path=write(tmp_path / "train.tsv", numbered(500)))
+    task = build_task(TRANSLATE, data)
+    for alone, both in zip(draw(task, data, 30, (4,)), draw(task, data, 30, (9, 4)), strict=True):
+        assert np.array_equal(alone.source[0], both.source[1])
+        assert not np.array_equal(both.source[0], both.source[1])
+
+
+def test_held_out_lines_are_capped_at_the_number_of_examples(tmp_path):
+    files = {
+        f"{key}path": write(tmp_path / f"{key}.tsv", numbered(90, n))
+        for n, key in ((0, ""), (100, "validation_"), (200, "test_"))
+    }
+    data = Data(**files, validation_examples=20, test_examples=30)
+    task = build_task(TRANSLATE, data)
+    sizes = [len(part) for part in test_set(task, TRANSLATE, data)]
+    assert sum(map(len, validation_set(task, TRANSLATE, data))) == 20
+    assert sum(sizes) == 30
+    assert len(sizes) == 3
+    assert len(test_set_at(task, TRANSLATE, data, 4)[0]) == 30
+
+
+def test_only_spaces_separate_tokens(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes("\ufeffa  b \t« c »\r\nd\te\n".replace("« c »", "«\u00a0c\u00a0»").encode())
+    first, second = read_pairs(path)
+    assert first.source == ("a", "b")
+    assert first.target == ("«\u00a0c\u00a0»",)
+    assert (second.source, second.target) == (("d",), ("e",))
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "what"),
+    [
+        (b"a\tb\nno tab here\nc\td\n", ":2", "expected 2 columns, found 1: 'no tab here'"),
+        (b"a\tb\tc\n", ":1", "expected 2 columns, found 3: 'a\\tb\\tc'"),
+        (b"a\tb\n\tb\n", ":2", "the source is empty: '\\tb'"),
+        (b"a\tb\na\t \n", ":2", "the target is empty: 'a\\t '"),
+        (b"a\tb\n\nc\td\n", ":2", "this line is empty"),
+        (b"a\tb\n\xff\tb\n", ":2", "this line is not UTF-8: b'\\xff\\tb'"),
+        (b"a </s>\tb\n", ":1", "the word '</s>' is reserved"),
+        (b"", "", "no sentence pairs in this file"),
+    ],
+)
+def test_a_bad_line_is_shown_with_its_number(tmp_path, content, where, what):
+    path = tmp_path / "train.tsv"
+    path.write_bytes(content)
+    with pytest.raises(AttnbenchError) as raised:
+        read_pairs(path)
+    (problem,) = raised.value.problems
+    assert problem.where == f"{path}{where}"
+    assert what in problem.what
+
+
+def test_many_bad_lines_are_counted(tmp_path):
+    path = write(tmp_path / "train.tsv", ["no tab"] * 13)
+    with pytest.raises(AttnbenchError) as raised:
+        read_pairs(path)
+    assert len(raised.value.problems) == 11
+    assert "and 3 more lines" in str(raised.value)
+
+
+def test_files_that_cannot_be_used(tmp_path):
+    with pytest.raises(AttnbenchError, match="No such file"):
+        Pairs(str(tmp_path / "nowhere.tsv"))
+    path = write(tmp_path / "train.tsv", ["a b c\tA"])
+    with pytest.raises(AttnbenchError, match="no line is left to train on"):
+        Pairs(path, None, path)
+
+
+def test_lengths_that_no_line_has(tmp_path):
+    path = write(tmp_path / "train.tsv", numbered(40))
+    test_path = write(tmp_path / "test.tsv", ["q r s\tT"])
+    files = {"path": path, "validation_path": write(tmp_path / "dev.tsv", numbered(5, 50)), "test_path": test_path}
+    check_data(TRANSLATE, Data(**files))
+    for fields, message in [
+        ({"min_length": 8, "max_length": 9}, "no training source has 8 to 9 words: the shortest has 3, the longest 5"),
+        ({"min_length": 4}, "test.tsv has no test source of 4 to 10 words"),
+        ({"test_lengths": (4,)}, "test.tsv has no test source of 4 words"),
+    ]:
+        with pytest.raises(AttnbenchError, match=message):
+            check_data(TRANSLATE, Data(**files, **fields))

@@ -1,0 +1,248 @@
+"""A run trains what is not done, keeps what is finished whatever happens, and tells of it."""
+
+import csv
+import socket
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fake_training import FAKE
+
+import attnbench
+from attnbench import runner
+from attnbench.engines.base import Finished, Started
+from attnbench.engines.serial import SerialEngine
+from attnbench.errors import AttnbenchError, fail
+from attnbench.runner import Notice, Planned
+from attnbench.store import Store
+
+GRID = """
+name: small
+seeds: 2
+grid:
+  score: [additive, dot, general]
+  task: [copy, reverse]
+data: {vocabulary: 6, min_length: 2, max_length: 4, test_lengths: [4], validation_examples: 20, test_examples: 20}
+model: {kind: rnn, width: 8, embedding: 4}
+train: {steps: 4, batch_size: 4, valid_every: 2}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text(GRID)
+    return file
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, grid: Path, tmp_path: Path):
+    """Runs the small grid with a training that takes no time, and gives the frame and the events."""
+
+    def go(train: str = FAKE, listener=None, **options):
+        monkeypatch.setitem(runner.ENGINES, "serial", partial(SerialEngine, train=train))
+        events: list = []
+
+        def listen(event):
+            events.append(event)
+            if listener:
+                listener(event)
+
+        options = {"results": tmp_path / "results", "engine": "serial", "mlflow": False} | options
+        try:
+            go.frame = runner.run(grid, listener=listen, **options)
+        finally:
+            go.events = events
+            go.trained = [cell for event in events if isinstance(event, Finished) for cell in event.pack.ids]
+        return go.frame
+
+    return go
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results" / "small")
+
+
+BROKEN_DOT = "fake_training:train_all_but_dot"
+
+
+def test_a_run_trains_all_cells_and_gives_the_rows_of_the_table(fake, store):
+    frame = fake()
+    with (store.folder / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(frame) == 12
+    assert list(frame["cell"]) == [row["cell"] for row in rows] == [c["id"] for c in store.plan()["cells"]]
+    assert set(frame["status"]) == {"done"}
+    kinds = [type(event) for event in fake.events]
+    assert kinds[0] is Planned
+    assert kinds.count(Started) == kinds.count(Finished) == 6
+
+
+def test_what_is_done_is_not_trained_again_unless_fresh(fake):
+    fake()
+    fake()
+    assert fake.trained == []
+    assert len(fake.frame) == 12
+    fake(fresh=True)
+    assert len(fake.trained) == 12
+
+
+def test_a_failed_cell_is_a_row_and_is_left_until_asked_for(fake):
+    frame = fake(BROKEN_DOT)
+    failed = frame[frame["status"] == "failed"]
+    assert len(frame) == 12
+    assert set(failed["score"]) == {"dot"}
+    assert failed["error"].str.contains("ValueError: dot is broken").all()
+    fake()
+    assert fake.trained == []
+    assert (fake.frame["status"] == "failed").sum() == 4
+    fake(retry_failed=True)
+    assert sorted(fake.trained) == sorted(failed["cell"])
+    assert set(fake.frame["status"]) == {"done"}
+
+
+@pytest.mark.parametrize(("limit", "trained"), [(1, 2), (2, 2), (5, 4), (100, 12)])
+def test_a_limit_trains_whole_packs_and_at_least_one(fake, limit, trained):
+    assert len(fake(limit=limit)) == trained
+    assert len(fake.trained) == trained
+
+
+def test_fail_fast_stops_at_the_first_failure(fake):
+    frame = fake(BROKEN_DOT, fail_fast=True)
+    assert list(frame["score"]) == ["additive"] * 4 + ["dot"] * 2
+
+
+def test_an_interrupted_run_keeps_what_was_finished_and_goes_on_from_there(fake, store):
+    def interrupt(event):
+        if isinstance(event, Finished) and event.pack.cell.score.name == "dot":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fake(listener=interrupt)
+    finished = fake.trained
+    assert len(finished) == 6
+    assert len((store.folder / "table.csv").read_text().splitlines()) == 1 + 6
+    assert len(fake()) == 12
+    assert not set(fake.trained) & set(finished)
+
+
+def test_a_pack_is_kept_whole_when_interrupted_while_it_is_written(fake, store, monkeypatch):
+    write, calls = Store.write, []
+
+    def interrupted(self, outcome, planned):
+        calls.append(outcome.cell)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write(self, outcome, planned)
+
+    monkeypatch.setattr(Store, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fake()
+    assert len(store.states()) == 2
+
+
+def test_a_results_folder_that_cannot_be_written_is_said_before_training(fake, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(AttnbenchError, match="cannot be made"):
+        fake(results=tmp_path / "file" / "results")
+    assert fake.events == []
+
+
+def test_wrong_arguments_are_all_said_at_once(fake):
+    with pytest.raises(AttnbenchError) as caught:
+        fake(engine="proceses", device="gpu", workers=0, limit=0)
+    assert len(caught.value.problems) == 4
+    assert "did you mean 'processes'?" in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_said_before_training_and_nothing_is_overwritten(fake, store):
+    fake()
+    before = {file: file.read_bytes() for file in store.folder.rglob("*") if file.is_file()}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(AttnbenchError, match=uri):
+        fake(mlflow=True, tracking_uri=uri, fresh=True, overrides=["train.steps=9"])
+    assert fake.events == []
+    assert {file: file.read_bytes() for file in store.folder.rglob("*") if file.is_file()} == before
+
+
+class Log:
+    """A tracker that keeps in mind what it is told; it breaks at the cell `breaks_at`."""
+
+    breaks_at: int | None = None
+    finished: frozenset[str] = frozenset()
+
+    def __init__(self, *_):
+        self.told, self.end = [], None
+        Log.last = self
+
+    def start(self, plan, grid_text):
+        assert "name: small" in grid_text
+
+    def cell(self, outcome, planned):
+        assert outcome.cell == planned.id
+        if len(self.told) == self.breaks_at:
+            raise fail("the server went away")
+        self.told.append(outcome)
+
+    def finish(self, frame, status):
+        self.end = (len(frame), status)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> type[Log]:
+    monkeypatch.setattr(runner, "Tracker", Log)
+    monkeypatch.setattr(Log, "breaks_at", None)
+    monkeypatch.setattr(Log, "finished", frozenset())
+    return Log
+
+
+def test_the_tracker_hears_of_every_cell_and_of_the_end(fake, log):
+    fake(BROKEN_DOT, mlflow=True)
+    assert [o.cell for o in log.last.told] == fake.trained
+    assert log.last.end == (12, "FAILED")
+    fake(retry_failed=True, mlflow=True)
+    assert log.last.end == (12, "FINISHED")
+
+
+def test_a_tracker_that_breaks_costs_no_result(fake, log):
+    log.breaks_at = 3
+    assert len(fake(mlflow=True)) == 12
+    (notice,) = [event for event in fake.events if isinstance(event, Notice)]
+    assert "the server went away" in notice.text
+    assert "complete on disk" in notice.text
+
+
+def test_the_tracker_hears_of_an_interruption(fake, log):
+    def interrupt(event):
+        if isinstance(event, Finished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fake(listener=interrupt, mlflow=True)
+    assert log.last.end == (2, "KILLED")
+
+
+def test_cells_trained_without_the_tracker_are_logged_later(fake, log):
+    first = fake()
+    known = first["cell"].iloc[0]
+    log.finished = frozenset({known})
+    fake(mlflow=True)
+    assert fake.trained == []
+    assert [o.cell for o in log.last.told] == list(first["cell"])[1:]
+    assert {o.metrics["exact_match"] for o in log.last.told} == {1.0}
+    assert [o.seed for o in log.last.told] == list(first["seed"])[1:]
+
+
+def test_the_table_is_the_same_whatever_the_engine_and_the_workers(grid, tmp_path):
+    tables = []
+    for name, engine, workers in (("one", "processes", 1), ("two", "processes", 2), ("here", "serial", None)):
+        attnbench.run(grid, results=tmp_path / name, engine=engine, workers=workers, device="cpu", mlflow=False)
+        with (tmp_path / name / "small" / "table.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        tables.append([{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows])
+    assert len(tables[0]) == 12
+    assert {row["status"] for row in tables[0]} == {"done"}
+    assert tables[0] == tables[1] == tables[2]

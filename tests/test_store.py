@@ -1,0 +1,228 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_run import diagonal, failed, outcome, plan, write_run
+
+from attnbench.errors import AttnbenchError
+from attnbench.grid.expand import Skipped
+from attnbench.outcome import METRICS, Outcome
+from attnbench.store import Store
+
+CONTRACT = "cell,status,model,score,scope,task,seed"
+
+
+def two_by_two(tmp_path):
+    """Two scores × two widths × seeds 0 and 1, written out of order; the last cell is not finished."""
+    grid = plan(score=["dot", "general"], model__width=[32, 64], seed=[0, 1])
+    outcomes = [
+        outcome(c, exact_match=0.1 * n, exact_match_at_20=0.5, exact_match_at_9=0.25, loss_at_20=1.5)
+        for n, c in enumerate(grid.cells[:-1])
+    ]
+    outcomes[2] = failed(grid.cells[2])
+    return grid, write_run(tmp_path, grid, reversed(outcomes))
+
+
+def test_the_table_has_the_contracts_columns_in_plan_order(tmp_path):
+    grid, store = two_by_two(tmp_path)
+    store.write_table()
+    lines = (store.folder / "table.csv").read_text().splitlines()
+    expected = f"{CONTRACT},model.width,{','.join(METRICS)},exact_match@9,exact_match@20,error"
+    assert lines[0] == expected
+    assert [line.split(",")[0] for line in lines[1:]] == [c.id for c in grid.cells[:-1]]
+    assert lines[3].split(",")[1] == "failed"
+    assert lines[3].endswith("the loss is NaN at step 7")
+    assert lines[2] == "000000000001,done,rnn,dot,global,copy,1,32,0.1,,,,,,,,12345,,,0.25,0.5,"
+
+
+def test_the_table_is_the_same_bytes_whatever_the_order_of_writing(tmp_path):
+    grid, store = two_by_two(tmp_path)
+    store.write_table()
+    other = Store(tmp_path / "other")
+    other.start(grid, "")
+    for cell in grid.cells[:-1]:
+        record = store.read(cell.id)
+        again = Outcome(cell.id, record["status"], 0, record["metrics"], error=record["error"])
+        other.write(again, cell)
+    other.write_table()
+    assert (other.folder / "table.csv").read_bytes() == (store.folder / "table.csv").read_bytes()
+
+
+def test_the_frame_keeps_types_and_the_other_metrics_per_length(tmp_path):
+    _, store = two_by_two(tmp_path)
+    frame = store.frame()
+    assert list(frame.columns[-2:]) == ["error", "loss@20"]
+    assert frame["model.width"].tolist() == [32, 32, 64, 64, 32, 32, 64]
+    assert frame["model.width"].dtype == "int64"
+    assert frame["parameters"].dtype == "Int64"
+    assert frame["parameters"].iloc[0] == 12345
+    assert math.isnan(frame["exact_match"].iloc[2])
+    assert frame["bleu"].dtype == "float64"
+
+
+def test_labels_of_mixed_types_stay_as_they_are(tmp_path):
+    grid = plan(train__clip=[1, 2.5, None])
+    frame = write_run(tmp_path, grid, map(outcome, grid.cells)).frame()
+    assert [repr(label) for label in frame["train.clip"]] == ["1", "2.5", "None"]
+
+
+def test_an_empty_run_has_a_table_without_rows(tmp_path):
+    store = write_run(tmp_path, plan(), [])
+    store.write_table()
+    assert (store.folder / "table.csv").read_text() == f"{CONTRACT},{','.join(METRICS)},error\n"
+    assert store.states() == {}
+
+
+def test_a_cell_is_written_whole_and_without_nan(tmp_path):
+    grid = plan()
+    cell = grid.cells[0]
+    result = replace(outcome(cell, loss=math.nan, aer=math.inf), history=[{"step": 1, "valid/loss": math.nan}])
+    store = write_run(tmp_path, grid, [result])
+    text = (store.folder / "cells" / f"{cell.id}.json").read_text()
+    record = json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
+    assert set(record) == {"cell", "status", "labels", "config", "metrics", "history", "error", "versions"}
+    assert record["metrics"]["loss"] is record["metrics"]["aer"] is record["history"][0]["valid/loss"] is None
+    assert record["labels"] == cell.labels
+    assert record["config"]["data"]["test_lengths"] == [10, 20]
+    assert [file.name for file in store.folder.rglob("*") if file.name.startswith(".")] == []
+
+
+def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    grid = plan()
+    store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        store.write(outcome(grid.cells[0], exact_match=0.75), grid.cells[0])
+    assert store.read(grid.cells[0].id)["metrics"]["exact_match"] == 0.5
+    assert [file.name for file in (store.folder / "cells").iterdir()] == ["000000000000.json"]
+
+
+def test_alignments_come_back_as_they_were(tmp_path):
+    grid = plan(seed=[0, 1])
+    given = replace(diagonal(["a", "bc"]), source=[["a", "bc", "</s>"], ["été"]])
+    store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given), outcome(grid.cells[1])])
+    found = store.alignments(grid.cells[0].id)
+    for name in ("source", "target", "forming_source", "forming_target"):
+        assert getattr(found, name) == getattr(given, name)
+    for name in ("weights", "links", "forming", "forming_links", "steps"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
+    assert store.alignments(grid.cells[1].id) is None
+
+
+def test_a_cell_trained_again_without_alignments_keeps_none(tmp_path):
+    grid = plan()
+    store = write_run(
+        tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=diagonal(["a"])), failed(grid.cells[0])]
+    )
+    assert store.alignments(grid.cells[0].id) is None
+
+
+def test_broken_alignments_are_said_with_their_file(tmp_path):
+    grid = plan()
+    store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=diagonal(["a"]))])
+    file = store.folder / "alignments" / f"{grid.cells[0].id}.npz"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(AttnbenchError, match=file.name):
+        store.alignments(grid.cells[0].id)
+
+
+SOUND = {"cell": "000000000001", "status": "done", "labels": {}, "config": {}, "metrics": {}, "history": [],
+         "error": None, "versions": {}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"cell": "000000000001", "sta',
+        "",
+        "[1]",
+        "\0\0\0",
+        json.dumps(SOUND | {"status": "perhaps"}),
+        json.dumps(SOUND | {"cell": "000000000000"}),
+        json.dumps(SOUND | {"metrics": {"exact_match": "high"}}),
+        json.dumps(SOUND | {"metrics": {"exact_match": math.nan}}),
+        json.dumps(SOUND | {"metrics": {"steps_to_95": 12.5}}),
+        json.dumps(SOUND | {"metrics": None}),
+        json.dumps(SOUND | {"metrics": {"loss": 10**400}}),
+        json.dumps(SOUND | {"metrics": {"steps_to_95": 7e307}}).replace("e+307", "e999"),
+        json.dumps(SOUND | {"error": 7}),
+        "[" * 100_000,
+    ],
+)
+def test_a_broken_cell_counts_as_not_done_and_is_named(tmp_path, content):
+    grid = plan(seed=[0, 1])
+    store = write_run(tmp_path, grid, map(outcome, grid.cells))
+    (store.folder / "cells" / "000000000001.json").write_text(content)
+    assert store.states() == {"000000000000": "done"}
+    assert len(store.frame()) == 1
+    assert len(store.broken) == 1
+    assert "000000000001.json" in store.broken[0]
+    with pytest.raises(AttnbenchError, match="delete it"):
+        store.read("000000000001")
+
+
+def test_notes_say_what_a_table_leaves_out(tmp_path):
+    grid = replace(plan(seed=[0, 1, 2]), skipped=[Skipped({}, "no sense")])
+    store = write_run(tmp_path, grid, [outcome(grid.cells[0])])
+    (store.folder / "cells" / "000000000002.json").write_text("{")
+    waiting, skipped, broken = store.notes()
+    assert waiting == "2 of 3 cells are not finished"
+    assert skipped.startswith("1 combination skipped")
+    assert "000000000002.json" in broken
+
+
+def test_a_cell_that_the_plan_no_longer_asks_for_is_kept_but_not_shown(tmp_path):
+    store = write_run(tmp_path, plan(seed=[0, 1]), map(outcome, plan(seed=[0, 1]).cells))
+    store.start(plan(seed=[0]), "")
+    assert len(store.states()) == 2
+    assert len(store.frame()) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"axes": [], "cells": [{"id": "a"}], "skipped": []}'])
+def test_a_broken_plan_is_said(tmp_path, content):
+    store = write_run(tmp_path, plan(), [])
+    (store.folder / "plan.json").write_text(content)
+    with pytest.raises(AttnbenchError, match=r"plan\.json"):
+        store.frame()
+
+
+def test_find_takes_the_only_cell_that_begins_so(tmp_path):
+    grid = plan(seed=range(17))
+    store = write_run(tmp_path, grid, [])
+    assert store.find("000000000010") == "000000000010"
+    assert store.find("00000000001") == "000000000010"
+    with pytest.raises(AttnbenchError, match=r"16 cells begin.*, …"):
+        store.find("00000000000")
+    with pytest.raises(AttnbenchError, match="no cell begins"):
+        store.find("f")
+    with pytest.raises(AttnbenchError, match="not finished"):
+        store.read("000000000010")
+
+
+def test_open_takes_a_name_or_a_folder_and_suggests(tmp_path, monkeypatch):
+    results = write_run(tmp_path, plan("quickstart"), []).folder.parent
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert Store.open("quickstart", results).folder == results / "quickstart"
+    assert Store.open("results/quickstart", Path("elsewhere")).name == "quickstart"
+    with pytest.raises(AttnbenchError, match="did you mean 'quickstart'"):
+        Store.open("quikstart", results)
+    with pytest.raises(AttnbenchError, match="train one first"):
+        Store.open("quickstart", tmp_path / "empty")
+
+
+def test_a_folder_that_cannot_be_made_or_written_is_said(tmp_path, monkeypatch):
+    (tmp_path / "results").write_text("a file, not a folder")
+    with pytest.raises(AttnbenchError, match="--results"):
+        Store(tmp_path / "results" / "run").start(plan(), "")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(AttnbenchError, match="cannot be written"):
+        Store(tmp_path / "other").start(plan(), "")
+    assert not (tmp_path / "other" / "grid.yaml").exists()
+
+
+def test_the_grid_is_kept_as_it_was_run(tmp_path):
+    assert (write_run(tmp_path, plan(), []).folder / "grid.yaml").read_text() == "name: made-up\n"
