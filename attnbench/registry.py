@@ -220,8 +220,8 @@ def _read_annotation(node: ast.expr | None) -> Any:
 
 def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry:
     """The entry of a class that is already imported."""
-    has_init = cls.__init__ is not object.__init__
-    signature = list(inspect.signature(cls.__init__, eval_str=True).parameters.values())[1:] if has_init else []
+    init = inspect.getattr_static(cls, "__init__")
+    signature = [] if init is object.__init__ else list(inspect.signature(init, eval_str=True).parameters.values())[1:]
     empty = inspect.Parameter.empty
     return Entry(
         kind=kind,

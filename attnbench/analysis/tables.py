@@ -6,7 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.compare import NOTHING, Comparison, Label, Summary, comparison, show_mean, text
+from attnbench.analysis.compare import NOTHING, Comparison, Label, Row, Summary, comparison, show_mean, text
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -53,12 +53,13 @@ def to_rich(comparison: Comparison, star: bool = False) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
+    star = star and any(cell.best for cell in comparison.cells.values())
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     for name in comparison.index:
         table.add_column(Text(name), no_wrap=True)
     for head in comparison.heads:
         table.add_column(Text(text(head)), overflow="fold")
-    above: tuple[Label, ...] = ()
+    above: Row = ()
     for row in comparison.rows:
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
         names = [Text("" if level < same else text(label)) for level, label in enumerate(row)]
@@ -68,7 +69,7 @@ def to_rich(comparison: Comparison, star: bool = False) -> "Group":
     return Group(Text(title(comparison), style="bold"), table, below)
 
 
-def _rich_cell(comparison: Comparison, row: tuple[Label, ...], head: Label, star: bool) -> "Text":
+def _rich_cell(comparison: Comparison, row: Row, head: Label, star: bool) -> "Text":
     """One cell; the means of a column stand one below the other, whatever comes after them."""
     from rich.text import Text
 
@@ -187,7 +188,7 @@ def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
     return lines
 
 
-def _parts(comparison: Comparison, row: tuple[Label, ...], head: Label) -> list[str]:
+def _parts(comparison: Comparison, row: Row, head: Label) -> list[str]:
     """What a cell says: the mean, the interval where there is one, and n where it is not the common one."""
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:

@@ -14,7 +14,7 @@ _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multi
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[scores|scopes|tasks|models]", help="Only these.", show_default=False),
+        typer.Argument(metavar="scores|scopes|tasks|models", help="Only these.", show_default=False),
     ] = None,
     plugin: Plugin = None,
 ) -> None:

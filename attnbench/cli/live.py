@@ -177,7 +177,7 @@ def _results(standing: Standing) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     table.add_column("exact match so far", no_wrap=True)
     for task in tasks:
-        table.add_column(task, justify="right", no_wrap=True)
+        table.add_column(Text(task), justify="right", no_wrap=True)
     results = dict(standing.results)
     for row in dict.fromkeys(row for row, _ in results):
         table.add_row(Text(row), *(_number(results, row, task) for task in tasks))

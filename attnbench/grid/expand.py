@@ -231,7 +231,7 @@ class _Expansion:
         return labels | {axis: self._used_label(axis, combination.get(axis), parts) for axis in self.axes}
 
     def _used_label(self, axis: str, value: Value | None, parts: Parts) -> Label:
-        """The label of a dotted axis: what the cell has there, as it was written; None where it has nothing."""
+        """The label of a dotted axis: what the cell has there; a path as it was written, for the cell's is absolute."""
         head, *names = axis.split(".")
         part = getattr(parts, head)
         if axis == "model.kind":
@@ -239,4 +239,4 @@ class _Expansion:
         used = part.options if isinstance(part, Component) else part
         for name in names:
             used = used.get(name) if isinstance(used, dict) else getattr(used, name, None)
-        return label(used) if value is None or used is None else value.label
+        return value.label if value is not None and used is not None and names[0] in PATHS else label(used)

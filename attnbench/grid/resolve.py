@@ -144,6 +144,10 @@ class Resolver:
                     continue
                 if found["loc"] or check_order:
                     self._add(section, head, found, given)
+        # pydantic compares the lengths only where every field is sound: look again without those that are not.
+        wrong = {str(found["loc"][0]) for found in errors if found["loc"]}
+        if wrong and wrong.isdisjoint(LENGTHS):
+            self._section(section, head, combination, check_order, (*leave_out, *wrong))
         return None
 
     def _add(self, section: type[Section], head: str, error: Any, given: dict[str, Value]) -> None:

@@ -142,11 +142,8 @@ def _option_schemas(entry: Entry) -> dict[str, Any]:
 def _type_schema(annotation: Any) -> dict[str, Any]:
     try:
         schema = TypeAdapter(annotation).json_schema()
-    except (
-        PydanticInvalidForJsonSchema,
-        PydanticSchemaGenerationError,
-    ):  # a plugin's own class: any value may stand there
-        return {}
+    except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError):
+        return {}  # a plugin's own class: any value may stand there
     return dict(_inline(schema, schema.get("$defs", {})))
 
 

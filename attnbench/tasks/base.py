@@ -34,6 +34,7 @@ class Task(Protocol):
 
     source_words: list[str]
     target_words: list[str]
+    # A task whose targets are text also sets `bleu = True`, and is then scored by BLEU.
 
     def check(self, length: int) -> str | None:
         """Why there is no source of this length, or None when there is."""

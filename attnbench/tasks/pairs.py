@@ -79,6 +79,8 @@ class Pairs:
         AttnbenchError: when a file cannot be read, or nothing is left to train on.
     """
 
+    bleu = True  # its targets are text
+
     def __init__(self, path: str, validation_path: str | None = None, test_path: str | None = None) -> None:
         self._paths = {Split.TRAINING: path, Split.VALIDATION: validation_path, Split.TEST: test_path}
         pairs = read_pairs(path)

@@ -137,7 +137,9 @@ def test_set_at(task: Task, component: Component, data: Data, length: int) -> li
         return found
     if not _is_on(task, component, data, Split.TEST, length):
         what = f"the task {component.name!r} has so few sources of length {length} that the test side got none of them"
-        raise fail(what, where, f"take {length} out of data.test_lengths: a length of more sources has some")
+        raise fail(
+            what, where, f"take {length} out of data.test_lengths: longer sources are more, and some of them are tested"
+        )
     return [draw_distinct(task, random, length, data.test_examples, Split.TEST)]
 
 

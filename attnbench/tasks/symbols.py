@@ -20,7 +20,7 @@ def random_symbols(random: np.random.Generator, vocabulary: int, length: int, co
 def distinct_symbols(random: np.random.Generator, vocabulary: int, length: int, count: int) -> np.ndarray:
     """Uniform symbols of which no two in a row are the same, as ids (count, length); length is at most vocabulary."""
     keys = random.random((count, vocabulary))
-    # argpartition finds the smallest keys fast but leaves them in a biased order, so those few are sorted by key.
+    # argpartition finds the smallest keys fast, but in an order that depends on the processor: they are sorted by key.
     chosen = np.argpartition(keys, length - 1, axis=1)[:, :length]
     order = np.argsort(np.take_along_axis(keys, chosen, axis=1), axis=1)
     return FIRST + np.take_along_axis(chosen, order, axis=1)

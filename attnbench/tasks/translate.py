@@ -29,6 +29,8 @@ class Translate:
     Source: sets of gold links per word as in Och and Ney 2003; the grammar is attnbench's own.
     """
 
+    bleu = True  # its targets are text
+
     def __init__(self) -> None:
         self._table = _table()
         self.source_words, self.target_words = self._table.source_words, self._table.target_words

@@ -119,18 +119,18 @@ def to_text(row: np.ndarray, vocabulary: list[str]) -> str:
 
 def summarise(tally: Tally) -> list[Metrics]:
     """The metrics of each replica."""
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "exact_match": tally.exact / np.float64(tally.sentences),
         "token_accuracy": tally.right_words / np.float64(tally.words),
         "loss": tally.nats / np.float64(tally.words),
     }
-    if np.ndim(tally.entropy):
+    if isinstance(tally.entropy, np.ndarray):
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
     if tally.gold_links:
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
         columns["alignment_mass"] = tally.mass / np.float64(tally.linked_words)
     metrics: list[Metrics] = [
-        {name: float(column[k]) for name, column in columns.items()} for k in range(len(columns["loss"]))
+        {name: float(column[k]) for name, column in columns.items()} for k in range(np.size(tally.exact))
     ]
     for row, texts in zip(metrics, tally.hypotheses, strict=False):
         bleu = BLEU(tokenize="none", force=True)  # the words are tokens already

@@ -57,7 +57,7 @@ class Stack:
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
         replicas = [Replica(build(seed)).to(device) for seed in seeds]
         self.template = replicas[0]
-        self.parameters, self.buffers = stack_module_state(replicas)  # type: ignore[arg-type]
+        self.parameters, self.buffers = stack_module_state(replicas)
 
     def size(self) -> int:
         """The number of parameters of one replica."""

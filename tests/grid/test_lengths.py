@@ -89,6 +89,15 @@ def test_sentence_pairs_bring_their_lengths(plan: Plans, tmp_path: Path) -> None
     assert len(reasons(found)) == 1
 
 
+def test_lengths_that_are_not_those_of_the_pairs_do_not_hinder_them(plan: Plans, tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text(PAIRS)
+    found = plan(
+        "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy, translate], data.min_length: [15, 3]}\n"
+        "data: {path: p.tsv}\nexclude: [{task: copy, data.min_length: 15}]\n"
+    )
+    assert labels(found, "task", "data.min_length") == [("copy", 3), ("translate", 2)]
+
+
 def test_paths_as_an_axis_are_labelled_as_written(plan: Plans, tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text(PAIRS)
     (tmp_path / "q.tsv").write_text(PAIRS + "one more\tpair\n")

@@ -136,14 +136,15 @@ grid:
   scope: [{name: local-p, window: 0}]
   task: [copy]
   model.width: [-2]
-data: {min_length: 9, max_length: 4, max_lenght: 4}
+data: {min_length: 9, max_length: 4,
+       vocabluary: 4}
 train: {steps: x}
 exlude: []
 plugins: [nix.py]
 plugins: []
 """
     lines = [int(problem.where.split(":")[1]) for problem in complaints(text)]
-    assert lines == [1, 2, 4, 5, 7, 8, 9, 10, 11, 12]
+    assert lines == [1, 2, 4, 5, 7, 8, 9, 10, 11, 12, 13]
 
 
 def test_a_problem_prints_the_line_and_the_suggestion(complaints: Complaints, tmp_path: Path) -> None:

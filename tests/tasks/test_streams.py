@@ -126,9 +126,10 @@ def test_a_test_length_has_as_many_distinct_sources_as_asked_for(component):
 
 
 def test_a_small_set_of_few_sources_has_none_twice():
-    data = Data(vocabulary=4, min_length=4, max_length=4, test_examples=7)
-    (part,) = test_set(build_task(COPY, data), COPY, data)
-    assert len(part) == len(np.unique(part.source, axis=0)) == 7
+    for count in range(5, 35, 5):
+        data = Data(vocabulary=4, min_length=5, max_length=5, test_examples=count)
+        (part,) = test_set(build_task(COPY, data), COPY, data)
+        assert len(part) == len(np.unique(part.source, axis=0)) == count
 
 
 def test_few_sources_are_all_used_and_then_repeated():

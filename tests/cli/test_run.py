@@ -1,0 +1,123 @@
+"""`attnbench run`: what it prints where, its exit codes, and that Ctrl-C loses nothing."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_grid import SMALL, files_below, write_grid
+
+from attnbench import cli
+from attnbench.errors import Exit
+from attnbench.store import Store
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Calls `attnbench run` on the small grid, in this process; gives the exit code, stdout and stderr."""
+
+    def call(*options: str, text: str = SMALL):
+        grid = write_grid(tmp_path, text)
+        common = ["--results", str(tmp_path / "results"), "--engine", "serial", "--no-mlflow"]
+        with pytest.raises(SystemExit) as end:
+            cli.main(["run", str(grid), *common, *options])
+        told = capsys.readouterr()
+        return int(end.value.code or 0), told.out, told.err
+
+    return call
+
+
+def test_a_good_run_prints_the_table_on_stdout_and_its_progress_on_stderr(run, tmp_path):
+    code, out, err = run()
+    assert code == Exit.OK
+    assert "small: exact_match" in out
+    assert "additive" in out
+    lines = err.splitlines()
+    assert lines[0].startswith("small: 8 cells, 8 to train in 4 packs on ")
+    assert lines[1].startswith("[1/4] additive · global · copy ×2 seeds  exact match 0.")
+    assert lines[4].startswith("[4/4] dot · global · reverse ×2 seeds  exact match ")
+    assert lines[5] == f"Results: {tmp_path / 'results' / 'small'}"
+    assert "MLflow" not in err
+
+
+def test_a_second_run_says_that_all_is_done_and_still_shows_the_table(run):
+    run()
+    code, out, err = run()
+    assert code == Exit.OK
+    assert err.startswith("small: 8 cells, 8 done before, nothing to train\n")
+    assert "additive" in out
+
+
+def test_a_raising_cell_fails_alone(run):
+    text = SMALL.replace("score: [additive, dot]", "score: [additive, breaks]") + "plugins: [breaks.py]\n"
+    code, out, err = run(text=text)
+    assert code == Exit.CELLS_FAILED
+    assert "failed: breaks · global · copy ×2 seeds, seed 1: RuntimeError: no score today (breaks.py, line 11)" in err
+    assert "Traceback" not in err
+    assert "Failed:  4 of the cells above" in err
+    assert "failed" in out
+    code, _, err = run(text=text)
+    assert code == Exit.CELLS_FAILED
+    assert "4 done before, 4 failed before (--retry-failed trains them again), nothing to train" in err
+
+
+def test_quiet_prints_nothing_when_all_is_well(run):
+    assert run("--quiet") == (Exit.OK, "", "")
+
+
+def test_options_reach_the_run(run, tmp_path):
+    code, _, err = run("--set", "train.steps=2", "--set", "seeds=1", "--limit", "1")
+    assert code == Exit.OK
+    assert "small: 4 cells, 1 to train in 1 pack on 1 worker" in err
+    store = Store(tmp_path / "results" / "small")
+    (cell,) = store.states()
+    assert store.read(cell)["config"]["train"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("dot]", "dott]", "did you mean 'dot'?"),
+        ("seeds: 2", "seeds: 0", "seeds"),
+        ("name: small", "name: a/b", "name"),
+        ("width: 8", "width: -8", "width"),
+        ("min_length: 2", "min_length: 9", "min_length"),
+        ("train:", "plugins: [gone.py]\ntrain:", "gone.py"),
+    ],
+)
+def test_a_mistake_in_the_grid_is_exit_2_and_touches_nothing(run, tmp_path, old, new, said):
+    run()
+    before = files_below(tmp_path / "results")
+    code, out, err = run(text=SMALL.replace(old, new))
+    assert code == Exit.USAGE
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert files_below(tmp_path / "results") == before
+
+
+def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
+    """With real processes and a real signal."""
+    grid = write_grid(tmp_path)
+    command = [sys.executable, "-m", "attnbench", "run", str(grid), "--results", str(tmp_path), "--no-mlflow"]
+    command += ["--workers", "1"]
+    store = Store(tmp_path / "small")
+    slow = subprocess.Popen([*command, "--set", "train.steps=100"], stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if store.states():
+            break
+        time.sleep(0.1)
+    slow.send_signal(signal.SIGINT)
+    err = slow.communicate(timeout=30)[1]
+    assert slow.returncode == Exit.INTERRUPTED
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    kept = {cell: (tmp_path / "small" / "cells" / f"{cell}.json").read_bytes() for cell in store.states()}
+    assert 0 < len(kept) < 8
+    assert len((tmp_path / "small" / "table.csv").read_text().splitlines()) == 1 + len(kept)
+    subprocess.run([*command, "--set", "train.steps=100"], check=True, capture_output=True)
+    assert set(store.states().values()) == {"done"}
+    assert len(store.states()) == 8
+    for cell, content in kept.items():
+        assert (tmp_path / "small" / "cells" / f"{cell}.json").read_bytes() == content
