@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 
 class Section(BaseModel):
@@ -22,7 +31,9 @@ class Component(Section):
 class Data(Section):
     """What is trained on and tested on. Lengths are source tokens without EOS."""
 
-    vocabulary: PositiveInt | None = Field(20, description="number of symbols of copy, reverse and sort")
+    vocabulary: Annotated[int, Field(gt=0, le=1_000_000)] | None = Field(
+        20, description="number of symbols of copy, reverse and sort"
+    )
     min_length: PositiveInt = Field(3, description="shortest training source")
     max_length: PositiveInt = Field(10, description="longest training source")
     test_lengths: tuple[PositiveInt, ...] = Field((), description="lengths that are tested each by itself")
@@ -31,6 +42,13 @@ class Data(Section):
     path: str | None = Field(None, description="your own sentence pairs: source<TAB>target per line")
     validation_path: str | None = Field(None, description="pairs to validate on, else 5 % of path")
     test_path: str | None = Field(None, description="pairs to test on, else 5 % of path")
+
+    @field_validator("test_lengths")
+    @classmethod
+    def _once_each(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(lengths)) < len(lengths):
+            raise ValueError("a length stands twice in test_lengths")
+        return lengths
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> "Data":
@@ -51,7 +69,9 @@ class Train(Section):
     steps: PositiveInt = Field(800, description="training steps")
     batch_size: PositiveInt = Field(32, description="sentences per step")
     learning_rate: PositiveFloat = Field(0.003, description="Adam's learning rate")
-    schedule: Literal["constant", "linear"] = Field("constant", description="linear: the rate falls to 0 at the last step")
+    schedule: Literal["constant", "linear"] = Field(
+        "constant", description="linear: the rate falls to 0 at the last step"
+    )
     clip: PositiveFloat = Field(1.0, description="largest gradient norm of a replica")
     valid_every: PositiveInt = Field(100, description="steps between validations")
     stop_at: StopAt | None = Field(None, description="end early, e.g. {exact_match: 0.99} on validation")

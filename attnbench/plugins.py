@@ -29,7 +29,7 @@ def load_plugin(plugin: str | Path) -> None:
             importlib.import_module(str(plugin))
     except AttnbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         place = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if len(frames) > 1 else ""
         raise fail(

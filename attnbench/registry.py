@@ -19,6 +19,7 @@ from typing import Any
 import pydantic
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
+from attnbench.words import say
 
 REQUIRED = inspect.Parameter.empty
 
@@ -44,6 +45,7 @@ class Entry:
 
     kind: str
     name: str
+    class_name: str
     doc: str
     file: Path
     line: int
@@ -94,13 +96,7 @@ class Entry:
             return Problem(f"{self.kind} {self.name!r} has no option {name!r}", name, hint)
         if error["type"] == "missing":
             return Problem(f"{self.kind} {self.name!r} needs the option {name!r}", name)
-        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {describe(error)}", name)
-
-
-def describe(error: Any) -> str:
-    """A pydantic error in attnbench's words: what was expected and what was found."""
-    message = str(error["msg"])
-    return f"{message[0].lower()}{message[1:]}, found {error['input']!r}"
+        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {say(error)}", name)
 
 
 class Registry:
@@ -123,7 +119,8 @@ class Registry:
         def register(cls: type) -> type:
             entry = _inspect(cls, self.kind, name, self.provided)
             other = self._builtin.get(name) or self._added.get(name)
-            if other is not None and other.file != entry.file:
+            # The same class again is a module that was reloaded, or a notebook's cell.
+            if other is not None and (other.file, other.class_name) != (entry.file, entry.class_name):
                 raise fail(
                     f"the {self.kind} {name!r} is defined twice: in {other.origin} and in {entry.origin}",
                     hint="give yours another name",
@@ -178,6 +175,7 @@ def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
                 Entry(
                     kind=kind,
                     name=name,
+                    class_name=node.name,
                     doc=ast.get_docstring(node) or "",
                     file=file,
                     line=node.lineno,
@@ -223,12 +221,17 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
     init = inspect.getattr_static(cls, "__init__")
     signature = [] if init is object.__init__ else list(inspect.signature(init, eval_str=True).parameters.values())[1:]
     empty = inspect.Parameter.empty
+    try:
+        file, line = Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):  # typed at a prompt
+        file, line = Path("<prompt>"), 0
     return Entry(
         kind=kind,
         name=name,
+        class_name=cls.__qualname__,
         doc=inspect.getdoc(cls) or "",
-        file=Path(inspect.getfile(cls)),
-        line=inspect.getsourcelines(cls)[1],
+        file=file,
+        line=line,
         parameters=tuple(
             Option(p.name, Any if p.annotation is empty else p.annotation, p.default)
             for p in signature

@@ -98,6 +98,7 @@ def run(
     kept = {"done"} if retry_failed else {"done", "failed"}
     todo = _limited(packs([cell for cell in plan.cells if states.get(cell.id) not in kept], loaded.plugins), limit)
     tell = listener or (lambda _: None)
+    _check_data(todo)
     make_writable(store.folder)
     planned = Planned(plan, todo, states, min(workers or available_cores(), max(len(todo), 1)))
     with closing(ENGINES[engine](planned.workers, device)) as trainer:
@@ -125,6 +126,15 @@ def _check(engine: str, device: str, workers: int | None, limit: int | None) -> 
     ]
     if problems:
         raise AttnbenchError(*problems)
+
+
+def _check_data(todo: Sequence[Pack]) -> None:
+    """Raises what training would find wrong with the data, such as a length without any test source."""
+    from attnbench.tasks.streams import check_data  # NumPy, and some milliseconds per task
+
+    distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
+    for cell in distinct.values():
+        check_data(cell.task, cell.data)
 
 
 def _limited(all_packs: list[Pack], limit: int | None) -> list[Pack]:

@@ -25,7 +25,7 @@ STOREYS = [
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
     {"registry"},
-    {"errors"},
+    {"errors", "words"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"

@@ -106,7 +106,7 @@ def test_options_are_completed_and_all_mistakes_told_at_once():
     assert "needs the option 'depth'" in told["depth"]
     assert "found 'steep'" in told["slope"]
     assert "did you mean 'slope'?" in told["slop"]
-    with pytest.raises(AttnbenchError, match="found True"):
+    with pytest.raises(AttnbenchError, match="found true"):
         resolve({"depth": True})
 
 

@@ -179,6 +179,7 @@ class Log:
         Log.last = self
 
     def start(self, plan, grid_text):
+        assert plan.name == "small"
         assert "name: small" in grid_text
 
     def cell(self, outcome, planned):

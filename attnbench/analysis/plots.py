@@ -174,7 +174,7 @@ def _canvas(figure: Figure) -> FigureCanvasAgg:
 
 def _cell_size(rows: int, columns: int) -> int:
     """Pixels of a weight's square: large for short sentences, and never too small for a word beside it."""
-    return min(28, max(12, 300 // max(rows, columns, 1)))
+    return min(26, max(12, 280 // max(rows, columns, 1)))
 
 
 def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) -> tuple[Figure, Axes]:

@@ -20,6 +20,7 @@ from attnbench.runner import Notice, Planned
 
 FRAMES_PER_SECOND = 4
 BAR, GAP = 12, 2  # columns of the terminal
+TABLE_FRAME = 4  # lines of the results beside their rows
 
 
 class View:
@@ -50,12 +51,13 @@ class View:
 
     def ended(self, ended: Ended) -> None:
         """A pack is finished: says which of its cells failed, and why."""
-        for seed, reason in ended.failures.items():
-            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}, seed {seed}: {reason}"))
+        for reason, seeds in ended.failures.items():
+            which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {reason}"))
 
     def say(self, text: Text) -> None:
-        """Prints a line; above the live view where there is one."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Prints a line, above the live view where there is one; a log has no edge at which to break it."""
+        self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
 
 
 class PlainView(View):
@@ -90,7 +92,7 @@ class LiveView(View):
         yield _overall(self.standing)
         yield _packs(running, options.max_width)
         table = _results(self.standing)
-        if table.row_count and table.row_count + len(running) + 4 <= room:
+        if table.row_count and 1 + len(running) + TABLE_FRAME + table.row_count <= room:
             yield table
 
 

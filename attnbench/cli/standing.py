@@ -7,7 +7,7 @@ from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds
 from attnbench.grid.expand import NO_LABEL, PlannedCell
-from attnbench.outcome import Progress
+from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned
 
 
@@ -27,17 +27,22 @@ class Running:
 
 
 class Ended:
-    """A pack that is finished: its number, its label, its accuracy (None if all failed), and why cells failed."""
+    """A pack that is finished: its number, label and time, its accuracy (None if all failed), and what went wrong.
 
-    def __init__(self, number: int, running: Running, finished: Finished, cells: dict[str, PlannedCell]) -> None:
-        accuracies = [o.metrics["exact_match"] for o in finished.outcomes if o.status == "done"]
+    `failures` has the seeds by the reason that failed them, and none where all of the pack failed by it.
+    """
+
+    def __init__(self, number: int, running: Running, outcomes: list[Outcome]) -> None:
+        done = [outcome.metrics["exact_match"] for outcome in outcomes if outcome.status == "done"]
         self.number = number
         self.label = running.label
         self.seconds = time.monotonic() - running.since
-        self.exact_match = fmean(value for value in accuracies if value is not None) if accuracies else None
-        self.failures = {
-            f"{cells[o.cell].labels['seed']}": o.error or "" for o in finished.outcomes if o.status == "failed"
-        }
+        self.exact_match = fmean(value for value in done if value is not None) if done else None
+        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+        self.failed = len(failed)
+        self.failures: dict[str, list[int]] = {outcome.error or "": [] for outcome in failed}
+        for outcome in failed if len(self.failures) > 1 or done else ():
+            self.failures[outcome.error or ""].append(outcome.seed)
 
 
 class Standing:
@@ -71,9 +76,9 @@ class Standing:
         """A pack ended."""
         self.packs_ended += 1
         running = self.running.pop(event.pack.ids[0])
-        ended = Ended(self.packs_ended, running, event, self.cells)
+        ended = Ended(self.packs_ended, running, event.outcomes)
         self.cells_ended += len(event.outcomes)
-        self.cells_failed += len(ended.failures)
+        self.cells_failed += ended.failed
         self._weight_ended += running.weight
         cell = self.cells[event.pack.ids[0]]
         self.results[self.label(cell, self.kinds), str(cell.labels["task"])] = ended.exact_match

@@ -1,6 +1,7 @@
 """`attnbench ui`: MLflow's pages over the results folder."""
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, NoReturn
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
@@ -20,6 +22,7 @@ from attnbench.errors import fail
 
 STARTS_WITHIN = 90.0  # seconds; a first start makes MLflow's tables
 ENDS_WITHIN = 10.0
+DEFAULT_EXPERIMENT = "0"  # the one that MLflow makes by itself
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
 Host = Annotated[str, typer.Option("--host", help="The address to listen on; the default is this machine alone.")]
@@ -46,9 +49,11 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
     command += ["--artifacts-destination", str(results.resolve() / "mlartifacts"), "--host", host, "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
         typer.echo("MLflow is starting …", err=True)
-        _wait_until_up(server, host, port, log)
+        experiments = _wait_until_up(server, f"http://{host}:{port}", log)
         typer.echo(f"http://{host}:{port}")
-        typer.echo("Ctrl-C ends it.", err=True)
+        for name, address in experiments.items():
+            typer.echo(f"  {name}: {address}")
+        typer.echo("The + beside a grid's run opens its cells. Ctrl-C ends it.", err=True)
         server.wait()
         raise fail("MLflow ended by itself", uri, _last_words(log))
 
@@ -94,16 +99,30 @@ def _end(server: subprocess.Popen[str]) -> None:
                 continue
 
 
-def _wait_until_up(server: subprocess.Popen[str], host: str, port: int, log: IO[str]) -> None:
+def _wait_until_up(server: subprocess.Popen[str], address: str, log: IO[str]) -> dict[str, str]:
+    """The address of every experiment, once the server answers."""
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and server.poll() is None:
         try:
-            socket.create_connection((host, port), timeout=1).close()
+            return _experiments(address)
         except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise fail("MLflow's server does not start", f"{host}:{port}", _last_words(log))
+            time.sleep(0.2)
+    raise fail("MLflow's server does not start", address, _last_words(log))
+
+
+def _experiments(address: str) -> dict[str, str]:
+    query = Request(
+        f"{address}/api/2.0/mlflow/experiments/search", b'{"max_results": 1000}', {"Content-Type": "application/json"}
+    )
+    # A proxy of the machine's has no part in asking our own server.
+    with build_opener(ProxyHandler({})).open(query, timeout=10) as answer:
+        found = json.load(answer).get("experiments", [])
+    # The rest of the address makes MLflow show training runs, instead of its pages for language model applications.
+    return {
+        e["name"]: f"{address}/#/experiments/{e['experiment_id']}/runs?workflowType=machine_learning"
+        for e in found
+        if e["experiment_id"] != DEFAULT_EXPERIMENT
+    }
 
 
 def _last_words(log: IO[str]) -> str:

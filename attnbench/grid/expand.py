@@ -7,12 +7,12 @@ from pathlib import Path
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id
+from attnbench.grid.labels import label
 from attnbench.grid.lengths import TaskCheck
 from attnbench.grid.resolve import Reason, Resolver
 from attnbench.grid.rules import NO_SCORE, senseless
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
-from attnbench.grid.words import label
 
 NO_LABEL = "–"
 

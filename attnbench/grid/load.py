@@ -17,8 +17,8 @@ from attnbench.grid.resolve import LENGTHS
 from attnbench.grid.rules import NO_SCORE, READS_PATH
 from attnbench.grid.schema import DEFAULT_MODEL, GridFile
 from attnbench.grid.values import Axes, Grid, Sections
-from attnbench.grid.words import say
 from attnbench.plugins import load_plugin
+from attnbench.words import say
 
 
 def load_grid(path: Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:

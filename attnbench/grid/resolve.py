@@ -12,9 +12,9 @@ from attnbench.grid.document import Document, KeyPath, Place, Problems
 from attnbench.grid.identity import PATHS
 from attnbench.grid.rules import READS_PATH
 from attnbench.grid.values import Axes, Combination, Sections, Value
-from attnbench.grid.words import say
 from attnbench.plugins import load_entry_points
 from attnbench.registry import REGISTRIES, Entry
+from attnbench.words import say
 
 LENGTHS = ("min_length", "max_length")
 

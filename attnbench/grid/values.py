@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.grid.document import Document, KeyPath
+from attnbench.grid.labels import label
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE
-from attnbench.grid.words import label
 
 Label = str | int | float | bool | None
 

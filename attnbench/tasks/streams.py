@@ -70,6 +70,11 @@ class TrainingStream:
         self._randoms: dict[int, list[np.random.Generator]] = {}
         self._ready: dict[int, tuple[Examples, int]] = {}
 
+    @property
+    def longest(self) -> int:
+        """The length of the longest source that training can show."""
+        return max(self._lengths)
+
     def batch(self) -> Examples:
         """The next batch, a replica axis first: source (K,B,S), target (K,B,T), links (K,B,T,S) or None."""
         if not self._planned:

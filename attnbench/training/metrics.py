@@ -13,21 +13,25 @@ from attnbench.training.stack import Stack
 Metrics = dict[str, float | None]
 
 
+_NOTHING = np.zeros(1)  # the first sum makes it (K,)
+
+
 @dataclass
 class Tally:
     """Sums over the sentences seen so far, each (K,), and the sentences themselves for BLEU."""
 
     sentences: int = 0
     words: int = 0
-    exact: np.ndarray | float = 0.0
-    right_words: np.ndarray | float = 0.0
-    nats: np.ndarray | float = 0.0
-    hits: np.ndarray | float = 0.0
-    found_links: np.ndarray | float = 0.0
+    exact: np.ndarray = _NOTHING
+    right_words: np.ndarray = _NOTHING
+    nats: np.ndarray = _NOTHING
+    hits: np.ndarray = _NOTHING
+    found_links: np.ndarray = _NOTHING
     gold_links: int = 0
-    mass: np.ndarray | float = 0.0
+    mass: np.ndarray = _NOTHING
     linked_words: int = 0
-    entropy: np.ndarray | float = 0.0
+    entropy: np.ndarray = _NOTHING
+    has_alignment: bool = False
     hypotheses: list[list[str]] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
 
@@ -65,9 +69,9 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     right = (words[..., : target.shape[1]] == target) & gold
     tally.sentences += len(target)
     tally.words += int(gold.sum())
-    tally.exact += (right == gold).all(-1).sum(-1)
-    tally.right_words += right.sum((-1, -2))
-    tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
+    tally.exact = tally.exact + (right == gold).all(-1).sum(-1)
+    tally.right_words = tally.right_words + right.sum((-1, -2))
+    tally.nats = tally.nats - (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
 
 
 def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None) -> None:
@@ -76,8 +80,9 @@ def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links
     EOS has no part in links: its row is left out, and a word whose largest weight lies on the source's EOS, or
     nowhere, is linked to nothing. Entropy is that of the row as a distribution, over log S, in all rows.
     """
+    tally.has_alignment = True
     gold_words = target != PAD
-    tally.entropy += (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
+    tally.entropy = tally.entropy + (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
     if links is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
@@ -86,12 +91,12 @@ def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links
     at_best = np.take_along_axis(
         np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
     )[..., 0]
-    tally.hits += (linked & at_best).sum((-1, -2))
-    tally.found_links += linked.sum((-1, -2))
+    tally.hits = tally.hits + (linked & at_best).sum((-1, -2))
+    tally.found_links = tally.found_links + linked.sum((-1, -2))
     tally.gold_links += int((links & is_word[..., None]).sum())
     has_gold = is_word & links.any(-1)
     mass = (weights[:, :, :-1, :-1] * links).sum(-1)
-    tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
+    tally.mass = tally.mass + (mass * has_gold).sum((-1, -2), dtype=np.float64)
     tally.linked_words += int(has_gold.sum())
 
 
@@ -124,7 +129,7 @@ def summarise(tally: Tally) -> list[Metrics]:
         "token_accuracy": tally.right_words / np.float64(tally.words),
         "loss": tally.nats / np.float64(tally.words),
     }
-    if isinstance(tally.entropy, np.ndarray):
+    if tally.has_alignment:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
     if tally.gold_links:
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))

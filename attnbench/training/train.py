@@ -57,7 +57,7 @@ class _Training:
         self.data = (self.task, self.cell.task, self.cell.data)
         self.validation = validation_set(*self.data)
         self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
-        longest = self.cell.data.max_length + 1  # EOS
+        longest = self.stream.longest + 1  # EOS
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.parameters = list(self.stack.parameters.values())
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)

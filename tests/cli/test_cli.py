@@ -28,7 +28,9 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"attnbench {attnbench.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["frob"], ["run"], ["run", "g.yaml", "--workers", "0"], ["run", "g.yaml", "--frob"]])
+@pytest.mark.parametrize(
+    "arguments", [["frob"], ["run"], ["run", "g.yaml", "--workers", "0"], ["run", "g.yaml", "--frob"]]
+)
 def test_wrong_usage_is_exit_2_without_traceback(arguments, capsys):
     assert call(*arguments) == Exit.USAGE
     told = capsys.readouterr()

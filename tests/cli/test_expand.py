@@ -69,11 +69,12 @@ def test_skipped_combinations_have_their_reason(call):
     assert any("excluded" in row["reason"] for row in skipped)
     assert any("uses no score" in row["reason"] for row in skipped)
     told = call(text=SKIPPING)
-    assert "1 × skipped: excluded" in told
+    assert "2 × skipped: excluded by line 11" in told
     assert "–          none" in told
 
 
-def test_states_are_counted_and_reasons_of_failures_told(call, started):
+@pytest.mark.usefixtures("started")
+def test_states_are_counted_and_reasons_of_failures_told(call):
     told = call()
     assert "1 done, 1 failed" in told
     assert "8 cells: 6 todo, 1 done, 1 failed" in told
@@ -95,7 +96,8 @@ def test_a_broken_file_is_named_and_its_cell_is_to_do(call, started):
     assert "7 todo" in told
 
 
-def test_what_is_done_tells_how_long_the_rest_takes(call, started):
+@pytest.mark.usefixtures("started")
+def test_what_is_done_tells_how_long_the_rest_takes(call):
     """One cell of two steps took 100 s: the six that are left take minutes, not seconds."""
     assert "min on" in call()
 

@@ -1,9 +1,7 @@
-"""Says pydantic's errors in the words of a grid file: what should stand there, and what was found."""
+"""Says pydantic's errors in plain words: what should stand there, and what was found."""
 
 import json
 from typing import Any
-
-from attnbench.registry import describe
 
 SHOWN = 60  # characters of a value that are shown
 
@@ -32,7 +30,8 @@ def say(error: Any) -> str:
     if error["type"] in ("value_error", "grid"):
         return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
     if error["type"] not in _EXPECTED:
-        return describe(error)
+        message = str(error["msg"])
+        return f"{message[0].lower()}{message[1:]}, found {show(error['input'])}"
     return f"should be {_EXPECTED[error['type']].format(**error.get('ctx', {}))}, found {show(error['input'])}"
 
 
@@ -42,16 +41,3 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
-def label(value: Any) -> str | int | float | bool | None:
-    """A value as tables name it: a plain one as it is, a list or mapping as text."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def component_label(name: str, options: dict[str, Any]) -> str:
-    """A component by its name and the options that the user wrote, e.g. "local-p window=3"."""
-    written = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items())
-    return " ".join([name, *written])

@@ -1,0 +1,53 @@
+"""The estimate of the time: from the reference machine, then from what this one has done."""
+
+import pytest
+from made_up_run import plan
+
+from attnbench.estimate import START_SECONDS, about, estimate, pack_seconds
+from attnbench.grid.expand import packs
+
+PACKS = packs(plan(task=["copy", "sort"], seed=[0, 1, 2]).cells)
+COST = pack_seconds(PACKS[0])
+
+
+def changed(section: str, **fields):
+    """The first pack with other data or training."""
+    cell = PACKS[0].cell
+    part = getattr(cell, section).model_copy(update=fields)
+    return PACKS[0].model_copy(update={"cell": cell.model_copy(update={section: part})})
+
+
+def test_the_cost_grows_with_steps_lengths_batch_and_replicas():
+    assert pack_seconds(PACKS[1]) == pytest.approx(0.018 * 800)
+    assert pack_seconds(changed("train", steps=1600)) == pytest.approx(2 * COST)
+    assert pack_seconds(changed("data", min_length=6, max_length=20)) == pytest.approx(2 * COST)
+    assert COST < pack_seconds(changed("train", batch_size=64)) < 2 * COST
+    one = PACKS[0].model_copy(update={"seeds": (0,), "ids": ("a",)})
+    assert COST / 3 < pack_seconds(one) < COST
+
+
+def test_packs_share_the_workers_but_the_longest_takes_its_time():
+    assert estimate(PACKS, [], {}, 1) == pytest.approx(START_SECONDS + 2 * COST)
+    assert estimate(PACKS, [], {}, 2) == pytest.approx(START_SECONDS + COST)
+    assert estimate(PACKS, [], {}, 8) == pytest.approx(START_SECONDS + COST)
+
+
+def test_nothing_to_do_takes_no_time():
+    assert estimate([], PACKS, {}, 2) == 0
+
+
+def test_finished_packs_say_how_slow_this_machine_is():
+    """Copy took three times the reference, sort once: each kind goes by its own, a third kind by the middle."""
+    seconds = dict.fromkeys(PACKS[0].ids, COST) | dict.fromkeys(PACKS[1].ids, COST / 3)
+    assert estimate(PACKS[:1], PACKS, seconds, 1) == pytest.approx(START_SECONDS + 3 * COST)
+    assert estimate(PACKS[1:], PACKS, seconds, 1) == pytest.approx(START_SECONDS + COST)
+    other = packs(plan(task=["reverse"], seed=[0, 1, 2]).cells)
+    assert estimate(other, PACKS, seconds, 1) == pytest.approx(START_SECONDS + 2 * COST)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "5 s"), (12, "10 s"), (50, "50 s"), (58, "1 min"), (200, "3 min"), (3299, "55 min"), (5400, "1.5 h")],
+)
+def test_a_duration_is_said_roughly(seconds, said):
+    assert about(seconds) == f"about {said}"
