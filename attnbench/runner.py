@@ -100,8 +100,8 @@ def run(
     tell = listener or (lambda _: None)
     _check_data(todo)
     make_writable(store.folder)
-    planned = Planned(plan, todo, states, min(workers or available_cores(), max(len(todo), 1)))
-    with closing(ENGINES[engine](planned.workers, device)) as trainer:
+    with closing(ENGINES[engine](min(workers or available_cores(), max(len(todo), 1)), device)) as trainer:
+        planned = Planned(plan, todo, states, trainer.workers)
         if todo:
             trainer.prepare()
         log = Background(Tracker(plan.name, tracking_uri, Path(results)), plan, loaded.text) if mlflow else None

@@ -186,27 +186,31 @@ def test_gradcheck(score, case):
     assert torch.autograd.gradcheck(read, leaves, fast_mode=score != "additive")
 
 
-@every_score
-@every_case
-@pytest.mark.parametrize("why", ["empty sentence", "nothing below max_source_length"])
-def test_rows_without_a_valid_position(score, case, why):
-    """They have zero weights and a zero context, never NaN nor a share of the padding; gradients stay finite."""
-    if why == "empty sentence":
-        attend, lengths, step, empty = build(score, case), torch.tensor([7, 0, 4]), 0, [1]
-    elif (score, case.scope) == ("location", "local-m"):
-        attend, lengths, step, empty = build(score, case, max_source_length=3), LENGTHS, 5, [0]
-    else:
-        pytest.skip("only location under local-m can have its whole window past the last row of its matrix")
+def assert_nothing_is_read(attend, lengths, step, empty):
+    """The sentences in `empty` have zero weights and a zero context; all gradients stay finite."""
     leaves = [x.requires_grad_() for x in inputs()]
     out = seeded(attend, *leaves, lengths, step=step)
     assert (out.weights[empty] == 0).all()
     assert (out.context[empty] == 0).all()
     assert out.context.isfinite().all()
-    if case.scope != "none":
+    if attend.score is not None:
         others = [b for b in range(3) if b not in empty]
         assert (out.weights[others].sum(-1) > 0).all()
     gradients = torch.autograd.grad(out.context.sum(), [*leaves, *attend.parameters()], allow_unused=True)
     assert all(gradient.isfinite().all() for gradient in gradients if gradient is not None)
+
+
+@every_score
+@every_case
+def test_an_empty_sentence_gives_zero_weights_and_a_zero_context(score, case):
+    """Never NaN, nor a share of the padding."""
+    assert_nothing_is_read(build(score, case), torch.tensor([7, 0, 4]), step=0, empty=[1])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_window_past_the_last_row_of_location_gives_zero_weights_and_a_zero_context(training):
+    attend = build("location", Case("local-m", training), max_source_length=3)
+    assert_nothing_is_read(attend, LENGTHS, step=5, empty=[0])
 
 
 @every_score

@@ -1,6 +1,7 @@
 """What every engine does with a pack, and the events that tell of it."""
 
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ Train = Callable[[Pack, str, Report], list[Outcome]]
 # The training that every engine runs, by name: a worker imports it, and torch with it; the driver never does.
 TRAIN = "attnbench.training.train:train"
 DEVICES = ("auto", "cpu", "cuda")
+
+# Where other people's code stands; attnbench itself may be installed there too.
+PACKAGE = str(Path(__file__).parents[1])
+LIBRARIES = ("<frozen", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ Event = Started | Progress | Finished
 class Engine(Protocol):
     """Trains packs, each to its end, and tells of it; a pack that fails takes no other with it."""
 
-    def __init__(self, workers: int, device: str, train: str = TRAIN) -> None: ...
+    workers: int
+
+    def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:
+        """Takes what is asked for; `workers` is then how many packs are trained at a time."""
 
     def prepare(self) -> None:
         """Makes sure that the device is there.
@@ -87,9 +95,10 @@ def failed(pack: Pack, why: str) -> list[Outcome]:
 
 
 def reason(error: BaseException) -> str:
-    """The exception in one line: its type, its message and the place that raised it."""
+    """The exception in one line: its type, its message, and the innermost line of attnbench's or a plugin's code."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    ours = [f for f in frames if f.filename.startswith(PACKAGE) or not f.filename.startswith(LIBRARIES)]
+    place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}{place}" if message else f"{type(error).__name__}{place}"
 

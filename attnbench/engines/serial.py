@@ -11,6 +11,7 @@ class SerialEngine:
     """One pack at a time, with one torch thread as in a worker process, so that the numbers agree."""
 
     def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:  # noqa: ARG002
+        self.workers = 1
         self.device = device
         self.train = train
 

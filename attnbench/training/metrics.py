@@ -1,7 +1,5 @@
 """Every metric of a test or validation set, per replica."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 from sacrebleu import BLEU
@@ -13,27 +11,17 @@ from attnbench.training.stack import Stack
 Metrics = dict[str, float | None]
 
 
-_NOTHING = np.zeros(1)  # the first sum makes it (K,)
-
-
-@dataclass
 class Tally:
-    """Sums over the sentences seen so far, each (K,), and the sentences themselves for BLEU."""
+    """Sums over the sentences seen so far, of K replicas each, and the sentences themselves for BLEU."""
 
-    sentences: int = 0
-    words: int = 0
-    exact: np.ndarray = _NOTHING
-    right_words: np.ndarray = _NOTHING
-    nats: np.ndarray = _NOTHING
-    hits: np.ndarray = _NOTHING
-    found_links: np.ndarray = _NOTHING
-    gold_links: int = 0
-    mass: np.ndarray = _NOTHING
-    linked_words: int = 0
-    entropy: np.ndarray = _NOTHING
-    has_alignment: bool = False
-    hypotheses: list[list[str]] = field(default_factory=list)
-    references: list[str] = field(default_factory=list)
+    def __init__(self, replicas: int) -> None:
+        self.sentences = self.words = 0
+        self.exact, self.right_words, self.nats = np.zeros((3, replicas))
+        self.has_alignment = False
+        self.hits, self.found_links, self.mass, self.entropy = np.zeros((4, replicas))
+        self.gold_links = self.linked_words = 0
+        self.hypotheses: list[list[str]] = [[] for _ in range(replicas)]
+        self.references: list[str] = []
 
 
 def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, device: torch.device) -> list[Metrics]:
@@ -47,7 +35,7 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         device: where to compute.
     """
     wants_bleu = getattr(task, "bleu", False)
-    tally = Tally()
+    tally = Tally(stack.replicas)
     for examples in groups:
         batch = to_batch(examples, device)
         target = batch.target.numpy(force=True)
@@ -69,9 +57,9 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     right = (words[..., : target.shape[1]] == target) & gold
     tally.sentences += len(target)
     tally.words += int(gold.sum())
-    tally.exact = tally.exact + (right == gold).all(-1).sum(-1)
-    tally.right_words = tally.right_words + right.sum((-1, -2))
-    tally.nats = tally.nats - (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
+    tally.exact += (right == gold).all(-1).sum(-1)
+    tally.right_words += right.sum((-1, -2))
+    tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
 
 
 def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None) -> None:
@@ -82,7 +70,7 @@ def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links
     """
     tally.has_alignment = True
     gold_words = target != PAD
-    tally.entropy = tally.entropy + (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
+    tally.entropy += (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
     if links is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
@@ -91,12 +79,12 @@ def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links
     at_best = np.take_along_axis(
         np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
     )[..., 0]
-    tally.hits = tally.hits + (linked & at_best).sum((-1, -2))
-    tally.found_links = tally.found_links + linked.sum((-1, -2))
+    tally.hits += (linked & at_best).sum((-1, -2))
+    tally.found_links += linked.sum((-1, -2))
     tally.gold_links += int((links & is_word[..., None]).sum())
     has_gold = is_word & links.any(-1)
     mass = (weights[:, :, :-1, :-1] * links).sum(-1)
-    tally.mass = tally.mass + (mass * has_gold).sum((-1, -2), dtype=np.float64)
+    tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
     tally.linked_words += int(has_gold.sum())
 
 
@@ -111,7 +99,6 @@ def row_entropy(weights: np.ndarray) -> np.ndarray:
 
 def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, vocabulary: list[str]) -> None:
     """Keeps hypotheses (K,N,T') and references (N,T) as text."""
-    tally.hypotheses = tally.hypotheses or [[] for _ in words]
     for texts, rows in zip(tally.hypotheses, words, strict=True):
         texts.extend(to_text(row, vocabulary) for row in rows)
     tally.references.extend(to_text(row, vocabulary) for row in target)
@@ -135,9 +122,11 @@ def summarise(tally: Tally) -> list[Metrics]:
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
         columns["alignment_mass"] = tally.mass / np.float64(tally.linked_words)
     metrics: list[Metrics] = [
-        {name: float(column[k]) for name, column in columns.items()} for k in range(np.size(tally.exact))
+        {name: float(column[k]) for name, column in columns.items()} for k in range(len(tally.exact))
     ]
-    for row, texts in zip(metrics, tally.hypotheses, strict=False):
+    for row, texts in zip(metrics, tally.hypotheses, strict=True):
+        if not texts:
+            continue
         bleu = BLEU(tokenize="none", force=True)  # the words are tokens already
         row["bleu"] = float(bleu.corpus_score(texts, [tally.references]).score)
     names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy")

@@ -55,6 +55,7 @@ class Stack:
     """
 
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
+        self.replicas = len(seeds)
         replicas = [Replica(build(seed)).to(device) for seed in seeds]
         self.template = replicas[0]
         self.parameters, self.buffers = stack_module_state(replicas)

@@ -34,7 +34,7 @@ def test_a_good_run_prints_the_table_on_stdout_and_its_progress_on_stderr(run, t
     assert "small: exact_match" in out
     assert "additive" in out
     lines = err.splitlines()
-    assert lines[0].startswith("small: 8 cells, 8 to train in 4 packs on ")
+    assert lines[0] == "small: 8 cells, 8 to train in 4 packs on 1 worker"
     assert lines[1].startswith("[1/4] additive · global · copy ×2 seeds  exact match 0.")
     assert lines[4].startswith("[4/4] dot · global · reverse ×2 seeds  exact match ")
     assert lines[5] == f"Results: {tmp_path / 'results' / 'small'}"

@@ -2,6 +2,7 @@
 
 import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from fake_training import FAKE, pack
 
-from attnbench.engines.base import Engine, Finished, Started, available_cores
+from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError
@@ -56,6 +57,13 @@ def test_a_raising_pack_fails_alone_with_its_reason(engine):
     assert done["1-1"].error.startswith("ValueError: the cell is broken (fake_training.py, line ")
     assert done["1-1"].seed == 1
     assert done["2-0"].error.startswith("SystemExit: 3 (fake_training.py")
+
+
+def test_the_place_of_a_failure_is_not_in_a_library():
+    with pytest.raises(TypeError) as caught:
+        torch.nn.Linear(2, 2)("a string")
+    assert Path(traceback.extract_tb(caught.tb)[-1].filename).name == "linear.py"
+    assert "(test_engines.py, line " in reason(caught.value)
 
 
 def test_training_has_one_thread(engine):

@@ -1,0 +1,109 @@
+"""What every registered model promises, whatever its score and scope: a new file is held to it without a new test."""
+
+import pytest
+import torch
+from rnn_equations import LENGTHS, LONGEST, MODELS, SCOPES, SCORES, batch, build, describe, variants
+
+from attnbench import registry
+
+PAIRS = [(score, scope) for score in SCORES for scope in SCOPES if scope != "none"] + [(None, "none")]
+CASES = [(model, {}, *pair) for model in MODELS for pair in PAIRS]
+# The recurrent model's own choices meet every score under the commonest scope, and every scope under one score.
+OWN = [({"window": 1} | o, p) for o in variants() for p in PAIRS if p[1] == "global" or p[0] in ("additive", None)]
+CASES += [("rnn", options, *pair) for options, pair in OWN]
+EXACT = {"rtol": 0, "atol": 1e-10}
+
+
+def name_of(part):
+    return describe(part) if isinstance(part, dict) else str(part)
+
+
+def windowed(scope: str, options: dict) -> dict:
+    return {"window": 1, **options} if registry.scope.entry(scope).takes("window") else options
+
+
+@pytest.mark.parametrize(("model", "options", "score", "scope"), CASES, ids=name_of)
+def test_forward_is_decoding_step_by_step(model, options, score, scope):
+    """And a padded batch is every sentence by itself, cut to its own length."""
+    built = build(score, scope, model=model, **windowed(scope, options))
+    source, lengths, previous = batch()
+    with torch.no_grad():
+        whole = built(source, lengths, previous)
+        memory, state = built.encode(source, lengths)
+        for index in range(previous.shape[1]):
+            state, words, weights = built.step(memory, state, previous[:, index], index)
+            torch.testing.assert_close(whole.words[:, index].log_softmax(-1), words.log_softmax(-1), **EXACT)
+            torch.testing.assert_close(whole.weights[:, index], weights, **EXACT)
+        for b, length in enumerate(lengths.tolist()):
+            alone = built(source[b : b + 1, :length], None, previous[b : b + 1])
+            torch.testing.assert_close(alone.words[0], whole.words[b], **EXACT)
+            torch.testing.assert_close(alone.weights[0], whole.weights[b, :, :length], **EXACT)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize(("model", "score", "scope"), [(m, *pair) for m in MODELS for pair in PAIRS], ids=name_of)
+def test_padding_is_inert_bit_for_bit(model, score, scope, training):
+    built = build(score, scope, model=model, **windowed(scope, {})).train(training)
+    source, lengths, previous = batch()
+    other = torch.where(torch.arange(LONGEST) < LENGTHS[:, None], source, 5)
+    assert not torch.equal(source, other)
+    outputs = []
+    for each in (source, other):
+        torch.manual_seed(1)
+        outputs.append(built(each, lengths, previous))
+    for one, two in zip(*outputs, strict=True):
+        inside = torch.isfinite(one)  # location's logits beyond its table
+        assert torch.equal(one[inside], two[inside])
+    assert (outputs[0].weights.masked_select((torch.arange(LONGEST) >= LENGTHS[:, None])[:, None]) == 0).all()
+
+
+@pytest.mark.parametrize(("model", "score", "scope"), [(m, *pair) for m in MODELS for pair in PAIRS], ids=name_of)
+def test_every_parameter_gets_a_finite_gradient(model, score, scope):
+    """All of them a gradient that is not zero, but the word embeddings a batch does not show."""
+    built = build(score, scope, model=model, **windowed(scope, {})).train()
+    source, lengths, previous = batch()
+    torch.manual_seed(0)
+    output = built(source, lengths, previous)
+    likelihood = output.words.log_softmax(-1)[..., 4]
+    mask = torch.ones_like(previous, dtype=torch.bool)
+    built.objective(output, likelihood, lengths, mask).backward()
+    for name, parameter in built.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert (parameter.grad != 0).any(), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_initial_weights_depend_on_the_seed_alone(model):
+    """What is not attention is the same for a seed whatever the score and scope, and differs between seeds."""
+
+    def rest(seed, score, scope):
+        torch.manual_seed(seed + 17)  # what was drawn before has no say
+        state = build(score, scope, model=model, seed=seed, cell="lstm").state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("attention.")}
+
+    for seed in (0, 1, 7):
+        first = rest(seed, *PAIRS[0])
+        other = rest(seed + 1, *PAIRS[0])
+        assert not any(torch.equal(first[name], other[name]) for name in first)
+        for pair in PAIRS[1:]:
+            found = rest(seed, *pair)
+            assert found.keys() == first.keys()
+            assert all(torch.equal(found[name], first[name]) for name in first)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_scores_weights_are_the_same_under_every_scope(score, model):
+    def weights(scope, seed):
+        state = build(score, scope, model=model, seed=seed).state_dict()
+        return {name: value for name, value in state.items() if ".score." in f".{name}" and name != "strength"}
+
+    first = weights("global", 3)
+    for scope in SCOPES:
+        if scope != "none":
+            found = weights(scope, 3)
+            assert found.keys() == first.keys()
+            assert all(torch.equal(found[name], first[name]) for name in first)
+    matrices = [name for name, value in first.items() if value.dim() > 0]  # cosine's strength always starts at 0
+    assert not any(torch.equal(first[name], weights("global", 4)[name]) for name in matrices)

@@ -1,0 +1,187 @@
+"""The recurrent model against its equations written out, and what every registered model promises."""
+
+import numpy as np
+import pytest
+import torch
+from rnn_equations import LENGTHS, LONGEST, SCORES, WIDTH, batch, build, describe, run, variants
+from torch import Tensor
+
+VARIANTS = variants()
+EXACT = {"rtol": 0, "atol": 1e-10}
+REFERENCE = [(options, score) for options in VARIANTS for score in ("dot", "additive")]
+
+
+def log_probabilities(words: Tensor) -> Tensor:
+    return words.log_softmax(-1)
+
+
+@pytest.mark.parametrize(("options", "score"), REFERENCE, ids=lambda x: x if isinstance(x, str) else describe(x))
+def test_the_model_is_its_equations(options, score):
+    """Every sentence by itself and unpadded in the loops, all together and padded in the model."""
+    model = build(score, "global", **options)
+    source, lengths, previous = batch()
+    found = model(source, lengths, previous)
+    for b, length in enumerate(lengths.tolist()):
+        words, weights = run(model, options, score, source[b, :length].tolist(), previous[b].tolist())
+        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.weights[b, :, :length].detach(), weights, rtol=0, atol=1e-10)
+        assert (found.weights[b, :, length:] == 0).all()
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=describe)
+def test_without_attention_the_context_is_the_final_encoder_state(options):
+    model = build(None, "none", **options)
+    source, lengths, previous = batch()
+    found = model(source, lengths, previous)
+    assert (found.weights == 0).all()
+    for b, length in enumerate(lengths.tolist()):
+        words, _ = run(model, options, None, source[b, :length].tolist(), previous[b].tolist())
+        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("query", ["previous", "current"])
+def test_without_attention_the_decoder_has_the_same_parameters_but_the_scores(query):
+    def parameters(score, scope):
+        return {name: p.shape for name, p in build(score, scope, query=query).named_parameters()}
+
+    with_score, without = parameters("additive", "global"), parameters("additive", "none")
+    assert {name for name in with_score if name not in without} == {
+        f"attention.score.{name}.weight" for name in ("query_proj", "key_proj", "v")
+    }
+    assert without == {name: shape for name, shape in with_score.items() if name in without}
+
+
+def test_input_feeding_and_init_are_what_they_say_in_parameters():
+    """Nothing is built that the equations of a choice do not have."""
+
+    def names(**options):
+        return {name.split(".")[0] for name, _ in build("dot", "global", **options).named_parameters()}
+
+    always = {"source_embedding", "target_embedding", "encoder", "word_proj", "recurrent_proj", "readout"}
+    assert names() == always | {"feed_proj", "init_proj"}
+    assert names(init="zero") == always | {"feed_proj"}
+    assert names(query="current") == always | {"combine", "init_proj"}
+    assert names(query="current", input_feeding=True) == always | {"combine", "init_proj", "feed_proj"}
+    assert build("dot", "global").readout.weight.shape[1] == 2 * WIDTH + 4
+    assert build("dot", "global", query="current").readout.weight.shape[1] == WIDTH
+
+
+@pytest.mark.parametrize("init", ["encoder", "zero"])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_zero_closes_the_side_channel_past_attention(cell, init):
+    """The state before the first step depends on the source with `encoder` alone, and then on ←h_0 alone."""
+    model = build("dot", "global", init=init, cell=cell)
+    source, lengths, _ = batch()
+    _, state = model.encode(source, lengths)
+    if init == "zero":
+        assert (state == 0).all()
+        return
+    assert (state[:, :WIDTH] != 0).all()
+    assert (state[:, WIDTH:] == 0).all()  # the LSTM's memory
+    model.encoder.recurrent_weight.data[0] *= 3  # the forward direction
+    assert torch.equal(model.encode(source, lengths)[1], state)
+
+
+@pytest.mark.parametrize("scope", ["global", "local-m", "local-p", "hard", "none"])
+@pytest.mark.parametrize("query", ["previous", "current"])
+def test_reverse_source_is_reading_a_source_reversed_by_hand(query, scope):
+    """EOS stays last; the weights come back in the order of the words as they stood. With lengths and without."""
+    score = None if scope == "none" else "additive"
+    model = build(score, scope, query=query)
+    turning = build(score, scope, query=query, reverse_source=True)
+    turning.load_state_dict(model.state_dict())
+    source, lengths, previous = batch()
+    by_hand, order = source.clone(), torch.arange(LONGEST).repeat(len(source), 1)
+    for b, length in enumerate(lengths.tolist()):
+        order[b, : length - 1] = torch.arange(length - 1).flip(0)
+        by_hand[b] = source[b, order[b]]
+        assert by_hand[b, length - 1] == 2
+    for rows, given in ((slice(None), lengths), (slice(1), None)):  # the first sentence fills all positions
+        expected, found = model(by_hand[rows], given, previous[rows]), turning(source[rows], given, previous[rows])
+        torch.testing.assert_close(found.words, expected.words, **EXACT)
+        for name in ("weights", "scores"):
+            turned_back = torch.stack([getattr(expected, name)[b][:, order[b]] for b in range(len(found.words))])
+            torch.testing.assert_close(getattr(found, name), turned_back, **EXACT)
+
+
+EXACT_SCOPE = {"estimator": "exact"}
+
+
+@pytest.mark.parametrize("reverse_source", [False, True])
+@pytest.mark.parametrize("query", ["previous", "current"])
+@pytest.mark.parametrize("score", ["additive", "dot"])
+def test_exact_is_the_likelihood_summed_over_positions(score, query, reverse_source):
+    """log Σ_i α_i p(y | s, h_i), one position at a time: a decoder that is fed h_i for c_t says p(y | s, h_i)."""
+    options = {"query": query, "reverse_source": reverse_source}
+    model = build(score, "hard", **options, **EXACT_SCOPE).train()
+    soft = build(score, "global", **options).train()  # its states move on with the expected context
+    soft.load_state_dict(model.state_dict(), strict=False)
+    source, lengths, previous = batch()
+    found, expected = model(source, lengths, previous), soft(source, lengths, previous)
+    torch.testing.assert_close(found.weights, expected.weights, **EXACT)
+    for b, length in enumerate(lengths.tolist()):
+        alone, words = source[b : b + 1, :length], previous[b : b + 1]
+        for t, p in enumerate(_enumerated(soft, alone, words, found.weights[b, :, :length])):
+            torch.testing.assert_close(log_probabilities(found.words[b, t]), p.log(), **EXACT)
+
+
+def _enumerated(model, source: Tensor, previous: Tensor, alpha: Tensor) -> list[Tensor]:
+    """Σ_i α_{t,i} p(y_t | s_t, h_i) at every step, (V,) each."""
+    memory, state = model.encode(source, None)
+    values = memory.source.values[0]
+    if memory.order is not None:
+        values = values[memory.order[0]]  # as the words stood, like alpha
+    found = []
+    for t, y in enumerate(previous[0]):
+        embedded = model.target_embedding(y)
+        state, _, _ = model.step(memory, state, y[None], t)
+        total = torch.zeros(8, dtype=torch.float64)
+        for i, h in enumerate(values):
+            s = state[0]
+            if model.query == "previous":
+                read = torch.cat([s, h, embedded])
+            else:
+                read = torch.tanh(model.combine.weight @ torch.cat([h, s]))
+            total = total + alpha[t, i] * (model.readout.weight @ read + model.readout.bias).softmax(-1)
+        found.append(total)
+    return found
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_exact_has_finite_gradients_even_where_a_weight_vanishes(padded):
+    model = build("dot", "hard", **EXACT_SCOPE).train()
+    with torch.no_grad():
+        model.encoder.recurrent_weight.mul_(40)
+        model.encoder.input_proj.weight.mul_(40)
+        model.init_proj.weight.mul_(400)
+        model.attention.score = _Sharp()
+    source, lengths, previous = batch()
+    given = lengths if padded else None
+    output = model(source, given, previous)
+    assert (output.weights == 0).any()
+    target = torch.full_like(previous, 4)
+    likelihood = log_probabilities(output.words).gather(-1, target[..., None]).squeeze(-1)
+    model.objective(output, likelihood, given, torch.ones_like(target, dtype=torch.bool)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+class _Sharp(torch.nn.Module):
+    """Logits so far apart that some weights are exactly 0."""
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return 1e4 * (query @ keys.mT)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("scope", ["global", "local-p"])
+def test_objective_is_the_mean_negative_log_likelihood_over_words(score, scope):
+    model = build(score, scope).train()
+    source, lengths, previous = batch()
+    output = model(source, lengths, previous)
+    mask = torch.arange(5) < torch.tensor([5, 3, 2, 1])[:, None]
+    likelihood = -torch.rand(4, 5, generator=torch.Generator().manual_seed(1)).double()
+    likelihood[~mask] = -1e6
+    expected = -sum(float(likelihood[b, t]) for b, t in mask.nonzero().tolist()) / 11
+    assert model.objective(output, likelihood, LENGTHS, mask).item() == pytest.approx(expected, abs=1e-12)
