@@ -111,7 +111,8 @@ class Attention(nn.Module):
             ValueError: when the shapes do not fit together; the message gives the expected and the found one.
         """
         batch, source_length = keys.shape[0], keys.shape[1]
-        if query.shape[0] != batch or values.shape[:2] != keys.shape[:2] or query.dim() != 3:
+        like_keys = (batch, query.shape[1], keys.shape[-1])
+        if query.shape != like_keys or values.shape[:2] != keys.shape[:2]:
             raise ValueError(
                 "expected query (B,T,D), keys (B,S,D) and values (B,S,D), "
                 f"found {tuple(query.shape)}, {tuple(keys.shape)} and {tuple(values.shape)}"
@@ -172,12 +173,19 @@ def _component(value: str | dict[str, Any] | Component) -> Component:
         return Component(name=value.name, options=dict(value.options))
     if isinstance(value, str):
         return Component(name=value, options={})
+    if "name" not in value:
+        raise fail(f"a mapping needs a name, found {value!r}", hint='write it as {"name": "cosine", "strength": 1.0}')
     return Component(name=value["name"], options={k: v for k, v in value.items() if k != "name"})
 
 
 def _assign(key: str, value: Any, parts: list[tuple[registry.Registry, Component]]) -> None:
     """Hands a keyword argument to the one component that declares it."""
-    known = {o.name: part for reg, part in parts for o in reg.entry(part.name).options}
-    if key not in known:
+    options = {part.name: [o.name for o in reg.entry(part.name).options] for reg, part in parts}
+    declaring = [part for _, part in parts if key in options[part.name]]
+    if not declaring:
+        known = [name for names in options.values() for name in names]
         raise fail(f"neither the score nor the scope has an option {key!r}", hint=did_you_mean(key, known))
-    known[key].options[key] = value
+    if len(declaring) > 1:
+        names = " and ".join(repr(part.name) for part in declaring)
+        raise fail(f"{names} both have an option {key!r}", hint="give it in the mapping of the one that is meant")
+    declaring[0].options[key] = value

@@ -291,7 +291,7 @@ def _holds_no_training(run: "Run", params: Mapping[str, str]) -> bool:
     """Whether a cell can be logged to this run as if it were new: no points, no images, no other params."""
     logged = run.data.params
     same = all(params.get(name) == value for name, value in logged.items())
-    return same and not run.data.metrics and IMAGES not in run.data.tags
+    return same and IMAGES not in run.data.tags
 
 
 def _painter(source: tuple[str, ...], target: tuple[str, ...], links: bytes | None) -> "AlignmentPainter":

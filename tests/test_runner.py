@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from fake_training import FAKE
 
 import attnbench
@@ -149,6 +150,13 @@ def test_a_results_folder_that_cannot_be_written_is_said_before_training(fake, t
     assert fake.events == []
 
 
+def test_a_tracking_server_hears_nothing_of_a_run_that_cannot_be_written(fake, log, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(AttnbenchError, match="cannot be made"):
+        fake(results=tmp_path / "file", mlflow=True, tracking_uri="http://server")
+    assert log.started == 0
+
+
 def test_wrong_arguments_are_all_said_at_once(fake):
     with pytest.raises(AttnbenchError) as caught:
         fake(engine="proceses", device="gpu", workers=0, limit=0)
@@ -168,11 +176,20 @@ def test_a_server_that_does_not_answer_is_said_before_training_and_nothing_is_ov
     assert {file: file.read_bytes() for file in store.folder.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_missing_gpu_is_said_before_training(fake, store):
+    with pytest.raises(AttnbenchError, match="no GPU"):
+        fake(device="cuda")
+    assert fake.events == []
+    assert not (store.folder / "plan.json").exists()
+
+
 class Log:
     """A tracker that keeps in mind what it is told; it breaks at the cell `breaks_at`."""
 
     breaks_at: int | None = None
     finished: frozenset[str] = frozenset()
+    started = 0
 
     def __init__(self, *_):
         self.told, self.end = [], None
@@ -180,6 +197,7 @@ class Log:
 
     def start(self, plan, grid_text):
         assert plan.name == "small"
+        Log.started += 1
         assert "name: small" in grid_text
 
     def cell(self, outcome, planned):
@@ -197,6 +215,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> type[Log]:
     monkeypatch.setattr(runner, "Tracker", Log)
     monkeypatch.setattr(Log, "breaks_at", None)
     monkeypatch.setattr(Log, "finished", frozenset())
+    monkeypatch.setattr(Log, "started", 0)
     return Log
 
 
@@ -206,6 +225,8 @@ def test_the_tracker_hears_of_every_cell_and_of_the_end(fake, log):
     assert log.last.end == (12, "FAILED")
     fake(retry_failed=True, mlflow=True)
     assert log.last.end == (12, "FINISHED")
+    assert sorted(o.cell for o in log.last.told) == sorted(fake.frame["cell"])
+    assert {o.status for o in log.last.told} == {"done"}
 
 
 def test_a_tracker_that_breaks_costs_no_result(fake, log):

@@ -180,6 +180,15 @@ def test_a_cell_trained_anew_is_not_mixed_with_its_old_training(results: Path) -
     assert images(results, run) == [100, 200]
 
 
+def test_a_cell_that_failed_on_its_way_is_not_mixed_with_its_next_try(results: Path) -> None:
+    plan = made_up_run.plan("halfway")
+    track(results, plan, [replace(made_up_run.failed(plan.cells[0]), history=HISTORY[:1])])
+    track(results, plan, [trained(plan.cells[0])])
+    (run,) = runs(results, "halfway", "cell")
+    assert run.info.status == "FINISHED"
+    assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
+
+
 def test_a_deleted_experiment_comes_back_without_doubles(results: Path) -> None:
     plan = made_up_run.plan("deleted")
     for _ in range(2):

@@ -31,8 +31,11 @@ class LocalPredictive(nn.Module):
         """Weights (B,T,S)."""
         del step
         last = (lengths - 1).view(-1, 1, 1)
-        centre = last * self.centre_v(self.centre_proj(query).tanh()).sigmoid()  # (B,T,1)
+        share = self.centre_v(self.centre_proj(query).tanh()).sigmoid()
+        # bfloat16 has no whole numbers of its own above 256: positions need more.
+        centre = last * share.to(torch.promote_types(share.dtype, torch.float32))  # (B,T,1)
         positions = torch.arange(logits.shape[-1], device=logits.device)
         near = (positions - centre.floor()).abs() <= self.window
         weights = masked_softmax(logits, near if mask is None else near & mask)
-        return weights * torch.exp(-((positions - centre) ** 2) / (2 * self.deviation**2))
+        gaussian = torch.exp(-((positions - centre) ** 2) / (2 * self.deviation**2))
+        return weights * gaussian.to(weights.dtype)

@@ -18,7 +18,5 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
         return logits.softmax(-1)
     # NaN is not −∞: it stays allowed and shows as NaN, so that a diverged model is seen.
     allowed = mask & (logits != -torch.inf)
-    filled = logits.masked_fill(~allowed, -torch.inf)
-    # A row of −∞ alone would be NaN, in the weights and in their gradient.
-    filled = torch.where(allowed.any(-1, keepdim=True), filled, 0)
-    return filled.softmax(-1).masked_fill(~allowed, 0)
+    # A row of −∞ alone comes out of the softmax as NaN: the second filling makes it 0, the first its gradient.
+    return logits.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0)

@@ -17,5 +17,5 @@ class NoAttention(nn.Module):
     def context(self, values: Tensor, lengths: Tensor) -> Tensor:
         """The fixed context (B,1,D) of values (B,S,D), whose first half is the forward direction's."""
         half = values.shape[-1] // 2
-        last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, half)
+        last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, half)
         return torch.cat([values[..., :half].gather(-2, last), values[..., :1, half:]], dim=-1)

@@ -66,10 +66,18 @@ def test_the_place_of_a_failure_is_not_in_a_library():
     assert "(test_engines.py, line " in reason(caught.value)
 
 
-def test_training_has_one_thread(engine):
+@pytest.fixture
+def three_threads() -> Iterator[None]:
     before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_training_has_one_thread_and_the_driver_keeps_its_own(engine):
     assert {o.versions["threads"] for o in outcomes(engine, pack(0), pack(1)).values()} == {1}
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 3
 
 
 def test_a_plugin_that_breaks_fails_its_pack(engine, tmp_path):

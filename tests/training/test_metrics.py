@@ -1,0 +1,229 @@
+"""The metrics by examples worked out by hand, with a stack that says what it is told to."""
+
+import math
+
+import numpy as np
+import pytest
+import sacrebleu
+import torch
+from small_packs import CPU, pack, stack
+from torch import Tensor
+
+from attnbench.tasks.base import Examples
+from attnbench.tasks.streams import build_task, validation_set
+from attnbench.training.metrics import evaluate
+
+# Two sentences with sources of 3 words. Word 1 of the second target renders nothing, word 0 two source words.
+SOURCE = np.array([[3, 4, 5], [6, 7, 8]])
+TARGET = np.array([[3, 4, 5], [6, 7, 0]])
+LINKS = np.zeros((2, 3, 3), bool)
+LINKS[0] = np.eye(3)
+LINKS[1, 0, :2] = True
+EXAMPLES = Examples(SOURCE, TARGET, LINKS)
+GOLD = [[3, 4, 5, 2], [6, 7, 2, 0]]
+
+
+class Words:
+    """A task with nothing but its words."""
+
+    source_words = target_words = ["<pad>", "<bos>", "</s>", "a", "b", "c", "d", "e", "f"]
+
+    def __init__(self, bleu: bool = False) -> None:
+        if bleu:
+            self.bleu = True
+
+
+class Told:
+    """A stack that gives back what it was given, (K,N,…); greedy words are PAD beyond those given."""
+
+    def __init__(self, words=None, nats=None, weights=None) -> None:
+        self.words = torch.tensor([GOLD] if words is None else words)
+        replicas = len(self.words)
+        self.nats = torch.zeros(replicas, 2, 4) if nats is None else torch.tensor(nats)
+        self.weights = torch.zeros(replicas, 2, 4, 4) if weights is None else torch.as_tensor(weights)
+
+    def forced(self, batch) -> tuple[Tensor, Tensor]:
+        return self.nats, self.weights
+
+    def greedy(self, batch, steps: int) -> Tensor:
+        assert steps >= self.words.shape[2]
+        return torch.nn.functional.pad(self.words, (0, steps - self.words.shape[2]))
+
+
+def measure(stack: Told, examples=EXAMPLES, attends=True, bleu=False):
+    return evaluate(stack, [examples], Words(bleu), attends, CPU)
+
+
+def weights(*rows: list[float]) -> np.ndarray:
+    """Weights (1,2,4,4) whose rows are given for the words 0, 1, 2 of the first target and 0, 1 of the second.
+
+    The rows of EOS, and of what lies beyond it, lie on the first word: they must not count as links.
+    """
+    found = np.zeros((1, 2, 4, 4))
+    found[..., 0] = 1
+    found[0, 0, :3], found[0, 1, :2] = rows[:3], rows[3:]
+    return found
+
+
+# Words 0 and 3 are right, 1 is wrong, 2 looks at EOS, 4 has no gold: |A| = 4, |G| = 5, |A∩G| = 2.
+MIXED = weights(
+    [0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1], [0.1, 0.1, 0.2, 0.6], [0.2, 0.5, 0.2, 0.1], [0, 0.8, 0.2, 0]
+)
+PERFECT = weights([1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("words", "exact", "accuracy"),
+    [
+        (GOLD, 1, 1),
+        ([[3, 4, 5, 2], [6, 7, 7, 2]], 1 / 2, 6 / 7),  # EOS is missed
+        ([[3, 4, 5, 5], [6, 7, 2, 0]], 1 / 2, 6 / 7),  # EOS is missed at the longest
+        ([[3, 4, 2, 0], [6, 7, 2, 0]], 1 / 2, 5 / 7),  # EOS comes early
+        ([[4, 3, 5, 2], [7, 6, 2, 0]], 0, 3 / 7),
+        ([[2, 0, 0, 0], [2, 0, 0, 0]], 0, 0),  # that PAD is PAD earns nothing
+    ],
+)
+def test_exact_match_and_token_accuracy(words, exact, accuracy):
+    """EOS counts, PAD does not; of 3+1 and 2+1 gold words."""
+    for bleu in (False, True):
+        (found,) = measure(Told([words]), bleu=bleu)
+        assert found["exact_match"] == pytest.approx(exact)
+        assert found["token_accuracy"] == pytest.approx(accuracy)
+
+
+def test_loss_is_in_nats_per_gold_word():
+    nats = [[[-1.0, -2.0, -3.0, -4.0], [-0.5, -0.25, -0.25, -1e9]]]
+    assert measure(Told(nats=nats))[0]["loss"] == pytest.approx(11 / 7)
+
+
+def test_the_loss_of_a_uniform_model_is_the_logarithm_of_the_vocabulary():
+    uniform = pack(seeds=(0, 1), score="additive")
+    built = stack(uniform)
+    for name in ("weight", "bias"):
+        built.parameters[f"model.readout.{name}"].data.zero_()
+    cell = uniform.cell
+    task = build_task(cell.task, cell.data)
+    for row in evaluate(built, validation_set(task, cell.task, cell.data), task, True, CPU):
+        assert row["loss"] == pytest.approx(math.log(6 + 3))
+
+
+@pytest.mark.parametrize(("rows", "aer"), [(MIXED, 1 - 4 / 9), (PERFECT, 1 - 8 / 9)])
+def test_aer_by_hand(rows, aer):
+    """A takes one link per word, so that a word with two gold links costs even when it is right."""
+    assert measure(Told(weights=rows))[0]["aer"] == pytest.approx(aer)
+
+
+def test_aer_of_one_link_per_word_is_0_and_shifted_links_make_it_1():
+    first = Examples(SOURCE[:1], TARGET[:1], LINKS[:1])
+    told = Told([GOLD[:1]], [[[0.0] * 4]], PERFECT[:, :1])
+    assert measure(told, first)[0]["aer"] == 0
+    for shift in (1, 2):
+        shifted = Examples(SOURCE[:1], TARGET[:1], np.roll(LINKS[:1], shift, axis=2))
+        assert measure(told, shifted)[0]["aer"] == 1
+        assert measure(told, shifted)[0]["alignment_mass"] == 0
+
+
+def test_a_word_that_looks_nowhere_is_linked_to_nothing():
+    """As one that looks at EOS: |A| = 3, |G| = 5, |A∩G| = 2; that it would point to position 0 is no link."""
+    nowhere = MIXED.copy()
+    nowhere[0, 0, 1] = 0
+    assert measure(Told(weights=nowhere))[0]["aer"] == pytest.approx(1 - 4 / 8)
+    nowhere[0, 0, 0] = 0  # here position 0 would be right
+    assert measure(Told(weights=nowhere))[0]["aer"] == pytest.approx(1 - 2 / 7)
+
+
+def test_alignment_mass_is_the_weight_on_a_words_gold_links():
+    """Words 0 to 3 have any: .7, .2, .2 and .2 + .5."""
+    assert measure(Told(weights=MIXED))[0]["alignment_mass"] == pytest.approx(1.8 / 4)
+    assert measure(Told(weights=PERFECT))[0]["alignment_mass"] == pytest.approx(1)
+
+
+def test_alignment_entropy_is_over_log_s_on_every_row_with_a_word():
+    def entropy(row):
+        total = sum(row)
+        return -sum(w / total * math.log(w / total) for w in row if w > 0) / math.log(4)
+
+    rows = [*MIXED[0, 0], *MIXED[0, 1, :3]]  # 3 + EOS, 2 + EOS
+    assert measure(Told(weights=MIXED))[0]["alignment_entropy"] == pytest.approx(sum(map(entropy, rows)) / 7)
+    # Rows of local-p sum to less than 1: it is the shape that is measured.
+    assert measure(Told(weights=MIXED * 0.3))[0]["alignment_entropy"] == pytest.approx(sum(map(entropy, rows)) / 7)
+
+
+@pytest.mark.parametrize(
+    ("row", "entropy"), [([0.25] * 4, 1), ([0, 0, 1.0, 0], 0), ([0.0] * 4, 0), ([0.5, 0.5, 0, 0], 0.5)]
+)
+def test_alignment_entropy_of_uniform_is_1_and_of_one_hot_0(row, entropy):
+    everywhere = np.broadcast_to(np.array(row), (1, 2, 4, 4))
+    assert measure(Told(weights=everywhere.copy()))[0]["alignment_entropy"] == pytest.approx(entropy)
+
+
+def test_bleu_is_that_of_sacrebleu_on_the_words_before_eos():
+    words = [[3, 4, 5, 6, 7, 8, 2, 0], [6, 7, 8, 8, 8, 8, 8, 8]]  # the second does not end, and is longer than gold
+    examples = Examples(SOURCE, np.array([[3, 4, 5, 6, 8, 0], [6, 7, 8, 8, 7, 3]]), None)
+    told = Told([words], [[[0.0] * 7] * 2], np.zeros((1, 2, 7, 4)))
+    (found,) = measure(told, examples, bleu=True)
+    expected = sacrebleu.corpus_bleu(
+        ["a b c d e f", "d e f f f f f f"], [["a b c d f", "d e f f e a"]], tokenize="none", force=True
+    ).score
+    assert 0 < expected < 100
+    assert found["bleu"] == pytest.approx(expected)
+
+
+def test_bleu_of_the_references_themselves_is_100():
+    examples = Examples(SOURCE, np.array([[3, 4, 5, 6, 8], [6, 7, 8, 8, 0]]), None)
+    told = Told([[[3, 4, 5, 6, 8, 2], [6, 7, 8, 8, 2, 0]]], [[[0.0] * 6] * 2], np.zeros((1, 2, 6, 4)))
+    assert measure(told, examples, bleu=True)[0]["bleu"] == pytest.approx(100)
+
+
+def test_a_hypothesis_may_be_longer_than_its_reference():
+    """Cut at the reference's length, a decoder that never ends would be scored as if it had ended."""
+    asked = []
+    told = Told([[[3, 4, 5, 2], [6, 7, 2, 0]]])
+    ended = told.greedy
+    told.greedy = lambda batch, steps: asked.append(steps) or ended(batch, steps)
+    measure(told, bleu=True)
+    assert asked[0] > len(GOLD[0])
+
+
+def test_a_metric_without_meaning_is_none():
+    alignment = {"aer", "alignment_mass", "alignment_entropy"}
+    (found,) = measure(Told(weights=MIXED), attends=False)
+    assert {name for name, value in found.items() if value is None} == alignment | {"bleu"}
+    (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, None), bleu=True)
+    assert {name for name, value in found.items() if value is None} == {"aer", "alignment_mass"}
+    (found,) = measure(Told(weights=MIXED))
+    assert {name for name, value in found.items() if value is None} == {"bleu"}
+
+
+def test_each_replica_has_its_own_row():
+    rows = np.concatenate([MIXED, PERFECT])
+    nats = [[[-1.0] * 4] * 2, [[-2.0] * 4] * 2]
+    one, two = measure(Told([GOLD, [[4, 4, 5, 2], [6, 7, 2, 0]]], nats, rows), bleu=True)
+    assert (one["exact_match"], two["exact_match"]) == (1, 0.5)
+    assert (one["loss"], two["loss"]) == (1, 2)
+    assert (one["aer"], two["aer"]) == (pytest.approx(5 / 9), pytest.approx(1 / 9))
+    assert one["bleu"] > two["bleu"]
+
+
+def test_groups_of_different_lengths_are_joined_by_their_words():
+    """One sentence of 4 words and one of 2: the mean is over words and sentences, not over groups."""
+
+    class InTurn(Told):
+        def __init__(self) -> None:
+            self.turn = 0
+
+        def greedy(self, batch, steps):
+            wrong = torch.full_like(batch.target, 8)
+            return (batch.target if batch.target.shape[1] == 4 else wrong)[None, :, :steps]
+
+        def forced(self, batch):
+            size = batch.target.shape
+            value = -1.0 if size[1] == 4 else -4.0
+            return torch.full((1, *size), value), torch.full((1, *size, batch.source.shape[1]), 0.25)
+
+    groups = [Examples(SOURCE[:1], TARGET[:1], LINKS[:1]), Examples(SOURCE[1:, :1], TARGET[1:, :1], LINKS[1:, :1, :1])]
+    (found,) = evaluate(InTurn(), groups, Words(), True, CPU)
+    assert found["exact_match"] == 0.5
+    assert found["token_accuracy"] == pytest.approx(4 / 6)
+    assert found["loss"] == pytest.approx((4 * 1 + 2 * 4) / 6)
+    assert found["alignment_mass"] == pytest.approx(0.25)

@@ -1,0 +1,127 @@
+"""What is kept of a training: the best weights per replica, and the alignments that are shown."""
+
+import numpy as np
+import pytest
+import torch
+from small_packs import CPU, DATA, pack, stack
+
+from attnbench.tasks.base import Examples
+from attnbench.tasks.streams import build_task, test_set, validation_set
+from attnbench.training.alignments import Formation, read, test_alignments
+from attnbench.training.batches import to_batch
+from attnbench.training.selection import Selection
+
+test_set.__test__ = test_alignments.__test__ = False  # their names begin like a test's
+
+NAN = float("nan")
+
+
+def offered(*validations):
+    """Which validation (0, 1, …) each of the replicas keeps; a validation has (exact match, loss) per replica."""
+    replicas = len(validations[0])
+    weights = {"a": torch.full((replicas, 2), -1.0), "b": torch.full((replicas,), -1.0)}
+    kept = Selection(weights, replicas)
+    for number, validation in enumerate(validations):
+        for each in weights.values():
+            each.fill_(number)  # in place, as the optimizer does
+        kept.offer(weights, [{"exact_match": exact, "loss": loss} for exact, loss in validation])
+    assert torch.equal(kept.best["a"], kept.best["b"][:, None].expand(-1, 2))
+    return kept.best["b"].tolist()
+
+
+def test_each_replica_keeps_its_own_best():
+    assert offered([(0.5, 1), (0.9, 1)], [(0.8, 1), (0.1, 1)], [(0.7, 1), (0.2, 1)]) == [1, 0]
+
+
+def test_exact_match_comes_before_loss_and_loss_decides_a_tie():
+    assert offered([(0.5, 2.0)], [(0.6, 9.0)], [(0.5, 0.1)]) == [1]
+    assert offered([(0.0, 2.0)], [(0.0, 1.0)], [(0.0, 1.5)]) == [1]
+
+
+def test_of_equals_the_first_is_kept():
+    assert offered([(0.5, 1.0)], [(0.5, 1.0)]) == [0]
+
+
+def test_weights_that_are_never_right_are_still_kept():
+    assert offered([(0.0, 700.0)]) == [0]
+
+
+def test_a_loss_that_is_no_number_is_never_better_than_one_that_is():
+    assert offered([(0.0, 2.0)], [(0.0, NAN)]) == [0]
+    assert offered([(0.0, NAN)], [(0.0, 2.0)]) == [1]
+
+
+def prepared(score="additive", scope="global", **more):
+    this = pack((0, 4), score, scope, **more)
+    task = build_task(this.cell.task, this.cell.data)
+    return this.cell, task, stack(this)
+
+
+def test_an_alignment_has_a_row_per_target_word_and_a_column_per_source_word_with_eos():
+    _, task, stacked = prepared()
+    example = Examples(np.array([[3, 5, 4]]), np.array([[3, 5, 4]]), np.eye(3, dtype=bool)[None])
+    found = read(stacked, example, task, CPU)
+    assert (found.source, found.target) == ([["1", "3", "2", "</s>"]], [["1", "3", "2", "</s>"]])
+    np.testing.assert_allclose(found.weights, stacked.forced(to_batch(example, CPU))[1])
+    assert found.weights.shape == (2, 1, 4, 4)
+    assert found.links[0].tolist() == np.pad(np.eye(3, dtype=bool), (0, 1)).tolist()
+
+
+def test_target_words_that_are_padding_have_no_row():
+    _, task, stacked = prepared()
+    example = Examples(np.array([[3, 5, 4]]), np.array([[3, 5, 0]]), None)
+    found = read(stacked, example, task, CPU)
+    assert found.target == [["1", "3", "</s>"]]
+    assert found.weights.shape == (2, 1, 3, 4)
+    assert found.links.size == 0
+
+
+def test_test_alignments_show_every_length_the_longest_first():
+    cell, task, stacked = prepared()
+    groups = test_set(task, cell.task, cell.data)
+    found = test_alignments(stacked, groups, task, CPU)
+    assert [len(words) for words in found.source] == [6, 5, 4, 6, 5, 4, 6, 5]  # 5, 4 and 3 with EOS
+    for n, (source, target) in enumerate(zip(found.source, found.target, strict=True)):
+        group = groups[len(source) - 4]
+        row = n // 3
+        assert source[:-1] == [task.source_words[i] for i in group.source[row]]
+        alone = stacked.forced(to_batch(group[row : row + 1], CPU))[1].numpy()
+        np.testing.assert_allclose(found.weights[:, n, : len(target), : len(source)], alone[:, 0], atol=1e-12)
+        assert (found.weights[:, n, :, len(source) :] == 0).all()
+        assert (found.weights[:, n, len(target) :] == 0).all()
+        assert (found.links[n, : len(target) - 1, : len(source) - 1] == group.links[row]).all()
+        assert found.links[n].sum() == len(source) - 1
+
+
+def test_without_gold_there_are_no_links():
+    cell, task, stacked = prepared()
+    groups = [Examples(g.source, g.target, None) for g in test_set(task, cell.task, cell.data)]
+    found = test_alignments(stacked, groups, task, CPU)
+    assert found.links.shape == (0, 0, 0)
+    formation = Formation(groups, task)
+    formation.note(1, stacked, CPU)
+    assert formation.join(found, 0).forming_links.shape == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"),
+    [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 4]), (7, [1, 2, 4, 7]), (8, [1, 2, 4, 8]), (9, [1, 2, 4, 8, 9])],
+)
+def test_formation_keeps_validations_1_2_4_8_and_the_last(count, kept):
+    cell, task, stacked = prepared()
+    validation = validation_set(task, cell.task, cell.data)
+    formation = Formation(validation, task)
+    weights = []
+    for step in range(1, count + 1):
+        with torch.no_grad():
+            stacked.parameters["model.word_proj.weight"].mul_(1.3)  # the weights move from step to step
+        formation.note(step * 10, stacked, CPU)
+        weights.append(stacked.forced(to_batch(validation[-1][:1], CPU))[1].numpy())
+    found = formation.join(test_alignments(stacked, validation, task, CPU), 1)
+    assert found.steps.tolist() == [10 * n for n in kept]
+    np.testing.assert_allclose(found.forming, np.stack([weights[n - 1][1, 0] for n in kept]))
+    assert len({row.tobytes() for row in found.forming}) == len(kept)
+    assert found.forming_source == [task.source_words[i] for i in validation[-1].source[0]] + ["</s>"]
+    assert found.forming.shape[1:] == (DATA.max_length + 1, DATA.max_length + 1)
+    assert found.forming_links.sum() == DATA.max_length
+    assert found.weights.shape[0] == len(found.source) == 8
