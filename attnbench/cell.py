@@ -1,7 +1,7 @@
 """A cell: one fully resolved combination with one seed, as plain data that any process can read."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -69,8 +69,8 @@ class Train(Section):
     steps: PositiveInt = Field(800, description="training steps")
     batch_size: PositiveInt = Field(32, description="sentences per step")
     learning_rate: PositiveFloat = Field(0.003, description="Adam's learning rate")
-    schedule: Literal["constant", "linear"] = Field(
-        "constant", description="linear: the rate falls to 0 at the last step"
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of the steps, at the end, over which the rate falls to 0"
     )
     clip: PositiveFloat = Field(1.0, description="largest gradient norm of a replica")
     valid_every: PositiveInt = Field(100, description="steps between validations")

@@ -141,10 +141,8 @@ def _limited(all_packs: list[Pack], limit: int | None) -> list[Pack]:
     """The first packs that have at most `limit` cells together, and at least one pack."""
     if limit is None:
         return all_packs
-    total = accumulate(len(pack.ids) for pack in all_packs)
-    return [
-        pack for index, (pack, cells) in enumerate(zip(all_packs, total, strict=True)) if cells <= limit or not index
-    ]
+    totals = accumulate(len(pack.ids) for pack in all_packs)
+    return [pack for pack, total in zip(all_packs, totals, strict=True) if total <= limit] or all_packs[:1]
 
 
 class _Run:

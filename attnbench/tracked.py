@@ -3,8 +3,11 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from attnbench.cell import Cell
 from attnbench.outcome import Alignments
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from attnbench.analysis.plots import Panel
+    from attnbench.analysis.plots import AlignmentPainter, Panel
 
 Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 LABELS = ("model", "score", "scope", "task", "seed")
@@ -131,3 +134,25 @@ def longest(alignments: Alignments) -> "Panel":
     source, target = alignments.source[n], alignments.target[n]
     links = alignments.links[n, : len(target), : len(source)] if alignments.links.size else None
     return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
+
+
+class AlignmentPictures:
+    """Draws how alignments formed; what the pictures of one sentence share is drawn once and kept."""
+
+    def __init__(self) -> None:
+        self._painter = lru_cache(maxsize=16)(_painter)
+
+    def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
+        """The training steps, each with its picture: (height, width, 3) bytes."""
+        links = alignments.forming_links.astype(bool)
+        gold = links.tobytes() if links.size else None
+        painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), gold)
+        for weights, step in zip(alignments.forming, alignments.steps, strict=True):
+            yield int(step), painter.paint(weights, title)
+
+
+def _painter(source: tuple[str, ...], target: tuple[str, ...], links: bytes | None) -> "AlignmentPainter":
+    from attnbench.analysis.plots import AlignmentPainter
+
+    shape = (len(target), len(source))
+    return AlignmentPainter(source, target, None if links is None else np.frombuffer(links, bool).reshape(shape))

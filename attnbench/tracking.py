@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from ssl import CERT_NONE
@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from attnbench.errors import fail
 from attnbench.outcome import Alignments, Outcome
 from attnbench.tracked import (
     LONGEST_DESCRIPTION,
+    AlignmentPictures,
     Point,
     comparison_texts,
     overview_pictures,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from attnbench.analysis.plots import AlignmentPainter
     from attnbench.grid.expand import Plan, PlannedCell
 
 KIND, CELL, ERROR = "attnbench.kind", "attnbench.cell", "attnbench.error"
@@ -54,13 +52,13 @@ POINTS_PER_BATCH = 800  # MLflow takes 1000 metrics, params and tags together
 SKIP = "repair it, give another --tracking-uri, or go without: --no-mlflow"
 
 
-def tracking_uri(given: str | None, results: Path) -> str:
+def store_uri(given: str | None, results: Path) -> str:
     """Where runs are logged: what is given, else MLFLOW_TRACKING_URI, else mlflow.db in the results folder."""
     return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve() / 'mlflow.db'}"
 
 
 def offline_environment() -> None:
-    """Settings that MLflow reads from the environment: no usage reports, and no minutes of waiting for a server."""
+    """Settings for MLflow, to be made before it is imported: no usage reports, no minutes of waiting for a server."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -73,13 +71,13 @@ class Tracker:
     point ever logged, and two trainings in one curve are neither.
     """
 
-    def __init__(self, name: str, tracking_uri_: str | None, results: Path) -> None:
+    def __init__(self, name: str, tracking_uri: str | None, results: Path) -> None:
         self.name = name
-        self.uri = tracking_uri(tracking_uri_, results)
+        self.uri = store_uri(tracking_uri, results)
         self.results = results.resolve()
         self.finished: frozenset[str] = frozenset()  # after start: the cells whose runs are complete
-        self._own_store = self.uri == tracking_uri(None, results) and not os.environ.get("MLFLOW_TRACKING_URI")
-        self._painter = lru_cache(maxsize=16)(_painter)
+        self._own_store = self.uri == store_uri(None, results) and not os.environ.get("MLFLOW_TRACKING_URI")
+        self._pictures = AlignmentPictures()
 
     def probe(self) -> None:
         """Asks a tracking server whether it is there, without importing MLflow; databases are not asked.
@@ -97,6 +95,7 @@ class Tracker:
             AttnbenchError: when the server does not answer or the store cannot be used.
         """
         self.probe()
+        offline_environment()
         self._several_models = len({planned.labels["model"] for planned in plan.cells}) > 1
         with self._plain_errors():
             self._client = self._connect()
@@ -153,7 +152,6 @@ class Tracker:
             raise fail(f"MLflow fails: {reason}", self.uri, SKIP) from error
 
     def _connect(self) -> "MlflowClient":
-        offline_environment()
         from mlflow import MlflowClient
 
         if "MLFLOW_LOGGING_LEVEL" not in os.environ:
@@ -225,11 +223,8 @@ class Tracker:
         return str(self._client.create_run(self._experiment, start, tags, name).info.run_id)
 
     def _log_images(self, run: str, alignments: Alignments, title: str) -> None:
-        links = alignments.forming_links.astype(bool)
-        gold = links.tobytes() if links.size else None
-        painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), gold)
-        for weights, step in zip(alignments.forming, alignments.steps, strict=True):
-            self._client.log_image(run, painter.paint(weights, title), key=IMAGE_KEY, step=int(step))
+        for step, picture in self._pictures.forming(alignments, title):
+            self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
 
     def _log_batches(
         self, run: str, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]
@@ -291,11 +286,4 @@ def _holds_no_training(run: "Run", params: Mapping[str, str]) -> bool:
     """Whether a cell can be logged to this run as if it were new: no points, no images, no other params."""
     logged = run.data.params
     same = all(params.get(name) == value for name, value in logged.items())
-    return same and IMAGES not in run.data.tags
-
-
-def _painter(source: tuple[str, ...], target: tuple[str, ...], links: bytes | None) -> "AlignmentPainter":
-    from attnbench.analysis.plots import AlignmentPainter
-
-    shape = (len(target), len(source))
-    return AlignmentPainter(source, target, None if links is None else np.frombuffer(links, bool).reshape(shape))
+    return same and not run.data.metrics and IMAGES not in run.data.tags

@@ -21,7 +21,7 @@ from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.store import Store
 from attnbench.tracked import params_of, run_name
-from attnbench.tracking import Tracker, tracking_uri
+from attnbench.tracking import Tracker, store_uri
 
 GRID = "name: made-up\n"
 HISTORY = [
@@ -266,9 +266,9 @@ def test_a_server_in_trouble_is_told_from_one_that_wants_a_password(tmp_path: Pa
 def test_the_option_wins_over_the_environment_and_that_over_the_results_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracking_uri(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert store_uri(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.chdir(tmp_path)
-    assert tracking_uri(None, Path("here")) == f"sqlite:///{tmp_path}/here/mlflow.db"
+    assert store_uri(None, Path("here")) == f"sqlite:///{tmp_path}/here/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-environment")
     assert Tracker("x", None, tmp_path).uri == "http://from-environment"
     assert Tracker("x", "http://from-option", tmp_path).uri == "http://from-option"

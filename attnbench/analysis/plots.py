@@ -109,7 +109,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
                 grid[r, c].set_ylabel(row, fontsize=11)
             if r == 0:
                 grid[r, c].set_title(column, fontsize=11)
-    _shared_scale(figure, list(grid.flat), "attention weight (columns: source words, rows: target words)")
+    _shared_scale(figure, list(grid.flat), "attention weight")
     figure.suptitle(title, fontsize=12)
     return figure
 

@@ -30,15 +30,14 @@ Host = Annotated[str, typer.Option("--host", help="The address to listen on; the
 
 def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", tracking_uri: Tracking = None) -> None:
     """Open MLflow's UI over the results: runs, curves, and alignments as they formed. Ctrl-C ends it."""
-    from attnbench.tracking import offline_environment
-    from attnbench.tracking import tracking_uri as resolve
+    from attnbench.tracking import offline_environment, store_uri
 
-    uri = resolve(tracking_uri, results)
+    uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
         typer.echo(f"{uri} is a server already: open it in a browser")
         return
     if (
-        uri == resolve(None, results)
+        uri == store_uri(None, results)
         and uri.startswith("sqlite:")
         and not Path(uri.removeprefix("sqlite:///")).exists()
     ):
@@ -74,8 +73,7 @@ def _expect_free(host: str, port: int) -> None:
 def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]:
     """The server in a session of its own, so that Ctrl-C reaches us alone and we end all of its processes."""
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _interrupt)
+    before = {ending: signal.signal(ending, _interrupt) for ending in (signal.SIGTERM, signal.SIGHUP)}
     server = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment, start_new_session=True)
     try:
         yield server
@@ -83,6 +81,8 @@ def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]
         typer.echo("MLflow ends.", err=True)
     finally:
         _end(server)
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -9,7 +9,6 @@ import torch
 
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
-from attnbench.plugins import load_plugin
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, validation_set
 from attnbench.training.alignments import Formation, Sentences, test_alignments
 from attnbench.training.batches import to_batch
@@ -25,8 +24,8 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
     """Trains the replicas of a pack as one stacked model, and tests each with its best weights on validation.
 
     Args:
-        pack: the cells, which differ in seed alone.
-        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        pack: the cells, which differ in seed alone; the engine has loaded its plugins.
+        device: "cpu" or "cuda".
         report: is told now and then how far the training is.
 
     Returns:
@@ -35,15 +34,7 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
     Raises:
         AttnbenchError: when the pack asks for data that the task cannot give.
     """
-    for plugin in pack.plugins:
-        load_plugin(plugin)
-    return _Training(pack, _device(device), report).run()
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return _Training(pack, torch.device(device), report).run()
 
 
 class _Training:
@@ -106,7 +97,9 @@ class _Training:
 
     def _rate(self, steps_done: int) -> float:
         """The share of the learning rate that is left after so many steps."""
-        return 1.0 if self.settings.schedule == "constant" else 1 - steps_done / self.settings.steps
+        left = self.settings.steps - steps_done
+        falling = self.settings.decay * self.settings.steps
+        return min(1.0, left / falling) if falling else 1.0
 
     def _clip(self) -> None:
         """Scales each replica's gradient to at most the norm `clip`."""

@@ -26,9 +26,8 @@ GOLD = [[3, 4, 5, 2], [6, 7, 2, 0]]
 class Words:
     """A task with nothing but its words."""
 
-    source_words = target_words = ["<pad>", "<bos>", "</s>", "a", "b", "c", "d", "e", "f"]
-
     def __init__(self, bleu: bool = False) -> None:
+        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", "a", "b", "c", "d", "e", "f"]
         if bleu:
             self.bleu = True
 
@@ -38,14 +37,14 @@ class Told:
 
     def __init__(self, words=None, nats=None, weights=None) -> None:
         self.words = torch.tensor([GOLD] if words is None else words)
-        replicas = len(self.words)
-        self.nats = torch.zeros(replicas, 2, 4) if nats is None else torch.tensor(nats)
-        self.weights = torch.zeros(replicas, 2, 4, 4) if weights is None else torch.as_tensor(weights)
+        self.replicas = len(self.words)
+        self.nats = torch.zeros(self.replicas, 2, 4) if nats is None else torch.tensor(nats)
+        self.weights = torch.zeros(self.replicas, 2, 4, 4) if weights is None else torch.as_tensor(weights)
 
-    def forced(self, batch) -> tuple[Tensor, Tensor]:
+    def forced(self, _batch) -> tuple[Tensor, Tensor]:
         return self.nats, self.weights
 
-    def greedy(self, batch, steps: int) -> Tensor:
+    def greedy(self, _batch, steps: int) -> Tensor:
         assert steps >= self.words.shape[2]
         return torch.nn.functional.pad(self.words, (0, steps - self.words.shape[2]))
 
@@ -210,7 +209,7 @@ def test_groups_of_different_lengths_are_joined_by_their_words():
 
     class InTurn(Told):
         def __init__(self) -> None:
-            self.turn = 0
+            self.replicas = 1
 
         def greedy(self, batch, steps):
             wrong = torch.full_like(batch.target, 8)

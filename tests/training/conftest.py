@@ -1,0 +1,62 @@
+"""What several tests of training need: to watch it, and to compute in float64."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from attnbench.training.batches import Batch
+from attnbench.training.stack import Stack
+
+
+class Watched:
+    """What passed through training so far, one entry per step."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.losses: list[Tensor] = []
+        # (K, N): all weights of a replica in a row, before the step and its gradient.
+        self.weights: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+
+    def clear(self) -> None:
+        """Forgets what it saw."""
+        for seen in vars(self).values():
+            seen.clear()
+
+
+@pytest.fixture
+def watched(monkeypatch) -> Iterator[Watched]:
+    """Notes what the stack is given and gives, and the gradients that the optimizer gets."""
+    seen, loss = Watched(), Stack.loss
+
+    def noting(stack: Stack, batch: Batch) -> tuple[Tensor, Tensor]:
+        seen.weights.append(flat(list(stack.parameters.values())))
+        objective, nats = loss(stack, batch)
+        seen.batches.append(batch)
+        seen.losses.append(nats.clone())
+        return objective, nats
+
+    def before_step(optimizer, *_) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        seen.gradients.append(flat([p.grad for p in parameters]))
+
+    monkeypatch.setattr(Stack, "loss", noting)
+    hook = register_optimizer_step_pre_hook(before_step)
+    yield seen
+    hook.remove()
+
+
+def flat(tensors: list[Tensor]) -> Tensor:
+    """(K, N) of tensors (K, …)."""
+    return torch.cat([t.detach().reshape(len(t), -1) for t in tensors], dim=1).clone()
+
+
+@pytest.fixture
+def in_float64() -> Iterator[None]:
+    """Models are built in float64, so that rounding is no excuse."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,151 @@
+"""A replica that diverges is a failed outcome with its reason; and the weights best on validation are those tested."""
+
+import math
+
+import pytest
+import torch
+from small_packs import pack
+from test_train import same, without_times
+
+from attnbench.training.stack import Stack
+from attnbench.training.train import train
+
+SEEDS = (0, 1, 5)
+
+
+@pytest.fixture
+def before_step(monkeypatch):
+    """`before_step(n, f)`: calls f(stack) before step n's loss, and from then on before every step's."""
+
+    def install(number, change):
+        plain, calls = Stack.loss, iter(range(1, 1_000_000))
+
+        def loss(stack, batch):
+            if next(calls) >= number:
+                change(stack)
+            return plain(stack, batch)
+
+        monkeypatch.setattr(Stack, "loss", loss)
+
+    return install
+
+
+def poison(value):
+    def change(stack):
+        with torch.no_grad():
+            for parameter in stack.parameters.values():
+                parameter[1] = value
+
+    return change
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("step", [1, 4, 8, 10])
+def test_a_diverged_replica_fails_with_the_step_and_its_mates_do_not_notice(before_step, step, value):
+    this = pack(SEEDS, "additive", valid_every=4)
+    expected = train(this)
+    before_step(step, poison(value))
+    found = train(this)
+    assert [outcome.status for outcome in found] == ["done", "failed", "done"]
+    assert same([found[0], found[2]], [expected[0], expected[2]])
+    failed = found[1]
+    assert failed.error is not None
+    assert "diverged" in failed.error
+    assert "nan" in failed.error
+    assert f"step {step}" in failed.error
+    assert (failed.cell, failed.seed) == ("cell-1", 1)
+    assert not failed.metrics or all(value is None for value in failed.metrics.values())
+    assert all(math.isfinite(value) for row in failed.history for value in row.values())
+
+
+def test_a_score_that_gives_nan_for_one_seed_alone_fails_that_cell(tmp_path):
+    plugin = tmp_path / "sick_score.py"
+    plugin.write_text(
+        "import torch, attnbench\n"
+        "from torch import nn\n"
+        "@attnbench.score('sick')\n"
+        "class Sick(nn.Module):\n"
+        "    '''Is well or not from birth.'''\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        well = torch.initial_seed() // 1000 != 1  # not for seed 1\n"
+        "        self.strength = nn.Parameter(torch.tensor(1.0 if well else float('nan')))\n"
+        "    def forward(self, query, keys):\n"
+        "        return self.strength * (query @ keys.mT)\n"
+    )
+    this = pack(SEEDS)
+    sick = this.model_copy(
+        update={"plugins": (str(plugin),), "cell": this.cell.model_copy(update={"score": _component("sick")})}
+    )
+    found = train(sick)
+    assert [outcome.status for outcome in found] == ["done", "failed", "done"]
+    assert found[1].error is not None
+    assert "step 1" in found[1].error
+
+
+def _component(name):
+    from attnbench.cell import Component
+
+    return Component(name=name)
+
+
+def test_when_all_have_diverged_training_ends(before_step, monkeypatch):
+    steps = []
+    before_step(3, lambda stack: [p.data.fill_(math.nan) for p in stack.parameters.values()])
+    plain = Stack.loss
+    monkeypatch.setattr(Stack, "loss", lambda stack, batch: steps.append(1) or plain(stack, batch))
+    found = train(pack((0, 1), steps=100, valid_every=5))
+    assert [outcome.status for outcome in found] == ["failed", "failed"]
+    assert len(steps) == 5
+
+
+def test_a_diverged_replica_does_not_keep_its_mates_from_stopping(before_step):
+    before_step(2, poison(math.nan))
+    found = train(pack((0, 1), steps=100, valid_every=5, stop_at={"exact_match": 1e-9}, learning_rate=1e-9))
+    assert found[0].history[-1]["step"] == 100  # an untrained replica is never right
+    assert found[1].status == "failed"
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_step_that_leaves_no_finite_weights_is_a_divergence_too(steps):
+    """After the last step no training loss is computed any more: the validation tells."""
+    found = train(pack((0, 1), steps=steps, learning_rate=1e38, valid_every=steps))
+    for outcome in found:
+        assert all(math.isfinite(v) for v in outcome.metrics.values() if v is not None), without_times(outcome)
+        assert outcome.status == "failed"
+        assert outcome.error is not None
+        assert "diverged" in outcome.error
+
+
+def test_what_is_tested_are_the_weights_best_on_validation(before_step):
+    """Training that is ruined after step 15 reports what a training of 15 steps does."""
+    best = train(pack((0, 1), "additive", steps=15))
+
+    def ruin(stack):
+        with torch.no_grad():
+            stack.parameters["model.readout.weight"].mul_(-50)
+
+    before_step(16, ruin)
+    found = train(pack((0, 1), "additive", steps=25))
+    for ruined, good in zip(found, best, strict=True):
+        assert ruined.history[:3] != ruined.history
+        assert ruined.history[-1]["valid/loss"] > 2 * good.history[-1]["valid/loss"]
+        for name, value in good.metrics.items():
+            if name not in ("seconds", "tokens_per_second"):
+                assert ruined.metrics[name] == value, name
+        assert (ruined.alignments.weights == good.alignments.weights).all()
+
+
+def test_each_replica_is_tested_with_its_own_best_weights(before_step):
+    """Only replica 1 is ruined: replica 0 goes on and is tested as it stands at the end."""
+    whole = train(pack((0, 1), "additive", steps=25))
+
+    def ruin(stack):
+        with torch.no_grad():
+            stack.parameters["model.readout.weight"][1] *= -50
+
+    before_step(16, ruin)
+    found = train(pack((0, 1), "additive", steps=25))
+    short = train(pack((0, 1), "additive", steps=15))
+    assert found[0].metrics["loss"] == whole[0].metrics["loss"] != short[0].metrics["loss"]
+    assert found[1].metrics["loss"] == short[1].metrics["loss"] != whole[1].metrics["loss"]

@@ -1,0 +1,131 @@
+"""What each setting of `train` changes, seen at the batches, the gradients and the weights."""
+
+import pytest
+import torch
+from small_packs import DATA, pack
+
+from attnbench.training.stack import Stack
+from attnbench.training.train import train
+
+
+def updates(watched, this) -> torch.Tensor:
+    """How each weight moved, (steps − 1, K, N)."""
+    watched.clear()
+    train(this)
+    return torch.stack(watched.weights).diff(dim=0)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.02])
+@pytest.mark.usefixtures("in_float64")
+def test_learning_rate_is_adams(watched, rate):
+    """Adam's first step is the rate itself, against the gradient's sign."""
+    (moved,) = updates(watched, pack((0, 1), learning_rate=rate, steps=2, clip=1e6))
+    gradient = watched.gradients[0]
+    plain = gradient.abs() > 1e-4  # far above Adam's ε
+    torch.testing.assert_close(moved[plain], -rate * gradient[plain].sign(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.usefixtures("in_float64")
+def test_decay_lets_the_rate_fall_to_0_at_the_end(watched):
+    """With decay .5 of 8 steps: the full rate in steps 1 to 5, three quarters of it in step 6."""
+    constant = updates(watched, pack(steps=8))
+    falling = updates(watched, pack(steps=8, decay=0.5))
+    torch.testing.assert_close(falling[:5], constant[:5])
+    torch.testing.assert_close(falling[5], constant[5] * 3 / 4)
+
+
+def with_train(this, **changes):
+    return this.cell.model_copy(update={"train": this.cell.train.model_copy(update=changes)})
+
+
+@pytest.mark.usefixtures("in_float64")
+def test_clip_bounds_the_norm_of_each_replica_by_itself(watched):
+    """A replica below the bound keeps its gradient, one above is scaled to the bound and not turned."""
+    seeds = (0, 1, 5)
+    train(pack(seeds, clip=1e6, steps=1))
+    free = watched.gradients[0]
+    norms = free.norm(dim=1)
+    low, middle, high = norms.sort().values.tolist()
+    assert low < middle < high
+    bound = (low + middle) / 2
+    watched.clear()
+    train(pack(seeds, clip=bound, steps=1))
+    clipped = watched.gradients[0]
+    torch.testing.assert_close(clipped, free * (bound / norms).clamp(max=1)[:, None], rtol=1e-4, atol=0)
+    assert torch.equal(clipped[norms.argmin()], free[norms.argmin()])
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_batch_size_is_the_sentences_per_replica_and_step(watched, size):
+    train(pack((0, 1), batch_size=size, steps=3))
+    assert [batch.source.shape[:2] for batch in watched.batches] == [(2, size)] * 3
+
+
+def test_every_trained_length_is_shown_and_no_other(watched):
+    train(pack(steps=60, batch_size=1, valid_every=60))
+    assert {batch.source.shape[2] - 1 for batch in watched.batches} == {3, 4, 5}
+    assert all(batch.source[0, :, -1].tolist() == [2] for batch in watched.batches)
+
+
+def test_steps_is_how_many_batches_are_trained_on(watched):
+    train(pack(steps=7, valid_every=100))
+    assert len(watched.batches) == 7
+
+
+@pytest.mark.usefixtures("in_float64")
+def test_gradients_do_not_pile_up_from_step_to_step(watched):
+    """Before every step the gradient is that of this step's loss alone."""
+    this = pack((0, 1), steps=3, clip=1e6)
+    train(this)
+    gradients, weights, batches = (list(seen) for seen in (watched.gradients, watched.weights, watched.batches))
+    stack = Stack(lambda seed: _built(this, seed), (0, 1), torch.device("cpu"))
+    for gradient, before, batch in zip(gradients, weights, batches, strict=True):
+        start = 0
+        for parameter in stack.parameters.values():
+            size = parameter[0].numel()
+            parameter.data.copy_(before[:, start : start + size].reshape(parameter.shape))
+            parameter.grad = None
+            start += size
+        stack.loss(batch)[0].sum().backward()
+        own = torch.cat([p.grad.reshape(2, -1) for p in stack.parameters.values()], dim=1)
+        torch.testing.assert_close(own, gradient)
+
+
+def _built(this, seed):
+    from small_packs import build
+
+    return build(this, seed)
+
+
+@pytest.mark.parametrize("bound", [0.5, None])
+def test_stop_at_ends_once_all_replicas_are_there(monkeypatch, bound):
+    """Not when the first is: replica 1 gets there a validation later than replica 0."""
+    _accuracies(monkeypatch, [(0.4, 0.1), (0.6, 0.4), (0.45, 0.6), (0.6, 0.5), (0.9, 0.9)])
+    stop = None if bound is None else {"exact_match": bound}
+    found = train(pack((0, 1), steps=25, valid_every=5, stop_at=stop))
+    assert [row["step"] for row in found[0].history] == ([5, 10, 15, 20] if bound else [5, 10, 15, 20, 25])
+    assert [outcome.status for outcome in found] == ["done", "done"]
+
+
+def _accuracies(monkeypatch, rows):
+    """Makes validation report these exact matches, a row per validation and a column per replica."""
+    import attnbench.training.train as module
+
+    plain, left = module.evaluate, iter(rows)
+
+    def evaluate(*arguments):
+        metrics = plain(*arguments)
+        for row, exact in zip(metrics, next(left, (0.0, 0.0)), strict=True):
+            row["exact_match"] = exact
+        return metrics
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+
+
+def test_the_longest_source_of_training_sizes_location():
+    """One row per position, EOS included; a longer test source is no error."""
+    data = DATA.model_copy(update={"test_lengths": (9,)})
+    (found,) = train(pack(score="location", data=data, steps=1))
+    (plain,) = train(pack(score="dot", data=data, steps=1))
+    assert found.metrics["parameters"] - plain.metrics["parameters"] == (DATA.max_length + 1) * 8
+    assert found.metrics["loss@9"] is not None

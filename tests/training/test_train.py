@@ -1,0 +1,177 @@
+"""Training a pack: what comes out, what each setting changes, and what happens when a replica diverges."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_packs import DATA, pack
+
+from attnbench.cell import Pack
+from attnbench.outcome import METRICS, Outcome, Progress
+from attnbench.training.train import train
+
+TIMES = {"seconds", "tokens_per_second"}
+SEEDS = (0, 1, 5)
+
+
+def without_times(outcome: Outcome) -> tuple:
+    """An outcome without what a clock says, and its arrays."""
+    metrics = {name: value for name, value in outcome.metrics.items() if name not in TIMES}
+    history = [{name: value for name, value in row.items() if name != "seconds"} for row in outcome.history]
+    alignments = None if outcome.alignments is None else dataclasses.asdict(outcome.alignments)
+    arrays = {name: np.asarray(value).tolist() for name, value in (alignments or {}).items() if name.startswith("f")}
+    return outcome.cell, outcome.status, outcome.seed, metrics, history, outcome.error, arrays
+
+
+def same(one: list[Outcome], two: list[Outcome]) -> bool:
+    return [without_times(outcome) for outcome in one] == [without_times(outcome) for outcome in two]
+
+
+@pytest.mark.parametrize(("scope", "options"), [("global", {}), ("hard", {"estimator": "reinforce"}), ("none", {})])
+def test_the_same_pack_twice_gives_the_same_outcomes(scope, options):
+    """Whatever was trained or drawn before: all that is random follows from the seeds."""
+    this = pack(SEEDS, "additive", scope, scope_options=options)
+    first = train(this)
+    torch.manual_seed(99)
+    torch.rand(5)
+    np.random.seed(3)
+    train(pack((8,)))
+    assert same(first, train(this))
+
+
+def test_replicas_differ_and_are_told_apart_by_their_seeds():
+    found = train(pack(SEEDS))
+    assert [outcome.seed for outcome in found] == list(SEEDS)
+    assert [outcome.cell for outcome in found] == ["cell-0", "cell-1", "cell-5"]
+    assert len({outcome.metrics["loss"] for outcome in found}) == 3
+    assert len({outcome.history[0]["train/loss"] for outcome in found}) == 3
+
+
+def nearly(found: float | None, expected: float | None) -> bool:
+    return found == expected if expected is None else found == pytest.approx(expected, rel=1e-8)
+
+
+STACKED = [("additive", "global", {}, "copy"), ("general", "local-p", {"window": 2}, "translate")]
+STACKED += [("dot", "none", {}, "copy"), ("additive", "hard", {"estimator": "exact"}, "copy")]
+
+
+@pytest.mark.parametrize(("score", "scope", "options", "task"), STACKED, ids=str)
+@pytest.mark.usefixtures("in_float64")
+def test_training_a_pack_is_training_each_seed_alone(score, scope, options, task):
+    described = {"score": score, "scope": scope, "scope_options": options, "task": task, "valid_every": 2}
+    together = train(pack(SEEDS, **described))
+    for k, seed in enumerate(SEEDS):
+        (alone,) = train(pack((seed,), **described))
+        for step, expected in zip(together[k].history, alone.history, strict=True):
+            for name in expected.keys() - {"seconds"}:
+                assert nearly(step[name], expected[name]), name
+        for name in alone.metrics.keys() - TIMES:
+            assert nearly(together[k].metrics[name], alone.metrics[name]), name
+
+
+def test_the_metrics_are_all_there_and_finite():
+    (found,) = train(pack(data=DATA.model_copy(update={"test_lengths": (4, 9)})))
+    assert found.status == "done"
+    assert found.error is None
+    assert list(METRICS) == [name for name in found.metrics if name in METRICS]
+    assert {"exact_match@4", "exact_match@9"} <= found.metrics.keys()
+    assert {name for name in METRICS if found.metrics[name] is None} == {"bleu", "steps_to_95"}
+    assert all(math.isfinite(value) for value in found.metrics.values() if value is not None)
+    # Longer sentences than were trained on are harder; each length is measured by itself.
+    assert found.metrics["loss@4"] != found.metrics["loss@9"]
+    assert found.metrics["alignment_mass@9"] < found.metrics["alignment_mass@4"]
+
+
+def test_metrics_without_meaning_are_none():
+    (found,) = train(pack(scope="none"))
+    without = {"aer", "alignment_mass", "alignment_entropy", "bleu", "steps_to_95"}
+    assert {name for name in METRICS if found.metrics[name] is None} == without
+    assert found.alignments is None
+    assert "valid/aer" not in found.history[0]
+    (found,) = train(pack(task="translate", data=DATA.model_copy(update={"max_length": 6})))
+    assert found.metrics["bleu"] is not None
+    assert "valid/bleu" in found.history[0]
+
+
+def test_history_has_a_row_per_validation_and_the_last_step():
+    (found,) = train(pack(steps=12, valid_every=5))
+    assert [row["step"] for row in found.history] == [5, 10, 12]
+    names = {"step", "train/loss", "valid/loss", "valid/exact_match", "valid/token_accuracy", "valid/aer", "seconds"}
+    assert all(row.keys() == names for row in found.history)
+    assert [row["step"] for row in train(pack(steps=12, valid_every=4))[0].history] == [4, 8, 12]
+    assert [row["step"] for row in train(pack(steps=3, valid_every=100))[0].history] == [3]
+
+
+def test_train_loss_in_the_history_is_the_mean_since_the_validation_before(watched):
+    (found,) = train(pack(steps=5, valid_every=3))
+    losses = [float(loss[0]) for loss in watched.losses]
+    assert found.history[0]["train/loss"] == pytest.approx(sum(losses[:3]) / 3)
+    assert found.history[1]["train/loss"] == pytest.approx(sum(losses[3:]) / 2)
+
+
+def test_alignments_are_of_the_test_set_and_of_one_sentence_as_it_forms():
+    one, two = (outcome.alignments for outcome in train(pack((0, 1), score="additive", learning_rate=0.02)))
+    assert one.steps.tolist() == [5, 10]
+    assert one.forming.shape == (2, 6, 6)  # the longest: 5 words and EOS
+    assert not np.allclose(one.forming[0], one.forming[1], atol=1e-4)
+    np.testing.assert_allclose(one.forming.sum(-1), 1, atol=1e-5)
+    assert one.forming_links[:5, :5].tolist() == np.eye(5, dtype=bool).tolist()
+    assert one.weights.shape == one.links.shape
+    assert not np.allclose(one.weights, two.weights, atol=1e-4)
+    for n, (source, target) in enumerate(zip(one.source, one.target, strict=True)):
+        assert source == target
+        np.testing.assert_allclose(one.weights[n, : len(target), : len(source)].sum(-1), 1, atol=1e-5)
+        assert one.weights[n].sum() == pytest.approx(len(target), abs=1e-4)
+
+
+def test_copy_is_learned_and_the_first_step_at_95_percent_is_noted():
+    model = {"width": 32, "embedding": 16}
+    this = pack((0, 1), "additive", model=model, steps=450, batch_size=32, learning_rate=0.01, valid_every=50)
+    told: list[Progress] = []
+    for outcome in train(this, report=told.append):
+        assert outcome.metrics["exact_match"] > 0.95
+        reached = [row["step"] for row in outcome.history if row["valid/exact_match"] >= 0.95]
+        assert outcome.metrics["steps_to_95"] == reached[0]
+        assert outcome.metrics["tokens_per_second"] > 0
+        assert outcome.metrics["seconds"] > 0
+    assert (told[-1].pack, told[-1].step, told[-1].steps) == ("cell-0", 450, 450)
+    assert told[-1].exact_match > 0.9
+    assert told[-1].loss < told[0].loss
+
+
+def test_a_user_s_own_pairs_are_trained_on(tmp_path):
+    """Without gold links: no AER, but BLEU; lines of lengths outside the range are no obstacle."""
+    words = ["a", "b", "c", "d", "e", "f"]
+    random = np.random.default_rng(0)
+    lines = [random.choice(words, size=length).tolist() for length in random.integers(1, 12, size=400)]
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{' '.join(line)}\t{' '.join(w.upper() for w in line)}\n" for line in lines))
+    data = DATA.model_copy(update={"path": str(path), "vocabulary": None, "min_length": 1, "max_length": 9})
+    (found,) = train(pack(task="translate", data=data, steps=10))
+    assert found.status == "done"
+    assert (found.metrics["aer"], found.metrics["alignment_mass"]) == (None, None)
+    assert found.metrics["bleu"] >= 0
+    assert found.metrics["alignment_entropy"] > 0
+    assert found.alignments.links.size == found.alignments.forming_links.size == 0
+    assert {word for sentence in found.alignments.target for word in sentence} <= {*"ABCDEF", "</s>"}
+    assert {word for sentence in found.alignments.source for word in sentence} <= {*"abcdef", "</s>"}
+
+
+def paired(one: Pack, two: Pack, watched) -> list[tuple]:
+    """The batches that two packs are trained on."""
+    runs = []
+    for each in (one, two):
+        watched.batches.clear()
+        train(each)
+        runs.append(list(watched.batches))
+    return list(zip(*runs, strict=True))
+
+
+def test_runs_that_share_a_seed_are_trained_on_the_same_sentences(watched):
+    """Whatever the score, the scope and the mates; those of another seed differ."""
+    for one, two in paired(pack((1,), "dot"), pack((0, 1), "additive", "local-p"), watched):
+        assert torch.equal(one.source[0], two.source[1])
+        assert torch.equal(one.target[0], two.target[1])
+        assert not torch.equal(two.source[0], two.source[1])
