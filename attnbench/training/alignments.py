@@ -23,23 +23,23 @@ class Sentences(NamedTuple):
 
 
 class Formation:
-    """How the alignment of the longest validation sentence forms, noted at validations 1, 2, 4, 8, … and the last."""
+    """How the alignment of a longest validation sentence forms: untrained, at validations 1, 2, 4, 8, … and the last."""
 
     def __init__(self, validation: list[Examples], task: Task) -> None:
         self._example = validation[-1][:1]
         self._task = task
-        self._count = 0
+        self._validations = -1  # the first note is of the untrained model
         self._steps: list[int] = []
         self._kept: list[Sentences] = []
 
     def note(self, step: int, stack: Stack, device: torch.device) -> None:
         """Notes the weights after `step` steps. The latest stands until a later one comes that is kept for good."""
-        self._count += 1
-        if self._count > 2 and not _power_of_two(self._count - 1):
+        if self._validations > 0 and not _power_of_two(self._validations):
             self._steps.pop()
             self._kept.pop()
         self._steps.append(step)
         self._kept.append(read(stack, self._example, self._task, device))
+        self._validations += 1
 
     def join(self, tested: Sentences, replica: int) -> Alignments:
         """The alignments of one replica, with those of the tested sentences."""

@@ -54,7 +54,7 @@ class _Training:
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
-        torch.manual_seed(hash(pack.seeds))
+        torch.manual_seed(int(np.random.SeedSequence(pack.seeds).generate_state(1)[0]))
         self.attends = self.cell.score is not None
         self.selection = Selection(self.stack.parameters, len(pack.seeds))
         self.formation = Formation(self.validation, self.task)
@@ -67,6 +67,8 @@ class _Training:
         """Trains, validates, tests."""
         losses: list[torch.Tensor] = []
         reported = 0.0
+        if self.attends:
+            self.formation.note(0, self.stack, self.device)
         for step in range(1, self.settings.steps + 1):
             begun = time.perf_counter()
             losses.append(self._step())

@@ -6,7 +6,9 @@ import pytest
 import torch
 from small_packs import pack
 from test_train import same, without_times
+from torch import nn
 
+from attnbench import registry
 from attnbench.training.stack import Stack
 from attnbench.training.train import train
 
@@ -58,35 +60,25 @@ def test_a_diverged_replica_fails_with_the_step_and_its_mates_do_not_notice(befo
     assert all(math.isfinite(value) for row in failed.history for value in row.values())
 
 
-def test_a_score_that_gives_nan_for_one_seed_alone_fails_that_cell(tmp_path):
-    plugin = tmp_path / "sick_score.py"
-    plugin.write_text(
-        "import torch, attnbench\n"
-        "from torch import nn\n"
-        "@attnbench.score('sick')\n"
-        "class Sick(nn.Module):\n"
-        "    '''Is well or not from birth.'''\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        well = torch.initial_seed() // 1000 != 1  # not for seed 1\n"
-        "        self.strength = nn.Parameter(torch.tensor(1.0 if well else float('nan')))\n"
-        "    def forward(self, query, keys):\n"
-        "        return self.strength * (query @ keys.mT)\n"
-    )
-    this = pack(SEEDS)
-    sick = this.model_copy(
-        update={"plugins": (str(plugin),), "cell": this.cell.model_copy(update={"score": _component("sick")})}
-    )
-    found = train(sick)
+class Sick(nn.Module):
+    """The dot product, but NaN in the replica of seed 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        own = torch.initial_seed()  # the attention of each seed has a stream of its own
+        self.strength = nn.Parameter(torch.tensor(math.nan if own == 1001 else 1.0))
+
+    def forward(self, query, keys):
+        return self.strength * (query @ keys.mT)
+
+
+def test_a_score_that_gives_nan_for_one_seed_fails_that_cell_alone(monkeypatch):
+    monkeypatch.setattr(registry.score, "_added", {})
+    registry.score("sick")(Sick)
+    found = train(pack(SEEDS, "sick"))
     assert [outcome.status for outcome in found] == ["done", "failed", "done"]
     assert found[1].error is not None
     assert "step 1" in found[1].error
-
-
-def _component(name):
-    from attnbench.cell import Component
-
-    return Component(name=name)
 
 
 def test_when_all_have_diverged_training_ends(before_step, monkeypatch):
@@ -138,7 +130,7 @@ def test_what_is_tested_are_the_weights_best_on_validation(before_step):
 
 def test_each_replica_is_tested_with_its_own_best_weights(before_step):
     """Only replica 1 is ruined: replica 0 goes on and is tested as it stands at the end."""
-    whole = train(pack((0, 1), "additive", steps=25))
+    whole, short = (train(pack((0, 1), "additive", steps=steps)) for steps in (25, 15))
 
     def ruin(stack):
         with torch.no_grad():
@@ -146,6 +138,5 @@ def test_each_replica_is_tested_with_its_own_best_weights(before_step):
 
     before_step(16, ruin)
     found = train(pack((0, 1), "additive", steps=25))
-    short = train(pack((0, 1), "additive", steps=15))
     assert found[0].metrics["loss"] == whole[0].metrics["loss"] != short[0].metrics["loss"]
     assert found[1].metrics["loss"] == short[1].metrics["loss"] != whole[1].metrics["loss"]

@@ -197,10 +197,13 @@ def test_a_metric_without_meaning_is_none():
 def test_each_replica_has_its_own_row():
     rows = np.concatenate([MIXED, PERFECT])
     nats = [[[-1.0] * 4] * 2, [[-2.0] * 4] * 2]
-    one, two = measure(Told([GOLD, [[4, 4, 5, 2], [6, 7, 2, 0]]], nats, rows), bleu=True)
+    one, two = measure(Told([GOLD, [[4, 4, 4, 2], [6, 7, 2, 0]]], nats, rows), bleu=True)
     assert (one["exact_match"], two["exact_match"]) == (1, 0.5)
     assert (one["loss"], two["loss"]) == (1, 2)
     assert (one["aer"], two["aer"]) == (pytest.approx(5 / 9), pytest.approx(1 / 9))
+    longer = Examples(np.array([[3, 4, 5]]), np.array([[3, 4, 5, 6]]), None)
+    told = Told([[[3, 4, 5, 6, 2]], [[3, 4, 5, 8, 2]]], [[[0.0] * 5]] * 2, np.zeros((2, 1, 5, 4)))
+    one, two = measure(told, longer, bleu=True)
     assert one["bleu"] > two["bleu"]
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from small_packs import DATA, pack
+from small_packs import DATA, pack, stack
 
-from attnbench.training.stack import Stack
+from attnbench.training import train as module
 from attnbench.training.train import train
 
 
@@ -34,8 +34,15 @@ def test_decay_lets_the_rate_fall_to_0_at_the_end(watched):
     torch.testing.assert_close(falling[5], constant[5] * 3 / 4)
 
 
-def with_train(this, **changes):
-    return this.cell.model_copy(update={"train": this.cell.train.model_copy(update=changes)})
+def test_decay_of_the_whole_training_ends_near_0(watched):
+    """The 39th of 40 steps has a twentieth of the rate."""
+    steady, falling = (
+        updates(watched, pack(steps=40, valid_every=40, learning_rate=0.01, decay=decay)).abs().amax((1, 2))
+        for decay in (0.0, 1.0)
+    )
+    assert falling[0] == steady[0]
+    assert steady[-1] > 0.005
+    assert falling[-1] < 0.0015
 
 
 @pytest.mark.usefixtures("in_float64")
@@ -78,23 +85,17 @@ def test_gradients_do_not_pile_up_from_step_to_step(watched):
     this = pack((0, 1), steps=3, clip=1e6)
     train(this)
     gradients, weights, batches = (list(seen) for seen in (watched.gradients, watched.weights, watched.batches))
-    stack = Stack(lambda seed: _built(this, seed), (0, 1), torch.device("cpu"))
+    again = stack(this)
     for gradient, before, batch in zip(gradients, weights, batches, strict=True):
         start = 0
-        for parameter in stack.parameters.values():
+        for parameter in again.parameters.values():
             size = parameter[0].numel()
             parameter.data.copy_(before[:, start : start + size].reshape(parameter.shape))
             parameter.grad = None
             start += size
-        stack.loss(batch)[0].sum().backward()
-        own = torch.cat([p.grad.reshape(2, -1) for p in stack.parameters.values()], dim=1)
+        again.loss(batch)[0].sum().backward()
+        own = torch.cat([p.grad.reshape(2, -1) for p in again.parameters.values()], dim=1)
         torch.testing.assert_close(own, gradient)
-
-
-def _built(this, seed):
-    from small_packs import build
-
-    return build(this, seed)
 
 
 @pytest.mark.parametrize("bound", [0.5, None])
@@ -109,8 +110,6 @@ def test_stop_at_ends_once_all_replicas_are_there(monkeypatch, bound):
 
 def _accuracies(monkeypatch, rows):
     """Makes validation report these exact matches, a row per validation and a column per replica."""
-    import attnbench.training.train as module
-
     plain, left = module.evaluate, iter(rows)
 
     def evaluate(*arguments):
