@@ -105,12 +105,12 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
     yield "exact_match.png", accuracy_heatmap(frame)
     settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
     for label, rows in settings[:MOST_PICTURES]:
-        if panels := _panels(rows, folder):
+        if panels := panels_of(rows, folder):
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
             yield f"alignments_{name}.png", alignment_panels(panels, label)
 
 
-def _panels(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:
+def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:
     """The alignment of the first seed per score and task."""
     from attnbench.store import Store
 

@@ -10,6 +10,9 @@ from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set, Track
 from attnbench.errors import Exit
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from attnbench.grid.expand import Plan
     from attnbench.store import Store
 
 
@@ -64,7 +67,6 @@ def run(
     from rich.console import Console
 
     from attnbench import runner
-    from attnbench.analysis import tables
     from attnbench.cli.live import watch
     from attnbench.store import Store
 
@@ -92,13 +94,30 @@ def run(
         raise typer.Exit(Exit.INTERRUPTED) from None
     failed = int((frame["status"] == "failed").sum())
     if not quiet:
-        store = Store(results / view.standing.planned.plan.name)
-        tables.print_table(tables.comparison(frame, name=store.name, notes=store.notes()), Console())
+        plan = view.standing.planned.plan
+        store = Store(results / plan.name)
+        _print_tables(frame, plan, store)
         console.print(
             "\n".join(_pointers(store, failed, None if no_mlflow else tracking_uri or "", results)), soft_wrap=True
         )
     if failed:
         raise typer.Exit(Exit.CELLS_FAILED)
+
+
+def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
+    """The exact match on the trained lengths and, where longer sources were tested, on the longest of them."""
+    from rich.console import Console
+
+    from attnbench.analysis.tables import comparison, print_table
+
+    console = Console()
+    print_table(comparison(frame, name=store.name, notes=store.notes()), console)
+    tested = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
+    longest = max((length for length, trained in tested if length > trained), default=None)
+    if longest is not None:
+        note = f"Sources of {longest} words, longer than any trained on."
+        console.print()
+        print_table(comparison(frame, metric=f"exact_match@{longest}", name=store.name, notes=[note]), console)
 
 
 def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Path) -> list[str]:

@@ -107,20 +107,20 @@ def test_without_gold_there_are_no_links():
     ("count", "kept"),
     [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 4]), (7, [1, 2, 4, 7]), (8, [1, 2, 4, 8]), (9, [1, 2, 4, 8, 9])],
 )
-def test_formation_keeps_validations_1_2_4_8_and_the_last(count, kept):
+def test_formation_keeps_the_untrained_validations_1_2_4_8_and_the_last(count, kept):
     cell, task, stacked = prepared()
     validation = validation_set(task, cell.task, cell.data)
     formation = Formation(validation, task)
     weights = []
-    for step in range(1, count + 1):
+    for step in range(count + 1):  # step 0 is the untrained model
         with torch.no_grad():
             stacked.parameters["model.word_proj.weight"].mul_(1.3)  # the weights move from step to step
         formation.note(step * 10, stacked, CPU)
         weights.append(stacked.forced(to_batch(validation[-1][:1], CPU))[1].numpy())
     found = formation.join(test_alignments(stacked, validation, task, CPU), 1)
-    assert found.steps.tolist() == [10 * n for n in kept]
-    np.testing.assert_allclose(found.forming, np.stack([weights[n - 1][1, 0] for n in kept]))
-    assert len({row.tobytes() for row in found.forming}) == len(kept)
+    assert found.steps.tolist() == [0, *(10 * n for n in kept)]
+    np.testing.assert_allclose(found.forming, np.stack([weights[n][1, 0] for n in (0, *kept)]))
+    assert len({row.tobytes() for row in found.forming}) == len(kept) + 1
     assert found.forming_source == [task.source_words[i] for i in validation[-1].source[0]] + ["</s>"]
     assert found.forming.shape[1:] == (DATA.max_length + 1, DATA.max_length + 1)
     assert found.forming_links.sum() == DATA.max_length

@@ -61,6 +61,23 @@ def test_loss_and_gradients_are_those_of_single_models(score, scope, options, mo
             torch.testing.assert_close(stacked_gradient, parameter.grad, **EXACT)
 
 
+@every_pair
+def test_what_lies_beyond_a_targets_end_changes_nothing(score, scope, options):
+    """More columns of PAD, whatever word is fed there, leave the objective, the loss and the gradients as they were."""
+    this = described(score, scope, options)
+    batch = batches(this, 1)[0]
+    previous = torch.cat([batch.previous, torch.full_like(batch.previous[..., :2], 4)], dim=-1)
+    longer = Batch(batch.source, previous, nn.functional.pad(batch.target, (0, 2)))
+    seen = []
+    for each in (batch, longer):
+        stacked = stack(this)
+        objective, loss = stacked.loss(each)
+        objective.sum().backward()
+        seen.append([objective, loss, *(p.grad for p in stacked.parameters.values())])
+    for found, expected in zip(*seen, strict=True):
+        torch.testing.assert_close(found, expected, **EXACT)
+
+
 @every_model
 @every_pair
 def test_forced_and_greedy_are_those_of_single_models(score, scope, options, model):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ TIMES = {"seconds", "tokens_per_second"}
 SEEDS = (0, 1, 5)
 
 
-def without_times(outcome: Outcome) -> tuple:
-    """An outcome without what a clock says, and its arrays."""
-    metrics = {name: value for name, value in outcome.metrics.items() if name not in TIMES}
-    history = [{name: value for name, value in row.items() if name != "seconds"} for row in outcome.history]
-    alignments = None if outcome.alignments is None else dataclasses.asdict(outcome.alignments)
-    arrays = {name: np.asarray(value).tolist() for name, value in (alignments or {}).items() if name.startswith("f")}
-    return outcome.cell, outcome.status, outcome.seed, metrics, history, outcome.error, arrays
+def without_times(outcome: Outcome) -> dict:
+    """An outcome as plain lists, without what a clock says."""
+    plain = dataclasses.asdict(outcome)
+    plain["metrics"] = {name: value for name, value in outcome.metrics.items() if name not in TIMES}
+    plain["history"] = [{n: value for n, value in row.items() if n not in TIMES} for row in outcome.history]
+    for name, value in (plain["alignments"] or {}).items():
+        plain["alignments"][name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return plain
 
 
 def same(one: list[Outcome], two: list[Outcome]) -> bool:
@@ -113,9 +115,10 @@ def test_train_loss_in_the_history_is_the_mean_since_the_validation_before(watch
 
 def test_alignments_are_of_the_test_set_and_of_one_sentence_as_it_forms():
     one, two = (outcome.alignments for outcome in train(pack((0, 1), score="additive", learning_rate=0.02)))
-    assert one.steps.tolist() == [5, 10]
-    assert one.forming.shape == (2, 6, 6)  # the longest: 5 words and EOS
-    assert not np.allclose(one.forming[0], one.forming[1], atol=1e-4)
+    assert one.steps.tolist() == [0, 5, 10]
+    assert one.forming.shape == (3, 6, 6)  # the longest: 5 words and EOS
+    for earlier, later in pairwise(one.forming):
+        assert not np.allclose(earlier, later, atol=1e-4)
     np.testing.assert_allclose(one.forming.sum(-1), 1, atol=1e-5)
     assert one.forming_links[:5, :5].tolist() == np.eye(5, dtype=bool).tolist()
     assert one.weights.shape == one.links.shape
@@ -158,6 +161,12 @@ def test_a_user_s_own_pairs_are_trained_on(tmp_path):
     assert found.alignments.links.size == found.alignments.forming_links.size == 0
     assert {word for sentence in found.alignments.target for word in sentence} <= {*"ABCDEF", "</s>"}
     assert {word for sentence in found.alignments.source for word in sentence} <= {*"abcdef", "</s>"}
+    # `location` has a row for each position that a training line has, and EOS, however large the range.
+    wide = data.model_copy(update={"max_length": 30})
+    located, plain = (
+        train(pack(score=score, task="translate", data=wide, steps=1))[0] for score in ("location", "dot")
+    )
+    assert located.metrics["parameters"] - plain.metrics["parameters"] == (max(map(len, lines)) + 1) * 8
 
 
 def paired(one: Pack, two: Pack, watched) -> list[tuple]:
