@@ -27,7 +27,7 @@ class Words:
     """A task with nothing but its words."""
 
     def __init__(self, bleu: bool = False) -> None:
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", "a", "b", "c", "d", "e", "f"]
+        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", "l'", "ami", "dort.", "n'", "y", "va-t-il"]
         if bleu:
             self.bleu = True
 
@@ -162,7 +162,10 @@ def test_bleu_is_that_of_sacrebleu_on_the_words_before_eos():
     told = Told([words], [[[0.0] * 7] * 2], np.zeros((1, 2, 7, 4)))
     (found,) = measure(told, examples, bleu=True)
     expected = sacrebleu.corpus_bleu(
-        ["a b c d e f", "d e f f f f f f"], [["a b c d f", "d e f f e a"]], tokenize="none", force=True
+        ["l' ami dort. n' y va-t-il", "n' y va-t-il va-t-il va-t-il va-t-il va-t-il va-t-il"],
+        [["l' ami dort. n' va-t-il", "n' y va-t-il va-t-il y l'"]],
+        tokenize="none",
+        force=True,
     ).score
     assert 0 < expected < 100
     assert found["bleu"] == pytest.approx(expected)

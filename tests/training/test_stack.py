@@ -84,8 +84,10 @@ def test_forced_and_greedy_are_those_of_single_models(score, scope, options, mod
     """In evaluation mode, whatever was done before; greedy decoding as a loop with a plain list of words."""
     this = described(score, scope, options, model=model)
     stacked, batch = stack(this), replica_of(batches(this, 1)[0], 0)
-    stacked.loss(Batch(*(each.expand(3, *each.shape) for each in batch)))
+    for_all = Batch(*(each.expand(3, *each.shape) for each in batch))
+    stacked.loss(for_all)
     likelihood, weights = stacked.forced(batch)
+    stacked.loss(for_all)
     words = stacked.greedy(batch, 7)
     for k, seed in enumerate(SEEDS):
         single = build(this, seed).eval()
