@@ -1,5 +1,7 @@
 """Keeps, for each replica, the weights that were best on validation."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,13 +18,21 @@ class Selection:
 
     def __init__(self, parameters: dict[str, Tensor], replicas: int) -> None:
         self.best = {name: p.detach().clone() for name, p in parameters.items()}
-        self._marks = [(-1.0, 0.0)] * replicas
+        self._marks = [(-1.0, -math.inf)] * replicas
 
     def offer(self, parameters: dict[str, Tensor], metrics: list[Metrics]) -> None:
         """Takes over the weights of those replicas that are better than they were."""
-        marks = [(row["exact_match"] or 0.0, -(row["loss"] or 0.0)) for row in metrics]
+        marks = [_mark(row) for row in metrics]
         better = [new > old for new, old in zip(marks, self._marks, strict=True)]
         self._marks = [max(pair) for pair in zip(marks, self._marks, strict=True)]
         rows = torch.tensor(better).nonzero().squeeze(1)
         for name, parameter in parameters.items():
             self.best[name][rows] = parameter.detach()[rows]
+
+
+def _mark(row: Metrics) -> tuple[float, float]:
+    """What is compared: higher is better. A loss that is no number is worse than any."""
+    exact_match, loss = row["exact_match"], row["loss"]
+    assert exact_match is not None
+    assert loss is not None
+    return exact_match, -loss if math.isfinite(loss) else -math.inf

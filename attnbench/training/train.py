@@ -126,6 +126,8 @@ class _Training:
         self.selection.offer(self.stack.parameters, metrics)
         seconds = time.perf_counter() - self.started
         for k, row in enumerate(metrics):
+            if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
+                self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {step}"
             shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
             series = {"train/loss": float(loss[k]), **shown, "seconds": seconds}
             finite = {name: value for name, value in series.items() if value is not None and math.isfinite(value)}

@@ -7,6 +7,7 @@ import torch
 from small_packs import pack
 from test_train import same, without_times
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from attnbench import registry
 from attnbench.training.stack import Stack
@@ -91,11 +92,12 @@ def test_when_all_have_diverged_training_ends(before_step, monkeypatch):
     assert len(steps) == 5
 
 
-def test_a_diverged_replica_does_not_keep_its_mates_from_stopping(before_step):
+def test_a_diverged_replica_does_not_keep_its_mates_from_stopping(before_step, accuracies):
     before_step(2, poison(math.nan))
-    found = train(pack((0, 1), steps=100, valid_every=5, stop_at={"exact_match": 1e-9}, learning_rate=1e-9))
-    assert found[0].history[-1]["step"] == 100  # an untrained replica is never right
-    assert found[1].status == "failed"
+    accuracies([(0.4, 0.0), (0.6, 0.0), (0.9, 0.0)])
+    found = train(pack((0, 1), steps=15, valid_every=5, stop_at={"exact_match": 0.5}))
+    assert [row["step"] for row in found[0].history] == [5, 10]
+    assert [outcome.status for outcome in found] == ["done", "failed"]
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -107,6 +109,23 @@ def test_a_step_that_leaves_no_finite_weights_is_a_divergence_too(steps):
         assert outcome.status == "failed"
         assert outcome.error is not None
         assert "diverged" in outcome.error
+
+
+def test_weights_lost_in_the_very_last_step_fail_that_replica_though_earlier_ones_were_good():
+    this = pack(SEEDS, "additive")
+    expected = train(this)
+    steps = iter(range(1, 100))
+
+    def after_step(optimizer, *_) -> None:
+        if next(steps) == this.cell.train.steps:
+            for parameter in optimizer.param_groups[0]["params"]:
+                parameter.data[1] = math.nan
+
+    hook = register_optimizer_step_post_hook(after_step)
+    found = train(this)
+    hook.remove()
+    assert [outcome.status for outcome in found] == ["done", "failed", "done"]
+    assert same([found[0], found[2]], [expected[0], expected[2]])
 
 
 def test_what_is_tested_are_the_weights_best_on_validation(before_step):

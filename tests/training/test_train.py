@@ -11,6 +11,8 @@ from small_packs import DATA, pack
 
 from attnbench.cell import Pack
 from attnbench.outcome import METRICS, Outcome, Progress
+from attnbench.tasks.split import Split, split_of
+from attnbench.training import train as module
 from attnbench.training.train import train
 
 TIMES = {"seconds", "tokens_per_second"}
@@ -84,6 +86,21 @@ def test_the_metrics_are_all_there_and_finite():
     # Longer sentences than were trained on are harder; each length is measured by itself.
     assert found.metrics["loss@4"] != found.metrics["loss@9"]
     assert found.metrics["alignment_mass@9"] < found.metrics["alignment_mass@4"]
+
+
+def test_validation_picks_and_test_reports(monkeypatch):
+    """Seen at what is measured: the validation side at every validation, at the end the test side, length by length."""
+    seen, plain = [], module.evaluate
+
+    def evaluate(stack, groups, *others):
+        sides = {int(side) for group in groups for side in split_of(group.source)}
+        seen.append((sides, [group.source.shape[1] for group in groups]))
+        return plain(stack, groups, *others)
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    train(pack(data=DATA.model_copy(update={"test_lengths": (4, 9)})))
+    validated, tested = ({Split.VALIDATION}, [3, 4, 5]), ({Split.TEST}, [3, 4, 5])
+    assert seen == [validated, validated, tested, ({Split.TEST}, [4]), ({Split.TEST}, [9])]
 
 
 def test_metrics_without_meaning_are_none():
