@@ -23,7 +23,7 @@ class Sentences(NamedTuple):
 
 
 class Formation:
-    """How the alignment of a longest validation sentence forms: untrained, at validations 1, 2, 4, 8, … and the last."""
+    """How the alignment of one validation sentence forms: untrained, at validations 1, 2, 4, 8, … and the last."""
 
     def __init__(self, validation: list[Examples], task: Task) -> None:
         self._example = validation[-1][:1]
