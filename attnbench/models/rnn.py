@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from attnbench.attention import Attended, Source
+from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder
 from attnbench.registry import model
@@ -50,6 +51,8 @@ class Recurrent(Seq2Seq):
         self.width, self.query, self.input_feeding, self.reverse_source = width, query, input_feeding, reverse_source
         self.kind = KINDS[cell]
         previous = query == "previous"
+        if previous and input_feeding:
+            raise fail("input_feeding needs query: current", hint="query: previous has no s̃ to feed")
         self.source_embedding = nn.Embedding(source_vocabulary, embedding)
         self.target_embedding = nn.Embedding(target_vocabulary, embedding)
         self.encoder = Encoder(embedding, width, cell)

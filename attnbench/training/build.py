@@ -1,5 +1,6 @@
 """Builds the model of a cell from its description."""
 
+import numpy as np
 import torch
 
 from attnbench import registry
@@ -27,10 +28,10 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         nonlocal built
         built += 1
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed * 1000 + built)  # the attentions of one model differ
+            torch.manual_seed(torch_seed(seed, built))  # the attentions of one model differ
             return Attention(cell.score, cell.scope, width=width, max_source_length=max_source_length)
 
-    torch.manual_seed(seed)
+    torch.manual_seed(torch_seed(seed))
     return registry.model.build(
         cell.model.name,
         cell.model.options,
@@ -38,3 +39,8 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         target_vocabulary=len(task.target_words),
         attention=attention,
     )
+
+
+def torch_seed(*key: int) -> int:
+    """A seed for torch's generator, which takes no number of any size; keys that differ give unrelated streams."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])

@@ -12,7 +12,7 @@ from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, validation_set
 from attnbench.training.alignments import Formation, Sentences, test_alignments
 from attnbench.training.batches import to_batch
-from attnbench.training.build import build_model
+from attnbench.training.build import build_model, torch_seed
 from attnbench.training.metrics import Metrics, evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
@@ -54,7 +54,7 @@ class _Training:
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
-        torch.manual_seed(int(np.random.SeedSequence(pack.seeds).generate_state(1)[0]))
+        torch.manual_seed(torch_seed(*pack.seeds))
         self.attends = self.cell.score is not None
         self.selection = Selection(self.stack.parameters, len(pack.seeds))
         self.formation = Formation(self.validation, self.task)
