@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pydantic
+import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.words import say
@@ -69,8 +70,14 @@ class Entry:
 
     @cached_property
     def _schema(self) -> type[pydantic.BaseModel]:
-        fields: dict[str, Any] = {o.name: (o.type, ... if o.default is REQUIRED else o.default) for o in self.options}
-        fields |= {name: (fields[name][0] | None, None) for name in PROVIDED_UNLESS_SET & fields.keys()}
+        # A prefix, because an option may be named as an attribute of pydantic's models is, such as copy.
+        fields: dict[str, Any] = {}
+        for option in self.options:
+            default = ... if option.default is REQUIRED else option.default
+            kind = option.type
+            if option.name in PROVIDED_UNLESS_SET:
+                kind, default = kind | None, None
+            fields[f"option_{option.name}"] = (kind, pydantic.Field(default, alias=option.name))
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
         return pydantic.create_model(self.name, __config__=config, **fields)
 
@@ -82,7 +89,8 @@ class Entry:
                 the problem's `where` is the name of the option.
         """
         try:
-            resolved = self._schema(**options).model_dump()
+            # As JSON, in which a list is right for a tuple; all else is as strict.
+            resolved = self._schema.model_validate_json(pydantic_core.to_json(options)).model_dump(by_alias=True)
         except pydantic.ValidationError as error:
             raise AttnbenchError(*(self._problem(e) for e in error.errors())) from None
 

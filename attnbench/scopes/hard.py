@@ -88,11 +88,12 @@ class Hard(nn.Module):
         log_position = ((weights.detach() * log_distribution).sum(-1) * target_mask).sum(-1)  # (B,)
         entropy = -((distribution * log_distribution).sum(-1) * target_mask).sum()
         reward = likelihood.detach()
-        surprise = torch.where(self._is_soft(), 0, reward - self.baseline)
+        soft = self._is_soft()
+        surprise = torch.where(soft, 0, reward - self.baseline)
         gain = likelihood.sum() + self.reinforce_weight * (surprise * log_position).sum()
-        # The first minibatch, a soft one, gives the average its start.
-        decay = torch.where(self.minibatch == 0, 0.0, 0.9)
-        self.baseline.copy_(decay * self.baseline + (1 - decay) * reward.mean())
+        # The first minibatch, a soft one, gives the average its start; then it follows what draws earn.
+        start = torch.where(self.minibatch == 0, reward.mean(), self.baseline)
+        self.baseline.copy_(torch.where(soft, start, 0.9 * self.baseline + 0.1 * reward.mean()))
         self.minibatch.add_(1)
         return -(gain + self.entropy_weight * entropy) / target_mask.sum()
 

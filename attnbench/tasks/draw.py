@@ -9,7 +9,7 @@ import numpy as np
 from attnbench.cell import Component, Data
 from attnbench.errors import fail
 from attnbench.registry import task as tasks
-from attnbench.tasks.base import Examples, Task
+from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
 from attnbench.tasks.split import Split, fingerprints, split_of
 
 # A side that has shown nothing, or nothing new, in so many draws is taken to have nothing.
@@ -92,9 +92,26 @@ def _ask(count: int, split: Split) -> int:
 def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int, split: Split) -> Examples:
     """Those of `asked` random examples that are on this side."""
     examples = task.generate(random, length, asked)
-    if examples.source.shape != (asked, length):
+    problem = _what_is_wrong(task, examples, asked, length)
+    if problem:
         raise fail(
-            f"{type(task).__name__}.generate gave sources {examples.source.shape}, asked for {(asked, length)}",
-            hint="generate(random, length, count) returns `count` sources of exactly `length` words",
+            f"{type(task).__name__}.generate gave {problem}",
+            hint="generate(random, length, count) gives Examples of `count` sources with exactly `length` words",
         )
     return examples[split_of(examples.source) == split]
+
+
+def _what_is_wrong(task: Task, examples: Examples, count: int, length: int) -> str | None:
+    """What does not fit of examples that were asked for, or None."""
+    source, target, links = examples.source, examples.target, examples.links
+    if source.shape != (count, length):
+        return f"sources {source.shape}, asked for {(count, length)}"
+    if target.ndim != 2 or len(target) != count:
+        return f"targets {target.shape}, asked for {count} rows"
+    if links is not None and links.shape != (*target.shape, length):
+        return f"links {links.shape} for targets {target.shape} and sources of {length} words"
+    for name, ids, words in (("source", source, task.source_words), ("target", target, task.target_words)):
+        allowed = (ids >= len(SPECIAL)) & (ids < len(words)) | ((ids == PAD) if name == "target" else False)
+        if not np.issubdtype(ids.dtype, np.integer) or not allowed.all():
+            return f"{name} ids other than whole numbers from {len(SPECIAL)} to {len(words) - 1}"
+    return None

@@ -72,7 +72,8 @@ class Pairs:
     """Sentence pairs from files; there are no gold links.
 
     A missing validation or test file is made up of the lines of `path` whose source the hash puts on that side, 5 %
-    each. A training line whose source is also a validation or test source is left out, `dropped` in number. The words
+    each. A training line whose source is also a validation or test source is left out, `dropped` in number, and so is a
+    validation line whose source is also a test source. The words
     are those of the training lines; any other word is `<unk>`.
 
     Raises:
@@ -84,7 +85,11 @@ class Pairs:
     def __init__(self, path: str, validation_path: str | None = None, test_path: str | None = None) -> None:
         self._paths = {Split.TRAINING: path, Split.VALIDATION: validation_path, Split.TEST: test_path}
         pairs = read_pairs(path)
-        sides = {split: self._held_out_pairs(split, pairs) for split in (Split.VALIDATION, Split.TEST)}
+        sides = {Split.TEST: self._held_out_pairs(Split.TEST, pairs)}
+        tested = {pair.source for pair in sides[Split.TEST]}
+        # Weights are chosen on validation: it must not know the test's sources either.
+        validated = self._held_out_pairs(Split.VALIDATION, pairs)
+        sides[Split.VALIDATION] = [pair for pair in validated if pair.source not in tested]
         held_sources = {pair.source for side in sides.values() for pair in side}
         training = [pair for pair in pairs if pair.source not in held_sources]
         self.dropped = len(pairs) - len(training)

@@ -1,6 +1,8 @@
 """What a model is trained, validated and tested on: a task's examples, split by their sources."""
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,16 +30,40 @@ def build_task(component: Component, data: Data) -> Task:
         return Pairs(data.path, data.validation_path, data.test_path)
     if entry.takes("vocabulary") and data.vocabulary is None:
         raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
-    built: Task = tasks.build(component.name, component.options, vocabulary=data.vocabulary)
-    _check_lengths(built, component, data)
+    with blaming(component):
+        built: Task = tasks.build(component.name, component.options, vocabulary=data.vocabulary)
+        _check_lengths(built, component, data)
     return built
+
+
+@contextmanager
+def blaming(component: Component) -> Iterator[None]:
+    """What a user's own task raises is told as a mistake in it; a built-in's exception is a bug and stays one."""
+    try:
+        yield
+    except AttnbenchError:
+        raise
+    except Exception as error:
+        if tasks.is_builtin(component.name):
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}:{frame.lineno}"
+        what = f"the task {component.name!r} raised {type(error).__name__}: {error}"
+        raise fail(
+            what, place, "a task needs source_words, target_words, check and generate: see Task in tasks/base.py"
+        ) from error
 
 
 def check_data(component: Component, data: Data) -> None:
     """Raises every AttnbenchError that training on these data could raise, in a fraction of a second."""
+    with blaming(component):
+        _try_all(component, data)
+
+
+def _try_all(component: Component, data: Data) -> None:
     task = build_task(component, data)
     least = data.model_copy(update={"validation_examples": 1, "test_examples": 1})
-    TrainingStream(task, component, least, seeds=(), batch_size=1)
+    TrainingStream(task, component, least, seeds=(0,), batch_size=1).batch()
     validation_set(task, component, least)
     test_set(task, component, least)
     for length in data.test_lengths:

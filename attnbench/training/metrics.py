@@ -1,5 +1,7 @@
 """Every metric of a test or validation set, per replica."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from sacrebleu import BLEU
@@ -7,6 +9,8 @@ from sacrebleu import BLEU
 from attnbench.tasks.base import EOS, PAD, Examples, Task
 from attnbench.training.batches import to_batch
 from attnbench.training.stack import Stack
+
+CHUNK = 128  # sentences
 
 Metrics = dict[str, float | None]
 
@@ -36,7 +40,7 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
     """
     wants_bleu = getattr(task, "bleu", False)
     tally = Tally(stack.replicas)
-    for examples in groups:
+    for examples in in_chunks(groups):
         batch = to_batch(examples, device)
         target = batch.target.numpy(force=True)
         # A hypothesis may run past its reference only where that is scored.
@@ -49,6 +53,13 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         if wants_bleu:
             keep_sentences(tally, words, target, task.target_words)
     return summarise(tally)
+
+
+def in_chunks(groups: list[Examples]) -> Iterator[Examples]:
+    """The groups in parts of at most CHUNK sentences, which bounds the memory that an evaluation takes."""
+    for group in groups:
+        for start in range(0, len(group), CHUNK):
+            yield group[start : start + CHUNK]
 
 
 def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelihood: np.ndarray) -> None:

@@ -12,22 +12,22 @@ class Selection:
     """The best weights so far: the highest exact match on validation, then the lowest loss.
 
     Args:
-        parameters: of the stack, each with a leading axis K.
+        state: the parameters and buffers of the stack, each with a leading axis K.
         replicas: K.
     """
 
-    def __init__(self, parameters: dict[str, Tensor], replicas: int) -> None:
-        self.best = {name: p.detach().clone() for name, p in parameters.items()}
+    def __init__(self, state: dict[str, Tensor], replicas: int) -> None:
+        self.best = {name: p.detach().clone() for name, p in state.items()}
         self._marks = [(-1.0, -math.inf)] * replicas
 
-    def offer(self, parameters: dict[str, Tensor], metrics: list[Metrics]) -> None:
+    def offer(self, state: dict[str, Tensor], metrics: list[Metrics]) -> None:
         """Takes over the weights of those replicas that are better than they were."""
         marks = [_mark(row) for row in metrics]
         better = [new > old for new, old in zip(marks, self._marks, strict=True)]
         self._marks = [max(pair) for pair in zip(marks, self._marks, strict=True)]
         rows = torch.tensor(better).nonzero().squeeze(1)
-        for name, parameter in parameters.items():
-            self.best[name][rows] = parameter.detach()[rows]
+        for name, tensor in state.items():
+            self.best[name][rows] = tensor.detach()[rows]
 
 
 def _mark(row: Metrics) -> tuple[float, float]:

@@ -64,6 +64,15 @@ class Stack:
         """The number of parameters of one replica."""
         return sum(p[0].numel() for p in self.parameters.values())
 
+    def state(self) -> dict[str, Tensor]:
+        """The parameters and buffers by name, each with a leading axis K."""
+        return self.parameters | self.buffers
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes over what `state` gave before."""
+        self.parameters = {name: state[name] for name in self.parameters}
+        self.buffers = {name: state[name] for name in self.buffers}
+
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Per replica, (K,): the objective, to be summed and differentiated, and the loss in nats per word."""
         self.template.train()

@@ -54,9 +54,9 @@ class _Training:
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
-        torch.manual_seed(torch_seed(*pack.seeds))
+        torch.manual_seed(torch_seed("draws", *pack.seeds))
         self.attends = self.cell.score is not None
-        self.selection = Selection(self.stack.parameters, len(pack.seeds))
+        self.selection = Selection(self.stack.state(), len(pack.seeds))
         self.formation = Formation(self.validation, self.task)
         self.history: list[list[dict[str, float]]] = [[] for _ in pack.seeds]
         self.errors: list[str | None] = [None] * len(pack.seeds)
@@ -123,7 +123,7 @@ class _Training:
         metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
         if self.attends:
             self.formation.note(step, self.stack, self.device)
-        self.selection.offer(self.stack.parameters, metrics)
+        self.selection.offer(self.stack.state(), metrics)
         seconds = time.perf_counter() - self.started
         for k, row in enumerate(metrics):
             if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
@@ -146,7 +146,7 @@ class _Training:
 
     def _test(self) -> list[Outcome]:
         """The outcomes, with the weights that were best on validation."""
-        self.stack.parameters = self.selection.best
+        self.stack.load(self.selection.best)
         tests = test_set(*self.data)
         metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)
         for length in self.cell.data.test_lengths:
