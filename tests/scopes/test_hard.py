@@ -275,3 +275,29 @@ def test_every_stacked_replica_has_its_own_baseline():
         torch.func.vmap(torch.func.grad(loss), randomness="different")(logits, buffers, likelihood)
     # A constant reward is its own moving average: two words at log p each.
     assert buffers["attend.scope.baseline"].tolist() == pytest.approx([-2.0, -4.0, -8.0])
+
+
+def test_a_soft_minibatch_reinforces_no_position():
+    """Without a draw there is nothing to reward: the gradient is that of the likelihood and the entropy alone."""
+    attend = hard(entropy_weight=0.002)
+    logits = LOGITS[None].clone().requires_grad_()
+    weights = weigh(attend, logits)
+    assert not is_one_hot(weights)
+    likelihood = (weights * torch.tensor([0.2, 0.5, 0.3])).sum(-1).log()  # (1,T)
+    attend.scope.baseline.fill_(-7.0)  # a large surprise, were it used
+    loss = attend.objective(likelihood, logits, weights, None, torch.ones(1, 2, dtype=torch.bool))
+    (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    alpha = logits.softmax(-1)
+    entropy = -(alpha * alpha.log()).sum()
+    (expected,) = torch.autograd.grad(-(likelihood.sum() + 0.002 * entropy) / 2, logits)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_soft_minibatch_leaves_the_baseline():
+    attend = hard()
+    next_minibatch(attend, -3.0)  # soft: the start
+    next_minibatch(attend, -1.0)  # drawn
+    after_draw = attend.scope.baseline.item()
+    assert after_draw == pytest.approx(0.9 * -3.0 + 0.1 * -1.0, rel=1e-6)
+    next_minibatch(attend, -50.0)  # soft
+    assert attend.scope.baseline.item() == after_draw
