@@ -4,6 +4,8 @@ import csv
 import html
 import io
 import json
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare import NOTHING, Comparison, Label, Row, Summary, comparison, show_mean, text
@@ -196,7 +198,7 @@ def _parts(comparison: Comparison, row: Row, head: Label) -> list[str]:
     parts = [show_mean(cell.mean, comparison.style)]
     if cell.low is not None and cell.high is not None and comparison.style.interval_decimals is not None:
         decimals = comparison.style.interval_decimals
-        parts.append(f"{_end(cell.low, decimals)}–{_end(cell.high, decimals)}")
+        parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
     return parts
@@ -206,9 +208,10 @@ def _count(cell: Summary) -> str:
     return f"n={cell.n}/{cell.of}" if cell.n < cell.of else f"n={cell.n}"
 
 
-def _end(value: float, decimals: int) -> str:
-    """An end of an interval, without the 0 before the point: .97, and 1.0 for 1.00."""
-    shown = f"{value:,.{decimals}f}"
+def _end(value: float, decimals: int, outward: Callable[[float], int]) -> str:
+    """An end of an interval, rounded outward so that the mean lies inside: .97, and 1.0 for 1.00."""
+    scale = 10**decimals
+    shown = f"{outward(round(value * scale, 6)) / scale:,.{decimals}f}"
     if decimals < 2:
         return shown
     return shown[1:] if shown.startswith("0.") else shown[:-1] if shown == "1.00" else shown

@@ -1,5 +1,6 @@
 import csv
 import io
+import math
 import json
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -192,7 +193,7 @@ def test_latex_escapes_names(tmp_path, frame):
     text = tables.to_latex(hostile(tmp_path))
     escaped = r"a|b <i>\_\&\%\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} & 0.500 \\"
     assert escaped in text
-    assert r"general & \textbf{0.600} .55--.65 & \textbf{0.900} .85--.95 \\" in tables.to_latex(comparison(frame))
+    assert r"general & \textbf{0.600} .55--.65 & \textbf{0.900} .85--.96 \\" in tables.to_latex(comparison(frame))
 
 
 def test_markdown_escapes_the_bar(tmp_path):
@@ -209,7 +210,7 @@ def test_off_a_terminal_stars_stand_for_bold_and_nothing_is_cut(frame):
     text = rich(comparison(frame, name="[bold]run[/bold]", notes=["a note"]), width=20)
     assert "\x1b" not in text
     assert "[bold]run[/bold]: exact_match (higher is better) by score and task" in text
-    assert "general   0.600* .55–.65   0.900* .85–.95" in text
+    assert "general   0.600* .55–.65   0.900* .85–.96" in text
     assert "dot       0.200  .15–.25   0.900* .85–.95" in text
     assert "*: best of its column." in text
     assert "a note" in text
@@ -243,9 +244,11 @@ def test_means_of_unequal_length_stand_below_each_other(tmp_path):
     assert "general   1,234.6 " in text
 
 
-@pytest.mark.parametrize(("value", "decimals", "shown"), [
-    (0.975, 2, ".97"), (1.0, 2, "1.0"), (0.0, 2, ".00"), (12.5, 1, "12.5"), (0.5, 1, "0.5"),
-    (1234.4, 0, "1,234"), (-0.001, 2, "-0.00"), (0.9996, 2, "1.0"),
+@pytest.mark.parametrize(("value", "decimals", "low", "high"), [
+    (0.975, 2, ".97", ".98"), (1.0, 2, "1.0", "1.0"), (0.0, 2, ".00", ".00"), (12.5, 1, "12.5", "12.5"),
+    (0.57, 2, ".57", ".57"), (1234.4, 0, "1,234", "1,235"), (0.9996, 2, ".99", "1.0"),
 ])  # fmt: skip
-def test_the_ends_of_an_interval_are_short(value, decimals, shown):
-    assert tables._end(value, decimals) == shown
+def test_the_ends_of_an_interval_are_short_and_hold_what_they_round(value, decimals, low, high):
+    """.57 · 100 is 56.99…: what is exact stays so."""
+    assert tables._end(value, decimals, math.floor) == low
+    assert tables._end(value, decimals, math.ceil) == high
