@@ -22,9 +22,10 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# torch comes first, and in its pinned version: the CPU build where one is offered, and nothing newer by accident.
 $(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): about 2 GB, one to three minutes."
 	$(PYTHON) -m venv $(VENV)
-	# torch first and by its pinned version: the CPU build where one is offered, and nothing newer by accident.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

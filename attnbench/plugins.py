@@ -46,7 +46,10 @@ def load_entry_points() -> None:
 
 def _import_file(path: Path) -> None:
     if not path.is_file():
-        raise fail(f"there is no plugin file {path}", hint="paths in plugins: are relative to the grid file")
+        raise fail(
+            f"there is no plugin file {path}",
+            hint="plugins: is relative to the grid file's folder, --plugin to yours",
+        )
     name = f"attnbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return

@@ -85,8 +85,10 @@ def _print(plan: "Plan", rows: list[Row], store: "Store", workers: int | None) -
     from rich.text import Text
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = OFF_TERMINAL
     cells = [row for row in rows if row["state"] != "skipped"]
-    console.print(_table(plan, cells), width=None if console.is_terminal else OFF_TERMINAL, crop=False)
+    console.print(_table(plan, cells, folds=console.is_terminal))
     states = Counter(row["state"] for row in cells)
     lines = [Text(f"{len(cells)} cells: {', '.join(f'{states[s]} {s}' for s in STATE_STYLES if states[s])}")]
     reasons = Counter(skipped.reason for skipped in plan.skipped)
@@ -100,7 +102,7 @@ def _print(plan: "Plan", rows: list[Row], store: "Store", workers: int | None) -
         console.print(line, soft_wrap=True)
 
 
-def _table(plan: "Plan", rows: list[Row]) -> "Table":
+def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
     """A line per pack: its labels, how many seeds it has, and the states that they are in."""
     from rich import box
     from rich.table import Table
@@ -110,7 +112,10 @@ def _table(plan: "Plan", rows: list[Row]) -> "Table":
     names = [*model, "score", "scope", "task", *(axis for axis in plan.axes if axis != "model.kind")]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")
     for name in [*names, "seeds", "state"]:
-        table.add_column(name, justify="right" if name == "seeds" else "left", no_wrap=True)
+        # On a terminal a dotted name may break after its dot: the labels below it are short.
+        table.add_column(
+            name.replace(".", ".\n") if folds else name, justify="right" if name == "seeds" else "left", overflow="fold"
+        )
     groups: dict[tuple[Any, ...], Counter[str]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in names), Counter()).update([row["state"]])

@@ -26,5 +26,5 @@ def init(
             "the file is there already, and stays as it is", str(file), "give another name: attnbench init FILE"
         ) from None
     except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(file)) from error
+        raise fail(f"cannot be written: {error.strerror}", str(file), "is its folder there?") from error
     typer.echo(f"{file} is written. Next: attnbench run {file}", err=True)

@@ -1,5 +1,7 @@
 """`attnbench run`: trains what is not done, and ends with the comparison table."""
 
+import shutil
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +38,13 @@ Workers = Annotated[
     typer.Option("--workers", min=1, metavar="N", help="Packs trained at a time; as many as cores unless given."),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, metavar="N", help="Train at most N cells now, in whole packs.")
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        help="Train N cells now, rounded to whole combinations (all seeds).",
+    ),
 ]
 
 
@@ -125,7 +133,12 @@ def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Pa
     lines = [f"Results: {store.folder}"]
     if tracking_uri is not None:
         options = f" --tracking-uri {tracking_uri}" if tracking_uri else f" --results {results}" * (results != RESULTS)
-        lines.append(f"MLflow:  attnbench ui{options}")
+        lines.append(f"MLflow:  {_command()} ui{options}")
     if failed:
         lines.append(f"Failed:  {failed} of the cells above; --retry-failed trains them again")
     return lines
+
+
+def _command() -> str:
+    """How this command is called here: by its name where the shell finds it, else by its path."""
+    return "attnbench" if shutil.which("attnbench") or Path(sys.argv[0]).name != "attnbench" else sys.argv[0]

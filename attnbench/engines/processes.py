@@ -141,8 +141,8 @@ def _cause(exit_code: int) -> str:
 def _cannot_start() -> AttnbenchError:
     return fail(
         "the worker processes cannot be started",
-        hint="--engine serial trains without them; a script that calls attnbench.run needs the line "
-        '`if __name__ == "__main__":` around the call',
+        hint='a script that calls attnbench.run needs the line `if __name__ == "__main__":` above the call; '
+        "the engine serial trains without processes",
     )
 
 

@@ -15,6 +15,7 @@ from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
 
 NO_LABEL = "–"
+PACK_SIZE = 64  # replicas trained as one: more gain no speed on a CPU, and their memory adds up
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,19 @@ def expand(grid: Grid) -> Plan:
 
 
 def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> list[Pack]:
-    """The cells that differ in seed alone, together, in the order of the first of each."""
+    """The cells that differ in seed alone, together, in the order of the first of each; at most PACK_SIZE of them."""
     groups: dict[str, list[PlannedCell]] = {}
     for planned in cells:
         groups.setdefault(planned.cell.model_dump_json(exclude={"seed"}), []).append(planned)
+    parts = [group[i : i + PACK_SIZE] for group in groups.values() for i in range(0, len(group), PACK_SIZE)]
     return [
         Pack(
-            cell=group[0].cell,
-            seeds=tuple(planned.cell.seed for planned in group),
-            ids=tuple(planned.id for planned in group),
+            cell=part[0].cell,
+            seeds=tuple(planned.cell.seed for planned in part),
+            ids=tuple(planned.id for planned in part),
             plugins=tuple(plugins),
         )
-        for group in groups.values()
+        for part in parts
     ]
 
 

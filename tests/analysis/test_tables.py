@@ -1,7 +1,7 @@
 import csv
 import io
-import math
 import json
+import math
 from dataclasses import replace
 from xml.etree import ElementTree
 

@@ -246,6 +246,11 @@ def test_packs_hold_the_seeds_of_one_configuration(plan: Plans) -> None:
     assert [pack.seeds for pack in packs([found.cells[3], found.cells[0]])] == [(1,), (3,)]
 
 
+def test_a_pack_does_not_grow_without_end(plan: Plans) -> None:
+    found = plan("name: g\nseeds: 150\ngrid: {score: [dot], task: [copy]}\n")
+    assert [len(pack.ids) for pack in packs(found.cells)] == [64, 64, 22]
+
+
 def test_ten_thousand_cells_are_planned_soon(write: Callable[[str], Path]) -> None:
     text = (
         "name: g\nseeds: 5\ngrid:\n  score: [cosine, additive, general, dot]\n"

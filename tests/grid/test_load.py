@@ -99,7 +99,7 @@ G = "grid: {score: [dot], task: [copy]}\n"
         (G + "seeds: [1, -1]", "3:8", "found -1", ""),
         (G + "seeds: [1, 2, 1]", "3:8", "seed 1 stands 2 times", ""),
         (G + "max_cells: 0", "3:12", "above 0", ""),
-        (G + "plugins: [nix.py]", "3:11", "no plugin file", "relative to the grid file"),
+        (G + "plugins: [nix.py]", "3:11", "no plugin file", "the grid file's folder"),
         (G + "plugins: x.py", "3:10", "should be a list", ""),
         (G + "grid: {}", "3:1", "the key 'grid' stands twice", "line 2"),
     ],
