@@ -91,6 +91,11 @@ class Cell(Section):
     train: Train
     seed: NonNegativeInt
 
+    def components(self) -> dict[str, Component]:
+        """The parts that registries know, by their kind; no score where the scope uses none."""
+        parts = {"model": self.model, "score": self.score, "scope": self.scope, "task": self.task}
+        return {kind: part for kind, part in parts.items() if part is not None}
+
 
 class Pack(Section):
     """The cells that differ in seed alone: trained as one stacked model.

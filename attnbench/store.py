@@ -226,6 +226,9 @@ def _dtype(column: str) -> str:
 def _length_columns(records: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """The `exact_match@N` columns in the order of N, and those of the other metrics, in the metrics' order."""
     found = {match for record in records for name in record["metrics"] if (match := _AT_LENGTH.fullmatch(name))}
+    # A failed cell has no metrics, but its lengths have their columns all the same.
+    tested = {length for record in records for length in (record["config"].get("data") or {}).get("test_lengths", ())}
+    found |= {match for length in tested if (match := _AT_LENGTH.fullmatch(f"exact_match@{length}"))}
     keys = sorted({(METRICS.index(match[1]), int(match[2])) for match in found})
     names = [f"{METRICS[metric]}@{length}" for metric, length in keys]
     first = [name for name in names if name.startswith("exact_match@")]

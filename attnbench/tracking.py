@@ -85,7 +85,11 @@ class Tracker:
         Raises:
             AttnbenchError: when it does not answer within a few seconds, or answers with a failure of its own.
         """
-        if urlsplit(self.uri).scheme in ("http", "https"):
+        try:
+            scheme = urlsplit(self.uri).scheme
+        except ValueError as error:
+            raise fail(f"the tracking URI cannot be read: {error}", self.uri, SKIP) from error
+        if scheme in ("http", "https"):
             _expect_answer(self.uri)
 
     def start(self, plan: "Plan", grid_text: str) -> None:
@@ -147,7 +151,7 @@ class Tracker:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise fail(f"MLflow fails: {reason}", self.uri, SKIP) from error
 

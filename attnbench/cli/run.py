@@ -1,7 +1,10 @@
 """`attnbench run`: trains what is not done, and ends with the comparison table."""
 
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +83,7 @@ def run(
 
     console = Console(stderr=True, highlight=False)
     try:
-        with watch(console, quiet) as view:
+        with _told_to_end(), watch(console, quiet) as view:
             frame = runner.run(
                 grid,
                 results=results,
@@ -106,10 +109,28 @@ def run(
         store = Store(results / plan.name)
         _print_tables(frame, plan, store)
         console.print(
-            "\n".join(_pointers(store, failed, None if no_mlflow else tracking_uri or "", results)), soft_wrap=True
+            "\n".join(_pointers(store, failed, None if no_mlflow else tracking_uri or "", results)),
+            soft_wrap=True,
+            markup=False,
         )
     if failed:
         raise typer.Exit(Exit.CELLS_FAILED)
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """A closed terminal or a `kill` is heard as Ctrl-C is: what was finished is kept, and the workers are stopped."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:

@@ -13,6 +13,7 @@ from attnbench.cell import Pack
 from attnbench.errors import AttnbenchError, fail
 from attnbench.outcome import Outcome, Progress
 from attnbench.plugins import load_entry_points, load_plugin
+from attnbench.registry import REGISTRIES
 
 Report = Callable[[Progress], None]
 Train = Callable[[Pack, str, Report], list[Outcome]]
@@ -73,9 +74,10 @@ class Engine(Protocol):
 def attempt(pack: Pack, device: str, train: str, report: Report) -> list[Outcome]:
     """The outcomes of a pack; whatever is raised on the way makes all its cells failed ones, with the reason."""
     try:
-        load_entry_points()
         for plugin in pack.plugins:
             load_plugin(plugin)
+        if not all(part.name in REGISTRIES[kind] for kind, part in pack.cell.components().items()):
+            load_entry_points()  # an installed package that this pack has no part of may be broken
         return _train_function(train)(pack, resolve_device(device), report)
     except AttnbenchError as error:
         return failed(pack, str(error))

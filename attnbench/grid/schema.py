@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator, PositiveInt, TypeAdapter
+from pydantic import AfterValidator, Field, PlainValidator, PositiveInt, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 from pydantic_core import PydanticCustomError
 
@@ -35,13 +35,23 @@ def _read_seeds(value: Any) -> int | list[int]:
 
 Seeds = Annotated[int | list[int], PlainValidator(_read_seeds)]
 Axes = dict[str, list[Any]]
+# These stand beside the grids' folders in the results folder, or are MLflow's own.
+RESERVED = ("mlflow.db", "mlartifacts", "baselines", "pictures", "Default")
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+
+
+def _refuse_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise PydanticCustomError("grid", f"the name {name} is taken: the results folder has its own use for it")
+    return name
 
 
 class GridFile(Section):
     """The keys of a grid file. What the values may be depends on the registries and is checked by `load_grid`."""
 
-    name: str = Field(pattern=NAME, max_length=100, description="folder and MLflow experiment: letters, digits, . _ -")
+    name: Annotated[str, AfterValidator(_refuse_reserved)] = Field(
+        pattern=NAME, max_length=100, description="folder and MLflow experiment: letters, digits, . _ -"
+    )
     seeds: Seeds = Field(3, description="how many trainings of each combination, or a list of their seeds")
     grid: Axes = Field({}, description="axes whose values are all combined")
     zip: Axes = Field({}, description="axes that advance together")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from small_grid import SMALL, files_below, write_grid
@@ -95,6 +96,55 @@ def test_a_mistake_in_the_grid_is_exit_2_and_touches_nothing(run, tmp_path, old,
     assert "Traceback" not in err
     assert out == ""
     assert files_below(tmp_path / "results") == before
+
+
+def children(process):
+    tasks = Path(f"/proc/{process.pid}/task")
+    return [int(child) for file in tasks.glob("*/children") for child in file.read_text().split()]
+
+
+def runs(pid):
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at the processes in /proc")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
+def test_no_worker_outlives_a_driver_that_was_told_to_end_or_killed(tmp_path, sent, status):
+    grid = write_grid(tmp_path)
+    command = [sys.executable, "-m", "attnbench", "run", str(grid), "--results", str(tmp_path), "--no-mlflow"]
+    driver = subprocess.Popen([*command, "--workers", "1", "--set", "train.steps=100000"], stderr=subprocess.DEVNULL)
+    for _ in range(300):
+        workers = children(driver)
+        if workers and (tmp_path / "small" / "plan.json").exists():
+            break
+        time.sleep(0.1)
+    time.sleep(5)  # the worker has imported torch and trains
+    workers = children(driver)
+    assert workers
+    driver.send_signal(sent)
+    assert driver.wait(timeout=30) == status
+    for _ in range(100):
+        if not any(map(runs, workers)):
+            break
+        time.sleep(0.1)
+    assert not any(map(runs, workers))
+
+
+def test_a_grid_of_failures_has_its_columns_and_exit_1(run, tmp_path):
+    (tmp_path / "raising.py").write_text(
+        "import torch, attnbench\n"
+        "@attnbench.score('raising')\n"
+        "class Raising(torch.nn.Module):\n"
+        "    def forward(self, query, keys): raise ValueError('always')\n"
+    )
+    code, _, err = run(
+        "--plugin", str(tmp_path / "raising.py"), "--set", "grid.score=[raising]", "--set", "data.test_lengths=[5, 9]"
+    )
+    assert code == Exit.CELLS_FAILED
+    assert "there is no metric" not in err
+    header = (tmp_path / "results" / "small" / "table.csv").read_text().splitlines()[0]
+    assert header.endswith("exact_match@5,exact_match@9,error")
 
 
 def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):

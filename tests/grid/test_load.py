@@ -116,6 +116,12 @@ def test_one_mistake_is_one_problem_in_its_place(
     assert first.source.split("\n")[0] == f"name: g\n{text}".split("\n")[line - 1]
 
 
+@pytest.mark.parametrize("name", ["mlflow.db", "mlartifacts", "Default"])
+def test_a_name_that_the_results_folder_needs_is_refused(complaints: Complaints, name: str) -> None:
+    (problem,) = complaints(SMALL.replace("name: g", f"name: {name}"))
+    assert f"the name {name} is taken" in problem.what
+
+
 @pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "-rf", "a b", "ä", "''", "x" * 101, '"a\\n"', "..", "."])
 def test_a_name_is_a_folders(complaints: Complaints, name: str) -> None:
     (problem,) = complaints(SMALL.replace("name: g", f"name: {name}"))

@@ -189,3 +189,17 @@ def test_lengths_that_no_line_has(tmp_path):
     ]:
         with pytest.raises(AttnbenchError, match=message):
             check_data(TRANSLATE, Data(**files, **fields))
+
+
+def test_weights_are_not_chosen_on_test_sources(tmp_path):
+    """With a test file alone, validation is split off the training file: less the sources that are tested."""
+    lines = [f"{word} {n}\t{n}" for word in "abcdefgh" for n in range(40)]
+    path = write(tmp_path / "train.tsv", lines)
+    test = write(tmp_path / "test.tsv", lines[::2])
+    task = Pairs(path, None, test)
+    data = Data(path=path, test_path=test, min_length=2, max_length=2)
+    component = Component(name="translate")
+    held = [validation_set(task, component, data), test_set(task, component, data)]
+    validated, tested = ({tuple(row) for part in side for row in part.source.tolist()} for side in held)
+    assert validated
+    assert not validated & tested

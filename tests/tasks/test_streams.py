@@ -210,3 +210,18 @@ def test_a_task_of_the_users_own_that_gives_the_wrong_shape_is_told_so():
     tasks("clumsy")(Clumsy)
     with pytest.raises(AttnbenchError, match=r"Clumsy\.generate gave sources \(64, 4\), asked for \(64, 3\)"):
         check_data(Component(name="clumsy"), Data())
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ("", "AttributeError"),
+    ("def check(self, length): raise RuntimeError('no idea')", "RuntimeError: no idea"),
+])  # fmt: skip
+def test_what_a_users_task_raises_is_told_as_a_mistake_in_it(body, said):
+    methods = {}
+    exec(body, methods)
+    cls = type(
+        "Mine", (), {"source_words": [], "target_words": [], **{k: v for k, v in methods.items() if k == "check"}}
+    )
+    tasks("mine")(cls)
+    with pytest.raises(AttnbenchError, match=f"the task 'mine' raised {said}"):
+        check_data(Component(name="mine"), Data())

@@ -13,6 +13,7 @@ from attnbench.cell import Pack
 from attnbench.outcome import METRICS, Outcome, Progress
 from attnbench.tasks.split import Split, split_of
 from attnbench.training import train as module
+from attnbench.training.build import torch_seed
 from attnbench.training.train import train
 
 TIMES = {"seconds", "tokens_per_second"}
@@ -202,3 +203,11 @@ def test_runs_that_share_a_seed_are_trained_on_the_same_sentences(watched):
         assert torch.equal(one.source[0], two.source[1])
         assert torch.equal(one.target[0], two.target[1])
         assert not torch.equal(two.source[0], two.source[1])
+
+
+def test_random_streams_of_different_uses_and_seeds_differ():
+    keys = [("model", 0), ("model", 1), ("model", 2**32), ("attention", 0, 1), ("attention", 1, 1), ("draws", 0)]
+    keys += [("draws", 0, 0), ("draws", 0, 1), ("draws", 10**30), ("attention", 0, 2)]
+    assert len({torch_seed(*key) for key in keys}) == len(keys)
+    for key in keys:
+        torch.manual_seed(torch_seed(*key))  # torch takes it
