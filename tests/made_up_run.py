@@ -33,7 +33,7 @@ def _cell(labels: dict[str, Any]) -> Cell:
         score=None if labels["score"] == "–" else Component(name=labels["score"]),
         scope=Component(name=labels["scope"].split(" ")[0]),
         task=Component(name=labels["task"]),
-        data=Data(test_lengths=(10, 20)),
+        data=Data(test_lengths=(9, 20)),
         train=Train(),
         seed=labels["seed"],
     )

@@ -79,7 +79,7 @@ def test_the_python_does_what_its_comments_say(tmp_path, monkeypatch):
     (tmp_path / "quick.yaml").write_text(f"name: quick\nseeds: 1\ngrid: {{score: [dot], task: [copy]}}\n{QUICK}\n")
     code = next(block for block in blocks("python") if "attnbench.Attention" in block)
     assert (ROOT / "experiments/quickstart.yaml").exists()
-    names = {}
+    names = {"__name__": "__main__"}
     exec(code.replace('run("experiments/quickstart.yaml")', 'run("quick.yaml", engine="serial", mlflow=False)'), names)
     assert names["out"].context.shape == (2, 3, 64)
     assert names["out"].weights.shape == (2, 3, 7)

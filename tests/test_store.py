@@ -86,7 +86,7 @@ def test_a_cell_is_written_whole_and_without_nan(tmp_path):
     assert set(record) == {"cell", "status", "labels", "config", "metrics", "history", "error", "versions"}
     assert record["metrics"]["loss"] is record["metrics"]["aer"] is record["history"][0]["valid/loss"] is None
     assert record["labels"] == cell.labels
-    assert record["config"]["data"]["test_lengths"] == [10, 20]
+    assert record["config"]["data"]["test_lengths"] == [9, 20]
     assert [file.name for file in store.folder.rglob("*") if file.name.startswith(".")] == []
 
 
