@@ -101,7 +101,7 @@ def test_a_cell_brings_params_metrics_series_and_pictures(results: Path) -> None
     assert run.data.params == params_of(plan.cells[0].cell)
     assert run.data.params["model.width"] == "64"
     assert run.data.params["score.name"] == "dot"
-    assert run.data.params["data.test_lengths"] == "[10, 20]"
+    assert run.data.params["data.test_lengths"] == "[9, 20]"
     assert {name: run.data.metrics[name] for name in ("exact_match", "exact_match_at_20", "parameters", "seconds")} == {
         "exact_match": 0.75,
         "exact_match_at_20": 0.5,
