@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import AttnbenchError
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from grid.conftest import SMALL, Complaints
 
@@ -177,7 +178,9 @@ def test_a_missing_name(complaints: Complaints) -> None:
 
 
 def test_whole_numbers_stand_for_real_ones(write: Callable[[str], Path]) -> None:
-    load_grid(write(SMALL + "train: {learning_rate: 1, clip: 1e-1}\n"))
+    grid = load_grid(write(SMALL + "train: {learning_rate: 1, clip: 1e-1}\n"))
+    (cell,) = expand(grid).cells
+    assert (cell.cell.train.learning_rate, cell.cell.train.clip) == (1.0, 0.1)
 
 
 def test_seeds_can_be_listed(write: Callable[[str], Path]) -> None:
