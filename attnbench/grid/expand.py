@@ -99,6 +99,7 @@ class _Expansion:
         self.first_ids: dict[str, str] = {}
 
     def run(self) -> Plan:
+        """Goes through the product, then the includes; raises all problems at once."""
         for combination in self.grid.values.product():
             exclude = self._excluded_by(combination)
             if exclude is None:
