@@ -92,13 +92,32 @@ class Attention(nn.Module):
         prepare = getattr(self.score, "prepare", None)
         return Source(prepare(keys) if prepare else keys, values, mask, source_lengths)
 
-    def read(self, query: Tensor, source: Source, step: int = 0) -> Attended:
-        """Attends with queries (B,T,D), the first of which is of step `step`."""
+    def extend(self, source: Source | None, keys: Tensor, values: Tensor) -> Source:
+        """A source with these keys and values (B,n,D) after those it has: the past that a model looks back on."""
+        new = self.prepare(keys, values, None)
+        if source is None:
+            return new
+        assert source.mask is None
+        return Source(
+            torch.cat([source.keys, new.keys], dim=-2),
+            torch.cat([source.values, new.values], dim=-2),
+            None,
+            source.lengths + new.lengths,
+        )
+
+    def compare(self, query: Tensor, source: Source) -> Tensor:
+        """The score's logits (B,T,S) of queries (B,T,D), before any scope."""
+        logits: Tensor = getattr(self.score, "compare", self.score)(query, source.keys)
+        return logits
+
+    def read(self, query: Tensor, source: Source, step: int = 0, bias: Tensor | None = None) -> Attended:
+        """Attends with queries (B,T,D), the first of which is of step `step`; `bias` (B,T,S) is added to the logits."""
         if self.score is None:
             context = self.scope.context(source.values, source.lengths)
             nothing = source.values.new_zeros(*query.shape[:-1], source.values.shape[-2])
             return Attended(context.expand_as(query), nothing, nothing)
-        logits = getattr(self.score, "compare", self.score)(query, source.keys)
+        logits = self.compare(query, source)
+        logits = logits if bias is None else logits + bias
         weights = self.scope(logits, source.mask, query, source.lengths, step)
         return Attended(weights @ source.values, weights, logits)
 

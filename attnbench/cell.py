@@ -34,6 +34,9 @@ class Data(Section):
     vocabulary: Annotated[int, Field(gt=0, le=1_000_000)] | None = Field(
         20, description="number of symbols of copy, reverse and sort"
     )
+    unseen_symbols: NonNegativeInt = Field(
+        0, description="symbols of the vocabulary that training never shows; they are tested by themselves"
+    )
     min_length: PositiveInt = Field(3, description="shortest training source")
     max_length: PositiveInt = Field(10, description="longest training source")
     test_lengths: tuple[PositiveInt, ...] = Field((), description="lengths that are tested each by itself")

@@ -8,7 +8,7 @@ import numpy as np
 # The metrics of table.csv, in the order of its columns.
 METRICS = (
     "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy",
-    "steps_to_95", "parameters", "seconds", "tokens_per_second",
+    "steps_to_95", "parameters", "seconds", "tokens_per_second", "exact_match_unseen",
 )  # fmt: skip
 
 

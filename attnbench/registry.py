@@ -253,7 +253,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
 # Each registry is also the decorator of its kind, and knows what the runner provides by keyword.
 score = Registry("score", frozenset({"width"}))
 scope = Registry("scope", frozenset({"width"}))
-task = Registry("task", frozenset({"vocabulary"}))
+task = Registry("task", frozenset({"vocabulary", "unseen_symbols"}))
 model = Registry("model", frozenset({"source_vocabulary", "target_vocabulary", "attention"}))
 
 REGISTRIES = {registry.kind: registry for registry in (score, scope, task, model)}

@@ -40,6 +40,7 @@ STYLES = {
     "parameters": Style(0, None, 0),
     "seconds": Style(1, 1, _DOWN),
     "tokens_per_second": Style(0, 0, _UP),
+    "exact_match_unseen": Style(3, 2, _UP),
 }
 
 

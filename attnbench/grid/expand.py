@@ -9,7 +9,7 @@ from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id
 from attnbench.grid.labels import label
 from attnbench.grid.lengths import TaskCheck
-from attnbench.grid.resolve import Reason, Resolver
+from attnbench.grid.resolve import UNUSED, Reason, Resolver, find
 from attnbench.grid.rules import NO_SCORE, senseless
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
@@ -172,7 +172,7 @@ class _Expansion:
             return None
         if train is None:
             return None
-        reason = senseless(model, scope)
+        reason = senseless(model, score, scope, task)
         if reason:
             return Reason(reason)
         data = resolver.data(combination, task)
@@ -206,10 +206,9 @@ class _Expansion:
         """The reason for a combination that comes to a cell there is already: what of it is not used."""
         task = parts.task.name
         unused = [f"scope {NO_SCORE} uses no score"] if parts.score is None and "score" in combination else []
-        if parts.data.vocabulary is None and "data.vocabulary" in combination:
-            unused.append(f"{task} does not use data.vocabulary")
-        paths = [field for field in PATHS if f"data.{field}" in combination and getattr(parts.data, field) is None]
-        unused += [f"{task} does not use data.{field}" for field in paths]
+        fields = [field for field in UNUSED if not find("task", task).takes(field)]
+        fields += [field for field in PATHS if getattr(parts.data, field) is None]
+        unused += [f"{task} does not use data.{field}" for field in fields if f"data.{field}" in combination]
         return f"{', '.join(unused)}{': ' if unused else ''}same as cell {id_}"
 
     def _skip(self, combination: Combination, reason: str) -> None:

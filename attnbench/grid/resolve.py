@@ -17,6 +17,7 @@ from attnbench.registry import REGISTRIES, Entry
 from attnbench.words import say
 
 LENGTHS = ("min_length", "max_length")
+UNUSED = {"vocabulary": None, "unseen_symbols": 0}  # what a task has in those fields that it does not declare
 
 
 class Reason(str):
@@ -48,9 +49,10 @@ class Resolver:
         return self._once("train", combination, (), lambda: self._section(Train, "train", combination))
 
     def data(self, combination: Combination, task: Component) -> Data | None:
-        """The data section as this task sees it: None in what it does not use, the lengths of the user's file."""
-        takes_vocabulary = REGISTRIES["task"].entry(task.name).takes("vocabulary")
-        key = (takes_vocabulary, task.name == READS_PATH)
+        """The data section as this task sees it: nothing in what it does not use, the lengths of the user's file."""
+        entry = REGISTRIES["task"].entry(task.name)
+        unused = tuple(field for field in UNUSED if not entry.takes(field))
+        key = (unused, task.name == READS_PATH)
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 
     def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:
@@ -189,18 +191,18 @@ class Resolver:
                 self.problems.add(place, f"data.{field}: there is no file {path}", hint)
         return fields | absolute
 
-    def _data(self, combination: Combination, takes_vocabulary: bool, reads_path: bool) -> Data | None:
+    def _data(self, combination: Combination, unused: tuple[str, ...], reads_path: bool) -> Data | None:
         has_path = reads_path and self.written("data.path", combination) is not None
         # A user's file has its own lengths; what the section says is for the other tasks.
         leave_out = LENGTHS if has_path else ()
         data: Data | None = self._section(Data, "data", combination, leave_out=leave_out)
         if data is None:
             return None
-        unused = {} if takes_vocabulary and not has_path else {"vocabulary": None}
+        nothing = {field: UNUSED[field] for field in unused}
         if not has_path:
-            return data.model_copy(update=unused | dict.fromkeys(PATHS))
+            return data.model_copy(update=nothing | dict.fromkeys(PATHS))
         lengths = self._lengths_of(data)
-        return lengths and data.model_copy(update=unused | {"min_length": lengths[0], "max_length": lengths[1]})
+        return lengths and data.model_copy(update=nothing | {"min_length": lengths[0], "max_length": lengths[1]})
 
     def _lengths_of(self, data: Data) -> tuple[int, int] | None:
         """The shortest and longest source of the user's files, those that are only tested on included."""

@@ -9,11 +9,16 @@ from attnbench.attention import Attention
 
 
 class Output(NamedTuple):
-    """One teacher-forced pass: logits over words (B,T,V), attention weights (B,T,S), and their logits (B,T,S)."""
+    """One teacher-forced pass: logits over words (B,T,V), and the alignment: attention weights (B,T,S).
+
+    A model of several heads also gives each head's weights (B,H,T,S), whose mean the alignment is; a model whose
+    scope may have an objective of its own, the weights' logits (B,T,S).
+    """
 
     words: Tensor
     weights: Tensor
-    scores: Tensor
+    heads: Tensor | None = None
+    scores: Tensor | None = None
 
 
 class MakeAttention(Protocol):
@@ -29,6 +34,8 @@ class Seq2Seq(nn.Module, ABC):
     `attention(width)` gives the cell's Attention) and its own options.
     """
 
+    aligns = True  # whether the weights are an alignment of target and source at all
+
     @abstractmethod
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """The pass with the gold words as input.
@@ -40,11 +47,11 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     @abstractmethod
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Any, Tensor]:
-        """What every step of decoding reads (a tuple of tensors), and the state (B,…) before the first."""
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Any, Any]:
+        """What every step of decoding reads, and the state before the first: a tensor, or tuples of tensors."""
 
     @abstractmethod
-    def step(self, memory: Any, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, memory: Any, state: Any, previous: Tensor, index: int) -> tuple[Any, Tensor, Tensor]:
         """One step of decoding, number `index`, after the words (B,): the new state, logits (B,V), weights (B,S)."""
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
     return candidate + update * (state - candidate)
 
 
-def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
+def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, more: Tensor | None = None) -> Tensor:
     """The LSTM's elementwise part.
 
     i, f, o = σ(a + u), g = tanh(a + u), c = f ⊙ c_{t−1} + i ⊙ g, h = o ⊙ tanh(c); gates in the order i, f, g, o.
@@ -41,10 +41,12 @@ def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
         inputs: a (…,4D).
         recurrent: u (…,4D).
         state: [h_{t−1}; c_{t−1}] (…,2D).
+        more: (…,D) added to c; an LSTMN of deep fusion has it.
     """
     _, last_memory = state.chunk(2, dim=-1)
     enter, forget, candidate, leave = (inputs + recurrent).chunk(4, dim=-1)
     memory = forget.sigmoid() * last_memory + enter.sigmoid() * candidate.tanh()
+    memory = memory if more is None else memory + more
     return torch.cat([leave.sigmoid() * memory.tanh(), memory], dim=-1)
 
 

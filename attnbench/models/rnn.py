@@ -104,10 +104,11 @@ class Recurrent(Seq2Seq):
             words = self._marginal(output, weights, memory.source.values, embedded)
         else:
             words = self._read_out(output, torch.cat([read.context for read in reads], dim=1), embedded)
-        return Output(words, self._in_source_order(weights, memory), self._in_source_order(scores, memory))
+        return Output(words, self._in_source_order(weights, memory), scores=self._in_source_order(scores, memory))
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """The loss () that the attention's scope asks for."""
+        assert output.scores is not None
         mask = None
         if lengths is not None:
             mask = (torch.arange(output.weights.shape[-1], device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(1)

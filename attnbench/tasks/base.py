@@ -35,6 +35,9 @@ class Task(Protocol):
     source_words: list[str]
     target_words: list[str]
     # A task whose targets are text also sets `bleu = True`, and is then scored by BLEU.
+    # A task whose constructor declares `unseen_symbols` is given data.unseen_symbols: so many of its symbols `generate`
+    # never shows. It then has `generate_unseen(random, length, count)` too, as `generate`, but with at least one of
+    # those symbols in each source; it is called only where data.unseen_symbols is above 0.
 
     def check(self, length: int) -> str | None:
         """Why there is no source of this length, or None when there is."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from attnbench.registry import task
 from attnbench.tasks.base import Examples
-from attnbench.tasks.symbols import one_to_one, random_symbols, symbol_words
+from attnbench.tasks.symbols import Symbols, one_to_one, random_symbols, symbol_words
 
 
 @task("copy")
@@ -16,8 +16,8 @@ class Copy:
     Source: Graves 2014, §4.1.
     """
 
-    def __init__(self, vocabulary: int) -> None:
-        self.vocabulary = vocabulary
+    def __init__(self, vocabulary: int, unseen_symbols: int = 0) -> None:
+        self._symbols = Symbols(vocabulary, unseen_symbols)
         self.source_words = self.target_words = symbol_words(vocabulary)
 
     def check(self, length: int) -> str | None:  # noqa: ARG002
@@ -25,7 +25,14 @@ class Copy:
         return None
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random sources of `length` symbols, with targets (count, length) and links."""
-        source = random_symbols(random, self.vocabulary, length, count)
-        positions = np.broadcast_to(np.arange(length), source.shape)
-        return Examples(source, source.copy(), one_to_one(positions))
+        """`count` random sources of `length` seen symbols, with targets (count, length) and links."""
+        return _examples(self._symbols.draw_seen(random_symbols, random, length, count))
+
+    def generate_unseen(self, random: np.random.Generator, length: int, count: int) -> Examples:
+        """As `generate`, of all symbols, with at least one in each source that `generate` never shows."""
+        return _examples(self._symbols.draw_unseen(random_symbols, random, length, count))
+
+
+def _examples(source: np.ndarray) -> Examples:
+    positions = np.broadcast_to(np.arange(source.shape[1]), source.shape)
+    return Examples(source, source.copy(), one_to_one(positions))

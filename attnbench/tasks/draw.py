@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,9 +23,15 @@ def random_for(component: Component, data: Data, *key: str | int) -> np.random.G
     It depends on nothing else: not on the score, the scope, the steps or the batch size.
     """
     vocabulary = data.vocabulary if tasks.entry(component.name).takes("vocabulary") else None
-    text = json.dumps([component.name, component.options, vocabulary, *key], sort_keys=True, default=repr)
+    unseen = [{"unseen_symbols": data.unseen_symbols}] if has_unseen(component, data) else []
+    text = json.dumps([component.name, component.options, vocabulary, *unseen, *key], sort_keys=True, default=repr)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.default_rng(np.random.SeedSequence(int.from_bytes(digest, "big")))
+
+
+def has_unseen(component: Component, data: Data) -> bool:
+    """Whether the task has symbols that training never shows."""
+    return data.unseen_symbols > 0 and tasks.entry(component.name).takes("unseen_symbols")
 
 
 def concatenate(parts: list[Examples]) -> Examples:
@@ -67,18 +74,26 @@ def draw(task: Task, random: np.random.Generator, length: int, count: int, split
 
 def draw_distinct(task: Task, random: np.random.Generator, length: int, count: int, split: Split) -> Examples:
     """`count` examples from a side that `has_any`, with distinct sources; repeated in turn where there are too few."""
-    found = _draw_once(task, random, length, _ask(count, split), split)
-    found = _distinct(found)
+    return _distinct(lambda asked: _draw_once(task, random, length, asked, split), _ask(count, split), count)
+
+
+def draw_unseen(task: Task, random: np.random.Generator, length: int, count: int) -> Examples:
+    """`count` examples with unseen symbols, with distinct sources; repeated in turn where there are too few."""
+    return _distinct(lambda asked: _generate(task, "generate_unseen", random, length, asked), count, count)
+
+
+def _distinct(some: Callable[[int], Examples], first: int, count: int) -> Examples:
+    """`count` distinct ones of what `some(asked)` gives, which is asked for `first` and then for more."""
+    found = _once_each(some(min(first, PATIENCE)))
     while len(found) < count:
-        more = _draw_once(task, random, length, PATIENCE, split)
-        both = _distinct(concatenate([found, more]))
+        both = _once_each(concatenate([found, some(PATIENCE)]))
         if len(both) == len(found) > 0:
             break
         found = both
     return found[np.arange(count) % len(found)]
 
 
-def _distinct(examples: Examples) -> Examples:
+def _once_each(examples: Examples) -> Examples:
     """Each source once."""
     _, first = np.unique(fingerprints(examples.source), return_index=True)
     return examples[first]
@@ -91,14 +106,20 @@ def _ask(count: int, split: Split) -> int:
 
 def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int, split: Split) -> Examples:
     """Those of `asked` random examples that are on this side."""
-    examples = task.generate(random, length, asked)
+    examples = _generate(task, "generate", random, length, asked)
+    return examples[split_of(examples.source) == split]
+
+
+def _generate(task: Task, method: str, random: np.random.Generator, length: int, asked: int) -> Examples:
+    """What the task's method gives, if it is what was asked for."""
+    examples: Examples = getattr(task, method)(random, length, asked)
     problem = _what_is_wrong(task, examples, asked, length)
     if problem:
         raise fail(
-            f"{type(task).__name__}.generate gave {problem}",
-            hint="generate(random, length, count) gives Examples of `count` sources with exactly `length` words",
+            f"{type(task).__name__}.{method} gave {problem}",
+            hint=f"{method}(random, length, count) gives Examples of `count` sources with exactly `length` words",
         )
-    return examples[split_of(examples.source) == split]
+    return examples
 
 
 def _what_is_wrong(task: Task, examples: Examples, count: int, length: int) -> str | None:

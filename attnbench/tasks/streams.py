@@ -10,7 +10,7 @@ from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, Examples, Task
-from attnbench.tasks.draw import draw, draw_distinct, fill, has_any, random_for
+from attnbench.tasks.draw import draw, draw_distinct, draw_unseen, fill, has_any, has_unseen, random_for
 from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.split import Split
 
@@ -23,15 +23,20 @@ def build_task(component: Component, data: Data) -> Task:
     """The task of a cell; `translate` with `data.path` reads the user's sentence pairs.
 
     Raises:
-        AttnbenchError: when the task has no source of a length that is asked for, or the pairs cannot be read.
+        AttnbenchError: when the task has no source of a length that is asked for, no symbol is left to train on, or
+            the pairs cannot be read.
     """
     entry = tasks.entry(component.name)
     if component.name == "translate" and data.path is not None:
         return Pairs(data.path, data.validation_path, data.test_path)
-    if entry.takes("vocabulary") and data.vocabulary is None:
-        raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
+    if entry.takes("vocabulary"):
+        _check_symbols(component, data)
+    provided = {"vocabulary": data.vocabulary, "unseen_symbols": data.unseen_symbols}
     with blaming(component):
-        built: Task = tasks.build(component.name, component.options, vocabulary=data.vocabulary)
+        built: Task = tasks.build(component.name, component.options, **provided)
+        if entry.takes("unseen_symbols") and not hasattr(built, "generate_unseen"):
+            what = f"the task {component.name!r} takes unseen_symbols, but has no generate_unseen"
+            raise fail(what, entry.origin, "see Task in tasks/base.py")
         _check_lengths(built, component, data)
     return built
 
@@ -66,6 +71,7 @@ def _try_all(component: Component, data: Data) -> None:
     TrainingStream(task, component, least, seeds=(0,), batch_size=1).batch()
     validation_set(task, component, least)
     test_set(task, component, least)
+    test_set_unseen(task, component, least)
     for length in data.test_lengths:
         test_set_at(task, component, least, length)
 
@@ -174,6 +180,30 @@ def test_set_at(task: Task, component: Component, data: Data, length: int) -> li
     return [draw_distinct(task, random, length, data.test_examples, Split.TEST)]
 
 
+def test_set_unseen(task: Task, component: Component, data: Data) -> list[Examples]:
+    """The fixed test set of symbols that training never shows: `data.test_examples` over the trained lengths.
+
+    Each source has at least one of them. Empty where the task has no such symbols.
+    """
+    if not has_unseen(component, data):
+        return []
+    # The split is not asked: no such source is ever trained or validated on, whatever side it is on.
+    lengths = _lengths_on(task, component, data, Split.TRAINING)
+    return [
+        draw_unseen(task, random_for(component, data, "unseen", length), length, count)
+        for length, count in _spread(lengths, data.test_examples)
+    ]
+
+
+def _check_symbols(component: Component, data: Data) -> None:
+    """Raises when the task has no symbols, or none that training shows."""
+    if data.vocabulary is None:
+        raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
+    if has_unseen(component, data) and data.unseen_symbols >= data.vocabulary:
+        what = f"unseen_symbols {data.unseen_symbols} of a vocabulary of {data.vocabulary} leaves none to train on"
+        raise fail(what, "data.unseen_symbols", "lower it, or raise data.vocabulary")
+
+
 def _check_lengths(task: Task, component: Component, data: Data) -> None:
     """Raises with one problem per field that asks for a length of which the task has no sources."""
     asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length)]
@@ -224,13 +254,16 @@ def _fixed_set(task: Task, component: Component, data: Data, split: Split, total
             what = f"{task.origin(split)} has no {side} source of {data.min_length} to {data.max_length} words"
             raise fail(what, f"data.{side}_path", f"give more pairs in data.{side}_path, or change data.max_length")
         return found
-    lengths = _lengths_on(task, component, data, split)
-    counts = np.diff(np.arange(len(lengths) + 1) * total // len(lengths)).tolist()
     return [
         draw_distinct(task, random_for(component, data, split.name, length), length, count, split)
-        for length, count in zip(lengths, counts, strict=True)
-        if count
+        for length, count in _spread(_lengths_on(task, component, data, split), total)
     ]
+
+
+def _spread(lengths: list[int], total: int) -> list[tuple[int, int]]:
+    """The lengths that get any of `total` examples, each with how many: evenly."""
+    counts = np.diff(np.arange(len(lengths) + 1) * total // len(lengths)).tolist()
+    return [(length, count) for length, count in zip(lengths, counts, strict=True) if count]
 
 
 def _stack(replicas: list[Examples]) -> Examples:

@@ -9,7 +9,7 @@ import torch
 
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
-from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, validation_set
+from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
 from attnbench.training.alignments import Formation, Sentences, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model, torch_seed
@@ -155,9 +155,18 @@ class _Training:
             for row, more in zip(metrics, at_length, strict=True):
                 row |= {f"{name}@{length}": value for name, value in more.items()}
         aligned = test_alignments(self.stack, tests, self.task, self.device) if self.attends else None
-        return [self._outcome(k, row, aligned) for k, row in enumerate(metrics)]
+        unseen = self._test_unseen()
+        return [self._outcome(k, row, unseen[k], aligned) for k, row in enumerate(metrics)]
 
-    def _outcome(self, k: int, row: Metrics, aligned: Sentences | None) -> Outcome:
+    def _test_unseen(self) -> list[float | None]:
+        """Each replica's exact match on symbols that it never saw; None where there are none."""
+        groups = test_set_unseen(*self.data)
+        if not groups:
+            return [None] * len(self.pack.seeds)
+        metrics = evaluate(self.stack, groups, self.task, self.attends, self.device)
+        return [row["exact_match"] for row in metrics]
+
+    def _outcome(self, k: int, row: Metrics, unseen: float | None, aligned: Sentences | None) -> Outcome:
         replicas = len(self.pack.seeds)
         steps_to_95 = next((r["step"] for r in self.history[k] if r.get("valid/exact_match", 0) >= 0.95), None)
         row |= {
@@ -165,6 +174,7 @@ class _Training:
             "parameters": self.stack.size(),
             "seconds": (time.perf_counter() - self.started) / replicas,
             "tokens_per_second": self.words / self.training_seconds,
+            "exact_match_unseen": unseen,
         }
         failed = self.errors[k] is not None
         return Outcome(

@@ -41,6 +41,7 @@ def test_an_id_is_twelve_hex_digits_and_stays_the_same() -> None:
         *({"data": Data.model_validate({field: 7})} for field in ("vocabulary", "min_length", "max_length")),
         *({"data": Data.model_validate({field: 7})} for field in ("validation_examples", "test_examples")),
         {"data": Data(test_lengths=(7,))},
+        {"data": Data(unseen_symbols=7)},
         *({"train": Train.model_validate({field: 7})} for field in ("steps", "batch_size", "learning_rate", "clip")),
         {"train": Train(valid_every=7)},
         {"train": Train.model_validate({"stop_at": {"exact_match": 0.5}})},

@@ -42,6 +42,35 @@ def test_lengths_that_a_task_does_not_have(complaints: Complaints, text: str, wh
     assert problem.where.endswith(f"grid.yaml:{where}")
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("grid: {score: [dot], task: [copy, sort]}\ndata: {unseen_symbols: 20}", "3:24", "20 of a vocabulary of 20"),
+        ("grid: {score: [dot], task: [copy], data.unseen_symbols: [0, 20]}", "2:61", "20 of a vocabulary of 20"),
+        (
+            "grid: {score: [dot], task: [copy], data.vocabulary: [50, 12]}\ndata: {unseen_symbols: 30}",
+            "3:24",
+            "30 of a vocabulary of 12",
+        ),
+        ("grid: {score: [dot], task: [copy]}\ndata: {unseen_symbols: -1}", "3:24", "at least 0, found -1"),
+        ("grid: {score: [dot], task: [sort]}\ndata: {unseen_symbols: 11}", "2:29", "of which training shows 9"),
+    ],
+)
+def test_more_unseen_symbols_than_the_vocabulary_has(complaints: Complaints, text: str, where: str, what: str) -> None:
+    (problem,) = complaints(f"name: g\n{text}\n")
+    assert what in problem.what
+    assert problem.where.endswith(f"grid.yaml:{where}")
+
+
+def test_unseen_symbols_matter_only_where_they_are_used(plan: Plans) -> None:
+    text = "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy, translate], data.unseen_symbols: [2, 25]}\n%s"
+    found = plan(text % "exclude: [{task: copy, data.unseen_symbols: 25}]\n")
+    assert labels(found, "task", "data.unseen_symbols") == [("copy", 2), ("translate", 0)]
+    assert [cell.cell.data.unseen_symbols for cell in found.cells] == [2, 0]
+    assert reasons(found)[1] == f"translate does not use data.unseen_symbols: same as cell {found.cells[1].id}"
+    assert plan(text % "zip: {data.vocabulary: [30]}\n").cells
+
+
 TASK = """
 from attnbench.registry import task
 

@@ -12,6 +12,7 @@ from small_packs import DATA, pack
 from attnbench.cell import Pack
 from attnbench.outcome import METRICS, Outcome, Progress
 from attnbench.tasks.split import Split, split_of
+from attnbench.tasks.symbols import unseen_symbols
 from attnbench.training import train as module
 from attnbench.training.build import torch_seed
 from attnbench.training.train import train
@@ -82,7 +83,7 @@ def test_the_metrics_are_all_there_and_finite():
     assert found.error is None
     assert list(METRICS) == [name for name in found.metrics if name in METRICS]
     assert {"exact_match@4", "exact_match@9"} <= found.metrics.keys()
-    assert {name for name in METRICS if found.metrics[name] is None} == {"bleu", "steps_to_95"}
+    assert {name for name in METRICS if found.metrics[name] is None} == {"bleu", "steps_to_95", "exact_match_unseen"}
     assert all(math.isfinite(value) for value in found.metrics.values() if value is not None)
     # Longer sentences than were trained on are harder; each length is measured by itself.
     assert found.metrics["loss@4"] != found.metrics["loss@9"]
@@ -104,9 +105,34 @@ def test_validation_picks_and_test_reports(monkeypatch):
     assert seen == [validated, validated, tested, ({Split.TEST}, [4]), ({Split.TEST}, [9])]
 
 
+def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch, watched):
+    """At the end, after the other test sets; of that evaluation each replica keeps the exact match alone."""
+    data, plain = DATA.model_copy(update={"unseen_symbols": 2}), module.evaluate
+    hidden = unseen_symbols(6, 2)
+    unseen = []
+
+    def evaluate(stack, groups, *others):
+        rows = plain(stack, groups, *others)
+        has_unseen = [np.isin(group.source, hidden).any(axis=1) for group in groups]
+        if np.concatenate(has_unseen).any():
+            assert np.concatenate(has_unseen).all()
+            assert [len(group) for group in groups] == [13, 13, 14]
+            unseen.append([row | {"exact_match": 0.25 + k} for k, row in enumerate(rows)])
+            return unseen[-1]
+        return rows
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    found = train(pack((0, 3), data=data))
+    assert len(unseen) == 1
+    assert [outcome.metrics["exact_match_unseen"] for outcome in found] == [0.25, 1.25]
+    assert all(outcome.metrics["exact_match"] <= 1 for outcome in found)
+    assert found[0].metrics["loss"] != unseen[0][0]["loss"]
+    assert not any(np.isin(batch.source.numpy(), hidden).any() for batch in watched.batches)
+
+
 def test_metrics_without_meaning_are_none():
     (found,) = train(pack(scope="none"))
-    without = {"aer", "alignment_mass", "alignment_entropy", "bleu", "steps_to_95"}
+    without = {"aer", "alignment_mass", "alignment_entropy", "bleu", "steps_to_95", "exact_match_unseen"}
     assert {name for name in METRICS if found.metrics[name] is None} == without
     assert found.alignments is None
     assert "valid/aer" not in found.history[0]

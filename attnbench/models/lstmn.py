@@ -1,0 +1,171 @@
+"""The long short-term memory-network: an LSTM that attends to its own past."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from attnbench.attention import Source
+from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.recurrent_cells import lstm_step
+from attnbench.registry import model
+
+
+class State(NamedTuple):
+    """What an LSTMN carries from step to step.
+
+    `tapes`: the hidden states h_i as keys and [h_i; c_i] as values (B,t,2D) of all steps so far, None before the first;
+    `read`: h̃ of the last step (B,D); `crossed`: γ̃ of the last step (B,D), which deep fusion compares with.
+    """
+
+    tapes: Source | None
+    read: Tensor
+    crossed: Tensor
+
+
+@model("lstmn")
+class LSTMN(Seq2Seq):
+    """LSTMs, as encoder and as decoder, whose gates see a weighted sum of all their past instead of the last step.
+
+    Formula: s = softmax_{i<t} score(W_s [x_t; h̃_{t−1}], h_i), [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i],
+        i, f, o, ĉ = σ, σ, σ, tanh of W [h̃_t; x_t] + b, c_t = f ⊙ c̃_t + i ⊙ ĉ, h_t = o ⊙ tanh(c_t)
+    Source: Cheng, Dong & Lapata 2016, eq. 5–9, and for fusion §4 (arXiv 1601.06733); their score is additive
+
+    `fusion` says how the decoder reads the source: `shallow` by a cross-attention beside the recurrence,
+    h̃ = tanh(W_c [γ̃; h_t]) being read out; `deep` inside it, c_t = r ⊙ α̃_t + f ⊙ c̃_t + i ⊙ ĉ with
+    [γ̃; α̃] the source's tapes weighted, r = σ(W_r [γ̃; x_t]); `none` not at all. The decoder's tapes begin with the
+    encoder's last h and c. The alignment is the cross-attention.
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        attention: MakeAttention,
+        width: PositiveInt = 64,
+        embedding: PositiveInt = 32,
+        fusion: Literal["none", "shallow", "deep"] = "shallow",
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.aligns = fusion != "none"
+        self.source_embedding = nn.Embedding(source_vocabulary, embedding)
+        self.target_embedding = nn.Embedding(target_vocabulary, embedding)
+        self.encoder = IntraAttention(embedding, width, attention)
+        self.decoder = IntraAttention(embedding, width, attention)
+        self.shallow = ShallowFusion(width, attention) if fusion == "shallow" else None
+        self.deep = DeepFusion(embedding, width, attention) if fusion == "deep" else None
+        self.readout = nn.Linear(width, target_vocabulary)
+
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Source, State]:
+        """The encoder's tapes as the cross-attention wants them, and the decoder's state before its first step."""
+        state = self._start(None, source)
+        outputs = []
+        for word in self.source_embedding(source).unbind(1):
+            read = self.encoder.look_back(word, state)
+            output = self.encoder.advance(word, *read)
+            state = State(self.encoder.remember(state, output), read[0], state.crossed)
+            outputs.append(output)
+        tapes = torch.stack(outputs, dim=1)  # (B,S,2D)
+        last = tapes[:, -1:]
+        if lengths is not None:
+            last = tapes.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, tapes.shape[-1]))
+        reader = self.shallow or self.deep or self.encoder
+        begun = self.decoder.attention.extend(None, last[..., : self.width], last)
+        return reader.attention.prepare(tapes[..., : self.width], tapes, lengths), self._start(begun, source)
+
+    def step(self, memory: Source, state: State, previous: Tensor, index: int) -> tuple[State, Tensor, Tensor]:
+        """One step of decoding: the new state, the logits (B,V), the weights (B,S)."""
+        del index
+        state, output, weights = self._advance(memory, state, self.target_embedding(previous))
+        return state, self.readout(output), weights
+
+    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
+        """The pass with the gold words as input."""
+        memory, state = self.encode(source, lengths)
+        outputs, rows = [], []
+        for word in self.target_embedding(previous).unbind(1):
+            state, output, weights = self._advance(memory, state, word)
+            outputs.append(output)
+            rows.append(weights)
+        return Output(self.readout(torch.stack(outputs, dim=1)), torch.stack(rows, dim=1))
+
+    def _start(self, tapes: Source | None, source: Tensor) -> State:
+        zero = self.source_embedding.weight.new_zeros(len(source), self.width)
+        return State(tapes, zero, zero)
+
+    def _advance(self, memory: Source, state: State, word: Tensor) -> tuple[State, Tensor, Tensor]:
+        """A step of the decoder after an embedded word (B,E): the state, what is read out (B,D), the weights (B,S)."""
+        hidden, cell = self.decoder.look_back(word, state)
+        crossed, more, weights = state.crossed, None, memory.values.new_zeros(memory.values.shape[:2])
+        if self.deep is not None:
+            crossed, more, weights = self.deep(word, crossed, memory)
+        both = self.decoder.advance(word, hidden, cell, more)
+        state = State(self.decoder.remember(state, both), hidden, crossed)
+        output = both[:, : self.width]
+        if self.shallow is not None:
+            output, weights = self.shallow(output, memory)
+        return state, output, weights
+
+
+class IntraAttention(nn.Module):
+    """The cell of an LSTMN: attention over the tapes of its own past, then the LSTM's gates."""
+
+    def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
+        super().__init__()
+        self.width = width
+        self.query_proj = nn.Linear(embedding + width, width, bias=False)
+        self.input_proj = nn.Linear(embedding, 4 * width)
+        self.recurrent_proj = nn.Linear(width, 4 * width)
+        self.attention = attention(width)
+
+    def look_back(self, word: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """h̃ and c̃ (B,D) for an embedded word (B,E); 0 where there is no past."""
+        if state.tapes is None:
+            return torch.zeros_like(state.read), torch.zeros_like(state.read)
+        query = self.query_proj(torch.cat([word, state.read], dim=-1))
+        hidden, cell = self.attention.read(query.unsqueeze(1), state.tapes).context.squeeze(1).chunk(2, dim=-1)
+        return hidden, cell
+
+    def advance(self, word: Tensor, hidden: Tensor, cell: Tensor, more: Tensor | None = None) -> Tensor:
+        """[h_t; c_t] (B,2D), with `more` (B,D) added to what the forget gate lets through to c_t."""
+        inputs, recurrent = self.input_proj(word), self.recurrent_proj(hidden)
+        return lstm_step(inputs, recurrent, torch.cat([hidden, cell], dim=-1), more)
+
+    def remember(self, state: State, output: Tensor) -> Source:
+        """The tapes with [h_t; c_t] (B,2D) at their end."""
+        return self.attention.extend(state.tapes, output[:, None, : self.width], output.unsqueeze(1))
+
+
+class ShallowFusion(nn.Module):
+    """Cross-attention beside the recurrence: h_t compares, and tanh(W_c [γ̃; h_t]) is read out."""
+
+    def __init__(self, width: int, attention: MakeAttention) -> None:
+        super().__init__()
+        self.attention = attention(width)
+        self.combine = nn.Linear(2 * width, width, bias=False)
+
+    def forward(self, output: Tensor, memory: Source) -> tuple[Tensor, Tensor]:
+        """What is read out (B,D) and the weights (B,S)."""
+        attended = self.attention.read(output.unsqueeze(1), memory)
+        context = attended.context.squeeze(1)[:, : output.shape[-1]]
+        return self.combine(torch.cat([context, output], dim=-1)).tanh(), attended.weights.squeeze(1)
+
+
+class DeepFusion(nn.Module):
+    """Cross-attention inside the recurrence: [x_t; γ̃_{t−1}] compares, and the source's cells flow into c_t."""
+
+    def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
+        super().__init__()
+        self.query_proj = nn.Linear(embedding + width, width, bias=False)
+        self.attention = attention(width)
+        self.gate = nn.Linear(embedding + width, width)
+
+    def forward(self, word: Tensor, crossed: Tensor, memory: Source) -> tuple[Tensor, Tensor, Tensor]:
+        """γ̃_t (B,D), r_t ⊙ α̃_t (B,D) and the weights (B,S)."""
+        query = self.query_proj(torch.cat([word, crossed], dim=-1))
+        attended = self.attention.read(query.unsqueeze(1), memory)
+        crossed, cell = attended.context.squeeze(1).chunk(2, dim=-1)
+        more = self.gate(torch.cat([word, crossed], dim=-1)).sigmoid() * cell
+        return crossed, more, attended.weights.squeeze(1)

@@ -1,0 +1,157 @@
+"""The neural Turing machine: a controller that writes the source to a memory and reads the target from it."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attnbench.models import addressing
+from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.recurrent_cells import KINDS
+from attnbench.registry import model
+
+BLANK = 1e-6  # what stands in every slot at the beginning
+
+
+class Machine(NamedTuple):
+    """The state: memory (B,N,M), weights of the H read and then the H write heads (B,2H,N), what was read (B,H·M), and
+    the controller's own state (B,…)."""
+
+    memory: Tensor
+    weights: Tensor
+    read: Tensor
+    controller: Tensor
+
+
+@model("ntm")
+class NTM(Seq2Seq):
+    """A controller with a memory of `slots` slots of `slot_width` numbers, `heads` heads to read it and as many to write it.
+
+    Formula: w^c = softmax_n β·score(k, M(n)), w^g = g·w^c + (1 − g)·w_{t−1}, w̃(n) = Σ_j w^g(n − j)·s(j),
+        w = w̃^γ / Σ w̃^γ, M(n) ← M(n) ⊙ (1 − w(n)·e) + w(n)·a, r = Σ_n w(n)·M(n), p(y_t) = softmax(W_o [h_t; r_t])
+    Source: Graves, Wayne & Danihelka 2014, §3 (arXiv 1410.5401); the constant initial memory: Collier & Beel 2018
+        (arXiv 1807.08518)
+
+    The machine reads the source word by word; then, without any input, it gives a target word per step. Its heads
+    address by content, with the chosen score, and by location, with circular shifts of up to `shifts` slots; all begin
+    at slot 0. The alignment is A_{t,i} = Σ_n read_t(n)·write_i(n): where a step reads what source word i wrote, as the
+    mean over the read heads and the sum over the write heads.
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        attention: MakeAttention,
+        width: PositiveInt = 64,
+        embedding: PositiveInt = 32,
+        controller: Literal["lstm", "gru", "feedforward"] = "lstm",
+        slots: PositiveInt = 32,
+        slot_width: PositiveInt = 20,
+        heads: PositiveInt = 1,
+        shifts: NonNegativeInt = 1,
+    ) -> None:
+        super().__init__()
+        self.slots, self.slot_width, self.heads = slots, slot_width, heads
+        self.embedding_width = embedding
+        self.source_embedding = nn.Embedding(source_vocabulary, embedding)
+        self.controller = Controller(embedding + heads * slot_width, width, controller)
+        # Per head: a key k, then β, g, γ, then s; per write head also e and a.
+        self.split = [slot_width, 1, 1, 1, 2 * shifts + 1]
+        self.address_proj = nn.Linear(width, 2 * heads * sum(self.split))
+        self.erase_proj = nn.Linear(width, heads * slot_width)
+        self.add_proj = nn.Linear(width, heads * slot_width)
+        self.readout = nn.Linear(width + heads * slot_width, target_vocabulary)
+        self.attention = attention(slot_width)
+
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Tensor, Machine]:
+        """Where each source word was written (B,S,N), and the machine after the last."""
+        machine, written = self._start(source), []
+        valid = None if lengths is None else torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)
+        for i, word in enumerate(self.source_embedding(source).unbind(1)):
+            new, _ = self._advance(machine, word)
+            row = new.weights[:, self.heads :].sum(1)
+            if valid is not None:  # beyond its end, a sentence leaves no trace
+                here = valid[:, i]
+                new = Machine(*(torch.where(_like(here, a), a, b) for a, b in zip(new, machine, strict=True)))
+                row = torch.where(_like(here, row), row, 0)
+            machine = new
+            written.append(row)
+        return torch.stack(written, dim=1), machine
+
+    def step(self, memory: Tensor, state: Machine, previous: Tensor, index: int) -> tuple[Machine, Tensor, Tensor]:
+        """One step without input, whatever the previous word: the machine, the logits (B,V), the alignment (B,S)."""
+        del index
+        nothing = state.read.new_zeros(len(previous), self.embedding_width)
+        machine, output = self._advance(state, nothing)
+        reading = machine.weights[:, : self.heads].mean(1, keepdim=True)
+        words = self.readout(torch.cat([output, machine.read], dim=-1))
+        return machine, words, (reading @ memory.mT).squeeze(1)
+
+    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
+        """One target word per previous word, which the machine does not look at."""
+        memory, machine = self.encode(source, lengths)
+        words, rows = [], []
+        for index, word in enumerate(previous.unbind(1)):
+            machine, logits, weights = self.step(memory, machine, word, index)
+            words.append(logits)
+            rows.append(weights)
+        return Output(torch.stack(words, dim=1), torch.stack(rows, dim=1))
+
+    def _start(self, source: Tensor) -> Machine:
+        weight, batch = self.readout.weight, len(source)
+        at_slot_0 = functional.pad(weight.new_ones(batch, 2 * self.heads, 1), (0, self.slots - 1))
+        return Machine(
+            weight.new_full((batch, self.slots, self.slot_width), BLANK),
+            at_slot_0,
+            weight.new_zeros(batch, self.heads * self.slot_width),
+            weight.new_zeros(batch, self.controller.state_width),
+        )
+
+    def _advance(self, machine: Machine, inputs: Tensor) -> tuple[Machine, Tensor]:
+        """A step with inputs (B,E): the machine after it, the controller's output (B,D)."""
+        state, output = self.controller(torch.cat([inputs, machine.read], dim=-1), machine.controller)
+        weights = self._address(output, machine)
+        each_head = (self.heads, self.slot_width)
+        erase = self.erase_proj(output).sigmoid().unflatten(-1, each_head)
+        add = self.add_proj(output).tanh().unflatten(-1, each_head)
+        memory = addressing.write(machine.memory, weights[:, self.heads :], erase, add)
+        read = addressing.read(memory, weights[:, : self.heads]).flatten(1)
+        return Machine(memory, weights, read, state), output
+
+    def _address(self, output: Tensor, machine: Machine) -> Tensor:
+        """The weights (B,2H,N) of all heads, from the controller's output (B,D)."""
+        parameters = self.address_proj(output).unflatten(-1, (2 * self.heads, -1))
+        key, strength, gate, power, amounts = parameters.split(self.split, dim=-1)
+        source = self.attention.prepare(machine.memory, machine.memory, None)
+        logits = self.attention.compare(key.tanh(), source) * functional.softplus(strength)
+        content = self.attention.scope(logits, None, key, source.lengths, 0)
+        mixed = addressing.interpolate(content, machine.weights, gate.sigmoid())
+        moved = addressing.shift(mixed, amounts.softmax(-1))
+        return addressing.sharpen(moved, 1 + functional.softplus(power))
+
+
+class Controller(nn.Module):
+    """A GRU, an LSTM, or a layer of tanh units that has no state of its own."""
+
+    def __init__(self, inputs: int, width: int, kind: str) -> None:
+        super().__init__()
+        self.kind = KINDS.get(kind)
+        self.state_width = self.kind.parts * width if self.kind else 0
+        rows = self.kind.gates * width if self.kind else width
+        self.input_proj = nn.Linear(inputs, rows)
+        self.recurrent_proj = nn.Linear(width, rows) if self.kind else None
+
+    def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The new state (B,…) and the output (B,D) from inputs (B,I) and the last state."""
+        if self.kind is None or self.recurrent_proj is None:
+            return state, self.input_proj(inputs).tanh()
+        state = self.kind.step(self.input_proj(inputs), self.recurrent_proj(self.kind.output(state)), state)
+        return state, self.kind.output(state)
+
+
+def _like(mask: Tensor, other: Tensor) -> Tensor:
+    """The mask (B,) with as many axes as another tensor (B,…)."""
+    return mask.view(-1, *[1] * (other.ndim - 1))

@@ -1,0 +1,104 @@
+"""The pointer network: attention that answers with positions of the source."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from attnbench.attention import Attended, Source
+from attnbench.errors import fail
+from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.recurrent_cells import KINDS, Encoder
+from attnbench.models.values import ValueEmbedding
+from attnbench.registry import model
+
+
+class Memory(NamedTuple):
+    """What every step of decoding reads: the source for each glimpse and then for the pointer, and its words (B,S,V)."""
+
+    sources: tuple[Source, ...]
+    words: Tensor
+
+
+@model("pointer")
+class Pointer(Seq2Seq):
+    """A recurrent encoder-decoder whose attention weights are the output: each step points at a source position.
+
+    Formula: p(y_t = w) = Σ_{i: x_i = w} α_{t,i}, α_t = scope(score(q_t, h_i)), q_t = s_t = f(s_{t−1}, y_{t−1});
+        a glimpse: q ← tanh(W_g [Σ_i softmax(score_g(q, h_i)) h_i; q])
+    Source: Vinyals, Fortunato & Jaitly 2015, eq. 3 (arXiv 1506.03134);
+        `glimpses`: Vinyals, Bengio & Kudlur 2016, §4–5 (arXiv 1511.06391)
+
+    A word that stands in the source several times has the weight of all its positions. Words come in by their place
+    in the vocabulary, as a number from 0 to 1, and not from a table: so a symbol that training never showed can be
+    compared with others, and pointed at.
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        attention: MakeAttention,
+        width: Annotated[int, Field(gt=0, multiple_of=2)] = 64,
+        embedding: PositiveInt = 32,
+        cell: Literal["gru", "lstm"] = "lstm",
+        glimpses: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__()
+        if source_vocabulary != target_vocabulary:
+            raise fail(
+                f"pointer gives words of the source, but {source_vocabulary} source words "
+                f"and {target_vocabulary} target words are not the same",
+                hint="its tasks are those whose target words all stand in the source",
+            )
+        self.vocabulary, self.width, self.kind = source_vocabulary, width, KINDS[cell]
+        self.embedding = ValueEmbedding(source_vocabulary, embedding)
+        self.encoder = Encoder(embedding, width, cell)
+        self.init_proj = nn.Linear(width // 2, width, bias=False)
+        rows = self.kind.gates * width
+        self.word_proj, self.recurrent_proj = nn.Linear(embedding, rows), nn.Linear(width, rows)
+        self.glimpses = nn.ModuleList(attention(width) for _ in range(glimpses))
+        self.combine = nn.ModuleList(nn.Linear(2 * width, width, bias=False) for _ in range(glimpses))
+        self.attention = attention(width)
+
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
+        """The memory, and the state (B,…) before the first step: tanh(W_s ←h_0)."""
+        valid = None if lengths is None else torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)
+        states = self.encoder(self.embedding(source), valid)
+        output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
+        start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
+        sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
+        words = source.unsqueeze(-1) == torch.arange(self.vocabulary, device=source.device)
+        return Memory(sources, words.to(states.dtype)), start
+
+    def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of decoding: the new state, log-probabilities (B,V), weights (B,S)."""
+        state = self._advance(self.word_proj(self.embedding(previous)), state)
+        attended = self._point(self.kind.output(state).unsqueeze(1), memory, index)
+        return state, self._name(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
+
+    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
+        """The pass with the gold words as input: no state depends on what was read, so all steps point at once."""
+        memory, state = self.encode(source, lengths)
+        outputs = []
+        for word in self.word_proj(self.embedding(previous)).unbind(1):
+            state = self._advance(word, state)
+            outputs.append(self.kind.output(state))
+        weights = self._point(torch.stack(outputs, dim=1), memory, 0).weights
+        return Output(self._name(weights, memory), weights)
+
+    def _advance(self, word: Tensor, state: Tensor) -> Tensor:
+        return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
+
+    def _point(self, query: Tensor, memory: Memory, start: int) -> Attended:
+        """Queries (B,T,D), the first of them of step `start`, through every glimpse to the pointer."""
+        for glimpse, combine, source in zip(self.glimpses, self.combine, memory.sources, strict=False):
+            context = glimpse.read(query, source, start).context
+            query = combine(torch.cat([context, query], dim=-1)).tanh()
+        return self.attention.read(query, memory.sources[-1], start)
+
+    def _name(self, weights: Tensor, memory: Memory) -> Tensor:
+        """Log-probabilities (B,T,V) of the words at the positions that have these weights (B,T,S)."""
+        # A word that stands nowhere has probability 0; the smallest number keeps its logarithm finite.
+        return (weights @ memory.words).clamp(min=torch.finfo(weights.dtype).tiny).log()
