@@ -107,6 +107,7 @@ class Attention(nn.Module):
 
     def compare(self, query: Tensor, source: Source) -> Tensor:
         """The score's logits (B,T,S) of queries (B,T,D), before any scope."""
+        assert self.score is not None
         logits: Tensor = getattr(self.score, "compare", self.score)(query, source.keys)
         return logits
 

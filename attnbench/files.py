@@ -16,6 +16,7 @@ from attnbench.outcome import Alignments
 
 _TEXTS = ("source", "target", "forming_source", "forming_target")
 _ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
+_OF_HEADS = ("heads", "forming_heads")  # not there where an alignment has a single head
 
 
 def make_writable(folder: Path) -> None:
@@ -69,6 +70,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_alignments(path: Path, alignments: Alignments) -> None:
     """Writes an archive of plain arrays, atomically: words as fixed-width text, short sentences filled with ""."""
     arrays = {name: getattr(alignments, name) for name in _ARRAYS}
+    arrays |= {name: array for name in _OF_HEADS if (array := getattr(alignments, name)).size}
     for name in _TEXTS:
         words = getattr(alignments, name)
         sentences = [words] if name.startswith("forming") else words
@@ -84,7 +86,8 @@ def read_alignments(path: Path) -> Alignments:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (*_TEXTS, *_ARRAYS)}
+            there = [name for name in _OF_HEADS if name in archive]
+            arrays = {name: archive[name] for name in (*_TEXTS, *_ARRAYS, *there)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise fail(
             f"cannot be read: {error}", str(path), "delete the cell's two files, and run the grid again"

@@ -12,12 +12,17 @@ METRICS = (
 )  # fmt: skip
 
 
+def _no_heads() -> np.ndarray:
+    return np.zeros((0, 0, 0, 0), np.float32)
+
+
 @dataclass(frozen=True)
 class Alignments:
     """Attention weights of a few test sentences, and how those of one validation sentence formed.
 
     Shapes: weights (N,T,S); links (N,T,S), the gold links, empty (N,0,0) where the task has none;
-    forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`.
+    forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`. Where several heads share
+    in an alignment, it is their mean, and heads (N,H,T,S) and forming_heads (M,H,T',S') have each; else H is 0.
     Rows are target words with EOS, columns source words with EOS; what lies beyond a sentence is 0.
     """
 
@@ -30,6 +35,8 @@ class Alignments:
     forming_links: np.ndarray
     forming: np.ndarray
     steps: np.ndarray
+    heads: np.ndarray = field(default_factory=_no_heads)
+    forming_heads: np.ndarray = field(default_factory=_no_heads)
 
 
 @dataclass(frozen=True)

@@ -143,12 +143,15 @@ class AlignmentPictures:
         self._painter = lru_cache(maxsize=16)(_painter)
 
     def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
-        """The training steps, each with its picture: (height, width, 3) bytes."""
+        """The training steps, each with its picture (height, width, 3) in bytes; heads stand beside their mean."""
         links = alignments.forming_links.astype(bool)
         gold = links.tobytes() if links.size else None
         painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), gold)
-        for weights, step in zip(alignments.forming, alignments.steps, strict=True):
-            yield int(step), painter.paint(weights, title)
+        for moment, (weights, step) in enumerate(zip(alignments.forming, alignments.steps, strict=True)):
+            heads = alignments.forming_heads[moment] if alignments.forming_heads.size else ()
+            pictures = [painter.paint(weights, title)]
+            pictures += [painter.paint(head, f"head {number}") for number, head in enumerate(heads)]
+            yield int(step), np.concatenate(pictures, axis=1)
 
 
 def _painter(source: tuple[str, ...], target: tuple[str, ...], links: bytes | None) -> "AlignmentPainter":

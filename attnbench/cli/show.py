@@ -18,6 +18,10 @@ def show(
     run: Run,
     cell: Cell,
     example: Annotated[int, typer.Option(metavar="N", min=0, help="Which test sentence to draw, from 0.")] = 0,
+    head: Annotated[
+        int | None,
+        typer.Option(metavar="H", min=0, help="Draw one head alone, from 0, and not the mean.", show_default=False),
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
     """Show one cell: what it is, its metrics, and where it looked, gold links marked."""
@@ -31,9 +35,8 @@ def show(
     record = store.read(found)
     alignments = store.alignments(found)
     console = Console(highlight=False)
-    if alignments is not None and example >= len(alignments.source):
-        last = len(alignments.source) - 1
-        raise fail(f"there is no test sentence {example}", f"cell {found}", f"choose one from 0 to {last}")
+    if alignments is not None:
+        _check_choice(alignments, example, head, found)
     failed = record["status"] == "failed"
     console.print(
         Text.assemble((f"{store.name} {found} ", "bold"), (record["status"], "bold red" if failed else "green"))
@@ -44,7 +47,17 @@ def show(
     if record["metrics"]:
         console.print(_metrics(record["metrics"]))
     if alignments is not None:
-        console.print(_drawing(alignments, example, console), soft_wrap=True)
+        console.print(_drawing(alignments, example, head, console), soft_wrap=True)
+
+
+def _check_choice(alignments: "Alignments", example: int, head: int | None, cell: str) -> None:
+    where, last = f"cell {cell}", len(alignments.source) - 1
+    if example > last:
+        raise fail(f"there is no test sentence {example}", where, f"choose one from 0 to {last}")
+    heads = alignments.heads.shape[1]
+    if head is not None and head >= heads:
+        hint = f"choose one from 0 to {heads - 1}" if heads else "leave out --head"
+        raise fail(f"there is no head {head}" if heads else "its alignment has no heads of their own", where, hint)
 
 
 def _facts(config: dict[str, Any]) -> "Table":
@@ -92,7 +105,7 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
     return table
 
 
-def _drawing(alignments: "Alignments", example: int, console: "Console") -> "RenderableType":
+def _drawing(alignments: "Alignments", example: int, head: int | None, console: "Console") -> "RenderableType":
     """The heat map of one test sentence, under a line that says what it is."""
     from rich.text import Text
 
@@ -102,12 +115,15 @@ def _drawing(alignments: "Alignments", example: int, console: "Console") -> "Ren
     gold = alignments.links.shape[1:] == alignments.weights.shape[1:]
     colour = console.color_system in ("256", "truecolor") and not console.no_color
     drawing = heat_map(
-        alignments.weights[example],
+        alignments.weights[example] if head is None else alignments.heads[example, head],
         source,
         target,
         alignments.links[example] if gold else None,
         colour,
         console.width,
     )
-    head = Text(f"Test sentence {example} of {len(alignments.source)} (--example N): source above, target at the left")
-    return Text("\n").join([head, COLOUR_LEGEND if colour else PLAIN_LEGEND, Text(), drawing])
+    heads = alignments.heads.shape[1]
+    which = f", the mean of {heads} heads (--head H)" if head is None else f", head {head} of {heads}"
+    above = f"Test sentence {example} of {len(alignments.source)} (--example N){which if heads else ''}"
+    line = Text(f"{above}: source above, target at the left")
+    return Text("\n").join([line, COLOUR_LEGEND if colour else PLAIN_LEGEND, Text(), drawing])

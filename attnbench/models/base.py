@@ -1,11 +1,21 @@
 """What training and decoding ask of a model."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from attnbench.attention import Attention
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class Parts(nn.ModuleList, Generic[Part]):
+    """A ModuleList that knows, for the type checker, what its modules are."""
+
+    def __iter__(self) -> Iterator[Part]:
+        return super().__iter__()  # type: ignore[return-value]
 
 
 class Output(NamedTuple):
@@ -35,6 +45,7 @@ class Seq2Seq(nn.Module, ABC):
     """
 
     aligns = True  # whether the weights are an alignment of target and source at all
+    alignment_heads = 1  # where there are more, Output.heads has the weights of each
 
     @abstractmethod
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from attnbench.attention import Attention, Source
-from attnbench.models.base import MakeAttention
+from attnbench.models.base import MakeAttention, Parts
 from attnbench.models.positions import rotate
 
 
@@ -42,7 +42,7 @@ class MultiHead(nn.Module):
         self.key_proj = nn.Linear(width, width, bias=False)
         self.value_proj = nn.Linear(width, width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
-        self.attention = nn.ModuleList(_Head(attention(width // heads)) for _ in range(heads))
+        self.attention = Parts[_Head](_Head(attention(width // heads)) for _ in range(heads))
 
     def prepare(self, states: Tensor, start: int = 0) -> Heads:
         """What states (B,S,D) offer to be read, the first of them at position `start`."""

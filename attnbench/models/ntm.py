@@ -27,7 +27,7 @@ class Machine(NamedTuple):
 
 @model("ntm")
 class NTM(Seq2Seq):
-    """A controller with a memory of `slots` slots of `slot_width` numbers, `heads` heads to read it and as many to write it.
+    """A controller with a memory of `slots` slots of `slot_width` numbers, and `heads` heads each to read and write it.
 
     Formula: w^c = softmax_n β·score(k, M(n)), w^g = g·w^c + (1 − g)·w_{t−1}, w̃(n) = Σ_j w^g(n − j)·s(j),
         w = w̃^γ / Σ w̃^γ, M(n) ← M(n) ⊙ (1 − w(n)·e) + w(n)·a, r = Σ_n w(n)·M(n), p(y_t) = softmax(W_o [h_t; r_t])

@@ -6,16 +6,16 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Attended, Source
+from attnbench.attention import Attended, Attention, Source
 from attnbench.errors import fail
-from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder
 from attnbench.models.values import ValueEmbedding
 from attnbench.registry import model
 
 
 class Memory(NamedTuple):
-    """What every step of decoding reads: the source for each glimpse and then for the pointer, and its words (B,S,V)."""
+    """What every step of decoding reads: the source for each glimpse and for the pointer, and its words (B,S,V)."""
 
     sources: tuple[Source, ...]
     words: Tensor
@@ -58,7 +58,7 @@ class Pointer(Seq2Seq):
         self.init_proj = nn.Linear(width // 2, width, bias=False)
         rows = self.kind.gates * width
         self.word_proj, self.recurrent_proj = nn.Linear(embedding, rows), nn.Linear(width, rows)
-        self.glimpses = nn.ModuleList(attention(width) for _ in range(glimpses))
+        self.glimpses = Parts[Attention](attention(width) for _ in range(glimpses))
         self.combine = nn.ModuleList(nn.Linear(2 * width, width, bias=False) for _ in range(glimpses))
         self.attention = attention(width)
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.multihead import Heads, MultiHead
 from attnbench.models.positions import distance_bias, sinusoids
 from attnbench.registry import model
@@ -50,15 +50,15 @@ class Transformer(Seq2Seq):
     ) -> None:
         super().__init__()
         self.width, self.heads, self.positions = width, heads, positions
+        self.alignment_heads = heads
         self.source_embedding = nn.Embedding(source_vocabulary, width)
         self.target_embedding = nn.Embedding(target_vocabulary, width)
         table = nn.Parameter(torch.randn(2, max_positions, width)) if positions == "learned" else None
         self.position_table = table  # of the source and of the target
         hidden, rotary = hidden or 4 * width, positions == "rotary"
-        self.encoder = nn.ModuleList(Layer(width, heads, hidden, attention, rotary) for _ in range(layers))
-        self.decoder = nn.ModuleList(
-            Layer(width, heads, hidden, attention, rotary, cross=True) for _ in range(layers)
-        )
+        shape = width, heads, hidden, attention, rotary
+        self.encoder = Parts[Layer](Layer(*shape) for _ in range(layers))
+        self.decoder = Parts[DecoderLayer](DecoderLayer(*shape) for _ in range(layers))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.readout = nn.Linear(width, target_vocabulary)
 
@@ -83,16 +83,12 @@ class Transformer(Seq2Seq):
         _, words, weights = self._decode(memory, caches, previous, 0)
         return Output(words, weights.mean(1), weights)
 
-    def step(
-        self, memory: Memory, state: Caches, previous: Tensor, index: int
-    ) -> tuple[Caches, Tensor, Tensor]:
+    def step(self, memory: Memory, state: Caches, previous: Tensor, index: int) -> tuple[Caches, Tensor, Tensor]:
         """One step of decoding: the caches with its keys and values, the logits (B,V), the weights (B,S)."""
         state, words, weights = self._decode(memory, state, previous.unsqueeze(1), index)
         return state, words.squeeze(1), weights.mean(1).squeeze(1)
 
-    def _decode(
-        self, memory: Memory, caches: Caches, previous: Tensor, start: int
-    ) -> tuple[Caches, Tensor, Tensor]:
+    def _decode(self, memory: Memory, caches: Caches, previous: Tensor, start: int) -> tuple[Caches, Tensor, Tensor]:
         """Steps start, start+1, … after the words (B,T): the caches, logits (B,T,V), weights (B,H,T,S)."""
         states = self._embed(self.target_embedding, previous, start)
         length = start + previous.shape[1]
@@ -125,31 +121,31 @@ class Transformer(Seq2Seq):
 
 
 class Layer(nn.Module):
-    """A layer of the encoder, or with `cross` of the decoder; each part is added to what comes in."""
+    """Self-attention and an inner layer; each is added to what comes in."""
 
-    def __init__(
-        self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool, cross: bool = False
-    ) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
         super().__init__()
         self.own_norm, self.own = nn.LayerNorm(width), MultiHead(width, heads, attention, rotary)
-        self.cross_norm = nn.LayerNorm(width) if cross else None
-        self.cross = MultiHead(width, heads, attention) if cross else None
         self.inner_norm = nn.LayerNorm(width)
         self.inner = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
-    def look_around(
-        self, states: Tensor, own: Heads, mask: Tensor | None, bias: Tensor | None, start: int
-    ) -> Tensor:
+    def look_around(self, states: Tensor, own: Heads, mask: Tensor | None, bias: Tensor | None, start: int) -> Tensor:
         """Self-attention of states (B,T,D), the first at position `start`, over what `own` offers."""
         return states + self.own.read(self.own_norm(states), own, mask, bias, start)[0]
-
-    def look_across(self, states: Tensor, source: Heads, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Cross-attention of states (B,T,D) to the source; also its weights (B,H,T,S)."""
-        assert self.cross is not None
-        assert self.cross_norm is not None
-        read, weights = self.cross.read(self.cross_norm(states), source, mask)
-        return states + read, weights
 
     def think(self, states: Tensor) -> Tensor:
         """The inner layer, each position by itself."""
         return states + self.inner(self.inner_norm(states))
+
+
+class DecoderLayer(Layer):
+    """A layer that also reads the source."""
+
+    def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
+        super().__init__(width, heads, hidden, attention, rotary)
+        self.cross_norm, self.cross = nn.LayerNorm(width), MultiHead(width, heads, attention)
+
+    def look_across(self, states: Tensor, source: Heads, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Cross-attention of states (B,T,D) to the source; also its weights (B,H,T,S)."""
+        read, weights = self.cross.read(self.cross_norm(states), source, mask)
+        return states + read, weights

@@ -14,11 +14,12 @@ EXAMPLES = 8  # test sentences whose alignment is kept
 
 
 class Sentences(NamedTuple):
-    """Words of N sentences, weights (K,N,T,S) of all replicas, gold links (N,T,S)."""
+    """Words of N sentences, weights (K,N,T,S) of all replicas and (K,N,H,T,S) of each head, gold links (N,T,S)."""
 
     source: list[list[str]]
     target: list[list[str]]
     weights: np.ndarray
+    heads: np.ndarray
     links: np.ndarray
 
 
@@ -54,6 +55,8 @@ class Formation:
             forming_links=last.links[0] if len(last.links) else last.links,
             forming=np.stack([kept.weights[replica, 0] for kept in self._kept]),
             steps=np.array(self._steps),
+            heads=tested.heads[replica],
+            forming_heads=np.stack([kept.heads[replica, 0] for kept in self._kept]),
         )
 
 
@@ -72,6 +75,7 @@ def test_alignments(stack: Stack, groups: list[Examples], task: Task, device: to
         [words for f in found for words in f.source],
         [words for f in found for words in f.target],
         np.concatenate([_fill(f.weights, height, width) for f in found], axis=1),
+        np.concatenate([_fill(f.heads, height, width) for f in found], axis=1),
         np.concatenate([_fill(f.links, height, width) for f in found]) if with_gold else np.zeros((0, 0, 0), bool),
     )
 
@@ -80,11 +84,13 @@ def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> S
     """The alignment of one sentence (N=1) under forced decoding, EOS included; its links are empty without gold."""
     batch = to_batch(example, device)
     weights = stack.forced(batch)[1].numpy(force=True)
+    heads = stack.each_head(batch).numpy(force=True)
     source = [task.source_words[i] for i in batch.source[0].tolist()]
     target = [task.target_words[i] for i in batch.target[0].tolist() if i != PAD]
     links = np.zeros((0, 0, 0), bool) if example.links is None else np.pad(example.links, ((0, 0), (0, 1), (0, 1)))
     assert source[-1] == task.source_words[EOS]
-    return Sentences([source], [target], weights[:, :, : len(target)], links[:, : len(target)])
+    rows = len(target)
+    return Sentences([source], [target], weights[:, :, :rows], heads[:, :, :, :rows], links[:, :rows])
 
 
 def _fill(array: np.ndarray, height: int, width: int) -> np.ndarray:

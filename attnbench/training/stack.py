@@ -35,6 +35,12 @@ class Replica(nn.Module):
         output = self.model(source, None, previous)
         return _log_likelihood(output.words, target), output.weights
 
+    def each_head(self, source: Tensor, previous: Tensor) -> Tensor:
+        """With gold words as input: the weights (B,H,T,S) of a model of several heads."""
+        heads = self.model(source, None, previous).heads
+        assert heads is not None
+        return heads
+
     def greedy(self, source: Tensor, steps: int) -> Tensor:
         """The likeliest words (B,steps), each fed to the next step; PAD beyond EOS."""
         memory, state = self.model.encode(source, None)
@@ -83,6 +89,15 @@ class Stack:
         """On a batch that all replicas share: log-likelihoods (K,B,T) of the gold words, weights (K,B,T,S)."""
         self.template.eval()
         return self._call("forced", None, *batch)
+
+    @torch.no_grad()
+    def each_head(self, batch: Batch) -> Tensor:
+        """On a batch that all replicas share: the weights (K,B,H,T,S), H = 0 where the alignment has a single head."""
+        if self.template.model.alignment_heads == 1:
+            shape = (self.replicas, len(batch.source), 0, batch.target.shape[1], batch.source.shape[1])
+            return torch.zeros(shape, device=batch.source.device)
+        self.template.eval()
+        return self._call("each_head", None, batch.source, batch.previous)
 
     @torch.no_grad()
     def greedy(self, batch: Batch, steps: int) -> Tensor:

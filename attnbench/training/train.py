@@ -55,7 +55,7 @@ class _Training:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
         torch.manual_seed(torch_seed("draws", *pack.seeds))
-        self.attends = self.cell.score is not None
+        self.attends = self.cell.score is not None and self.stack.template.model.aligns
         self.selection = Selection(self.stack.state(), len(pack.seeds))
         self.formation = Formation(self.validation, self.task)
         self.history: list[list[dict[str, float]]] = [[] for _ in pack.seeds]

@@ -106,9 +106,8 @@ def test_input_feeding_needs_the_query_after_the_step(plan: Plans) -> None:
     assert "input_feeding" in reasons(found)[0]
 
 
-def test_a_scope_over_one_sequence_is_not_for_the_rnn(plan: Plans, tmp_path: Path) -> None:
-    (tmp_path / "p.py").write_text("from attnbench.registry import scope\n@scope('self')\nclass Self: pass\n")
-    found = plan("name: g\nseeds: 1\ngrid: {score: [dot], scope: [self, global], task: [copy]}\nplugins: [p.py]\n")
+def test_a_scope_over_one_sequence_is_not_for_the_rnn(plan: Plans) -> None:
+    found = plan("name: g\nseeds: 1\ngrid: {score: [dot], scope: [self, global], task: [copy]}\n")
     assert labels(found, "scope") == [("global",)]
     assert "not for rnn" in reasons(found)[0]
 

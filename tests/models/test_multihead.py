@@ -17,8 +17,7 @@ PADDING = (torch.arange(S) < LENGTHS[:, None])[:, None]  # (B,1,S)
 CAUSAL = torch.ones(S, S, dtype=torch.bool).tril()
 
 
-def build(score, heads=HEADS, width=WIDTH, rotary=False, seed=0, **options):
-    torch.manual_seed(seed)
+def build(score, heads=HEADS, width=WIDTH, rotary=False, **options):
     return randomised(MultiHead(width, heads, attention(score, **options), rotary))
 
 

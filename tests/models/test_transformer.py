@@ -136,7 +136,7 @@ def test_stacked_replicas_are_single_models(score, positions):
             torch.testing.assert_close(likelihood[k], gold, **EXACT)
             torch.testing.assert_close(weights[k], unmasked.weights, **EXACT)
             assert torch.equal(greedy[k], decode(model, source))
-    assert not torch.equal(greedy[0], greedy[1])
+    assert not torch.equal(likelihood[0], likelihood[1])
 
 
 def decode(model, source):

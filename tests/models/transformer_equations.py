@@ -2,6 +2,7 @@
 
 import cmath
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,17 +38,22 @@ def attention(score: str, longest: int = LONGEST, **options: Any) -> MakeAttenti
     return make
 
 
-def randomised(module: nn.Module) -> Any:
-    """The module in float64; nothing stays 0 or 1 at which a missing parameter would not be missed."""
+def randomised(module: nn.Module, seed: int = 0) -> Any:
+    """The module in float64 with weights that depend on their names and the seed, not on how it was built.
+
+    Nothing is left at 0 or 1, where a missing parameter would not be missed.
+    """
     with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape) * 0.3)
+        for name, parameter in module.named_parameters():
+            random = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.6)
+            if name.endswith("norm.weight"):
+                parameter.add_(1)
     return module.double().eval()
 
 
 def build(score: str, positions: str = "sinusoidal", seed: int = 0, **options: Any) -> Transformer:
     """A model of the sizes above, or of those given."""
-    torch.manual_seed(seed)
     sizes = {"width": WIDTH, "heads": HEADS, "layers": LAYERS, "hidden": HIDDEN, "max_positions": MAX_POSITIONS}
     built = registry.model.build(
         "transformer",
@@ -56,7 +62,7 @@ def build(score: str, positions: str = "sinusoidal", seed: int = 0, **options: A
         target_vocabulary=TARGET_WORDS,
         attention=attention(score),
     )
-    return randomised(built)
+    return randomised(built, seed)
 
 
 def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ from attnbench.training.build import build_model
 from attnbench.training.stack import Stack
 
 CPU = torch.device("cpu")
+SMALL = {"width": 8, "embedding": 6, "heads": 2, "layers": 1, "slots": 8, "slot_width": 6}
 DATA = Data(vocabulary=6, min_length=3, max_length=5, validation_examples=30, test_examples=40)
 
 
@@ -24,12 +25,14 @@ def pack(
     data: Data = DATA,
     model: dict[str, Any] | None = None,
     scope_options: dict[str, Any] | None = None,
+    kind: str = "rnn",
     **train: Any,
 ) -> Pack:
     """A pack with defaults resolved; keyword arguments that remain are those of `train`."""
-    small = {"width": 8, "embedding": 6} | (model or {})
+    entry = registry.model.entry(kind)
+    small = {name: value for name, value in (SMALL | (model or {})).items() if entry.takes(name)}
     cell = Cell(
-        model=Component(name="rnn", options=registry.model.entry("rnn").resolve(small)),
+        model=Component(name=kind, options=entry.resolve(small)),
         score=None if scope == "none" else Component(name=score, options=registry.score.entry(score).resolve({})),
         scope=Component(name=scope, options=registry.scope.entry(scope).resolve(scope_options or {})),
         task=Component(name=task, options=registry.task.entry(task).resolve({})),
