@@ -94,7 +94,7 @@ class Comparison:
 
 def comparison(
     frame: "pd.DataFrame",
-    rows: str = "score",
+    rows: str | None = None,
     columns: str = "task",
     metric: str = "exact_match",
     where: Iterable[str] = (),
@@ -103,11 +103,13 @@ def comparison(
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
-    Nothing but the seed is averaged over: any other axis that varies becomes part of the rows.
+    Nothing but the seed is averaged over: any other axis that varies becomes part of the rows, but for one that says
+    the same as another, as axes of a `zip` may.
 
     Args:
         frame: the rows of table.csv.
-        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid).
+        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid). Rows are
+            scores unless given, or models where there are several.
         metric: a name of METRICS, or `<metric>@<length>`.
         where: conditions `column=value`; several values of one column are alternatives.
         name: of the run, for the title.
@@ -117,9 +119,11 @@ def comparison(
         AttnbenchError: when a column, a metric or a value is unknown, all such at once; or when nothing is left.
     """
     labels = _label_columns(frame)
+    rows = rows or ("model" if len(set(_values(frame, "model"))) > 1 and columns != "model" else "score")
     frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
     varying = [c for c in labels if c not in (rows, columns, "seed") and len(set(_values(frame, c))) > 1]
-    index = (rows, *varying)
+    same = _same_as_another(frame, columns, varying)
+    index = (rows, *(axis for axis in varying if axis not in same))
     groups = _grouped(frame, index, columns, metric)
     cells = {key: _summary(group) for key, group in groups.items()}
     heads = list(dict.fromkeys(head for _, head in groups))
@@ -132,7 +136,7 @@ def comparison(
         heads=heads,
         cells=_mark_best(cells, heads, STYLES[metric.split("@")[0]]),
         n=Counter(cell.of for cell in cells.values()).most_common(1)[0][0],
-        notes=tuple(notes),
+        notes=(*(f"{axis} goes with {other}" for axis, other in same.items()), *notes),
     )
 
 
@@ -169,6 +173,21 @@ def _chosen(
     if frame.empty:
         raise fail(f"no finished cell has {' and '.join(where)}", name, "ask for fewer conditions")
     return frame
+
+
+def _same_as_another(frame: "pd.DataFrame", columns: str, varying: list[str]) -> dict[str, str]:
+    """The axes of the grid, among those that vary, that change only with the columns or with an axis before them."""
+    found: dict[str, str] = {}
+    for place, axis in enumerate(varying):
+        others = [columns, *(other for other in varying[:place] if other not in found)]
+        if "." in axis and (other := next((o for o in others if _one_to_one(frame, axis, o)), None)):
+            found[axis] = other
+    return found
+
+
+def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
+    pairs = set(zip(_values(frame, first), _values(frame, second), strict=True))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
 def _grouped(

@@ -108,6 +108,8 @@ def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from attnbench.analysis.compare import text
+
     model = ["model"] * (len({row["model"] for row in rows}) > 1)
     names = [*model, "score", "scope", "task", *(axis for axis in plan.axes if axis != "model.kind")]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")
@@ -120,7 +122,7 @@ def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
     for row in rows:
         groups.setdefault(tuple(row[name] for name in names), Counter()).update([row["state"]])
     for labels, states in groups.items():
-        shown = [Text("–" if label is None else str(label)) for label in labels]
+        shown = [Text(text(label)) for label in labels]
         table.add_row(*shown, str(states.total()), _states(states))
     return table
 

@@ -31,7 +31,14 @@ Where = Annotated[
 
 def table(
     run: Run,
-    rows: Annotated[str, typer.Option(metavar="COLUMN", help="The column of table.csv that names the rows.")] = "score",
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of table.csv that names the rows: score, or model where there are several, unless given.",
+            show_default=False,
+        ),
+    ] = None,
     columns: Annotated[str, typer.Option(metavar="COLUMN", help="The one that names the columns.")] = "task",
     metric: Annotated[
         str, typer.Option(metavar="METRIC", help="What is compared, e.g. loss, or exact_match@20 for one test length.")

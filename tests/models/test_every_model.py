@@ -132,16 +132,16 @@ def test_a_scores_weights_are_the_same_under_every_scope(model, score):
 
 
 SCOPE = {"transformer": "self", "lstmn": "self"}  # the others are tried under global
-TO_FIVE = Data(
-    vocabulary=10, min_length=3, max_length=5, test_lengths=(5,), validation_examples=60, test_examples=200
-)
+TO_FIVE = Data(vocabulary=10, min_length=3, max_length=5, test_lengths=(5,), validation_examples=60, test_examples=200)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_it_learns_to_copy_five_symbols(model):
     options = {"width": 64, "slots": 16, "slot_width": 20}
-    described = pack((0,), "general", SCOPE.get(model, "global"), data=TO_FIVE, model=options, kind=model,
-                     steps=800, batch_size=32, learning_rate=0.005, valid_every=50, stop_at=StopAt(exact_match=0.97))  # fmt: skip
+    train_options = {"steps": 800, "batch_size": 32, "learning_rate": 0.005, "valid_every": 50}
+    stop = StopAt(exact_match=0.97)
+    scope = SCOPE.get(model, "global")
+    described = pack((0,), "general", scope, data=TO_FIVE, model=options, kind=model, stop_at=stop, **train_options)
     (outcome,) = train(described)
     assert outcome.status == "done"
     assert outcome.metrics["exact_match@5"] >= 0.9
