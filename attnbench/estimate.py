@@ -19,7 +19,18 @@ def pack_seconds(pack: Pack) -> float:
     data, train, width = pack.cell.data, pack.cell.train, pack.cell.model.options.get("width", 64)
     length = (data.min_length + data.max_length) / (3 + 10)
     rows = train.batch_size * len(pack.seeds) / (32 * 3)
-    return STEP_SECONDS * train.steps * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
+    step = STEP_SECONDS * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
+    return _slowness(pack.cell) * step * train.steps
+
+
+def _slowness(cell: Cell) -> float:
+    """What a step of the model costs in steps of the recurrent model of the same width; 1 for a user's own."""
+    options = cell.model.options
+    if cell.model.name == "transformer":
+        return 1.6 * float(options["layers"])
+    if cell.model.name == "ntm":
+        return 2.5 + 2 * float(options["slots"] * options["slot_width"]) / 640
+    return {"lstmn": 3.0}.get(cell.model.name, 1.0)
 
 
 def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[str, float], workers: int) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.compare import text
 from attnbench.cell import Cell
 from attnbench.outcome import Alignments
 
@@ -34,7 +35,7 @@ def run_name(labels: Mapping[str, Any], with_model: bool) -> str:
     """A cell's name for people: "additive · global · copy · seed 0"."""
     first = ("model", "score", "scope", "task") if with_model else ("score", "scope", "task")
     words = [str(labels[name]) for name in first if labels[name] != "–"]
-    axes = [f"{name} {value}" for name, value in labels.items() if name not in LABELS]
+    axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in LABELS]
     return " · ".join([*words, *axes, f"seed {labels['seed']}"])
 
 

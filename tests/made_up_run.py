@@ -51,11 +51,14 @@ def failed(planned: PlannedCell, error: str = "the loss is NaN at step 7") -> Ou
     return Outcome(planned.id, "failed", planned.cell.seed, error=error)
 
 
-def diagonal(words: list[str], count: int = 2) -> Alignments:
-    """Alignments of a copy task: .9 on the diagonal, gold there too; the EOS last."""
+def diagonal(words: list[str], count: int = 2, heads: int = 0) -> Alignments:
+    """Alignments of a copy task: .9 on the diagonal, gold there too; the EOS last. Heads have from .8 to 1 there."""
     sentence = [*words, "</s>"]
     size = len(sentence)
-    weights = np.full((count, size, size), 0.1 / max(1, size - 1)) + np.eye(size) * (0.9 - 0.1 / max(1, size - 1))
+    weights = np.repeat(_on_diagonal(size, 0.9)[None], count, axis=0)
+    of_heads = np.zeros((count, heads, size, size))
+    for head, share in enumerate(np.linspace(0.8, 1, heads)):
+        of_heads[:, head] = _on_diagonal(size, share)
     links = np.repeat(np.eye(size)[None], count, axis=0).astype(bool)
     return Alignments(
         source=[sentence] * count,
@@ -67,7 +70,14 @@ def diagonal(words: list[str], count: int = 2) -> Alignments:
         forming_links=links[0],
         forming=weights,
         steps=np.array([100, 200])[:count],
+        heads=of_heads,
+        forming_heads=of_heads,
     )
+
+
+def _on_diagonal(size: int, share: float) -> np.ndarray:
+    rest = (1 - share) / max(1, size - 1)
+    return np.full((size, size), rest) + np.eye(size) * (share - rest)
 
 
 def write_run(folder: Path, plan: Plan, outcomes: Iterable[Outcome]) -> Store:

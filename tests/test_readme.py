@@ -74,6 +74,17 @@ def test_the_score_of_your_own_trains_beside_the_others(tmp_path, monkeypatch, c
     assert "distance temperature=0.5" in capsys.readouterr().out
 
 
+def test_the_model_of_your_own_trains(tmp_path, monkeypatch, capsys):
+    """That it is a sound model, tests/models/test_every_model.py shows."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_model.py").write_text(next(block for block in blocks("python") if "@attnbench.model" in block))
+    Path("grid.yaml").write_text(next(block for block in blocks("yaml") if "my_model.py" in block))
+    quick(tmp_path / "grid.yaml")
+    run("run", "grid.yaml", "--no-mlflow", "--engine", "serial", "--quiet")
+    run("table", "own-model", "--format", "csv")
+    assert capsys.readouterr().out.count("wordwise") == 12
+
+
 def test_the_python_does_what_its_comments_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.yaml").write_text(f"name: quick\nseeds: 1\ngrid: {{score: [dot], task: [copy]}}\n{QUICK}\n")

@@ -8,6 +8,7 @@ import pytest
 from made_up_run import diagonal, failed, outcome, plan, write_run
 
 from attnbench.errors import AttnbenchError
+from attnbench.files import read_alignments
 from attnbench.grid.expand import Skipped
 from attnbench.outcome import METRICS, Outcome
 from attnbench.store import Store
@@ -110,6 +111,30 @@ def test_alignments_come_back_as_they_were(tmp_path):
     for name in ("weights", "links", "forming", "forming_links", "steps"):
         np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
     assert store.alignments(grid.cells[1].id) is None
+
+
+@pytest.mark.parametrize("heads", [0, 1, 3])
+def test_heads_come_back_as_they_were(tmp_path, heads):
+    grid, given = plan(), diagonal(["a", "b"], heads=heads)
+    given = replace(given, forming_heads=given.heads[:1] / 2)  # so that neither stands for the other
+    store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given)])
+    with np.load(store.folder / "alignments" / f"{grid.cells[0].id}.npz") as archive:
+        assert {"heads", "forming_heads"} & set(archive) == ({"heads", "forming_heads"} if heads else set())
+    found = store.alignments(grid.cells[0].id)
+    for name in ("weights", "forming", *(("heads", "forming_heads") if heads else ())):
+        np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
+    assert found.heads.shape[1] == found.forming_heads.shape[1] == heads
+
+
+def test_an_archive_from_before_there_were_heads_still_reads(tmp_path):
+    file, sentence, square = tmp_path / "old.npz", np.array([["a", "</s>"]]), np.eye(2)
+    texts = dict.fromkeys(("source", "target", "forming_source", "forming_target"), sentence)
+    arrays = {"weights": square[None], "links": square[None] > 0, "forming": square[None], "forming_links": square > 0}
+    np.savez_compressed(file, steps=np.array([7]), **texts, **arrays)
+    found = read_alignments(file)
+    assert (found.source, found.forming_target, found.steps.tolist()) == ([["a", "</s>"]], ["a", "</s>"], [7])
+    np.testing.assert_array_equal(found.weights, square[None])
+    assert found.heads.shape == found.forming_heads.shape == (0, 0, 0, 0)
 
 
 def test_a_cell_trained_again_without_alignments_keeps_none(tmp_path):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = "–"
+KIND = "model.kind"
 Label = str | int | float | bool | None
 Row = tuple[Label, ...]
 Key = tuple[Row, Label]  # the row and the head of a cell
@@ -119,10 +120,12 @@ def comparison(
         AttnbenchError: when a column, a metric or a value is unknown, all such at once; or when nothing is left.
     """
     labels = _label_columns(frame)
-    rows = rows or ("model" if len(set(_values(frame, "model"))) > 1 and columns != "model" else "score")
     frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
-    varying = [c for c in labels if c not in (rows, columns, "seed") and len(set(_values(frame, c))) > 1]
-    same = _same_as_another(frame, columns, varying)
+    rows = rows or _default_rows(frame, columns)
+    named = {rows, columns, "seed", KIND}  # the column model says the kind already
+    named |= {"model"} if KIND in (rows, columns) else set()
+    varying = [c for c in labels if c not in named and len(set(_values(frame, c))) > 1]
+    same = _same_as_another(frame, [columns, rows], varying)
     index = (rows, *(axis for axis in varying if axis not in same))
     groups = _grouped(frame, index, columns, metric)
     cells = {key: _summary(group) for key, group in groups.items()}
@@ -155,7 +158,7 @@ def show_mean(value: float, style: Style) -> str:
 def _chosen(
     frame: "pd.DataFrame",
     labels: list[str],
-    rows: str,
+    rows: str | None,
     columns: str,
     metric: str,
     where: tuple[str, ...],
@@ -175,11 +178,17 @@ def _chosen(
     return frame
 
 
-def _same_as_another(frame: "pd.DataFrame", columns: str, varying: list[str]) -> dict[str, str]:
-    """The axes of the grid, among those that vary, that change only with the columns or with an axis before them."""
+def _default_rows(frame: "pd.DataFrame", columns: str) -> str:
+    """Models where several are compared, else scores; tasks where the columns are those already."""
+    several = len(set(_values(frame, "model"))) > 1 and columns not in ("model", KIND)
+    return "model" if several else "task" if columns == "score" else "score"
+
+
+def _same_as_another(frame: "pd.DataFrame", shown: list[str], varying: list[str]) -> dict[str, str]:
+    """The axes of the grid, among those that vary, that change only with one that is shown or stands before them."""
     found: dict[str, str] = {}
     for place, axis in enumerate(varying):
-        others = [columns, *(other for other in varying[:place] if other not in found)]
+        others = [*shown, *(other for other in varying[:place] if other not in found)]
         if "." in axis and (other := next((o for o in others if _one_to_one(frame, axis, o)), None)):
             found[axis] = other
     return found
@@ -214,11 +223,11 @@ def _values(frame: "pd.DataFrame", column: str) -> list[Any]:
     ]
 
 
-def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str, columns: str, metric: str) -> list[Problem]:
+def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns: str, metric: str) -> list[Problem]:
     problems = [
         Problem(f"there is no column {column!r}", option, did_you_mean(column, labels))
         for option, column in (("--rows", rows), ("--columns", columns))
-        if column not in labels
+        if column is not None and column not in labels
     ]
     if rows == columns:
         problems.append(Problem(f"rows and columns are both {rows!r}", "--columns", "choose two different axes"))

@@ -37,6 +37,8 @@ def show(
     console = Console(highlight=False)
     if alignments is not None:
         _check_choice(alignments, example, head, found)
+    elif example or head is not None:
+        raise fail("it has no alignment to draw", f"cell {found}", "leave out --example and --head")
     failed = record["status"] == "failed"
     console.print(
         Text.assemble((f"{store.name} {found} ", "bold"), (record["status"], "bold red" if failed else "green"))

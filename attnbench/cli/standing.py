@@ -3,6 +3,7 @@
 import time
 from statistics import fmean
 
+from attnbench.analysis.compare import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds
@@ -98,7 +99,7 @@ class Standing:
         """A cell's labels of these names and of the grid's other axes, as "additive · global · copy · width 32"."""
         axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
         words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_LABEL]
-        return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {cell.labels[axis]}" for axis in axes)])
+        return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
 
     def _pack_label(self, pack: Pack) -> str:
         cell = self.cells[pack.ids[0]]

@@ -36,7 +36,7 @@ def _read_seeds(value: Any) -> int | list[int]:
 Seeds = Annotated[int | list[int], PlainValidator(_read_seeds)]
 Axes = dict[str, list[Any]]
 # These stand beside the grids' folders in the results folder, or are MLflow's own.
-RESERVED = ("mlflow.db", "mlartifacts", "baselines", "pictures", "Default")
+RESERVED = ("mlflow.db", "mlartifacts", "baselines", "pictures", "tables", "Default")
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 
 

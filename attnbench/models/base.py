@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Attention
@@ -48,22 +49,33 @@ class Seq2Seq(nn.Module, ABC):
     alignment_heads = 1  # where there are more, Output.heads has the weights of each
 
     @abstractmethod
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Any, Any]:
+        """What every step of decoding reads, and the state before the first: tensors, or tuples of them.
+
+        Args:
+            source: (B,S) ids, EOS included.
+            lengths: (B,), or None where all sources have S words.
+        """
+
+    @abstractmethod
+    def step(self, memory: Any, state: Any, previous: Tensor, index: int) -> tuple[Any, Tensor, Tensor]:
+        """One step of decoding, number `index`, after the words (B,): the new state, logits (B,V), weights (B,S)."""
+
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input.
+        """The pass with the gold words as input: step by step, unless a model has a faster way to the same numbers.
 
         Args:
             source: (B,S) ids, EOS included.
             lengths: (B,), or None where all sources have S words.
             previous: (B,T) ids of the words before each target word, BOS first.
         """
-
-    @abstractmethod
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Any, Any]:
-        """What every step of decoding reads, and the state before the first: a tensor, or tuples of tensors."""
-
-    @abstractmethod
-    def step(self, memory: Any, state: Any, previous: Tensor, index: int) -> tuple[Any, Tensor, Tensor]:
-        """One step of decoding, number `index`, after the words (B,): the new state, logits (B,V), weights (B,S)."""
+        memory, state = self.encode(source, lengths)
+        words, rows = [], []
+        for index, word in enumerate(previous.unbind(1)):
+            state, logits, weights = self.step(memory, state, word, index)
+            words.append(logits)
+            rows.append(weights)
+        return Output(torch.stack(words, dim=1), torch.stack(rows, dim=1))
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """The training loss (): the mean negative log-likelihood (B,T) over the words of target_mask (B,T)."""

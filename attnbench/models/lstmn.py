@@ -30,7 +30,7 @@ class LSTMN(Seq2Seq):
 
     Formula: s = softmax_{i<t} score(W_s [x_t; h̃_{t−1}], h_i), [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i],
         i, f, o, ĉ = σ, σ, σ, tanh of W [x_t; h̃_t] + b, c_t = f ⊙ c̃_t + i ⊙ ĉ, h_t = o ⊙ tanh(c_t)
-    Source: Cheng, Dong & Lapata 2016, eq. 5–9, and for fusion §4 (arXiv 1601.06733); their score is additive
+    Source: Cheng, Dong & Lapata 2016, §3.1, and for fusion §4 (arXiv 1601.06733); their score is additive
 
     `fusion` says how the decoder reads the source: `shallow` by a cross-attention beside the recurrence,
     h̃ = tanh(W_c [γ̃; h_t]) being read out; `deep` inside it, c_t = r ⊙ α̃_t + f ⊙ c̃_t + i ⊙ ĉ with

@@ -77,8 +77,8 @@ class MultiHead(nn.Module):
     def _each(self, method: str, *data: Tensor, shared: Tensor | None = None, bias: Tensor | None = None) -> Any:
         """What every head makes of its part of the data, heads side by side: they are stacked as replicas are."""
         template = self.attention[0]
-        parameters = [dict(head.named_parameters()) for head in self.attention]
-        stacked = {name: torch.stack([own[name] for own in parameters]) for name in parameters[0]}
+        tensors = [dict(head.named_parameters()) | dict(head.named_buffers()) for head in self.attention]
+        stacked = {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
 
         def one(own: dict[str, Tensor], bias: Tensor | None, *data: Tensor) -> Any:
             return functional_call(template, own, (method, *data, shared, bias))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attnbench.models import addressing
-from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.base import MakeAttention, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS
 from attnbench.registry import model
 
@@ -89,16 +89,6 @@ class NTM(Seq2Seq):
         reading = machine.weights[:, : self.heads].mean(1, keepdim=True)
         words = self.readout(torch.cat([output, machine.read], dim=-1))
         return machine, words, (reading @ memory.mT).squeeze(1)
-
-    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """One target word per previous word, which the machine does not look at."""
-        memory, machine = self.encode(source, lengths)
-        words, rows = [], []
-        for index, word in enumerate(previous.unbind(1)):
-            machine, logits, weights = self.step(memory, machine, word, index)
-            words.append(logits)
-            rows.append(weights)
-        return Output(torch.stack(words, dim=1), torch.stack(rows, dim=1))
 
     def _start(self, source: Tensor) -> Machine:
         weight, batch = self.readout.weight, len(source)

@@ -27,10 +27,11 @@ class Pointer(Seq2Seq):
 
     Formula: p(y_t = w) = Σ_{i: x_i = w} α_{t,i}, α_t = scope(score(q_t, h_i)), q_t = s_t = f(s_{t−1}, y_{t−1});
         a glimpse: q ← tanh(W_g [Σ_i softmax(score_g(q, h_i)) h_i; q])
-    Source: Vinyals, Fortunato & Jaitly 2015, eq. 3 (arXiv 1506.03134);
+    Source: Vinyals, Fortunato & Jaitly 2015, §2.3 (arXiv 1506.03134);
         `glimpses`: Vinyals, Bengio & Kudlur 2016, §4–5 (arXiv 1511.06391)
 
-    A word that stands in the source several times has the weight of all its positions. Words come in by their place
+    A word that stands in the source several times has the weight of all its positions; under a scope whose weights do
+    not sum to 1 (local-p), its share of them. Words come in by their place
     in the vocabulary, as a number from 0 to 1, and not from a table: so a symbol that training never showed can be
     compared with others, and pointed at.
     """

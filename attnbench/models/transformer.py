@@ -31,9 +31,9 @@ class Transformer(Seq2Seq):
 
     The norm comes first so that no warm-up is needed. `positions`: `sinusoidal` and `learned` (up to `max_positions`;
     what lies beyond takes the last one) are added to the embedded words; `rotary` and `alibi` act in the two
-    self-attentions; with `none` the encoder cannot tell an input from its permutation. The inner layer of W_1 and W_2
-    has `hidden` units, 4 times the width unless set. The alignment is the last layer's cross-attention, the mean of
-    its heads.
+    self-attentions; with `none` no score but location can tell an input from its permutation. The inner layer of W_1
+    and W_2 has `hidden` units, 4 times the width unless set. The alignment is the last layer's cross-attention, the
+    mean of its heads.
     """
 
     def __init__(

@@ -88,6 +88,15 @@ def test_axes_have_their_column(call):
     assert "model.width" in call(text=text)
 
 
+def test_labels_are_shown_as_the_grid_writes_them(call):
+    text = SMALL.replace("  task:", "  model.reverse_source: [true, false]\n  task:")
+    told = call(text=text + "include: [{model.kind: transformer, scope: self, score: dot, task: copy}]\n")
+    rows = [line.split() for line in told.splitlines()]
+    assert ["rnn", "additive", "global", "copy", "true", "2", "todo"] in rows
+    assert ["rnn", "dot", "global", "reverse", "false", "2", "todo"] in rows
+    assert ["transformer", "dot", "self", "copy", "–", "2", "todo"] in rows
+
+
 def test_a_broken_file_is_named_and_its_cell_is_to_do(call, started):
     (cell, *_) = started.states()
     (started.folder / "cells" / f"{cell}.json").write_text('{"cell"')

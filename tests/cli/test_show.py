@@ -5,14 +5,18 @@ import typer
 from made_up_run import diagonal, failed, outcome, plan, write_run
 from typer.testing import CliRunner
 
+from attnbench import cli
 from attnbench.cli.show import show
 from attnbench.errors import AttnbenchError
 
 
 @pytest.fixture
 def call(tmp_path):
-    """Calls `attnbench show` on a run of one good cell, a failed one, one without gold, and one not finished."""
-    grid = plan("quick", seed=range(4))
+    """Calls `attnbench show` on a run of a good cell, a failed one, one without gold, one not finished, and others.
+
+    000000000004 has three heads, in reverse order in the second sentence; 000000000005 is done, and has no alignment.
+    """
+    grid = plan("quick", seed=range(6))
     good = replace(
         outcome(grid.cells[0], exact_match=0.98, exact_match_at_10=1.0, exact_match_at_20=0.25, loss=0.0625),
         alignments=replace(
@@ -21,7 +25,12 @@ def call(tmp_path):
     )
     alignments = diagonal(["a"])
     without_gold = replace(outcome(grid.cells[2]), alignments=replace(alignments, links=alignments.links[:, :0, :0]))
-    write_run(tmp_path, grid, [good, failed(grid.cells[1], "[red]NaN[/red] at step 7"), without_gold])
+    alignments = diagonal(["a", "b"], heads=3)
+    alignments.heads[1] = alignments.heads[1, ::-1].copy()
+    of_heads = replace(outcome(grid.cells[4]), alignments=alignments)
+    without = outcome(grid.cells[5], exact_match=0.5, loss_at_20=0.75)
+    written = [good, failed(grid.cells[1], "[red]NaN[/red] at step 7"), without_gold, of_heads, without]
+    write_run(tmp_path, grid, written)
     app = typer.Typer()
     app.command()(show)
 
@@ -71,8 +80,44 @@ def test_a_colour_terminal_gets_shades(call):
     assert "[9]" in call("quick", "000000000000", NO_COLOR="1", FORCE_COLOR="1", COLORTERM="truecolor", TERM="xterm")
 
 
+def test_one_head_is_drawn_where_it_is_asked_for(call):
+    """The mean has .9 on its diagonal, the first head .8 and .1 beside it, the last one all."""
+    mean = call("quick", "000000000004")
+    assert "Test sentence 0 of 2 (--example N), the mean of 3 heads (--head H): source above" in mean
+    assert ["b", "·", "[9]", "·"] in [line.split() for line in mean.splitlines()]
+    spread, sure = ["b", "1", "[8]", "1"], ["b", "·", "[9]", "·"]
+    for example, head, row in (0, 0, spread), (0, 2, sure), (1, 0, sure), (1, 2, spread):
+        out = call("quick", "000000000004", "--head", str(head), "--example", str(example))
+        assert f"Test sentence {example} of 2 (--example N), head {head} of 3: source above" in out
+        assert [line.split() for line in out.splitlines()][-2] == row
+
+
+def test_an_alignment_of_one_head_says_nothing_of_heads(call):
+    assert "Test sentence 0 of 2 (--example N): source above, target at the left" in call("quick", "000000000000")
+
+
+def test_a_head_that_is_not_there_is_said(call, tmp_path, capsys):
+    with pytest.raises(AttnbenchError, match="no head 3") as error:
+        call("quick", "000000000004", "--head", "3")
+    assert "from 0 to 2" in str(error.value)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["show", "quick", "000000000000", "--head", "0", "--results", str(tmp_path / "results")])
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert "cell 000000000000" in told.err
+    assert "no heads of their own" in told.err
+    assert "leave out --head" in told.err
+
+
+def test_a_done_cell_without_an_alignment_shows_the_rest(call):
+    out = call("quick", "000000000005")
+    assert "000000000005 done" in out
+    assert ["exact_match", "0.500", "–"] in [line.split() for line in out.splitlines()]
+    assert "Test sentence" not in out
+
+
 def test_mistakes_are_said(call):
-    with pytest.raises(AttnbenchError, match="4 cells begin with '00'"):
+    with pytest.raises(AttnbenchError, match="6 cells begin with '00'"):
         call("quick", "00")
     with pytest.raises(AttnbenchError, match="not finished"):
         call("quick", "000000000003")

@@ -72,6 +72,27 @@ def test_every_option_reaches_the_table(call):
     ]
 
 
+def test_the_rows_are_models_where_there_are_several(call, tmp_path):
+    assert "by score and task" in call("quick").stdout
+    several = plan("several", model=["rnn", "pointer"], score=["dot", "general"])
+    write_run(tmp_path, several, [outcome(c, exact_match=0.5) for c in several.cells])
+    assert "several: exact_match (higher is better) by model and task" in call("several").stdout
+    records = json.loads(call("several", "--format", "json").stdout)
+    assert list(records[0])[:3] == ["model", "score", "task"]
+    assert [record["model"] for record in records] == ["rnn", "rnn", "pointer", "pointer"]
+    given = json.loads(call("several", "--rows", "score", "--format", "json").stdout)
+    assert [record["score"] for record in given] == ["dot", "dot", "general", "general"]
+
+
+def test_a_metric_that_only_some_cells_have_is_a_dash_in_the_others(call, tmp_path):
+    """Such as the alignment error of a model that reads its own past alone."""
+    grid = plan("partly", score=["dot", "general"])
+    write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5), outcome(grid.cells[1], aer=0.25)])
+    text = call("partly", "--metric", "aer", "--format", "markdown").stdout
+    assert "| dot | – |" in text
+    assert "| general | 0.250 |" in text
+
+
 def test_mistakes_are_said_with_a_suggestion(call):
     with pytest.raises(AttnbenchError, match="did you mean 'quick'"):
         call("quik")

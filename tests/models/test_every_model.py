@@ -1,8 +1,16 @@
-"""What every registered model promises, whatever its score and scope: a new file is held to it without a new test."""
+"""What every registered model promises, whatever its score and scope: a new file is held to it without a new test.
+
+The model of the README is held to it too, as a user's own: it is a plugin like any other.
+"""
+
+import re
+from pathlib import Path
+from runpy import run_path
+from tempfile import mkdtemp
 
 import pytest
 import torch
-from rnn_equations import LENGTHS, LONGEST, MODELS, SCOPES, SCORES, batch, build, cell, describe, variants
+from rnn_equations import LENGTHS, LONGEST, SCOPES, SCORES, batch, build, cell, describe, variants
 from small_packs import batches, pack, stack
 from small_packs import build as build_small
 
@@ -16,6 +24,25 @@ from attnbench.training.train import train
 PAIRS = [(score, scope) for score in SCORES for scope in SCOPES if scope != "none"] + [(None, "none")]
 
 
+def readme_model() -> Path:
+    """The README's model in a file of its own."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    file = Path(mkdtemp()) / "my_model.py"
+    file.write_text(next(block for block in blocks if "@attnbench.model" in block))
+    return file
+
+
+README_MODEL = readme_model()
+
+
+@pytest.fixture(autouse=True)
+def _own_model():
+    run_path(str(README_MODEL))
+
+
+run_path(str(README_MODEL))
+MODELS = registry.model.names()
 # What other models than the recurrent one have, small.
 SMALL = {"heads": 2, "slots": 5, "slot_width": 4, "glimpses": 1, "fusion": "deep"}
 
@@ -26,6 +53,7 @@ def makes_sense(model: str, score: str | None, scope: str) -> bool:
 
 
 EVERY = [(model, *pair) for model in MODELS for pair in PAIRS if makes_sense(model, *pair)]
+registry.model._added.clear()  # other tests do not know it
 CASES = [(model, {}, *pair) for model, *pair in EVERY]
 # The recurrent model's own choices meet every score under the commonest scope, and every scope under one score.
 OWN = [({"window": 1} | o, p) for o in variants() for p in PAIRS if p[1] == "global" or p[0] in ("additive", None)]
@@ -141,7 +169,7 @@ def test_it_learns_to_copy_five_symbols(model):
     train_options = {"steps": 800, "batch_size": 32, "learning_rate": 0.005, "valid_every": 50}
     stop = StopAt(exact_match=0.97)
     scope = SCOPE.get(model, "global")
-    described = pack((0,), "general", scope, data=TO_FIVE, model=options, kind=model, stop_at=stop, **train_options)
+    described = pack((0,), "additive", scope, data=TO_FIVE, model=options, kind=model, stop_at=stop, **train_options)
     (outcome,) = train(described)
     assert outcome.status == "done"
     assert outcome.metrics["exact_match@5"] >= 0.9

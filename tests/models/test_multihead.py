@@ -8,6 +8,7 @@ from transformer_equations import LONGEST, SCORES, arrays, attention, multihead,
 
 from attnbench.models.multihead import MultiHead
 from attnbench.models.positions import distance_bias
+from attnbench.registry import score as register
 
 WIDTH, HEADS = 8, 2
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -170,3 +171,25 @@ def test_it_has_the_papers_four_matrices_and_a_score_per_head(heads):
         for h in range(heads):
             expected |= {f"attention.{h}.attention.score.{name}": shape for name, shape in own[score].items()}
         assert found == expected
+
+
+def test_a_head_has_its_own_buffers():
+    """A user's score may have some."""
+
+    @register("fixed_projection")
+    class FixedProjection(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.register_buffer("matrix", torch.randn(width, width))
+
+        def forward(self, query, keys):
+            return query @ self.matrix @ keys.mT
+
+    model = randomised(MultiHead(8, 2, attention("fixed_projection")))
+    states = torch.randn(2, 5, 8, dtype=torch.float64)
+    _, weights = model.read(states, model.prepare(states), None)
+    for h in range(2):
+        rows = slice(4 * h, 4 * h + 4)
+        query, keys = model.query_proj(states)[..., rows], model.key_proj(states)[..., rows]
+        own = model.attention[h].attention.score.matrix
+        torch.testing.assert_close(weights[:, h], (query @ own @ keys.mT).softmax(-1))

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from small_packs import CPU, DATA, pack, stack
+from small_packs import CPU, DATA, build, pack, stack
 
+from attnbench.cell import Data
+from attnbench.files import read_alignments, write_alignments
+from attnbench.outcome import METRICS
 from attnbench.tasks.base import Examples
 from attnbench.tasks.streams import build_task, test_set, validation_set
 from attnbench.training.alignments import Formation, read, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.selection import Selection
+from attnbench.training.train import train
 
 test_set.__test__ = test_alignments.__test__ = False  # their names begin like a test's
 
@@ -49,6 +53,11 @@ def test_weights_that_are_never_right_are_still_kept():
 def test_a_loss_that_is_no_number_is_never_better_than_one_that_is():
     assert offered([(0.0, 2.0)], [(0.0, NAN)]) == [0]
     assert offered([(0.0, NAN)], [(0.0, 2.0)]) == [1]
+
+
+TRANSFORMER = {"score": "scaled_dot", "scope": "self", "kind": "transformer"}
+LSTMN = {"score": "additive", "scope": "self", "kind": "lstmn"}
+ALIGNMENT = ("aer", "alignment_mass", "alignment_entropy")
 
 
 def prepared(score="additive", scope="global", **more):
@@ -125,3 +134,77 @@ def test_formation_keeps_the_untrained_validations_1_2_4_8_and_the_last(count, k
     assert found.forming.shape[1:] == (DATA.max_length + 1, DATA.max_length + 1)
     assert found.forming_links.sum() == DATA.max_length
     assert found.weights.shape[0] == len(found.source) == 8
+
+
+def test_each_head_is_that_of_every_replica_by_itself():
+    described = pack((0, 4), **TRANSFORMER, model={"heads": 4})
+    stacked = stack(described)
+    example = Examples(np.array([[3, 5, 4], [4, 6, 7]]), np.array([[3, 5, 4], [4, 6, 7]]), None)
+    batch, modes = to_batch(example, CPU), []
+    stacked.template.train()
+    stacked.template.model.register_forward_hook(lambda model, *_: modes.append(model.training))
+    found = stacked.each_head(batch)
+    assert (found.shape, modes) == ((2, 2, 4, 4, 4), [False])
+    for k, seed in enumerate(described.seeds):
+        alone = build(described, seed)(batch.source, None, batch.previous).heads
+        torch.testing.assert_close(found[k], alone.detach(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.mean(2), stacked.forced(batch)[1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("more", [{}, TRANSFORMER | {"model": {"heads": 1}}], ids=["rnn", "one head"])
+def test_a_single_head_is_not_kept_twice(more):
+    cell, task, stacked = prepared(**more)
+    groups = test_set(task, cell.task, cell.data)
+    found = test_alignments(stacked, groups, task, CPU)
+    assert found.heads.shape == (2, 8, 0, 6, 6)
+    formation = Formation(groups, task)
+    formation.note(0, stacked, CPU)
+    assert formation.join(found, 1).heads.shape == (8, 0, 6, 6)
+    assert formation.join(found, 1).forming_heads.shape == (1, 0, 6, 6)
+
+
+def test_heads_have_the_rows_and_columns_of_their_mean():
+    _, task, stacked = prepared(**TRANSFORMER)
+    found = read(stacked, Examples(np.array([[3, 5, 4]]), np.array([[3, 5, 0]]), None), task, CPU)
+    assert (found.weights.shape, found.heads.shape) == ((2, 1, 3, 4), (2, 1, 2, 3, 4))
+    np.testing.assert_allclose(found.heads.mean(2), found.weights, atol=1e-12)
+    groups = [Examples(np.array([[3, 5, 4, 6]]), np.array([[3, 5, 0, 0]]), None)]
+    assert test_alignments(stacked, groups, task, CPU).heads.shape == (2, 1, 2, 3, 5)
+
+
+def test_training_keeps_each_head_of_what_it_shows(tmp_path):
+    """Of its own replica, at every step noted, cut to the sentence; and the archive gives back the same."""
+    outcomes = train(pack((0, 4), **TRANSFORMER, steps=6, valid_every=2, learning_rate=0.01))
+    for outcome in outcomes:
+        write_alignments(tmp_path / "kept.npz", outcome.alignments)
+        found = read_alignments(tmp_path / "kept.npz")
+        assert (found.heads.shape, found.forming_heads.shape) == ((8, 2, 6, 6), (4, 2, 6, 6))
+        np.testing.assert_array_equal(found.heads, outcome.alignments.heads)
+        np.testing.assert_array_equal(found.forming_heads, outcome.alignments.forming_heads)
+        np.testing.assert_allclose(found.heads.mean(1), found.weights, atol=1e-6)
+        np.testing.assert_allclose(found.forming_heads.mean(1), found.forming, atol=1e-6)
+        assert not np.allclose(found.heads[:, 0], found.heads[:, 1], atol=1e-3)
+        assert len({moment.tobytes() for moment in found.forming_heads}) == len(found.steps) == 4
+        for n, (source, target) in enumerate(zip(found.source, found.target, strict=True)):
+            np.testing.assert_allclose(found.heads[n, :, : len(target), : len(source)].sum(-1), 1, atol=1e-6)
+            assert not found.heads[n, :, len(target) :].any()
+            assert not found.heads[n, :, :, len(source) :].any()
+    assert not np.allclose(outcomes[0].alignments.heads, outcomes[1].alignments.heads, atol=1e-3)
+
+
+@pytest.mark.parametrize("fusion", ["none", "shallow", "deep"])
+def test_a_decoder_that_does_not_read_the_source_has_no_alignment(fusion):
+    data = Data(**DATA.model_dump() | {"test_lengths": (7,)})
+    (outcome,) = train(pack(**LSTMN, data=data, model={"fusion": fusion}, steps=4, valid_every=2))
+    assert outcome.status == "done"
+    absent = {name for name in (*METRICS, "exact_match@7", "loss@7") if outcome.metrics[name] is None}
+    logged = {f"valid/{name}" for name in ALIGNMENT} & outcome.history[-1].keys()
+    if fusion == "none":
+        assert outcome.alignments is None
+        assert absent == {*ALIGNMENT, "bleu", "steps_to_95", "exact_match_unseen"}
+        assert [outcome.metrics[f"{name}@7"] for name in ALIGNMENT] == [None] * 3
+        assert not logged
+    else:
+        assert outcome.alignments.weights.shape == (8, 6, 6)
+        assert absent == {"bleu", "steps_to_95", "exact_match_unseen"}
+        assert logged == {"valid/aer"}
