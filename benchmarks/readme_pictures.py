@@ -1,4 +1,4 @@
-"""Draws the README's pictures from a finished `make demo`: `python benchmarks/readme_pictures.py`."""
+"""Draws the README's pictures, from finished runs of quickstart and systems: `python benchmarks/readme_pictures.py`."""
 
 import io
 import re
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from attnbench.analysis.compare import NOTHING
 from attnbench.analysis.plots import alignment_panels, png
 from attnbench.analysis.tables import comparison, print_table
 from attnbench.store import Store
 from attnbench.tracked import panels_of
 
-RUN = Path("results/quickstart")
+RUN, SYSTEMS = Path("results/quickstart"), Path("results/systems")
 PICTURES = Path("results/pictures")
 
 
@@ -34,7 +35,17 @@ def draw_alignments(store: Store) -> None:
     (PICTURES / "alignments.png").write_bytes(png(figure))
 
 
+def draw_systems(store: Store) -> None:
+    """The alignment of one test sentence per system and task, each system under the score of its paper."""
+    frame = store.frame()
+    panels = {}
+    for model, rows in frame[frame["score"] != NOTHING].groupby("model", sort=False):
+        panels |= {(str(model), task): panel for (_, task), panel in panels_of(rows, store.folder).items()}
+    (PICTURES / "systems.png").write_bytes(png(alignment_panels(panels, "")))
+
+
 if __name__ == "__main__":
     PICTURES.mkdir(parents=True, exist_ok=True)
     draw_table(Store(RUN))
     draw_alignments(Store(RUN))
+    draw_systems(Store(SYSTEMS))

@@ -1,0 +1,61 @@
+"""Writes results/experiments.md and results/tables/ from the grids of experiments/ that were run.
+
+    for grid in experiments/*.yaml; do attnbench run $grid; done
+    python benchmarks/experiments.py
+"""
+
+import platform
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+
+from attnbench.analysis.tables import comparison, to_markdown
+from attnbench.store import Store
+
+RESULTS = Path("results")
+# The tables of each grid: the metrics, by the axis that names the columns.
+TABLES = {
+    "quickstart": {"task": ["exact_match", "exact_match@12", "aer"]},
+    "cosine": {"task": ["exact_match", "aer"]},
+    "scopes": {"task": ["exact_match", "exact_match@12", "aer"]},
+    "systems": {"task": ["exact_match", "exact_match@20", "aer"]},
+    "self_attention": {"task": ["exact_match", "exact_match@12", "aer"]},
+    "pointer_sort": {"data.max_length": ["exact_match", "exact_match_unseen"]},
+    "ntm_copy": {"task": [*(f"exact_match@{n}" for n in (20, 40, 80, 120)), "token_accuracy@120"]},
+}
+
+
+def section(store: Store) -> str:
+    """The grid's question, its tables, and what they do not show."""
+    grid = Path("experiments") / f"{store.name}.yaml"
+    question = grid.read_text().splitlines()[0].removeprefix("# ")
+    settings = yaml.safe_load(grid.read_text())
+    lines = [f"## {store.name}", "", f"{question} ([grid](../{grid}), [every cell](tables/{store.name}.csv))", ""]
+    for name in ("data", "train"):
+        lines += [f"`{name}: {yaml.safe_dump(settings[name], default_flow_style=True, width=200).strip()}`", ""]
+    for columns, metrics in TABLES[store.name].items():
+        lines += [to_markdown(comparison(store.frame(), columns=columns, metric=m, name=store.name)) for m in metrics]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Writes the page and copies each grid's table.csv."""
+    (RESULTS / "tables").mkdir(parents=True, exist_ok=True)
+    stores = [Store(RESULTS / name) for name in TABLES if (RESULTS / name / "table.csv").is_file()]
+    head = [
+        "# What the experiments showed",
+        "",
+        "Mean over the seeds, then its 95 % bootstrap interval; **bold** is the best of a column. Made by "
+        f"`python benchmarks/experiments.py` (torch {torch.__version__}, {platform.machine()}, CPU).",
+        "",
+    ]
+    (RESULTS / "experiments.md").write_text("\n".join(head) + "\n" + "\n".join(map(section, stores)))
+    for store in stores:
+        shutil.copyfile(store.folder / "table.csv", RESULTS / "tables" / f"{store.name}.csv")
+        print(f"{store.name}: {len(store.frame())} cells")
+
+
+if __name__ == "__main__":
+    main()
