@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnbench.analysis.compare import text
+from attnbench.analysis.compare import KIND, text
 from attnbench.cell import Cell
 from attnbench.outcome import Alignments
 
@@ -35,7 +35,8 @@ def run_name(labels: Mapping[str, Any], with_model: bool) -> str:
     """A cell's name for people: "additive · global · copy · seed 0"."""
     first = ("model", "score", "scope", "task") if with_model else ("score", "scope", "task")
     words = [str(labels[name]) for name in first if labels[name] != "–"]
-    axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in LABELS]
+    said = {*LABELS, KIND}  # the model says its kind
+    axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in said and value is not None]
     return " · ".join([*words, *axes, f"seed {labels['seed']}"])
 
 

@@ -23,6 +23,7 @@ TABLES = {
     "systems": {"task": ["exact_match", "exact_match@20", "aer"]},
     "self_attention": {"task": ["exact_match", "exact_match@12", "aer"]},
     "pointer_sort": {"data.max_length": ["exact_match", "exact_match_unseen"]},
+    "positions": {"task": ["exact_match", "exact_match@12"]},
     "ntm_copy": {"task": [*(f"exact_match@{n}" for n in (20, 40, 80, 120)), "token_accuracy@120"]},
 }
 

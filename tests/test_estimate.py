@@ -3,6 +3,8 @@
 import pytest
 from made_up_run import plan
 
+from attnbench import registry
+from attnbench.cell import Component
 from attnbench.estimate import START_SECONDS, about, estimate, pack_seconds
 from attnbench.grid.expand import packs
 
@@ -51,3 +53,17 @@ def test_finished_packs_say_how_slow_this_machine_is():
 )
 def test_a_duration_is_said_roughly(seconds, said):
     assert about(seconds) == f"about {said}"
+
+
+def of(model: str, **options):
+    """The first pack with another model."""
+    entry = registry.model.entry(model)
+    cell = PACKS[0].cell.model_copy(update={"model": Component(name=model, options=entry.resolve(options))})
+    return PACKS[0].model_copy(update={"cell": cell})
+
+
+def test_the_cost_grows_with_what_makes_a_model_slow():
+    rnn = pack_seconds(of("rnn"))
+    assert rnn == pack_seconds(of("pointer")) < pack_seconds(of("lstmn"))
+    assert pack_seconds(of("transformer", layers=4)) == pytest.approx(2 * pack_seconds(of("transformer")))
+    assert rnn < pack_seconds(of("ntm")) < pack_seconds(of("ntm", slots=128)) < pack_seconds(of("ntm", slots=512))

@@ -82,6 +82,8 @@ class AlignmentPainter:
         bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
         np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
         self._title.set_text(f"\n{title}" if title else "")
+        # A long title is set smaller: it has the width of the picture, and none to spare.
+        self._title.set_fontsize(min(10, 72 * self._figure.get_figwidth() / (LETTER * max(len(title), 1))))
         for artist in (*self._above, self._title):
             self._figure.draw_artist(artist)
         return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
