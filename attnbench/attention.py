@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from attnbench import registry
 from attnbench.cell import Component
 from attnbench.errors import did_you_mean, fail
+from attnbench.scopes.masking import valid_positions
 
 
 class Source(NamedTuple):
@@ -80,11 +81,10 @@ class Attention(nn.Module):
             values: (B,S,D).
             source_lengths: (B,), or None where every sentence has all S positions.
         """
-        mask = None
-        if source_lengths is None:
+        mask, valid = None, valid_positions(source_lengths, keys.shape[-2])
+        if source_lengths is None or valid is None:
             source_lengths = torch.full(keys.shape[:1], keys.shape[-2], device=keys.device)
         else:
-            valid = torch.arange(keys.shape[-2], device=keys.device) < source_lengths.unsqueeze(-1)  # (B,S)
             mask = valid.unsqueeze(-2)
             # 0 · NaN is NaN: a weight of 0 alone would not keep padding out of sums and gradients.
             keys = keys.masked_fill(~valid.unsqueeze(-1), 0)

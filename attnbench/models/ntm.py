@@ -11,6 +11,7 @@ from attnbench.models import addressing
 from attnbench.models.base import MakeAttention, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS
 from attnbench.registry import model
+from attnbench.scopes.masking import valid_positions
 
 BLANK = 1e-6  # what stands in every slot at the beginning
 
@@ -69,7 +70,7 @@ class NTM(Seq2Seq):
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Tensor, Machine]:
         """Where each source word was written (B,S,N), and the machine after the last."""
         machine, written = self._start(source), []
-        valid = None if lengths is None else torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)
+        valid = valid_positions(lengths, source.shape[1])
         for i, word in enumerate(self.source_embedding(source).unbind(1)):
             new, _ = self._advance(machine, word)
             row = new.weights[:, self.heads :].sum(1)

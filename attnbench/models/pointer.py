@@ -12,6 +12,7 @@ from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder
 from attnbench.models.values import ValueEmbedding
 from attnbench.registry import model
+from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
@@ -65,8 +66,7 @@ class Pointer(Seq2Seq):
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
         """The memory, and the state (B,…) before the first step: tanh(W_s ←h_0)."""
-        valid = None if lengths is None else torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)
-        states = self.encoder(self.embedding(source), valid)
+        states = self.encoder(self.embedding(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))

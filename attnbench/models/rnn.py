@@ -11,6 +11,7 @@ from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder
 from attnbench.registry import model
+from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
@@ -70,8 +71,7 @@ class Recurrent(Seq2Seq):
         """The memory, and the state (B,…) before the first step."""
         order = reversed_order(source, lengths) if self.reverse_source else None
         words = source if order is None else source.gather(1, order)
-        mask = None if lengths is None else torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)
-        states = self.encoder(self.source_embedding(words), mask)
+        states = self.encoder(self.source_embedding(words), valid_positions(lengths, source.shape[1]))
         start = states.new_zeros(source.shape[0], self.kind.parts * self.width)
         if self.init_proj is not None:
             output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
@@ -109,9 +109,8 @@ class Recurrent(Seq2Seq):
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """The loss () that the attention's scope asks for."""
         assert output.scores is not None
-        mask = None
-        if lengths is not None:
-            mask = (torch.arange(output.weights.shape[-1], device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(1)
+        valid = valid_positions(lengths, output.weights.shape[-1])
+        mask = None if valid is None else valid.unsqueeze(1)
         return self.attention.objective(log_likelihood, output.scores, output.weights, mask, target_mask)
 
     def _advance(self, memory: Memory, state: Tensor, word: Tensor, index: int) -> tuple[Tensor, Tensor, Attended]:

@@ -10,6 +10,7 @@ from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.multihead import Heads, MultiHead
 from attnbench.models.positions import distance_bias, sinusoids
 from attnbench.registry import model
+from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
@@ -65,8 +66,9 @@ class Transformer(Seq2Seq):
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Caches]:
         """The memory, and the empty cache of each decoder layer."""
         states, mask = self._embed(self.source_embedding, source, 0), None
-        if lengths is not None:
-            mask = (torch.arange(source.shape[1], device=source.device) < lengths.unsqueeze(1)).unsqueeze(1)
+        valid = valid_positions(lengths, source.shape[1])
+        if valid is not None:
+            mask = valid.unsqueeze(1)
             # 0 · NaN is NaN: a weight of 0 alone would not keep padding out of sums.
             states = states.masked_fill(~mask.mT, 0)
         bias = self._bias(0, source.shape[1], source.shape[1], states)

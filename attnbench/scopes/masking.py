@@ -1,4 +1,4 @@
-"""The one softmax that every scope uses."""
+"""Which positions are valid, and the one softmax that every scope uses."""
 
 import torch
 from torch import Tensor
@@ -20,3 +20,8 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
     allowed = mask & (logits != -torch.inf)
     # A row of −∞ alone comes out of the softmax as NaN: the second filling makes it 0, the first its gradient.
     return logits.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0)
+
+
+def valid_positions(lengths: Tensor | None, source_length: int) -> Tensor | None:
+    """(B,S), True on the positions of each sentence of the given lengths (B,); None where every sentence has S."""
+    return None if lengths is None else torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)
