@@ -16,7 +16,8 @@ START_SECONDS = 3.0
 
 def pack_seconds(pack: Pack) -> float:
     """What a pack costs on one core of the reference machine, in seconds."""
-    data, train, width = pack.cell.data, pack.cell.train, pack.cell.model.options.get("width", 64)
+    data, train, width = pack.cell.data, pack.cell.train, pack.cell.model.options.get("width")
+    width = width if isinstance(width, int | float) else 64  # a user's own model may call anything its width
     length = (data.min_length + data.max_length) / (3 + 10)
     rows = train.batch_size * len(pack.seeds) / (32 * 3)
     step = STEP_SECONDS * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)

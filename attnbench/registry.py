@@ -237,7 +237,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
         kind=kind,
         name=name,
         class_name=cls.__qualname__,
-        doc=inspect.getdoc(cls) or "",
+        doc=inspect.cleandoc(cls.__doc__ or ""),  # its own, not that of a class it builds on
         file=file,
         line=line,
         parameters=tuple(
@@ -254,6 +254,8 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
 score = Registry("score", frozenset({"width"}))
 scope = Registry("scope", frozenset({"width"}))
 task = Registry("task", frozenset({"vocabulary", "unseen_symbols"}))
-model = Registry("model", frozenset({"source_vocabulary", "target_vocabulary", "attention"}))
+model = Registry(
+    "model", frozenset({"source_vocabulary", "target_vocabulary", "source_words", "target_words", "attention"})
+)
 
 REGISTRIES = {registry.kind: registry for registry in (score, scope, task, model)}

@@ -1,7 +1,7 @@
 """Writes results/experiments.md and results/tables/ from the grids of experiments/ that were run.
 
-    for grid in experiments/*.yaml; do attnbench run $grid; done
-    python benchmarks/experiments.py
+for grid in experiments/*.yaml; do attnbench run $grid; done
+python benchmarks/experiments.py
 """
 
 import platform
@@ -29,9 +29,10 @@ TABLES = {
 
 
 def section(store: Store) -> str:
-    """The grid's question, its tables, and what they do not show."""
+    """The grid's question, which is the comment it begins with up to an empty line, and its tables."""
     grid = Path("experiments") / f"{store.name}.yaml"
-    question = grid.read_text().splitlines()[0].removeprefix("# ")
+    comment = [line.removeprefix("#").strip() for line in grid.read_text().splitlines() if line.startswith("#")]
+    question = " ".join(comment[: comment.index("")])
     settings = yaml.safe_load(grid.read_text())
     lines = [f"## {store.name}", "", f"{question} ([grid](../{grid}), [every cell](tables/{store.name}.csv))", ""]
     for name in ("data", "train"):
@@ -44,7 +45,10 @@ def section(store: Store) -> str:
 def main() -> None:
     """Writes the page and copies each grid's table.csv."""
     (RESULTS / "tables").mkdir(parents=True, exist_ok=True)
-    stores = [Store(RESULTS / name) for name in TABLES if (RESULTS / name / "table.csv").is_file()]
+    stores = [Store(RESULTS / name) for name in TABLES if (RESULTS / name / "plan.json").is_file()]
+    unfinished = [store.name for store in stores if len(store.frame()) < len(store.plan()["cells"])]
+    if unfinished:
+        raise SystemExit(f"not finished: {', '.join(unfinished)}")
     head = [
         "# What the experiments showed",
         "",

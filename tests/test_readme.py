@@ -82,7 +82,8 @@ def test_the_model_of_your_own_trains(tmp_path, monkeypatch, capsys):
     quick(tmp_path / "grid.yaml")
     run("run", "grid.yaml", "--no-mlflow", "--engine", "serial", "--quiet")
     run("table", "own-model", "--format", "csv")
-    assert capsys.readouterr().out.count("wordwise") == 12
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 2
+    assert Path("results/own-model/table.csv").read_text().count("done,wordwise") == 12
 
 
 def test_the_python_does_what_its_comments_say(tmp_path, monkeypatch):

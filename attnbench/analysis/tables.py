@@ -5,6 +5,7 @@ import html
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -48,30 +49,37 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
     return [line for line in [*lines, *comparison.notes] if line]
 
 
-def to_rich(comparison: Comparison, star: bool = False) -> "Group":
-    """Title, table and caption for the terminal. `star` marks the best by * as well, where bold cannot be seen."""
+def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) -> "Group":
+    """Title, table and caption for the terminal.
+
+    Args:
+        comparison: what is shown.
+        star: whether the best are marked by * as well, where bold cannot be seen.
+        narrow: whether intervals stand below their means, and long names of axes are broken.
+    """
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     star = star and any(cell.best for cell in comparison.cells.values())
-    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
+    padding = (0, 1, 0, 0) if narrow else (0, 1)
+    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=padding)
     for name in comparison.index:
-        table.add_column(Text(name), no_wrap=True)
+        table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if narrow else name), no_wrap=True)
     for head in comparison.heads:
         table.add_column(Text(text(head)), overflow="fold")
     above: Row = ()
     for row in comparison.rows:
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
         names = [Text("" if level < same else text(label)) for level, label in enumerate(row)]
-        table.add_row(*names, *(_rich_cell(comparison, row, head, star) for head in comparison.heads))
+        table.add_row(*names, *(_rich_cell(comparison, row, head, star, narrow) for head in comparison.heads))
         above = row
     below = Text("\n".join(caption(comparison, "*" if star else "bold")), style="dim")
     return Group(Text(title(comparison), style="bold"), table, below)
 
 
-def _rich_cell(comparison: Comparison, row: Row, head: Label, star: bool) -> "Text":
+def _rich_cell(comparison: Comparison, row: Row, head: Label, star: bool, narrow: bool) -> "Text":
     """One cell; the means of a column stand one below the other, whatever comes after them."""
     from rich.text import Text
 
@@ -85,17 +93,21 @@ def _rich_cell(comparison: Comparison, row: Row, head: Label, star: bool) -> "Te
     if star:
         shown.append("*" if cell.best else " ")
     for part in rest:
-        shown.append(f" {part}", style="not bold red" if "/" in part else "not bold dim default")
+        shown.append(
+            f"{chr(10) if narrow else ' '}{part}", style="not bold red" if "/" in part else "not bold dim default"
+        )
     return shown
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
     """Prints the rich table; off a terminal at its full width, with a star where bold cannot be seen."""
-    shown = to_rich(comparison, star=console.color_system is None)
-    given = console.width
-    if not console.is_terminal:
-        console.width = 10_000
-        console.width = max(given, console.measure(shown).maximum)
+    star = console.color_system is None
+    shown, given = to_rich(comparison, star), console.width
+    console.width = 10_000  # what is measured is never wider than the console
+    whole, table = console.measure(shown).maximum, console.measure(shown.renderables[1]).maximum
+    console.width = given if console.is_terminal else max(given, whole)
+    if table > console.width:  # title and caption may wrap
+        shown = to_rich(comparison, star, narrow=True)
     console.print(shown)
     console.width = given
 

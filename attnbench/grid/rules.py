@@ -20,7 +20,7 @@ def _reasons(model: Component, score: Component | None, scope: Component, task: 
     if name in BETWEEN_SEQUENCES and scope.name == "self":
         yield f"scope self is for models whose queries and keys come from the same sequence, not for {name}"
     if name in WITHIN_A_SEQUENCE and scope.name != "self":
-        yield f"{name} attends within a sequence: it goes with scope self alone"
+        yield f"{name} attends within a sequence: it goes with scope self alone, found {scope.name}"
     if name == "rnn" and options["input_feeding"] and options["query"] == "previous":
         yield "model.input_feeding joins what was read after the step, which query: previous does not have"
     if name == "transformer" and options["width"] % options["heads"]:
@@ -35,5 +35,7 @@ def _reasons(model: Component, score: Component | None, scope: Component, task: 
         yield f"pointer can only give words of the source, and {task.name} asks for others"
     if name == "ntm" and scope.name != "global":
         yield f"ntm addresses slots of a memory, where {scope.name} has no meaning: it goes with scope global alone"
+    if name == "ntm" and 2 * options["shifts"] + 1 > options["slots"]:
+        yield f"shifts of up to {options['shifts']} both ways need more than {options['slots']} slots"
     if name == "ntm" and score is not None and score.name == "location":
         yield "ntm addresses by content and, by itself, by location: score location has no content to compare"

@@ -41,8 +41,9 @@ class MakeAttention(Protocol):
 class Seq2Seq(nn.Module, ABC):
     """A model of one cell, written without the axis K: the runner stacks replicas.
 
-    It is built by keyword, with what it declares of source_vocabulary, target_vocabulary, attention (a function:
-    `attention(width)` gives the cell's Attention) and its own options.
+    It is built by keyword, with what it declares of source_vocabulary and target_vocabulary (numbers of words),
+    source_words and target_words (the words by id), attention (a function: `attention(width)` gives the cell's
+    Attention) and its own options.
     """
 
     aligns = True  # whether the weights are an alignment of target and source at all

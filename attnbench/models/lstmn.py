@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.attention import Source
-from attnbench.models.base import MakeAttention, Output, Seq2Seq
+from attnbench.models.base import MakeAttention, Seq2Seq
 from attnbench.models.recurrent_cells import lstm_step
 from attnbench.registry import model
 
@@ -80,16 +80,6 @@ class LSTMN(Seq2Seq):
         del index
         state, output, weights = self._advance(memory, state, self.target_embedding(previous))
         return state, self.readout(output), weights
-
-    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input."""
-        memory, state = self.encode(source, lengths)
-        outputs, rows = [], []
-        for word in self.target_embedding(previous).unbind(1):
-            state, output, weights = self._advance(memory, state, word)
-            outputs.append(output)
-            rows.append(weights)
-        return Output(self.readout(torch.stack(outputs, dim=1)), torch.stack(rows, dim=1))
 
     def _start(self, tapes: Source | None, source: Tensor) -> State:
         zero = self.source_embedding.weight.new_zeros(len(source), self.width)

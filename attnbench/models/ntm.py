@@ -37,8 +37,8 @@ class NTM(Seq2Seq):
 
     The machine reads the source word by word; then, without any input, it gives a target word per step. Its heads
     address by content, with the chosen score, and by location, with circular shifts of up to `shifts` slots; all begin
-    at slot 0. The alignment is A_{t,i} = Σ_n read_t(n)·write_i(n): where a step reads what source word i wrote, as the
-    mean over the read heads and the sum over the write heads.
+    at slot 0. The alignment is A_{t,i} = Σ_n read_t(n)·write_i(n), the mean over the heads: how much step t reads where
+    word i wrote. Its rows need not sum to 1. The score cosine multiplies β by its own; `strength: 1` leaves β alone.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class NTM(Seq2Seq):
         valid = valid_positions(lengths, source.shape[1])
         for i, word in enumerate(self.source_embedding(source).unbind(1)):
             new, _ = self._advance(machine, word)
-            row = new.weights[:, self.heads :].sum(1)
+            row = new.weights[:, self.heads :].mean(1)
             if valid is not None:  # beyond its end, a sentence leaves no trace
                 here = valid[:, i]
                 new = Machine(*(torch.where(_like(here, a), a, b) for a, b in zip(new, machine, strict=True)))

@@ -16,7 +16,7 @@ from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
-    """What every step of decoding reads: the source for each glimpse and for the pointer, and its words (B,S,V)."""
+    """What every step of decoding reads: the source for each glimpse and for the pointer, and its words (B,S)."""
 
     sources: tuple[Source, ...]
     words: Tensor
@@ -39,8 +39,8 @@ class Pointer(Seq2Seq):
 
     def __init__(
         self,
-        source_vocabulary: int,
-        target_vocabulary: int,
+        source_words: list[str],
+        target_words: list[str],
         attention: MakeAttention,
         width: Annotated[int, Field(gt=0, multiple_of=2)] = 64,
         embedding: PositiveInt = 32,
@@ -48,14 +48,13 @@ class Pointer(Seq2Seq):
         glimpses: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        if source_vocabulary != target_vocabulary:
+        if source_words != target_words:
             raise fail(
-                f"pointer gives words of the source, but {source_vocabulary} source words "
-                f"and {target_vocabulary} target words are not the same",
+                "pointer gives words of the source, but this task's target words are others",
                 hint="its tasks are those whose target words all stand in the source",
             )
-        self.vocabulary, self.width, self.kind = source_vocabulary, width, KINDS[cell]
-        self.embedding = ValueEmbedding(source_vocabulary, embedding)
+        self.vocabulary, self.width, self.kind = len(source_words), width, KINDS[cell]
+        self.embedding = ValueEmbedding(self.vocabulary, embedding)
         self.encoder = Encoder(embedding, width, cell)
         self.init_proj = nn.Linear(width // 2, width, bias=False)
         rows = self.kind.gates * width
@@ -70,8 +69,7 @@ class Pointer(Seq2Seq):
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
-        words = source.unsqueeze(-1) == torch.arange(self.vocabulary, device=source.device)
-        return Memory(sources, words.to(states.dtype)), start
+        return Memory(sources, source), start
 
     def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """One step of decoding: the new state, log-probabilities (B,V), weights (B,S)."""
@@ -102,4 +100,6 @@ class Pointer(Seq2Seq):
     def _name(self, weights: Tensor, memory: Memory) -> Tensor:
         """Log-probabilities (B,T,V) of the words at the positions that have these weights (B,T,S)."""
         # A word that stands nowhere has probability 0; the smallest number keeps its logarithm finite.
-        return (weights @ memory.words).clamp(min=torch.finfo(weights.dtype).tiny).log()
+        nothing = weights.new_zeros(*weights.shape[:2], self.vocabulary)
+        words = nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)
+        return words.clamp(min=torch.finfo(weights.dtype).tiny).log()

@@ -10,7 +10,7 @@ class Score(nn.Module):
     """
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """What the keys (B,S,D) contribute, whatever the query."""
+        """What the keys (B,S,D) contribute, whatever the query: (B,S,…), each position by itself."""
         return keys
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:

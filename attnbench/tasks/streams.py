@@ -240,7 +240,8 @@ def _lengths_on(task: Task, component: Component, data: Data, split: Split) -> l
             f"the task {component.name!r} has so few sources of length {data.min_length} to {data.max_length} "
             f"that the {split.name.lower()} side got none of them"
         )
-        raise fail(what, "data.max_length", "enlarge data.max_length or data.vocabulary")
+        less = ", or lower data.unseen_symbols" if data.unseen_symbols else ""
+        raise fail(what, "data.max_length", f"enlarge data.max_length or data.vocabulary{less}")
     return lengths
 
 

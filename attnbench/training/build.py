@@ -38,6 +38,8 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         cell.model.options,
         source_vocabulary=len(task.source_words),
         target_vocabulary=len(task.target_words),
+        source_words=task.source_words,
+        target_words=task.target_words,
         attention=attention,
     )
 

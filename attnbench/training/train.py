@@ -16,6 +16,7 @@ from attnbench.training.build import build_model, torch_seed
 from attnbench.training.metrics import Metrics, evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
+from attnbench.training.trial import try_model
 
 REPORT_EVERY = 0.5  # seconds between two reports of progress
 
@@ -49,6 +50,7 @@ class _Training:
         self.validation = validation_set(*self.data)
         self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
         longest = self.stream.longest + 1  # EOS
+        try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.parameters = list(self.stack.parameters.values())
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)

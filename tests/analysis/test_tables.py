@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -252,3 +253,17 @@ def test_the_ends_of_an_interval_are_short_and_hold_what_they_round(value, decim
     """.57 · 100 is 56.99…: what is exact stays so."""
     assert tables._end(value, decimals, math.floor) == low
     assert tables._end(value, decimals, math.ceil) == high
+
+
+@pytest.mark.parametrize("width", [120, 36])
+def test_on_a_narrow_terminal_the_intervals_stand_below_and_no_number_is_broken(tmp_path, width):
+    grid = plan(score=["scaled_dot"], task=["sort", "copy"], seed=[0, 1, 2], model__reverse_source=[True, False])
+    cells = [outcome(c, exact_match=0.4 + 0.1 * c.labels["seed"]) for c in grid.cells]
+    console = Console(
+        width=width, file=io.StringIO(), force_terminal=True, color_system="standard", legacy_windows=False
+    )
+    tables.print_table(comparison(write_run(tmp_path, grid, cells).frame()), console)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+    assert shown.count("0.500") == shown.count(".40–.60") == 4
+    assert ("0.500 .40–.60" in shown) == (width == 120)
+    assert max(map(len, shown.splitlines())) <= width

@@ -247,11 +247,12 @@ def run(model: NTM, score: str, source: list[int], steps: int, **options: Any) -
 
 
 def overlap(answer: list[Now], asked: list[Now]) -> Array:
-    """A_{t,i} = Σ_n read_t(n) write_i(n): the mean over the reading heads of the sum over the writing heads."""
+    """A_{t,i} = Σ_n read_t(n) write_i(n): the mean over reading and writing heads."""
     found = np.zeros((len(answer), len(asked)))
     for t, reader in enumerate(answer):
         for i, writer in enumerate(asked):
             for r in reader.reading:
                 for w in writer.writing:
-                    found[t, i] += sum(x * y for x, y in zip(r, w, strict=True)) / len(reader.reading)
+                    pairs = len(reader.reading) * len(writer.writing)
+                    found[t, i] += sum(x * y for x, y in zip(r, w, strict=True)) / pairs
     return found
