@@ -255,7 +255,7 @@ def test_the_ends_of_an_interval_are_short_and_hold_what_they_round(value, decim
     assert tables._end(value, decimals, math.ceil) == high
 
 
-@pytest.mark.parametrize("width", [120, 36])
+@pytest.mark.parametrize("width", [120, 44])
 def test_on_a_narrow_terminal_the_intervals_stand_below_and_no_number_is_broken(tmp_path, width):
     grid = plan(score=["scaled_dot"], task=["sort", "copy"], seed=[0, 1, 2], model__reverse_source=[True, False])
     cells = [outcome(c, exact_match=0.4 + 0.1 * c.labels["seed"]) for c in grid.cells]
