@@ -70,7 +70,7 @@ def heads_of(model: NTM) -> Any:
     return model.address_proj.bias.view(2 * model.heads, -1)
 
 
-def close(found: Tensor, expected: Any) -> None:
+def assert_close(found: Tensor, expected: Any) -> None:
     """Equal to 1e-10."""
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=1e-10)
 

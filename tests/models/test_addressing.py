@@ -6,7 +6,7 @@ import ntm_equations as paper
 import numpy as np
 import pytest
 import torch
-from ntm_equations import CONTROLLERS, EXACT, SCORES, answer, beginning, by_hand, close, ntm
+from ntm_equations import CONTROLLERS, EXACT, SCORES, answer, assert_close, beginning, by_hand, ntm
 from rnn_equations import LONGEST, WIDTH, batch
 from torch import Tensor
 
@@ -43,14 +43,16 @@ def test_reading_is_equation_2(heads):
     memory, weights = draw("memory"), draw("weights", heads=heads)
     found = addressing.read(memory, weights)
     assert found.shape == (BATCH, heads, SLOT_WIDTH)
-    close(found, [[paper.read(m, w) for w in each] for m, each in zip(memory.numpy(), weights.numpy(), strict=True)])
+    assert_close(
+        found, [[paper.read(m, w) for w in each] for m, each in zip(memory.numpy(), weights.numpy(), strict=True)]
+    )
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3])
 def test_writing_is_equations_3_and_4(heads):
     memory, weights, erase, add = draw("memory"), *(draw(n, heads=heads) for n in ("weights", "erase", "add"))
     found = addressing.write(memory, weights, erase, add)
-    close(found, [paper.write(*(a[b].numpy() for a in (memory, weights, erase, add))) for b in range(BATCH)])
+    assert_close(found, [paper.write(*(a[b].numpy() for a in (memory, weights, erase, add))) for b in range(BATCH)])
 
 
 def test_the_order_of_the_writing_heads_does_not_matter():
@@ -81,9 +83,9 @@ def test_interpolation_is_equation_7():
     by_content, last, gate = draw("weights"), draw("weights", seed=1), draw("gate")
     found = addressing.interpolate(by_content, last, gate)
     expected = [paper.interpolate(c, w, g[0]) for c, w, g in heads_of(by_content, last, gate)]
-    close(found.flatten(0, 1), expected)
-    close(addressing.interpolate(by_content, last, torch.zeros_like(gate)), last)
-    close(addressing.interpolate(by_content, last, torch.ones_like(gate)), by_content)
+    assert_close(found.flatten(0, 1), expected)
+    assert_close(addressing.interpolate(by_content, last, torch.zeros_like(gate)), last)
+    assert_close(addressing.interpolate(by_content, last, torch.ones_like(gate)), by_content)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -103,8 +105,8 @@ def test_shifting_is_equation_8(reach, slots):
     """Memories with fewer slots than there are shifts included."""
     weights, amounts = draw("weights", slots=slots), draw("amounts", reach=reach)
     found = addressing.shift(weights, amounts)
-    close(found.flatten(0, 1), [paper.shift(w, s) for w, s in heads_of(weights, amounts)])
-    close(found.sum(-1), np.ones((BATCH, HEADS)))
+    assert_close(found.flatten(0, 1), [paper.shift(w, s) for w, s in heads_of(weights, amounts)])
+    assert_close(found.sum(-1), np.ones((BATCH, HEADS)))
 
 
 @pytest.mark.parametrize(("reach", "j"), [(0, 0), *((1, j) for j in (-1, 0, 1)), *((2, j) for j in range(-2, 3))])
@@ -132,10 +134,10 @@ def test_a_shift_of_one_moves_on_and_round_the_end():
 def test_sharpening_is_equation_9():
     weights, power = draw("weights"), draw("power")
     found = addressing.sharpen(weights, power)
-    close(found.flatten(0, 1), [paper.sharpen(w, p[0]) for w, p in heads_of(weights, power)])
-    close(addressing.sharpen(weights, torch.ones_like(power)), weights)
+    assert_close(found.flatten(0, 1), [paper.sharpen(w, p[0]) for w, p in heads_of(weights, power)])
+    assert_close(addressing.sharpen(weights, torch.ones_like(power)), weights)
     equal = torch.full_like(weights, 1 / SLOTS)
-    close(addressing.sharpen(equal, power), equal)
+    assert_close(addressing.sharpen(equal, power), equal)
 
 
 @pytest.mark.parametrize("power", [1, 2, 30, 200])
@@ -287,8 +289,8 @@ def test_heads_move_by_their_shifts_from_slot_0_on(shifts, j):
     memory, state = model.encode(torch.full((1, LONGEST), 3), None)
     trace = answer(model, memory, state, torch.zeros(1, 6))
     written = [-j * (i + 1) % 5 for i in range(LONGEST)]
-    close(memory[0], np.eye(5)[written])
+    assert_close(memory[0], np.eye(5)[written])
     for t, (machine, _, weights) in enumerate(trace):
         reading = j * (LONGEST + t + 1) % 5
-        close(machine.weights[0], np.eye(5)[[reading, -reading % 5]])
-        close(weights[0], [float(slot == reading) for slot in written])
+        assert_close(machine.weights[0], np.eye(5)[[reading, -reading % 5]])
+        assert_close(weights[0], [float(slot == reading) for slot in written])

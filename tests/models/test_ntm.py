@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from ntm_equations import CONTROLLERS, EXACT, SCORES, SIZES, Now, answer, by_hand, close, copier, ntm, run, shapes
+from ntm_equations import (
+    CONTROLLERS,
+    EXACT,
+    SCORES,
+    SIZES,
+    Now,
+    answer,
+    assert_close,
+    by_hand,
+    copier,
+    ntm,
+    run,
+    shapes,
+)
 from rnn_equations import LENGTHS, LONGEST, batch, cell
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -31,11 +44,11 @@ def name_of(part) -> str:
 
 def is_now(state: Machine, b: int, now: Now, controller: str) -> None:
     """The machine of sentence b is that of the loops."""
-    close(state.memory[b], now.memory)
-    close(state.weights[b], np.concatenate([now.reading, now.writing]))
-    close(state.read[b], now.read)
+    assert_close(state.memory[b], now.memory)
+    assert_close(state.weights[b], np.concatenate([now.reading, now.writing]))
+    assert_close(state.read[b], now.read)
     parts = {"lstm": [now.output, now.cell], "gru": [now.output], "feedforward": [np.zeros(0)]}[controller]
-    close(state.controller[b], np.concatenate(parts))
+    assert_close(state.controller[b], np.concatenate(parts))
 
 
 @pytest.mark.parametrize(("score", "options"), SYSTEMS, ids=name_of)
@@ -49,15 +62,15 @@ def test_every_step_is_its_equations(score, options):
     trace = answer(model, memory, state, previous)
     for b, length in enumerate(lengths.tolist()):
         nows, weights = run(model, score, source[b, :length].tolist(), STEPS, **options)
-        close(memory[b, :length], [now.writing.mean(0) for now in nows[:length]])
+        assert_close(memory[b, :length], [now.writing.mean(0) for now in nows[:length]])
         assert (memory[b, length:] == 0).all()
         is_now(state, b, nows[length - 1], controller)
         for t, (machine, words, row) in enumerate(trace):
             is_now(machine, b, nows[length + t], controller)
-            close(words[b], nows[length + t].words)
-            close(row[b, :length], weights[t])
-        close(whole.words[b], [now.words for now in nows[length:]])
-        close(whole.weights[b, :, :length], weights)
+            assert_close(words[b], nows[length + t].words)
+            assert_close(row[b, :length], weights[t])
+        assert_close(whole.words[b], [now.words for now in nows[length:]])
+        assert_close(whole.weights[b, :, :length], weights)
         assert (whole.weights[b, :, length:] == 0).all()
 
 
@@ -168,10 +181,10 @@ def test_the_alignment_of_two_heads_by_hand():
     """One reader stays at slot 0, one moves on; both writers move, in opposite directions, and meet in slot 0."""
     model = by_hand(reading=[0, 1], writing=[1, -1], slots=4)
     memory, state = model.encode(torch.full((1, 4), 3), None)
-    close(memory[0], torch.tensor([[0, 1, 0, 1], [0, 0, 2, 0], [0, 1, 0, 1], [2, 0, 0, 0]]) / 2)
+    assert_close(memory[0], torch.tensor([[0, 1, 0, 1], [0, 0, 2, 0], [0, 1, 0, 1], [2, 0, 0, 0]]) / 2)
     rows = [weights[0] for _, _, weights in answer(model, memory, state, torch.zeros(1, 4))]
     expected = [[0.5, 0, 0.5, 1], [0, 1, 0, 1], [0.5, 0, 0.5, 1], [0, 0, 0, 2]]  # slots 0 and 1, 0 and 2, …
-    close(torch.stack(rows), torch.tensor(expected) / 2)
+    assert_close(torch.stack(rows), torch.tensor(expected) / 2)
 
 
 @pytest.mark.parametrize("more", [0, 11, 100])
@@ -183,7 +196,7 @@ def test_a_machine_built_by_hand_copies_and_its_alignment_is_the_diagonal(more):
         source = torch.randint(3, 8, (3, length), generator=torch.Generator().manual_seed(more))
         output = model(source, None, torch.zeros_like(source))
         assert torch.equal(output.words.argmax(-1), source)
-        close(output.weights, torch.eye(length).expand(3, -1, -1))
+        assert_close(output.weights, torch.eye(length).expand(3, -1, -1))
 
 
 class OneStep(nn.Module):
