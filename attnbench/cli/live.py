@@ -91,7 +91,7 @@ class LiveView(View):
         running = list(self.standing.running.values())[: max(1, room // 2)]
         yield _overall(self.standing)
         yield _packs(running, options.max_width)
-        table = _results(self.standing)
+        table = _results(self.standing, options.max_width)
         if table.row_count and 1 + len(running) + TABLE_FRAME + table.row_count <= room:
             yield table
 
@@ -173,11 +173,12 @@ def _numbers(progress: Progress | None) -> tuple[str, str, str]:
     return f"{progress.step}/{progress.steps}", f"loss {progress.loss:.3f}", match
 
 
-def _results(standing: Standing) -> Table:
+def _results(standing: Standing, width: int) -> Table:
     """The mean exact match of what this run has finished, score by task."""
     tasks = list(dict.fromkeys(str(c.labels["task"]) for c in standing.planned.plan.cells))
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
-    table.add_column("exact match so far", no_wrap=True)
+    taken = sum(max(len(task), len("failed")) + 1 + GAP for task in tasks)
+    table.add_column("exact match so far", no_wrap=True, overflow="ellipsis", max_width=max(18, width - taken - GAP))
     for task in tasks:
         table.add_column(Text(task), justify="right", no_wrap=True)
     results = dict(standing.results)
