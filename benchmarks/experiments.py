@@ -35,7 +35,7 @@ def section(store: Store) -> str:
     question = " ".join(comment[: comment.index("")])
     settings = yaml.safe_load(grid.read_text())
     lines = [f"## {store.name}", "", f"{question} ([grid](../{grid}), [every cell](tables/{store.name}.csv))", ""]
-    for name in ("data", "train"):
+    for name in sorted({"data", "train"} & settings.keys()):
         lines += [f"`{name}: {yaml.safe_dump(settings[name], default_flow_style=True, width=200).strip()}`", ""]
     for columns, metrics in TABLES[store.name].items():
         lines += [to_markdown(comparison(store.frame(), columns=columns, metric=m, name=store.name)) for m in metrics]
