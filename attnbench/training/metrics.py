@@ -7,7 +7,7 @@ import torch
 from sacrebleu import BLEU
 
 from attnbench.tasks.base import EOS, PAD, Examples, Task
-from attnbench.training.batches import to_batch
+from attnbench.training.batches import joined_links, to_padded_batch
 from attnbench.training.stack import Stack
 
 CHUNK = 128  # sentences
@@ -40,8 +40,8 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
     """
     wants_bleu = getattr(task, "bleu", False)
     tally = Tally(stack.replicas)
-    for examples in in_chunks(groups):
-        batch = to_batch(examples, device)
+    for chunk in in_chunks(groups):
+        batch = to_padded_batch(chunk, device)
         target = batch.target.numpy(force=True)
         # A hypothesis may run past its reference only where that is scored.
         steps = target.shape[1] + (10 if wants_bleu else 0)
@@ -49,17 +49,30 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
         count_words(tally, words, target, log_likelihood)
         if attends:
-            count_alignment(tally, weights, target, examples.links)
+            lengths = np.concatenate([np.full(len(part), part.source.shape[1]) for part in chunk])
+            count_alignment(tally, weights, target, joined_links(chunk), lengths)
         if wants_bleu:
             keep_sentences(tally, words, target, task.target_words)
     return summarise(tally)
 
 
-def in_chunks(groups: list[Examples]) -> Iterator[Examples]:
-    """The groups in parts of at most CHUNK sentences, which bounds the memory that an evaluation takes."""
+def in_chunks(groups: list[Examples]) -> Iterator[list[Examples]]:
+    """The groups, whole or in parts, as chunks of CHUNK sentences; the last has what is left.
+
+    A chunk bounds the memory that an evaluation takes. Shorter sentences are padded beside longer ones: that takes
+    fewer steps than each length by itself, and what the masks do is measured with everything else.
+    """
+    chunk: list[Examples] = []
     for group in groups:
-        for start in range(0, len(group), CHUNK):
-            yield group[start : start + CHUNK]
+        start = 0
+        while start < len(group):
+            part = group[start : start + CHUNK - sum(map(len, chunk))]
+            chunk, start = [*chunk, part], start + len(part)
+            if sum(map(len, chunk)) == CHUNK:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
 
 
 def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelihood: np.ndarray) -> None:
@@ -73,20 +86,22 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
 
 
-def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None) -> None:
-    """Counts the weights (K,N,T,S) of forced decoding against the gold links (N,T−1,S−1).
+def count_alignment(
+    tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None, lengths: np.ndarray
+) -> None:
+    """Counts the weights (K,N,T,S) of forced decoding against the gold links (N,T−1,S−1) of sources of lengths (N,).
 
     EOS has no part in links: its row is left out, and a word whose largest weight lies on the source's EOS, or
     nowhere, is linked to nothing. Entropy is that of the row as a distribution, over log S, in all rows.
     """
     tally.has_alignment = True
     gold_words = target != PAD
-    tally.entropy += (row_entropy(weights) * gold_words).sum((-1, -2), dtype=np.float64)
+    tally.entropy += (row_entropy(weights, lengths + 1) * gold_words).sum((-1, -2), dtype=np.float64)
     if links is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
     best = weights[:, :, :-1].argmax(-1)  # (K,N,T−1)
-    linked = is_word & (best < links.shape[-1]) & (weights[:, :, :-1].max(-1) > 0)
+    linked = is_word & (best < lengths[:, None]) & (weights[:, :, :-1].max(-1) > 0)
     at_best = np.take_along_axis(
         np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
     )[..., 0]
@@ -99,13 +114,15 @@ def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, links
     tally.linked_words += int(has_gold.sum())
 
 
-def row_entropy(weights: np.ndarray) -> np.ndarray:
-    """H(α)/log S of each row (…,S), scaled to sum to 1 first; 0 for a row without weight, or for S = 1."""
-    length = weights.shape[-1]
+def row_entropy(weights: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """H(α)/log S of each row (K,N,T) of weights (K,N,T,S'), S being the sentence's own of lengths (N,).
+
+    Each row is scaled to sum to 1 first; a row without weight has 0, and so has one over a single position.
+    """
     total = weights.sum(-1, keepdims=True)
     rows = weights / np.where(total > 0, total, 1)
     entropy = -(rows * np.log(np.where(rows > 0, rows, 1))).sum(-1)
-    return entropy / np.log(length) if length > 1 else entropy
+    return entropy / np.log(np.maximum(lengths, 2))[:, None]
 
 
 def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, vocabulary: list[str]) -> None:

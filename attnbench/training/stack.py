@@ -9,7 +9,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from attnbench.models.base import Seq2Seq
 from attnbench.tasks.base import BOS, EOS, PAD
-from attnbench.training.batches import Batch
+from attnbench.training.batches import Batch, PaddedBatch
 
 
 class Replica(nn.Module):
@@ -30,9 +30,11 @@ class Replica(nn.Module):
         objective = self.model.objective(output, log_likelihood, None, mask)
         return objective, -((log_likelihood * mask).sum() / mask.sum()).detach()
 
-    def forced(self, source: Tensor, previous: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def forced(
+        self, source: Tensor, previous: Tensor, target: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """With gold words as input: log-likelihoods (B,T) of the target words, and weights (B,T,S)."""
-        output = self.model(source, None, previous)
+        output = self.model(source, lengths, previous)
         return _log_likelihood(output.words, target), output.weights
 
     def each_head(self, source: Tensor, previous: Tensor) -> Tensor:
@@ -41,9 +43,9 @@ class Replica(nn.Module):
         assert heads is not None
         return heads
 
-    def greedy(self, source: Tensor, steps: int) -> Tensor:
+    def greedy(self, source: Tensor, steps: int, lengths: Tensor | None = None) -> Tensor:
         """The likeliest words (B,steps), each fed to the next step; PAD beyond EOS."""
-        memory, state = self.model.encode(source, None)
+        memory, state = self.model.encode(source, lengths)
         word = torch.full_like(source[:, 0], BOS)
         words, ended = [], torch.zeros_like(word, dtype=torch.bool)
         for index in range(steps):
@@ -85,7 +87,7 @@ class Stack:
         return self._call("loss", 0, *batch)
 
     @torch.no_grad()
-    def forced(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forced(self, batch: Batch | PaddedBatch) -> tuple[Tensor, Tensor]:
         """On a batch that all replicas share: log-likelihoods (K,B,T) of the gold words, weights (K,B,T,S)."""
         self.template.eval()
         return self._call("forced", None, *batch)
@@ -100,10 +102,10 @@ class Stack:
         return self._call("each_head", None, batch.source, batch.previous)
 
     @torch.no_grad()
-    def greedy(self, batch: Batch, steps: int) -> Tensor:
+    def greedy(self, batch: Batch | PaddedBatch, steps: int) -> Tensor:
         """On a batch that all replicas share: the words (K,B,steps) of greedy decoding."""
         self.template.eval()
-        return self._call("greedy", None, batch.source, steps)
+        return self._call("greedy", None, batch.source, steps, getattr(batch, "lengths", None))
 
     def _call(self, method: str, data_axis: int | None, *data: Any) -> Any:
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *data: Any) -> Any:

@@ -65,6 +65,8 @@ def _check_steps(model: Seq2Seq, name: str, batch: Batch, vocabulary: int) -> No
     _, words, weights = _several(returned, ("state", "words", "weights"), f"{name}: step", place)
     _expect(words, (SENTENCES, vocabulary), "the logits of step, (B,V),", name)
     _expect(weights, (SENTENCES, length), "the weights of step, (B,S),", name)
+    padded = torch.tensor([length, length - 1])  # as in evaluation, where sentences of several lengths meet
+    model(batch.source, padded, batch.previous)
     output = model(batch.source, None, batch.previous)
     _expect(output.words, (SENTENCES, steps, vocabulary), "the logits of forward, (B,T,V),", name)
     _expect(output.weights, (SENTENCES, steps, length), "the weights of forward, (B,T,S),", name)

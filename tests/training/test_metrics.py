@@ -9,8 +9,10 @@ import torch
 from small_packs import CPU, pack, stack
 from torch import Tensor
 
+from attnbench import registry
 from attnbench.tasks.base import Examples
 from attnbench.tasks.streams import build_task, validation_set
+from attnbench.training import metrics
 from attnbench.training.metrics import evaluate
 
 # Two sentences with sources of 3 words. Word 1 of the second target renders nothing, word 0 two source words.
@@ -213,22 +215,58 @@ def test_each_replica_has_its_own_row():
 def test_groups_of_different_lengths_are_joined_by_their_words():
     """One sentence of 4 words and one of 2: the mean is over words and sentences, not over groups."""
 
-    class InTurn(Told):
+    class Padded(Told):
         def __init__(self) -> None:
             self.replicas = 1
 
         def greedy(self, batch, steps):
-            wrong = torch.full_like(batch.target, 8)
-            return (batch.target if batch.target.shape[1] == 4 else wrong)[None, :, :steps]
+            assert batch.lengths.tolist() == [4, 2]
+            assert batch.source.tolist() == [[3, 4, 5, 2], [6, 2, 0, 0]]
+            assert batch.target.tolist() == [[3, 4, 5, 2], [6, 2, 0, 0]]
+            words = batch.target.clone()
+            words[1] = 8
+            return words[None, :, :steps]
 
-        def forced(self, batch):
-            size = batch.target.shape
-            value = -1.0 if size[1] == 4 else -4.0
-            return torch.full((1, *size), value), torch.full((1, *size, batch.source.shape[1]), 0.25)
+        def forced(self, _batch):
+            nats = torch.tensor([[-1.0] * 4, [-4.0] * 4])
+            weights = torch.full((1, 2, 4, 4), 0.25)
+            weights[0, 1] = torch.tensor([0.5, 0.5, 0, 0])
+            return nats[None], weights
 
     groups = [Examples(SOURCE[:1], TARGET[:1], LINKS[:1]), Examples(SOURCE[1:, :1], TARGET[1:, :1], LINKS[1:, :1, :1])]
-    (found,) = evaluate(InTurn(), groups, Words(), True, CPU)
+    (found,) = evaluate(Padded(), groups, Words(), True, CPU)
     assert found["exact_match"] == 0.5
     assert found["token_accuracy"] == pytest.approx(4 / 6)
     assert found["loss"] == pytest.approx((4 * 1 + 2 * 4) / 6)
-    assert found["alignment_mass"] == pytest.approx(0.25)
+    assert found["alignment_mass"] == pytest.approx((3 * 0.25 + 0.5) / 4)
+    assert found["alignment_entropy"] == pytest.approx(1)  # each row is uniform over its own sentence
+
+
+@pytest.mark.parametrize("kind", registry.model.names())
+@pytest.mark.parametrize("task", ["sort", "translate"])
+def test_what_is_measured_of_padded_sentences_is_what_is_measured_of_each_by_itself(monkeypatch, kind, task):
+    if (kind, task) == ("pointer", "translate"):
+        return
+    scope = "self" if kind in ("transformer", "lstmn") else "global"
+    this = pack((0, 4), "additive", scope, task, kind=kind)
+    cell, built = this.cell, stack(this)
+    task = build_task(cell.task, cell.data)
+    groups = validation_set(task, cell.task, cell.data)
+    assert len(groups) > 1
+    together = evaluate(built, groups, task, True, CPU)
+    monkeypatch.setattr(metrics, "CHUNK", 1)
+    apart = evaluate(built, groups, task, True, CPU)
+    for one, two in zip(together, apart, strict=True):
+        assert one == pytest.approx({**two, "bleu": one["bleu"]}, abs=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 7, 100])
+def test_chunks_have_every_sentence_once_and_no_more_than_their_size(monkeypatch, chunk):
+    monkeypatch.setattr(metrics, "CHUNK", chunk)
+    sizes = [5, 1, 4, 2]
+    groups = [Examples(np.full((n, i + 1), 3 + i), np.full((n, i + 1), 3), None) for i, n in enumerate(sizes)]
+    chunks = list(metrics.in_chunks(groups))
+    counts = [sum(map(len, parts)) for parts in chunks]
+    assert counts == [chunk] * (12 // chunk) + [12 % chunk] * (12 % chunk > 0)
+    found = [int(row[0]) - 3 for parts in chunks for part in parts for row in part.source]
+    assert found == [i for i, n in enumerate(sizes) for _ in range(n)]
