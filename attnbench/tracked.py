@@ -42,7 +42,12 @@ def run_name(labels: Mapping[str, Any], with_model: bool) -> str:
 
 def params_of(cell: Cell) -> dict[str, str]:
     """Every resolved field by its dotted path, a component's options beside its name; values as in YAML."""
-    fields = cell.model_dump(mode="json")
+    return flat_config(cell.model_dump(mode="json"))
+
+
+def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of a cell's `config`, as its file has it, by their dotted paths."""
+    fields = dict(config)
     for kind in ("model", "score", "scope", "task"):
         component = fields[kind] or {"name": "–", "options": {}}
         fields[kind] = {"name": component["name"], **component["options"]}

@@ -7,8 +7,8 @@ import typer
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", help="The grid file.", show_default=False)]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A grid's name, or its results folder.", show_default=False)]
-Cell = Annotated[
-    str, typer.Argument(metavar="CELL", help="A cell's id, or the first letters of it.", show_default=False)
+Cells = Annotated[
+    list[str], typer.Argument(metavar="CELL …", help="A cell's id, or the first letters of it.", show_default=False)
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder that holds all runs.")]
 Set = Annotated[

@@ -1,22 +1,23 @@
-"""`attnbench show`: all there is to know about one cell."""
+"""`attnbench show`: all there is to know about a cell, or how several differ."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.options import RESULTS, Cell, Results, Run
+from attnbench.cli.options import RESULTS, Cells, Results, Run
 from attnbench.errors import fail
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from attnbench.outcome import Alignments
 
 
 def show(
     run: Run,
-    cell: Cell,
+    cells: Cells,
     example: Annotated[int, typer.Option(metavar="N", min=0, help="Which test sentence to draw, from 0.")] = 0,
     head: Annotated[
         int | None,
@@ -24,35 +25,48 @@ def show(
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Show one cell: what it is, its metrics, and where it looked, gold links marked."""
+    """Show a cell: what it is, its metrics, and where it looked, gold links marked; several beside each other."""
     from rich.console import Console
     from rich.text import Text
 
+    from attnbench.cli import side_by_side
     from attnbench.store import Store
 
     store = Store.open(run, results)
-    found = store.find(cell)
-    record = store.read(found)
-    alignments = store.alignments(found)
+    found = list(dict.fromkeys(map(store.find, cells)))
+    records = [store.read(cell) for cell in found]
+    alignments = [store.alignments(cell) for cell in found]
+    for cell, own in zip(found, alignments, strict=True):
+        _check_choice(own, example, head, cell)
     console = Console(highlight=False)
-    if alignments is not None:
-        _check_choice(alignments, example, head, found)
-    elif example or head is not None:
-        raise fail("it has no alignment to draw", f"cell {found}", "leave out --example and --head")
-    failed = record["status"] == "failed"
-    console.print(
-        Text.assemble((f"{store.name} {found} ", "bold"), (record["status"], "bold red" if failed else "green"))
-    )
-    console.print(_facts(record["config"]))
-    if record["error"]:
-        console.print(Text(record["error"], style="red"), soft_wrap=True)
-    if record["metrics"]:
-        console.print(_metrics(record["metrics"]))
-    if alignments is not None:
-        console.print(_drawing(alignments, example, head, console), soft_wrap=True)
+    for record in records:
+        failed = record["status"] == "failed"
+        status = (record["status"], "bold red" if failed else "green")
+        console.print(Text.assemble((f"{store.name} {record['cell']} ", "bold"), status))
+        if record["error"]:
+            console.print(Text(record["error"], style="red"), soft_wrap=True)
+    if len(found) > 1:
+        console.print(side_by_side.differences(records))
+        console.print(side_by_side.metrics(records))
+    else:
+        console.print(_facts(records[0]["config"]))
+        if records[0]["metrics"]:
+            console.print(_metrics(records[0]["metrics"]))
+    drawn = [
+        _drawing(own, example, head, console, cell if len(found) > 1 else None)
+        for cell, own in zip(found, alignments, strict=True)
+        if own is not None
+    ]
+    if drawn:
+        console.print(_legend(console))
+        console.print(side_by_side.drawings(drawn, console.width) if len(found) > 1 else drawn[0], soft_wrap=True)
 
 
-def _check_choice(alignments: "Alignments", example: int, head: int | None, cell: str) -> None:
+def _check_choice(alignments: "Alignments | None", example: int, head: int | None, cell: str) -> None:
+    if alignments is None:
+        if example or head is not None:
+            raise fail("it has no alignment to draw", f"cell {cell}", "leave out --example and --head")
+        return
     where, last = f"cell {cell}", len(alignments.source) - 1
     if example > last:
         raise fail(f"there is no test sentence {example}", where, f"choose one from 0 to {last}")
@@ -107,25 +121,35 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
     return table
 
 
-def _drawing(alignments: "Alignments", example: int, head: int | None, console: "Console") -> "RenderableType":
-    """The heat map of one test sentence, under a line that says what it is."""
+def _colour(console: "Console") -> bool:
+    return console.color_system in ("256", "truecolor") and not console.no_color
+
+
+def _legend(console: "Console") -> "Text":
+    from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND
+
+    return COLOUR_LEGEND if _colour(console) else PLAIN_LEGEND
+
+
+def _drawing(
+    alignments: "Alignments", example: int, head: int | None, console: "Console", cell: str | None = None
+) -> "Text":
+    """The heat map of one test sentence, under a line that says what it is, or which cell's where there are several."""
     from rich.text import Text
 
-    from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND, heat_map
+    from attnbench.analysis.heatmap import heat_map
 
-    source, target = alignments.source[example], alignments.target[example]
     gold = alignments.links.shape[1:] == alignments.weights.shape[1:]
-    colour = console.color_system in ("256", "truecolor") and not console.no_color
     drawing = heat_map(
         alignments.weights[example] if head is None else alignments.heads[example, head],
-        source,
-        target,
+        alignments.source[example],
+        alignments.target[example],
         alignments.links[example] if gold else None,
-        colour,
+        _colour(console),
         console.width,
     )
     heads = alignments.heads.shape[1]
     which = f", the mean of {heads} heads (--head H)" if head is None else f", head {head} of {heads}"
     above = f"Test sentence {example} of {len(alignments.source)} (--example N){which if heads else ''}"
     line = Text(f"{above}: source above, target at the left")
-    return Text("\n").join([line, COLOUR_LEGEND if colour else PLAIN_LEGEND, Text(), drawing])
+    return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])

@@ -123,3 +123,25 @@ def test_mistakes_are_said(call):
         call("quick", "000000000003")
     with pytest.raises(AttnbenchError, match="from 0 to 1"):
         call("quick", "000000000000", "--example", "2")
+
+
+def test_several_cells_stand_beside_each_other(call):
+    out = call("quick", "000000000000", "000000000004", "000000000001", COLUMNS="100")
+    assert next(line.split() for line in out.splitlines() if line.startswith(" seed ")) == ["seed", "0", "4", "1"]
+    assert "model.width" not in out, "what they share is not said"
+    line = next(line for line in out.splitlines() if line.startswith(" exact_match "))
+    assert line.split() == ["exact_match", "0.980", "0.500", "–"]
+    assert "NaN" in out
+    heads = [line for line in out.splitlines() if line.startswith("000000000000 ")]
+    assert "000000000004" in heads[-1], "the drawings stand beside each other"
+
+
+def test_drawings_that_do_not_fit_beside_each_other_stand_below(call):
+    out = call("quick", "000000000000", "000000000004", COLUMNS="30")
+    drawn = out[out.index("gold link") :]
+    assert drawn.index("000000000000") < drawn.index("000000000004")
+    assert not any("000000000000" in line and "000000000004" in line for line in drawn.splitlines())
+
+
+def test_the_same_cell_twice_is_one(call):
+    assert call("quick", "000000000000", "000000000000") == call("quick", "000000000000")

@@ -1,0 +1,74 @@
+"""Several cells beside each other: where they differ, their metrics, and where each looked."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+GAP = 4  # columns of the terminal between two drawings
+
+
+def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
+    """A line per resolved field that the cells do not share, a column per cell."""
+    from attnbench.tracked import flat_config
+
+    configs = [flat_config(record["config"]) for record in records]
+    names = dict.fromkeys(name for config in configs for name in config)
+    lines = {name: [config.get(name, "–") for config in configs] for name in names}
+    return _columns(records, {name: line for name, line in lines.items() if len(set(line)) > 1})
+
+
+def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
+    """A line per metric, over the trained lengths and then per test length, a column per cell."""
+    from attnbench.analysis.compare import NOTHING, STYLES, show_mean
+
+    names = dict.fromkeys(name for record in records for name in record["metrics"])
+    lines = {}
+    for name in names:
+        values = [record["metrics"].get(name) for record in records]
+        if any(value is not None for value in values):
+            style = STYLES[name.split("@")[0]]
+            lines[name] = [NOTHING if value is None else show_mean(value, style) for value in values]
+    return _columns(records, lines)
+
+
+def _columns(records: Sequence[Mapping[str, Any]], lines: Mapping[str, Sequence[str]]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
+    table.add_column("")
+    for record in records:
+        table.add_column(Text(record["cell"]), justify="right", overflow="fold")
+    for name, line in lines.items():
+        table.add_row(Text(name, style="cyan"), *map(Text, line))
+    return table
+
+
+def drawings(drawn: Sequence["Text"], width: int) -> "RenderableType":
+    """The drawings beside each other as far as the terminal is wide, and then below."""
+    from rich.console import Group
+    from rich.table import Table
+
+    rows: list[list[Text]] = [[]]
+    for one in drawn:
+        taken = sum(_width(other) + GAP for other in rows[-1])
+        if rows[-1] and taken + _width(one) > width:
+            rows.append([])
+        rows[-1].append(one)
+    grids = []
+    for row in rows:
+        grid = Table.grid(padding=(0, GAP, 1, 0))
+        for one in row:
+            grid.add_column(no_wrap=True, min_width=_width(one))
+        grid.add_row(*row)
+        grids.append(grid)
+    return Group(*grids)
+
+
+def _width(drawn: "Text") -> int:
+    return max(line.cell_len for line in drawn.split("\n"))
