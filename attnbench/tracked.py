@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnbench.analysis.compare import KIND, text
+from attnbench.analysis.labels import KIND, text
 from attnbench.cell import Cell
 from attnbench.outcome import Alignments
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from attnbench.analysis.compare import NOTHING
+from attnbench.analysis.labels import NOTHING
 from attnbench.analysis.plots import alignment_panels, png
 from attnbench.analysis.tables import comparison, print_table
 from attnbench.store import Store

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
 from attnbench.analysis.stats import mean_interval
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.outcome import METRICS
@@ -12,9 +13,6 @@ from attnbench.outcome import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTHING = "–"
-KIND = "model.kind"
-Label = str | int | float | bool | None
 Row = tuple[Label, ...]
 Key = tuple[Row, Label]  # the row and the head of a cell
 
@@ -119,12 +117,12 @@ def comparison(
     Raises:
         AttnbenchError: when a column, a metric or a value is unknown, all such at once; or when nothing is left.
     """
-    labels = _label_columns(frame)
+    labels = label_columns(frame)
     frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
     rows = rows or _default_rows(frame, columns)
     named = {rows, columns, "seed", KIND}  # the column model says the kind already
     named |= {"model"} if KIND in (rows, columns) else set()
-    varying = [c for c in labels if c not in named and len(set(_values(frame, c))) > 1]
+    varying = [c for c in labels if c not in named and len(set(values_of(frame, c))) > 1]
     same = _same_as_another(frame, [columns, rows], varying)
     index = (rows, *(axis for axis in varying if axis not in same))
     groups = _grouped(frame, index, columns, metric)
@@ -141,13 +139,6 @@ def comparison(
         n=Counter(cell.of for cell in cells.values()).most_common(1)[0][0],
         notes=(*(f"{axis} goes with {other}" for axis, other in same.items()), *notes),
     )
-
-
-def text(label: Any) -> str:
-    """A label as the grid file would say it, and a dash for none."""
-    if label is None:
-        return NOTHING
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def show_mean(value: float, style: Style) -> str:
@@ -167,20 +158,16 @@ def _chosen(
     """The rows of the frame that fulfil the conditions, once everything that was asked for is known to exist."""
     if frame.empty:
         raise fail("no cell is finished yet", name, "attnbench run carries on with what is missing")
-    conditions, problems = _conditions(frame, labels, where)
+    conditions, problems = conditions_of(frame, labels, where)
     problems = [*_unknown(frame, labels, rows, columns, metric), *problems]
     if problems:
         raise AttnbenchError(*problems)
-    for column, values in conditions.items():
-        frame = frame[[text(value) in values for value in _values(frame, column)]]
-    if frame.empty:
-        raise fail(f"no finished cell has {' and '.join(where)}", name, "ask for fewer conditions")
-    return frame
+    return fulfilling(frame, conditions, where, name)
 
 
 def _default_rows(frame: "pd.DataFrame", columns: str) -> str:
     """Models where several are compared, else scores; tasks where the columns are those already."""
-    several = len(set(_values(frame, "model"))) > 1 and columns not in ("model", KIND)
+    several = len(set(values_of(frame, "model"))) > 1 and columns not in ("model", KIND)
     return "model" if several else "task" if columns == "score" else "score"
 
 
@@ -195,7 +182,7 @@ def _same_as_another(frame: "pd.DataFrame", shown: list[str], varying: list[str]
 
 
 def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
-    pairs = set(zip(_values(frame, first), _values(frame, second), strict=True))
+    pairs = set(zip(values_of(frame, first), values_of(frame, second), strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
@@ -204,23 +191,11 @@ def _grouped(
 ) -> dict[Key, list[tuple[str, float | None]]]:
     """Status and value of every seed, by row and head."""
     groups: dict[Key, list[tuple[str, float | None]]] = {}
-    keys = zip(*(_values(frame, column) for column in index), strict=True)
-    results = zip(frame["status"].tolist(), _values(frame, metric), strict=True)
-    for row, head, result in zip(keys, _values(frame, columns), results, strict=True):
+    keys = zip(*(values_of(frame, column) for column in index), strict=True)
+    results = zip(frame["status"].tolist(), values_of(frame, metric), strict=True)
+    for row, head, result in zip(keys, values_of(frame, columns), results, strict=True):
         groups.setdefault((row, head), []).append(result)
     return groups
-
-
-def _label_columns(frame: "pd.DataFrame") -> list[str]:
-    columns = list(frame.columns)
-    return columns[columns.index("status") + 1 : columns.index(METRICS[0])]
-
-
-def _values(frame: "pd.DataFrame", column: str) -> list[Any]:
-    """The column as Python values, None where nothing is."""
-    return [
-        None if missing else value for value, missing in zip(frame[column].tolist(), frame[column].isna(), strict=True)
-    ]
 
 
 def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns: str, metric: str) -> list[Problem]:
@@ -235,24 +210,6 @@ def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns
     if metric not in metrics:
         problems.append(Problem(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, metrics)))
     return problems
-
-
-def _conditions(
-    frame: "pd.DataFrame", labels: list[str], where: Iterable[str]
-) -> tuple[dict[str, set[str]], list[Problem]]:
-    conditions: dict[str, set[str]] = {}
-    problems = []
-    for condition in where:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            hint = "write it as column=value, e.g. scope=global"
-            problems.append(Problem(f"{condition!r} is not a condition", "--where", hint))
-        elif column not in labels:
-            problems.append(Problem(f"there is no column {column!r}", "--where", did_you_mean(column, labels)))
-        elif value not in (known := {text(label) for label in _values(frame, column)}):
-            problems.append(Problem(f"no finished cell has {condition}", "--where", did_you_mean(value, known)))
-        conditions.setdefault(column, set()).add(value)
-    return conditions, problems
 
 
 def _summary(group: Sequence[tuple[str, float | None]]) -> Summary:

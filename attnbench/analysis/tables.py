@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.compare import NOTHING, Comparison, Label, Row, Summary, comparison, show_mean, text
+from attnbench.analysis.compare import Comparison, Row, Summary, comparison, show_mean
+from attnbench.analysis.labels import NOTHING, Label, text
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from attnbench import __version__
-from attnbench.cli import expand, init, run, schema, show, table, ui
+from attnbench.cli import baseline, check, compare, expand, init, report, run, schema, show, table, ui
 from attnbench.cli import list as list_verb
 from attnbench.errors import AttnbenchError, Exit
 
@@ -25,7 +25,11 @@ VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "expand": expand.expand,
     "table": table.table,
+    "compare": compare.compare,
+    "baseline": baseline.baseline,
+    "check": check.check,
     "show": show.show,
+    "report": report.report,
     "ui": ui.ui,
     "list": list_verb.list_,
     "init": init.init,

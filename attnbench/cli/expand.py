@@ -108,7 +108,7 @@ def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from attnbench.analysis.compare import text
+    from attnbench.analysis.labels import text
 
     model = ["model"] * (len({row["model"] for row in rows}) > 1)
     names = [*model, "score", "scope", "task", *(axis for axis in plan.axes if axis != "model.kind")]

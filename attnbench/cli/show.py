@@ -106,7 +106,8 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from attnbench.analysis.compare import NOTHING, STYLES, show_mean
+    from attnbench.analysis.compare import STYLES, show_mean
+    from attnbench.analysis.labels import NOTHING
     from attnbench.outcome import METRICS
 
     lengths = sorted({int(name.split("@")[1]) for name in metrics if "@" in name})

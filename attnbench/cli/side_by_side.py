@@ -23,7 +23,8 @@ def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
 
 def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
     """A line per metric, over the trained lengths and then per test length, a column per cell."""
-    from attnbench.analysis.compare import NOTHING, STYLES, show_mean
+    from attnbench.analysis.compare import STYLES, show_mean
+    from attnbench.analysis.labels import NOTHING
 
     names = dict.fromkeys(name for record in records for name in record["metrics"])
     lines = {}

@@ -3,7 +3,7 @@
 import time
 from statistics import fmean
 
-from attnbench.analysis.compare import text
+from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds

@@ -1,0 +1,196 @@
+"""One axis of a run, value against value: is additive better than dot, on which task, and how sure is that?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attnbench.analysis.compare import STYLES
+from attnbench.analysis.labels import Label, label_columns, text, values_of
+from attnbench.analysis.paired import (
+    Paired,
+    Verdict,
+    corrected,
+    mean_ranks,
+    paired_over_tasks,
+    probability_of_improvement,
+    seeds_needed,
+    verdict,
+)
+from attnbench.analysis.stats import Estimate
+from attnbench.errors import did_you_mean, fail
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVERYTHING = "all"  # the task of a line that is over all of them
+Block = tuple[Label, ...]  # everything but the axis and the seed
+
+
+@dataclass(frozen=True)
+class Line:
+    """One value of the axis against the one that it is held against, on one task or over all.
+
+    Attributes:
+        value: of the axis.
+        task: its name, or EVERYTHING.
+        paired: the difference to the other and its test, the p corrected for all lines of the same task.
+        probability: that a seed of this one is better than a seed of the other.
+        rank: the mean rank among all values of the axis that have every block; None where this one has not.
+        verdict: in words.
+        needed: the seeds that it would take to tell, for a difference as large as seen; None where there is none.
+    """
+
+    value: Label
+    task: str
+    paired: Paired
+    probability: Estimate
+    rank: float | None
+    verdict: Verdict
+    needed: int | None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The values of an axis, each against one of them; `notes` say what could not be compared."""
+
+    name: str
+    metric: str
+    axis: str
+    against: Label
+    lines: list[Line]
+    notes: tuple[str, ...]
+
+
+def contrast(
+    frame: "pd.DataFrame", axis: str, against: str | None = None, metric: str = "exact_match", name: str = ""
+) -> Contrast:
+    """Holds every value of an axis against one of them, on the seeds and in the settings that both have.
+
+    Args:
+        frame: rows of table.csv; failed cells do not count.
+        axis: a label column.
+        against: the value that the others are held against; the one that is best over all unless given.
+        metric: a name of METRICS, or `<metric>@<length>`, of which higher or lower is better.
+        name: of the run, for the title.
+
+    Raises:
+        AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
+    """
+    better = _direction(frame, axis, metric)
+    seeds = _seeds_by_block(frame, axis, metric)
+    values = list(dict.fromkeys(value for value, _ in seeds))
+    if len(values) < 2:
+        raise fail(f"{axis} has fewer than two values that are finished", "--axis", "choose another axis")
+    chosen = _against(values, against, seeds, better)
+    tasks = list(dict.fromkeys(text(block[0]) for _, block in seeds))
+    lines = [
+        line
+        for task in ([*tasks, EVERYTHING] if len(tasks) > 1 else tasks)
+        for line in _lines_of(seeds, values, chosen, task, better)
+    ]
+    if not lines:
+        raise fail(f"nothing shares a setting and a seed with {text(chosen)}", "--against", "choose another value")
+    told = {line.value for line in lines}
+    left_out = [text(value) for value in values if value != chosen and value not in told]
+    notes = [f"{', '.join(left_out)}: no setting and seed shared with {text(chosen)}"] if left_out else []
+    return Contrast(name, metric, axis, chosen, lines, tuple(notes))
+
+
+def _direction(frame: "pd.DataFrame", axis: str, metric: str) -> int:
+    labels = [column for column in label_columns(frame) if column != "seed"]
+    if axis not in labels:
+        raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
+    if metric not in frame.columns or metric.split("@")[0] not in STYLES:
+        known = [column for column in frame.columns if column.split("@")[0] in STYLES]
+        raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
+    better = STYLES[metric.split("@")[0]].better
+    if not better:
+        raise fail(f"of {metric}, neither more nor less is better", "--metric", "choose one that is, e.g. exact_match")
+    return better
+
+
+def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple[Label, Block], dict[Any, float]]:
+    """The metric by seed, for each value of the axis in each block, whose first label is the task."""
+    done = frame[(frame["status"] == "done") & frame[metric].notna()]
+    # model.kind says what model says; an axis that only one of two values has does not part them.
+    others = [c for c in label_columns(frame) if c not in (axis, "seed", "task") and not _follows(done, c, axis)]
+    found: dict[tuple[Label, Block], dict[Any, float]] = {}
+    tasks = values_of(done, "task") if axis != "task" else [EVERYTHING] * len(done)
+    blocks = zip(tasks, *(values_of(done, column) for column in others), strict=True)
+    for value, block, seed, number in zip(
+        values_of(done, axis), blocks, values_of(done, "seed"), values_of(done, metric), strict=True
+    ):
+        found.setdefault((value, tuple(block)), {})[seed] = float(number)
+    return found
+
+
+def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
+    """Whether each value of the axis has a single value of the column: then it is part of what is compared."""
+    pairs = set(zip(values_of(frame, axis), values_of(frame, column), strict=True))
+    return len(pairs) == len({value for value, _ in pairs})
+
+
+def _against(
+    values: Sequence[Label], against: str | None, seeds: dict[tuple[Label, Block], dict[Any, float]], better: int
+) -> Label:
+    by_text = {text(value): value for value in values}
+    if against is not None:
+        if against not in by_text:
+            raise fail(f"no finished cell has {against!r}", "--against", did_you_mean(against, by_text))
+        return by_text[against]
+
+    def mean(value: Label) -> float:
+        own = [sum(runs.values()) / len(runs) for (other, _), runs in seeds.items() if other == value]
+        return better * sum(own) / len(own)
+
+    blocks = {value: {block for other, block in seeds if other == value} for value in values}
+    most = max(map(len, blocks.values()))
+    return max((value for value in values if len(blocks[value]) == most), key=mean)
+
+
+def _lines_of(
+    seeds: dict[tuple[Label, Block], dict[Any, float]], values: Sequence[Label], against: Label, task: str, better: int
+) -> list[Line]:
+    """The lines of one task, or of all, their p corrected together."""
+    blocks = list(dict.fromkeys(block for _, block in seeds if task in (EVERYTHING, text(block[0]))))
+    ranks = _ranks(seeds, values, blocks, better)
+    found = []
+    for value in (value for value in values if value != against):
+        pairs = [_shared(seeds.get((value, block), {}), seeds.get((against, block), {})) for block in blocks]
+        if pairs := [pair for pair in pairs if pair[0]]:
+            a, b = [x for x, _ in pairs], [y for _, y in pairs]
+            probability = probability_of_improvement(*((a, b) if better > 0 else (b, a)))
+            found.append((value, paired_over_tasks(a, b), probability))
+    fair = corrected([comparison for _, comparison, _ in found])
+    return [
+        Line(value, task, one, chance, ranks.get(value), verdict(one, better=better), seeds_needed(chance.value))
+        for (value, _, chance), one in zip(found, fair, strict=True)
+    ]
+
+
+def _shared(one: dict[Any, float], other: dict[Any, float]) -> tuple[list[float], list[float]]:
+    both = [seed for seed in one if seed in other]
+    return [one[seed] for seed in both], [other[seed] for seed in both]
+
+
+def _ranks(
+    seeds: dict[tuple[Label, Block], dict[Any, float]], values: Iterable[Label], blocks: Sequence[Block], better: int
+) -> dict[Label, float]:
+    """The mean ranks of the values that have every block, over the seeds that all of them share."""
+    whole = [value for value in values if all((value, block) in seeds for block in blocks)]
+    rows = []
+    for block in blocks:
+        runs = [seeds[value, block] for value in whole]
+        rows += [[run[seed] for run in runs] for seed in (runs[0] if runs else {}) if all(seed in run for run in runs)]
+    return dict(zip(whole, mean_ranks(rows, better), strict=True)) if rows else {}
+
+
+def side_by_side(frames: "Sequence[tuple[str, pd.DataFrame]]") -> "pd.DataFrame":
+    """The rows of several runs with a column `run` among their labels; axes that only some have are empty elsewhere."""
+    import pandas as pd
+
+    named = [frame.assign(run=name) for name, frame in frames]
+    joined = pd.concat(named, ignore_index=True)
+    labels = list(dict.fromkeys(c for _, frame in frames for c in label_columns(frame)))
+    rest = [c for c in joined.columns if c not in ("cell", "status", "run", *labels)]
+    return joined[["cell", "status", "run", *labels, *rest]]

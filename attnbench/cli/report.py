@@ -1,0 +1,32 @@
+"""`attnbench report`: a run as one page to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.options import RESULTS, Results, Run
+
+
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE.html", help="Write it here; report.html in the run's folder unless given."
+        ),
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Write a run as one HTML file that opens anywhere: tables, curves, alignments, configuration.
+
+    It needs no network and no other file.
+    """
+    from attnbench.analysis.report import report as page
+    from attnbench.files import write_atomically
+    from attnbench.store import Store
+
+    store = Store.open(run, results)
+    file = output or store.folder / "report.html"
+    write_atomically(file, page(store))
+    typer.echo(file)

@@ -1,0 +1,262 @@
+"""`attnbench baseline` and `attnbench check`, from the command line to the exit status."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from made_up_run import failed, outcome, plan, write_run
+from rich.console import Console
+
+from attnbench import cli
+from attnbench.analysis.baseline import configurations
+from attnbench.analysis.baseline_file import read
+from attnbench.analysis.gate import check
+from attnbench.analysis.gate_formats import print_check
+from attnbench.errors import Exit
+from attnbench.store import Store
+
+ODD = "od|d_*[b]<i>%,:&\"'`\x1b[31mé"
+ERROR = "bad | [red]%0A</failure>\nsecond\x00\x1b[2J::error::x"
+
+
+@pytest.fixture
+def call(tmp_path, capsys, monkeypatch):
+    """Calls attnbench in a folder of its own: exit status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        told = capsys.readouterr()
+        return int(end.value.code or 0), told.out, told.err
+
+    return run
+
+
+def train(tmp_path, name="ci", accuracy=None, scores=("dot", "general", ODD), lose=(), fail=(), seeds=5):
+    """Makes up a run of scores whose accuracy is near 1 unless given."""
+    grid = plan(name, score=list(scores), seed=range(seeds))
+    outcomes = [
+        failed(cell, ERROR)
+        if cell.labels["score"] in fail
+        else outcome(cell, exact_match=(accuracy or {}).get(cell.labels["score"], 1.0) - cell.cell.seed / 500, aer=0.1)
+        for cell in grid.cells
+        if cell.labels["score"] not in lose
+    ]
+    return write_run(tmp_path, grid, outcomes)
+
+
+@pytest.fixture
+def base(tmp_path, call):
+    train(tmp_path)
+    assert call("baseline", "ci", "-o", "b.csv")[0] == 0
+    return tmp_path / "b.csv"
+
+
+@pytest.mark.usefixtures("base")
+def test_an_unchanged_run_passes(call):
+    status, out, err = call("check", "ci", "--baseline", "b.csv")
+    assert (status, err) == (Exit.OK, "")
+    assert out == "ci against b.csv: passed (6 unchanged)\n"
+
+
+@pytest.mark.usefixtures("base")
+def test_one_regression_is_exit_3_and_the_table_says_where(call, tmp_path):
+    train(tmp_path, accuracy={"general": 0.5})
+    status, out, err = call("check", "ci", "--baseline", "b.csv")
+    assert (status, err) == (Exit.REGRESSION, "")
+    assert "regression" in out
+    assert "general · copy" in out.replace("global · ", "")
+    assert "0.996 → 0.496" in out
+    assert "1 regression, 5 unchanged" in out
+
+
+@pytest.mark.usefixtures("base")
+def test_every_ending_has_its_status(call, tmp_path):
+    def ending(**changes):
+        train(tmp_path, **changes)
+        return call("check", "ci", "--baseline", "b.csv")[0]
+
+    assert ending(accuracy={"dot": 0.99}) == Exit.OK
+    assert ending(scores=("dot", "general", ODD, "new")) == Exit.OK
+    assert ending(scores=("dot", "general")) == Exit.REGRESSION
+    assert ending(fail=("dot",)) == Exit.REGRESSION
+    assert ending(scores=("x", "y")) == Exit.NOTHING_COMPARABLE
+    assert call("check", "ci", "--baseline", "none.csv")[0] == Exit.USAGE
+    assert call("check", "ci")[0] == Exit.USAGE
+
+
+@pytest.mark.usefixtures("base")
+def test_an_unfinished_run_fails(call, tmp_path):
+    store = train(tmp_path)
+    next(iter((store.folder / "cells").iterdir())).unlink()
+    status, out, _ = call("check", "ci", "--baseline", "b.csv")
+    assert status == Exit.REGRESSION
+    assert "are not finished" in out
+
+
+@pytest.mark.usefixtures("base")
+def test_a_broken_cell_is_not_passed_over(call, tmp_path):
+    store = train(tmp_path)
+    next(iter((store.folder / "cells").iterdir())).write_text("{")
+    assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.REGRESSION
+
+
+@pytest.mark.usefixtures("base")
+def test_the_tolerance(call, tmp_path):
+    train(tmp_path, accuracy={"general": 0.9})
+    arguments = ("check", "ci", "--baseline", "b.csv", "--tolerance")
+    assert call(*arguments, "0.2")[0] == Exit.OK
+    assert call(*arguments, "exact_match=0.2")[0] == Exit.OK
+    assert call(*arguments, "aer=0.2")[0] == Exit.REGRESSION
+    for wrong in ("x", "aer=", "nan", "-1", "frob=0.1"):
+        status, _, err = call(*arguments, wrong)
+        assert (status, "--tolerance" in err) == (Exit.USAGE, True)
+
+
+@pytest.fixture
+def bad(call, base, tmp_path):
+    """A run with something of everything: what fell is of the odd name, what failed has an odd error."""
+    train(tmp_path, accuracy={ODD: 0.5}, fail=("general",), scores=("general", ODD, "new"))
+    return lambda *arguments: call("check", "ci", "--baseline", base.name, *arguments)
+
+
+def test_json_and_csv_have_every_row_and_the_same_names(bad):
+    status, out, _ = bad("--format", "json")
+    records = json.loads(out)
+    assert status == Exit.REGRESSION
+    assert [record["verdict"] for record in records] == ["regression", "failed", "missing", "new", "unchanged"]
+    assert records[0]["score"] == ODD
+    assert records[0]["difference"] == pytest.approx(-0.5)
+    assert records[0]["low"] < -0.5 < records[0]["high"] < 0
+    assert records[1]["message"] == f"seed 0 1 2 3 4: {ERROR}"
+    rows = list(csv.DictReader(io.StringIO(bad("--format", "csv")[1])))
+    assert [row["verdict"] for row in rows] == [record["verdict"] for record in records]
+    assert list(rows[0]) == list(records[0])
+
+
+def test_github_commands_are_one_line_each_and_escaped(bad, base):
+    out = bad("--format", "github")[1]
+    *commands, summary = out.splitlines()
+    assert [command.split(" ")[0] for command in commands] == ["::error", "::error", "::error", "::notice"]
+    assert summary.startswith("ci against b.csv: failed")
+    line = int(commands[0].partition("line=")[2].partition(",")[0])
+    assert "exact_match" in base.read_text().splitlines()[line - 1]
+    assert "od|d_*[b]<i>%25%2C%3A&" in commands[0].split("::")[1]
+    assert commands[0].count("::") == 2
+    assert "%250A" in commands[1]
+    assert "\x1b" not in out
+    assert "\x00" not in out
+
+
+def test_junit_is_parsed_and_counts(bad, tmp_path):
+    bad("--junit", "j.xml")
+    suite = ElementTree.parse(tmp_path / "j.xml").getroot().find("testsuite")
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5", "failures": "2", "errors": "1", "skipped": "1",
+    }  # fmt: skip
+    kinds = [[child.tag for child in case] for case in suite]
+    assert kinds == [["failure"], ["error"], ["failure"], ["skipped"], ["system-out"]]
+    assert "bad | [red]%0A</failure>\nsecond\ufffd\ufffd[2J" in suite[1][0].text
+    assert bad("--junit", "no/j.xml")[0] == Exit.USAGE
+
+
+def test_markdown_keeps_its_columns(bad):
+    out = bad("--format", "markdown")[1]
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 4
+    assert {line.replace("\\|", "").count("|") for line in rows} == {8}
+    assert "od\\|d\\_\\*\\[b\\]\\<i\\>" in rows[2]
+    assert "\x1b" not in out
+
+
+@pytest.mark.usefixtures("bad")
+def test_the_table_obeys_no_markup_and_fits_80_columns(tmp_path):
+    store = Store.open("ci", tmp_path / "results")
+    found = check("ci", "b.csv", read(tmp_path / "b.csv"), configurations(store))
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    print_check(found, console)
+    out = console.file.getvalue()
+    assert max(map(len, out.splitlines())) <= 80
+    assert "[31m" in out  # of the name
+    assert "\x1b" not in out
+    assert "[red]%0A" in "".join(out.split())
+    assert "od|d_*[b]<i>" in out
+
+
+@pytest.mark.usefixtures("base")
+def test_changed_settings_are_named(call, tmp_path):
+    store = train(tmp_path)
+    for file in (store.folder / "cells").iterdir():
+        record = json.loads(file.read_text())
+        if record["labels"]["score"] == "dot":
+            record["config"]["train"]["steps"] = 7
+            file.write_text(json.dumps(record))
+    status, out, _ = call("check", "ci", "--baseline", "b.csv")
+    assert status == Exit.REGRESSION
+    assert "not comparable" in out
+    assert "train.steps: 800 → 7" in out
+
+
+def test_a_baseline_is_only_overwritten_when_asked(call, base, tmp_path):
+    before = base.read_bytes()
+    train(tmp_path, accuracy={"dot": 0.5})
+    status, _, err = call("baseline", "ci", "-o", "b.csv")
+    assert (status, base.read_bytes()) == (Exit.USAGE, before)
+    assert "--update" in err
+    call("check", "ci", "--baseline", "b.csv")
+    assert base.read_bytes() == before
+    status, out, err = call("baseline", "ci", "-o", "b.csv", "--update")
+    assert (status, out) == (0, "")
+    assert "6 rows, 1 of them new or changed" in err
+    assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.OK
+
+
+def test_an_improvement_passes_and_is_not_taken_in(call, tmp_path):
+    train(tmp_path, accuracy={"dot": 0.5})
+    call("baseline", "ci", "-o", "b.csv")
+    train(tmp_path)
+    status, out, _ = call("check", "ci", "--baseline", "b.csv")
+    assert (status, "improvement" in out) == (Exit.OK, True)
+    train(tmp_path, accuracy={"dot": 0.5})
+    assert call("check", "ci", "--baseline", "b.csv")[1] == "ci against b.csv: passed (6 unchanged)\n"
+
+
+def test_an_update_keeps_to_the_metrics_of_the_file(call, tmp_path):
+    train(tmp_path)
+    call("baseline", "ci", "-o", "b.csv", "--metric", "aer")
+    call("baseline", "ci", "-o", "b.csv", "--update")
+    assert {row.metric for row in read(tmp_path / "b.csv")} == {"aer"}
+    assert call("baseline", "ci", "-o", "c.csv", "--metric", "seconds")[0] == Exit.USAGE
+    assert not (tmp_path / "c.csv").exists()
+
+
+@pytest.mark.usefixtures("base")
+def test_fresh_seeds_are_compared(call, tmp_path):
+    grid = plan("fresh", score=["dot", "general", ODD], seed=[7, 8, 9, 10, 11])
+    cells = [replace(cell, id=f"f{number:011x}") for number, cell in enumerate(grid.cells)]
+    grid = replace(grid, cells=cells)
+    write_run(tmp_path, grid, [outcome(cell, exact_match=0.995, aer=0.1) for cell in cells])
+    assert call("check", "fresh", "--baseline", "b.csv")[:2] == (0, "fresh against b.csv: passed (6 unchanged)\n")
+
+
+@pytest.mark.usefixtures("base")
+def test_neither_torch_nor_pandas_is_imported(tmp_path):
+    code = """
+import sys
+from attnbench import cli
+try:
+    cli.main(["check", "ci", "--baseline", "b.csv"])
+except SystemExit as end:
+    assert not end.code
+heavy = {"torch", "mlflow", "matplotlib", "pandas"} & sys.modules.keys()
+sys.exit(str(heavy) if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "passed" in done.stdout

@@ -1,0 +1,64 @@
+import made_up_run
+import pytest
+import typer
+from html_page import parse
+from typer.testing import CliRunner
+
+from attnbench.cli import VERBS
+from attnbench.cli.report import report
+from attnbench.errors import AttnbenchError
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Calls `attnbench report` where there is one run, quick, of two cells."""
+    grid = made_up_run.plan("quick", score=["dot", "general"])
+    made_up_run.write_run(tmp_path, grid, [made_up_run.outcome(planned, exact_match=0.5) for planned in grid.cells])
+    app = typer.Typer()
+    app.command()(report)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path / "results")])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_the_page_lies_in_the_folder_of_the_run(call, tmp_path):
+    file = tmp_path / "results" / "quick" / "report.html"
+    assert call("quick").stdout.split() == [str(file)]
+    assert parse(file.read_text(encoding="utf-8")).one("h1").text == "quick"
+
+
+def test_the_page_is_written_where_it_is_asked_for(call, tmp_path):
+    file = tmp_path / "page.html"
+    call("quick", "-o", str(file))
+    assert "general" in file.read_text(encoding="utf-8")
+    assert not (tmp_path / "results" / "quick" / "report.html").exists()
+
+
+def test_a_run_is_given_by_its_folder_too(call, tmp_path):
+    call(str(tmp_path / "results" / "quick"))
+    assert (tmp_path / "results" / "quick" / "report.html").exists()
+
+
+def test_mistakes_are_told(call, tmp_path):
+    with pytest.raises(AttnbenchError, match="did you mean 'quick'"):
+        call("quik")
+    with pytest.raises(AttnbenchError, match="cannot be written"):
+        call("quick", "-o", str(tmp_path / "nowhere" / "page.html"))
+    with pytest.raises(AttnbenchError, match="cannot be written"):
+        call("quick", "-o", str(tmp_path))
+
+
+def test_nothing_is_written_for_a_run_with_nothing_finished(call, tmp_path):
+    made_up_run.write_run(tmp_path, made_up_run.plan("empty"), [])
+    with pytest.raises(AttnbenchError, match="no cell is finished yet"):
+        call("empty")
+    assert not (tmp_path / "results" / "empty" / "report.html").exists()
+
+
+def test_it_is_a_verb():
+    assert VERBS["report"] is report
