@@ -26,13 +26,14 @@ def probe(document: Document, axes: Axes, sections: Sections, problems: Problems
 
 
 def _probe_models(document: Document, axes: Axes, sections: Sections, resolver: Resolver) -> None:
-    kinds = {value.data: value for value in axes.values("model.kind")}
-    entries = [REGISTRIES["model"].entry(kind) for kind in kinds or [sections.kind]]
-    for entry in entries:
-        combination = {"model.kind": kinds[entry.name]} if kinds else {}
+    combinations: list[Combination] = [{"model.kind": value} for value in axes.values("model.kind")]
+    if not axes.always_has("model.kind"):
+        combinations.append({})
+    entries = [REGISTRIES["model"].entry(c["model.kind"].data if c else sections.kind) for c in combinations]
+    for combination, entry in zip(combinations, entries, strict=True):
         for options in _variants(axes, "model", entry):
             resolver.model(combination | options)
-    known = ["kind", *(option.name for entry in entries for option in entry.options)]
+    known = dict.fromkeys(["kind", *(option.name for entry in entries for option in entry.options)])
     for option in sections.model:
         if option not in known and len(entries) > 1:
             place = document.place(("model", option), key=True)

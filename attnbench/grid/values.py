@@ -87,6 +87,11 @@ class Axes:
         parts = chain(chain.from_iterable(self.groups), self.includes)
         return list(dict.fromkeys(part[axis] for part in parts if axis in part))
 
+    def always_has(self, axis: str) -> bool:
+        """Whether every combination gives the axis a value of its own."""
+        in_product = not self.groups or any(axis in group[0] for group in self.groups)
+        return in_product and all(axis in combination for combination in self.includes)
+
     def product(self) -> Iterator[Combination]:
         """The combinations of the product, one at a time; the last axis turns fastest."""
         for parts in product(*self.groups) if self.groups else ():

@@ -234,6 +234,22 @@ def test_options_of_several_models(plan: Plans, complaints: Complaints, tmp_path
     assert "no model of this grid has the option 'widht'" in problem.what
 
 
+def test_options_of_the_default_model_beside_an_included_one(plan: Plans, complaints: Complaints) -> None:
+    text = "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy]}\n"
+    text += "include: [{score: dot, task: copy, model.kind: ntm}]\n"
+    found = plan(text + "model: {width: 16, cell: lstm, slots: 9}\n")
+    options = [
+        (c.cell.model.name, c.cell.model.options.get("cell"), c.cell.model.options.get("slots")) for c in found.cells
+    ]
+    assert options == [("rnn", "lstm", None), ("ntm", None, 9)]
+    (problem,) = complaints(text + "model: {glimpses: 1}\n")
+    assert "no model of this grid has the option 'glimpses'" in problem.what
+    (problem,) = complaints(
+        "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy], model.kind: [ntm, lstmn]}\nmodel: {cell: lstm}\n"
+    )
+    assert "no model of this grid has the option 'cell'" in problem.what
+
+
 def test_packs_hold_the_seeds_of_one_configuration(plan: Plans) -> None:
     found = plan("name: g\nseeds: [3, 1]\ngrid: {score: [dot, general], task: [copy]}\n")
     made = packs(found.cells, ["x.py"])
