@@ -1,62 +1,25 @@
 """The comparison of a metric over two axes of a run, as plain data: what every table shows."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
-from attnbench.analysis.stats import mean_interval
+from attnbench.analysis.lengths import LENGTH, Range, by_length, lengths_of
+from attnbench.analysis.stats import Statistic
+from attnbench.analysis.summary import STYLES, Seeds, Style, Summary, TooFew, compared_to_best, show_mean, summary
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.outcome import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["STYLES", "Comparison", "Key", "Row", "Style", "Summary", "comparison", "show_mean"]
+
 Row = tuple[Label, ...]
 Key = tuple[Row, Label]  # the row and the head of a cell
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a metric is shown: decimals of the mean and of the interval's ends, and which way is better (0: neither)."""
-
-    decimals: int
-    interval_decimals: int | None
-    better: int
-
-
-_UP, _DOWN = 1, -1
-STYLES = {
-    "exact_match": Style(3, 2, _UP),
-    "token_accuracy": Style(3, 2, _UP),
-    "loss": Style(3, 3, _DOWN),
-    "bleu": Style(1, 1, _UP),
-    "aer": Style(3, 2, _DOWN),
-    "alignment_mass": Style(3, 2, _UP),
-    "alignment_entropy": Style(3, 2, 0),
-    "steps_to_95": Style(0, 0, _DOWN),
-    "parameters": Style(0, None, 0),
-    "seconds": Style(1, 1, _DOWN),
-    "tokens_per_second": Style(0, 0, _UP),
-    "exact_match_unseen": Style(3, 2, _UP),
-}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One cell of a table: the mean over n of `of` seeds, the ends of its interval, how many seeds failed.
-
-    Without a value (n = 0) the numbers are None.
-    """
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    n: int
-    of: int
-    failed: int
-    best: bool = False
+APART = ("task", LENGTH)  # axes along which nothing competes: a task may be easier than another
 
 
 @dataclass(frozen=True)
@@ -73,6 +36,11 @@ class Comparison:
         cells: by (row, head); a combination that the run does not have is absent.
         n: the number of seeds behind most cells.
         notes: what the table does not show, a sentence each.
+        statistic: what the cells say of their seeds.
+        apart: the axes of `index` of which each label has a best of its own.
+        too_few: that no row can be told from the best, where that is so for every column.
+        trained: the lengths trained on, each range once, where `length` is an axis and they are known.
+        beyond: the lengths of which every cell is longer than those that it was trained on.
     """
 
     name: str
@@ -84,6 +52,11 @@ class Comparison:
     cells: dict[Key, Summary]
     n: int
     notes: tuple[str, ...] = ()
+    statistic: Statistic = "mean"
+    apart: tuple[str, ...] = ()
+    too_few: TooFew | None = None
+    trained: tuple[Range, ...] = ()
+    beyond: frozenset[Label] = frozenset()
 
     @property
     def style(self) -> Style:
@@ -99,6 +72,8 @@ def comparison(
     where: Iterable[str] = (),
     name: str = "",
     notes: Iterable[str] = (),
+    statistic: Statistic = "mean",
+    trained: Mapping[str, Range] | None = None,
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
@@ -107,43 +82,45 @@ def comparison(
 
     Args:
         frame: the rows of table.csv.
-        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid). Rows are
-            scores unless given, or models where there are several.
+        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid), or `length`,
+            for a metric that has `<metric>@<length>`. Rows are scores unless given, or models where there are several.
         metric: a name of METRICS, or `<metric>@<length>`.
         where: conditions `column=value`; several values of one column are alternatives.
         name: of the run, for the title.
         notes: what to say below the table.
+        statistic: mean, iqm or median.
+        trained: the lengths that each cell was trained on, by its id; it matters where `length` is an axis.
 
     Raises:
         AttnbenchError: when a column, a metric or a value is unknown, all such at once; or when nothing is left.
     """
+    if LENGTH in (rows, columns) and not frame.empty:
+        frame = by_length(frame, metric)
     labels = label_columns(frame)
     frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
-    rows = rows or _default_rows(frame, columns)
-    named = {rows, columns, "seed", KIND}  # the column model says the kind already
-    named |= {"model"} if KIND in (rows, columns) else set()
-    varying = [c for c in labels if c not in named and len(set(values_of(frame, c))) > 1]
-    same = _same_as_another(frame, [columns, rows], varying)
-    index = (rows, *(axis for axis in varying if axis not in same))
+    index, same = _index(frame, labels, rows or _default_rows(frame, columns), columns)
     groups = _grouped(frame, index, columns, metric)
-    cells = {key: _summary(group) for key, group in groups.items()}
-    heads = list(dict.fromkeys(head for _, head in groups))
+    apart = [place for place, axis in enumerate(index) if axis in APART]
+    cells = {key: summary(*group, metric, statistic) for key, group in groups.items()}
+    cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
+    cells, too_few = _held_against_best(cells, groups, apart, STYLES[metric.split("@")[0]])
+    ordered = _in_order(row for row, _ in groups)
     return Comparison(
         name=name,
         metric=metric,
         index=index,
         columns=columns,
-        rows=_in_order(row for row, _ in groups),
-        heads=heads,
-        cells=_mark_best(cells, heads, STYLES[metric.split("@")[0]]),
+        rows=ordered,
+        heads=list(dict.fromkeys(head for _, head in groups)),
+        cells=cells,
         n=Counter(cell.of for cell in cells.values()).most_common(1)[0][0],
         notes=(*(f"{axis} goes with {other}" for axis, other in same.items()), *notes),
+        statistic=statistic,
+        apart=tuple(index[place] for place in apart if len({row[place] for row in ordered}) > 1),
+        too_few=too_few,
+        trained=tuple(sorted(set(ranges.values()))),
+        beyond=_lengths_beyond(cells, (*index, columns)),
     )
-
-
-def show_mean(value: float, style: Style) -> str:
-    """The mean with the metric's decimals."""
-    return f"{value:,.{style.decimals}f}"
 
 
 def _chosen(
@@ -163,6 +140,15 @@ def _chosen(
     if problems:
         raise AttnbenchError(*problems)
     return fulfilling(frame, conditions, where, name)
+
+
+def _index(frame: "pd.DataFrame", labels: list[str], rows: str, columns: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The axes that name a row, and those left out of them, each with the one that says the same."""
+    named = {rows, columns, "seed", KIND}  # the column model says the kind already
+    named |= {"model"} if KIND in (rows, columns) else set()
+    varying = [c for c in labels if c not in named and len(set(values_of(frame, c))) > 1]
+    same = _same_as_another(frame, [columns, rows], varying)
+    return (rows, *(axis for axis in varying if axis not in same)), same
 
 
 def _default_rows(frame: "pd.DataFrame", columns: str) -> str:
@@ -188,19 +174,70 @@ def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
 
 def _grouped(
     frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str
-) -> dict[Key, list[tuple[str, float | None]]]:
-    """Status and value of every seed, by row and head."""
-    groups: dict[Key, list[tuple[str, float | None]]] = {}
-    keys = zip(*(values_of(frame, column) for column in index), strict=True)
-    results = zip(frame["status"].tolist(), values_of(frame, metric), strict=True)
-    for row, head, result in zip(keys, values_of(frame, columns), results, strict=True):
-        groups.setdefault((row, head), []).append(result)
+) -> dict[Key, tuple[Seeds, int, int]]:
+    """The values of the seeds that have one, how many seeds there are, and how many failed, by row and head."""
+    groups: dict[Key, tuple[Seeds, int, int]] = {}
+    results = zip(values_of(frame, "seed"), frame["status"].tolist(), values_of(frame, metric), strict=True)
+    for key, (seed, status, value) in zip(_keys(frame, index, columns), results, strict=True):
+        seeds, of, failed = groups.get(key, ({}, 0, 0))
+        if status == "done" and value is not None:
+            seeds[seed] = float(value)
+        groups[key] = seeds, of + 1, failed + (status == "failed")
     return groups
 
 
+def _keys(frame: "pd.DataFrame", index: tuple[str, ...], columns: str) -> list[Key]:
+    """The row and the head of every row of the frame."""
+    rows = zip(*(values_of(frame, column) for column in index), strict=True)
+    return list(zip(rows, values_of(frame, columns), strict=True))
+
+
+def _beyond(
+    cells: dict[Key, Summary], frame: "pd.DataFrame", axes: tuple[str, ...], trained: Mapping[str, Range]
+) -> tuple[dict[Key, Summary], dict[Key, Range]]:
+    """Marks the cells whose length is longer than any trained on, and says what was, where that is known."""
+    if LENGTH not in axes:
+        return cells, {}
+    keys = zip(_keys(frame, axes[:-1], axes[-1]), frame["cell"].tolist(), strict=True)
+    ranges = {key: trained[cell] for key, cell in keys if cell in trained}
+    longer = {key for key, (_, longest) in ranges.items() if _length(key, axes) > longest}
+    return {key: replace(cell, beyond=key in longer) for key, cell in cells.items()}, ranges
+
+
+def _lengths_beyond(cells: dict[Key, Summary], axes: tuple[str, ...]) -> frozenset[Label]:
+    if LENGTH not in axes:
+        return frozenset()
+    within = {_length(key, axes) for key, cell in cells.items() if not cell.beyond}
+    return frozenset({_length(key, axes) for key in cells} - within)
+
+
+def _length(key: Key, axes: tuple[str, ...]) -> int:
+    """What a cell's label says on the axis `length`."""
+    return int(str((*key[0], key[1])[axes.index(LENGTH)]))
+
+
+def _held_against_best(
+    cells: dict[Key, Summary], groups: Mapping[Key, tuple[Seeds, int, int]], apart: list[int], style: Style
+) -> tuple[dict[Key, Summary], TooFew | None]:
+    """Marks the best of every column, and how the others of the column compare to it, where they are of one task."""
+    families: dict[tuple[Label, ...], list[Key]] = {}
+    for row, head in cells:
+        families.setdefault((head, *(row[place] for place in apart)), []).append((row, head))
+    marked: dict[Key, Summary] = {}
+    reasons: list[TooFew | None] = []
+    for family in families.values():
+        found, too_few = compared_to_best({k: cells[k] for k in family}, {k: groups[k][0] for k in family}, style)
+        marked |= found
+        if any(cell.tie not in (None, "best") for cell in found.values()):
+            reasons.append(too_few)
+    least = max((reason for reason in reasons if reason), key=lambda reason: reason.needed, default=None)
+    return {key: marked[key] for key in cells}, least if all(reasons) else None
+
+
 def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns: str, metric: str) -> list[Problem]:
+    axes = [*labels, *([LENGTH] if lengths_of(frame, metric) and LENGTH not in labels else [])]
     problems = [
-        Problem(f"there is no column {column!r}", option, did_you_mean(column, labels))
+        Problem(f"there is no column {column!r}", option, did_you_mean(column, axes))
         for option, column in (("--rows", rows), ("--columns", columns))
         if column is not None and column not in labels
     ]
@@ -212,33 +249,8 @@ def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns
     return problems
 
 
-def _summary(group: Sequence[tuple[str, float | None]]) -> Summary:
-    """One cell, from the status and the value of each of its seeds."""
-    values = [value for status, value in group if status == "done" and value is not None]
-    failed = sum(status == "failed" for status, _ in group)
-    if not values:
-        return Summary(None, None, None, 0, len(group), failed)
-    estimate = mean_interval(values)
-    return Summary(estimate.mean, estimate.low, estimate.high, estimate.n, len(group), failed)
-
-
 def _in_order(rows: Iterable[Row]) -> list[Row]:
     """The rows, sorted by their first label, then their second …, each in its order of appearance."""
     unique = list(dict.fromkeys(rows))
     ranks = [{label: rank for rank, label in enumerate(dict.fromkeys(level))} for level in zip(*unique, strict=True)]
     return sorted(unique, key=lambda row: [rank[label] for rank, label in zip(ranks, row, strict=True)])
-
-
-def _mark_best(cells: dict[Key, Summary], heads: Sequence[Hashable], style: Style) -> dict[Key, Summary]:
-    """Marks the best of each column, with all that look the same.
-
-    A mean over only some of the seeds does not compete: the missing ones are those that failed or never got there.
-    """
-    marked = dict(cells)
-    for head in heads if style.better else ():
-        rivals = {key: c.mean for key, c in cells.items() if key[1] == head and c.mean is not None and c.n == c.of}
-        if len(rivals) > 1:
-            best = show_mean(max(rivals.values(), key=lambda mean: style.better * mean), style)
-            winners = [key for key, mean in rivals.items() if show_mean(mean, style) == best]
-            marked |= {key: replace(cells[key], best=True) for key in winners}
-    return marked

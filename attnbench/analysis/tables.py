@@ -7,47 +7,28 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.captions import BEYOND, caption, learned_in_part, mark, title
 from attnbench.analysis.compare import Comparison, Row, Summary, comparison, show_mean
 from attnbench.analysis.labels import NOTHING, Label, text
+from attnbench.analysis.lengths import LENGTH
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.text import Text
 
 __all__ = [
-    "Comparison", "comparison", "print_table", "to_csv", "to_html", "to_json", "to_latex", "to_markdown", "to_rich",
+    "Comparison", "caption", "comparison", "print_table", "title",
+    "to_csv", "to_html", "to_json", "to_latex", "to_markdown", "to_rich",
 ]  # fmt: skip
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "·": r"$\cdot$", "≥": r"$\geq$",
+    "≈": r"$\approx$", BEYOND: r"$\rangle$",
 }  # fmt: skip
-
-
-def title(comparison: Comparison) -> str:
-    """The run, the metric, which way is better, and the axes."""
-    better = {1: " (higher is better)", -1: " (lower is better)", 0: ""}[comparison.style.better]
-    name = f"{comparison.name}: " if comparison.name else ""
-    return f"{name}{comparison.metric}{better} by {comparison.index[0]} and {comparison.columns}"
-
-
-def caption(comparison: Comparison, best: str = "bold") -> list[str]:
-    """The sentences below a table: how to read a cell, then the notes. `best` is how the best are marked."""
-    cells, n = comparison.cells.values(), comparison.n
-    mean = f"Mean over n = {n} seed{'s' * (n > 1)}"
-    if any(cell.low is not None for cell in cells) and comparison.style.interval_decimals is not None:
-        mean += f", then its 95 % bootstrap interval{' (at so small an n: the range of the seeds)' * (n in (2, 3))}"
-    lines = [f"{mean}."]
-    if any(0 < cell.n < cell.of for cell in cells):
-        lines.append("n=a/b: only a of b seeds have a value; such a mean does not compete for the best.")
-    if any(cell.n == cell.of != n for cell in cells):
-        lines.append("n=a: over a seeds.")
-    marked = f"{best[0].upper()}{best[1:]}: best of its column. " if any(cell.best for cell in cells) else ""
-    gaps = any(_parts(comparison, row, head)[0] == NOTHING for row in comparison.rows for head in comparison.heads)
-    lines.append(f"{marked}{f'{NOTHING}: nothing there.' if gaps else ''}".strip())
-    return [line for line in [*lines, *comparison.notes] if line]
 
 
 def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) -> "Group":
@@ -64,39 +45,63 @@ def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) ->
     from rich.text import Text
 
     star = star and any(cell.best for cell in comparison.cells.values())
+    signs = any(mark(comparison, cell) for cell in comparison.cells.values())
+    layout = _Layout(star, narrow, star or signs, _widths(comparison))
     padding = (0, 1, 0, 0) if narrow else (0, 1)
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=padding)
     for name in comparison.index:
         table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if narrow else name), no_wrap=True)
     for head in comparison.heads:
-        table.add_column(Text(text(head)), overflow="fold")
+        table.add_column(Text(_head(comparison, head)), overflow="fold")
     above: Row = ()
     for row in comparison.rows:
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
-        names = [Text("" if level < same else text(label)) for level, label in enumerate(row)]
-        table.add_row(*names, *(_rich_cell(comparison, row, head, star, narrow) for head in comparison.heads))
+        names = [Text("" if level < same else label) for level, label in enumerate(_names(comparison, row))]
+        table.add_row(*names, *(_rich_cell(comparison, row, head, layout) for head in comparison.heads))
         above = row
     below = Text("\n".join(caption(comparison, "*" if star else "bold")), style="dim")
     return Group(Text(title(comparison), style="bold"), table, below)
 
 
-def _rich_cell(comparison: Comparison, row: Row, head: Label, star: bool, narrow: bool) -> "Text":
+@dataclass(frozen=True)
+class _Layout:
+    """How cells stand in a terminal: as `to_rich` was asked, with a place for signs or not, and how wide means are."""
+
+    star: bool
+    narrow: bool
+    signs: bool
+    widths: dict[Label, int]
+
+
+def _widths(comparison: Comparison) -> dict[Label, int]:
+    """The length of the longest mean of each column."""
+    widths = dict.fromkeys(comparison.heads, 0)
+    for (_, head), cell in comparison.cells.items():
+        if cell.mean is not None:
+            widths[head] = max(widths[head], len(show_mean(cell.mean, comparison.style)))
+    return widths
+
+
+def _rich_cell(comparison: Comparison, row: Row, head: Label, layout: _Layout) -> "Text":
     """One cell; the means of a column stand one below the other, whatever comes after them."""
     from rich.text import Text
 
-    mean, *rest = _parts(comparison, row, head)
+    said, *rest = _parts(comparison, row, head)
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:
-        return Text(mean, style="red" if cell and cell.failed else "dim")
-    means = (c.mean for (_, other), c in comparison.cells.items() if other == head and c.mean is not None)
-    width = max(len(show_mean(value, comparison.style)) for value in means)
-    shown = Text(mean.rjust(width), style="bold green" if cell.best else "")
-    if star:
-        shown.append("*" if cell.best else " ")
+        return Text(said, style="red" if cell and cell.failed else "dim")
+    shown = Text(show_mean(cell.mean, comparison.style).rjust(layout.widths[head]))
+    if cell.best:
+        shown.stylize("bold green")
+    if layout.signs:
+        shown.append(mark(comparison, cell) or ("*" if layout.star and cell.best else " "))
     for part in rest:
-        shown.append(
-            f"{chr(10) if narrow else ' '}{part}", style="not bold red" if "/" in part else "not bold dim default"
-        )
+        style = "red" if "/" in part else "dim"
+        if layout.narrow:
+            part = "\n" + part.replace(" ", "\n")
+        else:  # who learned stands below, for it is long and rare
+            part = f"{chr(10) if part.endswith('learned') else ' '}{part}"
+        shown.append(part, style=style)
     return shown
 
 
@@ -161,12 +166,16 @@ def to_html(comparison: Comparison) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line per cell of the table: its axes, then mean, low, high, n, failed, in full precision."""
+    """One line per cell of the table, in full precision.
+
+    Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (best, tie,
+    worse, better, untold; empty where nothing was compared) and, by length, beyond (longer than trained on).
+    """
     out = io.StringIO()
-    names = [*comparison.index, comparison.columns, "mean", "low", "high", "n", "failed"]
-    writer = csv.DictWriter(out, names, lineterminator="\n")
+    records = _records(comparison)
+    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_records(comparison))
+    writer.writerows(records)
     return out.getvalue()
 
 
@@ -181,20 +190,34 @@ def _records(comparison: Comparison) -> list[dict[str, Any]]:
         for head in comparison.heads:
             if cell := comparison.cells.get((row, head)):
                 labels = dict(zip((*comparison.index, comparison.columns), (*row, head), strict=True))
-                numbers = {name: getattr(cell, name) for name in ("mean", "low", "high", "n", "failed")}
-                records.append(labels | numbers)
+                numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned", "tie")}
+                beyond = {"beyond": cell.beyond} if LENGTH in labels else {}
+                records.append(labels | {comparison.statistic: cell.mean} | numbers | beyond)
     return records
 
 
 def _header(comparison: Comparison) -> list[str]:
-    return [*comparison.index, *map(text, comparison.heads)]
+    return [*comparison.index, *(_head(comparison, head) for head in comparison.heads)]
+
+
+def _head(comparison: Comparison, head: Label) -> str:
+    """The head of a column; a length beyond those trained on is marked."""
+    return f"{text(head)} {BEYOND}" if comparison.columns == LENGTH and head in comparison.beyond else text(head)
+
+
+def _names(comparison: Comparison, row: Row) -> list[str]:
+    """The labels of a row, the length marked as in the head of a column."""
+    return [
+        f"{text(label)} {BEYOND}" if axis == LENGTH and label in comparison.beyond else text(label)
+        for axis, label in zip(comparison.index, row, strict=True)
+    ]
 
 
 def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
     """The rows of a printed table, names and cells, each part escaped and the best means marked."""
     lines = []
     for row in comparison.rows:
-        line = [escape(text(label)) for label in row]
+        line = [escape(label) for label in _names(comparison, row)]
         for head in comparison.heads:
             mean, *rest = map(escape, _parts(comparison, row, head))
             cell = comparison.cells.get((row, head))
@@ -204,16 +227,20 @@ def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
 
 
 def _parts(comparison: Comparison, row: Row, head: Label) -> list[str]:
-    """What a cell says: the mean, the interval where there is one, and n where it is not the common one."""
+    """What a cell says: the mean and its mark, the interval where there is one, and what is not as in most cells."""
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:
         return [f"failed {cell.failed}/{cell.of}"] if cell is not None and cell.failed else [NOTHING]
-    parts = [show_mean(cell.mean, comparison.style)]
+    parts = [show_mean(cell.mean, comparison.style) + mark(comparison, cell)]
     if cell.low is not None and cell.high is not None and comparison.style.interval_decimals is not None:
         decimals = comparison.style.interval_decimals
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
+    if learned_in_part(cell):
+        parts.append(f"{cell.learned}/{cell.n} learned")
+    if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
+        parts.append(BEYOND)
     return parts
 
 

@@ -19,6 +19,14 @@ class Format(StrEnum):
     HTML = "html"
 
 
+class Statistic(StrEnum):
+    """What is said of the seeds of a cell."""
+
+    MEAN = "mean"
+    IQM = "iqm"
+    MEDIAN = "median"
+
+
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,23 +47,34 @@ def table(
             show_default=False,
         ),
     ] = None,
-    columns: Annotated[str, typer.Option(metavar="COLUMN", help="The one that names the columns.")] = "task",
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="The one that names the columns; length: the metric at every length that was tested."
+        ),
+    ] = "task",
     metric: Annotated[
         str, typer.Option(metavar="METRIC", help="What is compared, e.g. loss, or exact_match@20 for one test length.")
     ] = "exact_match",
+    statistic: Annotated[
+        Statistic, typer.Option(help="iqm: the mean without the lowest and the highest quarter of the seeds.")
+    ] = Statistic.MEAN,
     where: Where = None,
     format: Annotated[Format, typer.Option(help="csv and json have one record per cell.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
-    """Compare a run's cells: mean, 95 % interval and n over the seeds.
+    """Compare a run's cells: mean, 95 % interval and n over the seeds, and what is as good as the best.
 
     Nothing but the seed is averaged over: any other axis that varies becomes part of the rows.
     """
     from attnbench.analysis import tables
+    from attnbench.analysis.lengths import LENGTH, trained_lengths
     from attnbench.store import Store
 
     store = Store.open(run, results)
-    compared = tables.comparison(store.frame(), rows, columns, metric, where or (), store.name, store.notes())
+    frame, notes = store.frame(), store.notes()
+    trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
+    compared = tables.comparison(frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained)
     if format is Format.RICH:
         from rich.console import Console
 

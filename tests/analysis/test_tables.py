@@ -46,8 +46,13 @@ def test_rows_and_columns_stand_in_the_plans_order(frame):
     assert (turned.rows, turned.heads) == ([("sort",), ("copy",)], ["general", "dot"])
 
 
-def test_the_best_of_a_column_are_all_that_look_the_same(frame):
-    assert best(comparison(frame)) == {("general", "sort"), ("general", "copy"), ("dot", "copy")}
+def test_the_best_of_a_column_are_all_that_look_the_same_unless_all_do(frame, tmp_path):
+    assert best(comparison(frame)) == {("general", "sort")}
+    grid = plan(score=["dot", "general", "cosine"])
+    results = [outcome(c, exact_match=x) for c, x in zip(grid.cells, (0.9, 0.9002, 0.8), strict=True)]
+    compared = comparison(write_run(tmp_path / "more", grid, results).frame())
+    assert best(compared) == {("general", "copy"), ("dot", "copy")}
+    assert [cell.tie for cell in compared.cells.values()] == ["best", "best", "untold"]
 
 
 def test_a_loss_is_best_when_low_and_parameters_are_never(frame):
@@ -58,7 +63,7 @@ def test_a_loss_is_best_when_low_and_parameters_are_never(frame):
 def test_a_metric_at_a_length(frame):
     compared = comparison(frame, metric="exact_match@20")
     assert compared.cells[("general",), "sort"].mean == pytest.approx(0.3)
-    assert best(compared) == {("general", "sort"), ("general", "copy"), ("dot", "copy")}
+    assert best(compared) == {("general", "sort")}
 
 
 def test_conditions_narrow_by_column_and_widen_by_value(frame):
@@ -122,7 +127,7 @@ def test_a_number_of_seeds_that_differs_is_said_in_its_cell(tmp_path):
     grid = plan(score=["dot", "general", "cosine"], seed=[0, 1])
     text = tables.to_markdown(comparison(write_run(tmp_path, grid, map(outcome_of_half, grid.cells[:-1])).frame()))
     assert "Mean over n = 2 seeds" in text
-    assert "| cosine | **0.500** n=1 |" in text
+    assert "| cosine | 0.500 n=1 |" in text
     assert "n=a: over a seeds." in text
 
 
@@ -133,9 +138,10 @@ def outcome_of_half(cell):
 def test_a_combination_that_is_not_there_is_a_dash(tmp_path):
     grid = plan(score=["dot", "general"], task=["copy", "sort"])
     text = tables.to_markdown(comparison(write_run(tmp_path, grid, map(outcome_of_half, grid.cells[:3])).frame()))
-    assert "| general | **0.500** | – |" in text
+    assert "| general | 0.500 | – |" in text
     assert "–: nothing there." in text
     assert "interval" not in text
+    assert "best" not in text
 
 
 def test_every_mistake_is_said_at_once(frame):
@@ -163,11 +169,13 @@ def test_nothing_finished_and_nothing_left_are_said(frame):
 def test_csv_and_json_hold_full_precision(frame):
     compared = comparison(frame, where=["task=copy"])
     records = json.loads(tables.to_json(compared))
-    assert [list(r) for r in records] == [["score", "task", "mean", "low", "high", "n", "failed"]] * 2
+    names = ["score", "task", "mean", "low", "high", "n", "failed", "learned", "tie"]
+    assert [list(r) for r in records] == [names] * 2
+    assert [(r["learned"], r["tie"]) for r in records] == [(3, "best")] * 2
     assert records[0]["mean"] == pytest.approx(0.9002, abs=1e-12)
     rows = list(csv.DictReader(io.StringIO(tables.to_csv(compared))))
     assert [float(row["mean"]) for row in rows] == [record["mean"] for record in records]
-    assert (rows[1]["score"], rows[1]["n"], rows[1]["failed"]) == ("dot", "3", "0")
+    assert (rows[1]["score"], rows[1]["n"], rows[1]["failed"], rows[1]["tie"]) == ("dot", "3", "0", "best")
 
 
 def hostile(tmp_path):
@@ -186,7 +194,7 @@ def test_html_escapes_names(tmp_path):
 
 def test_html_marks_the_best(frame):
     page = ElementTree.fromstring(tables.to_html(comparison(frame)).replace("<br>", "<br/>"))
-    assert [s.text for s in page.iter("strong")] == ["0.600", "0.900", "0.900"]
+    assert [s.text for s in page.iter("strong")] == ["0.600"]
     assert page.find("tbody/tr/td/strong").tail == " .55–.65"
 
 
@@ -194,7 +202,7 @@ def test_latex_escapes_names(tmp_path, frame):
     text = tables.to_latex(hostile(tmp_path))
     escaped = r"a|b <i>\_\&\%\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} & 0.500 \\"
     assert escaped in text
-    assert r"general & \textbf{0.600} .55--.65 & \textbf{0.900} .85--.96 \\" in tables.to_latex(comparison(frame))
+    assert r"general & \textbf{0.600} .55--.65 & 0.900 .85--.96 \\" in tables.to_latex(comparison(frame))
 
 
 def test_markdown_escapes_the_bar(tmp_path):
@@ -211,8 +219,8 @@ def test_off_a_terminal_stars_stand_for_bold_and_nothing_is_cut(frame):
     text = rich(comparison(frame, name="[bold]run[/bold]", notes=["a note"]), width=20)
     assert "\x1b" not in text
     assert "[bold]run[/bold]: exact_match (higher is better) by score and task" in text
-    assert "general   0.600* .55–.65   0.900* .85–.96" in text
-    assert "dot       0.200  .15–.25   0.900* .85–.95" in text
+    assert "general   0.600* .55–.65   0.900  .85–.96" in text
+    assert "dot       0.200  .15–.25   0.900  .85–.95" in text
     assert "*: best of its column." in text
     assert "a note" in text
 

@@ -9,6 +9,7 @@ import typer
 from made_up_run import outcome, plan, write_run
 from typer.testing import CliRunner
 
+from attnbench.analysis.captions import BEYOND
 from attnbench.cli.table import table
 from attnbench.errors import AttnbenchError
 
@@ -17,7 +18,7 @@ from attnbench.errors import AttnbenchError
 def call(tmp_path):
     """Calls `attnbench table` on a run with two scores, two tasks and one cell missing."""
     grid = plan("quick", score=["dot", "general"], task=["copy", "sort"], seed=[0, 1])
-    write_run(tmp_path, grid, [outcome(c, exact_match=0.5 + c.cell.seed / 10, loss=0.25) for c in grid.cells[:-1]])
+    write_run(tmp_path, grid, [_result(c) for c in grid.cells[:-1]])
     app = typer.Typer()
     app.command()(table)
 
@@ -28,6 +29,11 @@ def call(tmp_path):
         return result
 
     return run
+
+
+def _result(cell):
+    accuracy = 0.5 + cell.cell.seed / 10 - 0.2 * (cell.labels["score"] == "general")
+    return outcome(cell, exact_match=accuracy, loss=0.25, exact_match_at_9=accuracy, exact_match_at_20=0.1)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +72,21 @@ def test_every_option_reaches_the_table(call):
         "--where",
         "task=sort",
     )
-    records = json.loads(call("quick", *arguments, "--format", "json").stdout)
-    assert records == [
-        {"task": "sort", "seed": seed, "mean": 0.25, "low": None, "high": None, "n": 1, "failed": 0} for seed in (0, 1)
-    ]
+    records = json.loads(call("quick", *arguments, "--statistic", "median", "--format", "json").stdout)
+    rest = {"median": 0.25, "low": None, "high": None, "n": 1, "failed": 0, "learned": None, "tie": None}
+    assert records == [{"task": "sort", "seed": seed} | rest for seed in (0, 1)]
+
+
+def test_the_columns_may_be_lengths(call):
+    """The cells were trained on lengths from 3 to 10, as the defaults are."""
+    text = call("quick", "--columns", "length", "--format", "markdown").stdout
+    assert f"| score | task | 9 | 20 {BEYOND} |" in text
+    assert "| dot | copy | **0.550** .50–.60 | 0.100 .10–.10 |" in text
+    assert f"Trained on lengths 3–10; {BEYOND}: longer." in text
+    assert "Trained" not in call("quick", "--format", "markdown").stdout
+    assert f"| 20 {BEYOND} | dot | 0.100 .10–.10 | 0.100 .10–.10 |" in (
+        call("quick", "--rows", "length", "--format", "markdown").stdout
+    )
 
 
 def test_the_rows_are_models_where_there_are_several(call, tmp_path):
