@@ -109,6 +109,8 @@ def settings_of(config: dict[str, Any]) -> dict[str, str]:
             found[section] = _setting(fields.get("name"))
             fields = fields.get("options", {})
         for name, item in fields.items():
+            if (section, name) == ("train", "timeout"):
+                continue  # no number depends on it
             is_file = section == "data" and name in PATHS and item is not None
             found[f"{section}.{name}"] = _digest(item) if is_file else _setting(item)
     return found
@@ -147,11 +149,12 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[Row]:
             every configuration where only some seeds have it.
     """
     found = configurations(store)
+    wanted = [metric for metric in dict.fromkeys(metrics or DEFAULT_METRICS) if not unknown_metric(metric)]
     problems = [*_undone(store, found), *(p for metric in metrics if (p := unknown_metric(metric)))]
     rows = [
         Row(one.labels, one.key, metric, values, one.settings, one.versions)
         for one in found
-        for metric in metrics or DEFAULT_METRICS
+        for metric in wanted
         if (values := one.values(metric))
     ]
     there = {row.metric for row in rows}

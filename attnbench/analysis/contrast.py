@@ -1,15 +1,18 @@
 """One axis of a run, value against value: is additive better than dot, on which task, and how sure is that?"""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare import STYLES
-from attnbench.analysis.labels import Label, label_columns, text, values_of
+from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
 from attnbench.analysis.paired import (
+    ALPHA,
     Paired,
     Verdict,
     corrected,
+    fewest_pairs,
     mean_ranks,
     paired_over_tasks,
     probability_of_improvement,
@@ -17,7 +20,7 @@ from attnbench.analysis.paired import (
     verdict,
 )
 from attnbench.analysis.stats import Estimate
-from attnbench.errors import did_you_mean, fail
+from attnbench.errors import AttnbenchError, did_you_mean, fail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +38,11 @@ class Line:
         task: its name, or EVERYTHING.
         paired: the difference to the other and its test, the p corrected for all lines of the same task.
         probability: that a seed of this one is better than a seed of the other.
-        rank: the mean rank among all values of the axis that have every block; None where this one has not.
+        rank: the mean rank among all values of the axis that have every block of the one held against; None where this
+            one has not.
         verdict: in words.
-        needed: the seeds that it would take to tell, for a difference as large as seen; None where there is none.
+        needed: the seeds that it would take to tell, for a difference as large as seen, and never fewer than the test
+            needs to reach ALPHA at all; None where there is no difference.
     """
 
     value: Label
@@ -62,7 +67,12 @@ class Contrast:
 
 
 def contrast(
-    frame: "pd.DataFrame", axis: str, against: str | None = None, metric: str = "exact_match", name: str = ""
+    frame: "pd.DataFrame",
+    axis: str,
+    against: str | None = None,
+    metric: str = "exact_match",
+    name: str = "",
+    notes: Iterable[str] = (),
 ) -> Contrast:
     """Holds every value of an axis against one of them, on the seeds and in the settings that both have.
 
@@ -72,15 +82,18 @@ def contrast(
         against: the value that the others are held against; the one that is best over all unless given.
         metric: a name of METRICS, or `<metric>@<length>`, of which higher or lower is better.
         name: of the run, for the title.
+        notes: what else there is to say of the cells.
 
     Raises:
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
     better = _direction(frame, axis, metric)
+    if _counted(frame, metric).empty:
+        raise fail(f"no cell is done and has {metric}", name, "attnbench run carries on with what is missing")
     seeds = _seeds_by_block(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in seeds))
     if len(values) < 2:
-        raise fail(f"{axis} has fewer than two values that are finished", "--axis", "choose another axis")
+        raise fail(f"{axis} has fewer than two values that are finished", name or "--axis", "choose another axis")
     chosen = _against(values, against, seeds, better)
     tasks = list(dict.fromkeys(text(block[0]) for _, block in seeds))
     lines = [
@@ -89,11 +102,36 @@ def contrast(
         for line in _lines_of(seeds, values, chosen, task, better)
     ]
     if not lines:
-        raise fail(f"nothing shares a setting and a seed with {text(chosen)}", "--against", "choose another value")
+        raise _nothing_shared(frame, axis, metric, text(chosen), name)
     told = {line.value for line in lines}
     left_out = [text(value) for value in values if value != chosen and value not in told]
-    notes = [f"{', '.join(left_out)}: no setting and seed shared with {text(chosen)}"] if left_out else []
-    return Contrast(name, metric, axis, chosen, lines, tuple(notes))
+    alone = [f"{', '.join(left_out)}: no setting and seed shared with {text(chosen)}"] if left_out else []
+    told_as_well = [*alone, *_not_counted(frame, metric), *_going_with(frame, axis, metric), *notes]
+    return Contrast(name, metric, axis, chosen, lines, tuple(told_as_well))
+
+
+def _not_counted(frame: "pd.DataFrame", metric: str) -> list[str]:
+    """The cells that the comparison does not see: those left may be the better ones."""
+    failed = int((frame["status"] != "done").sum())
+    without = int((frame[metric].isna() & (frame["status"] == "done")).sum())
+    told = [f"{failed} failed cell{'s' * (failed != 1)} not counted"] * bool(failed)
+    return told + [f"{without} cell{'s' * (without != 1)} without {metric} not counted"] * bool(without)
+
+
+def _going_with(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
+    """What else differs wherever the axis does, so that it may be what makes the difference."""
+    done = _counted(frame, metric)
+    same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *_others(done, axis)}
+    varying = [c for c in label_columns(done) if c not in same and len(set(values_of(done, c))) > 1]
+    return [f"{', '.join(varying)} {'goes' if len(varying) == 1 else 'go'} with {axis}"] * bool(varying)
+
+
+def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, name: str) -> AttnbenchError:
+    varying = [c for c in _others(_counted(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
+    hint = "they have no task and seed in common" + " with the same settings" * bool(varying)
+    if varying:
+        hint += f": beside {axis} the cells vary in {', '.join(varying)}; --where COLUMN=VALUE narrows them down"
+    return fail(f"nothing shares a setting and a seed with {against}", name or "--against", hint)
 
 
 def _direction(frame: "pd.DataFrame", axis: str, metric: str) -> int:
@@ -111,9 +149,8 @@ def _direction(frame: "pd.DataFrame", axis: str, metric: str) -> int:
 
 def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple[Label, Block], dict[Any, float]]:
     """The metric by seed, for each value of the axis in each block, whose first label is the task."""
-    done = frame[(frame["status"] == "done") & frame[metric].notna()]
-    # model.kind says what model says; an axis that only one of two values has does not part them.
-    others = [c for c in label_columns(frame) if c not in (axis, "seed", "task") and not _follows(done, c, axis)]
+    done = _counted(frame, metric)
+    others = _others(done, axis)
     found: dict[tuple[Label, Block], dict[Any, float]] = {}
     tasks = values_of(done, "task") if axis != "task" else [EVERYTHING] * len(done)
     blocks = zip(tasks, *(values_of(done, column) for column in others), strict=True)
@@ -122,6 +159,18 @@ def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple
     ):
         found.setdefault((value, tuple(block)), {})[seed] = float(number)
     return found
+
+
+def _counted(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    return frame[(frame["status"] == "done") & frame[metric].notna()]
+
+
+def _others(done: "pd.DataFrame", axis: str) -> list[str]:
+    """The label columns that part the cells, beside axis, task and seed.
+
+    model.kind says what model says; an axis that only one of two values has does not part them.
+    """
+    return [c for c in label_columns(done) if c not in (axis, "seed", "task") and not _follows(done, c, axis)]
 
 
 def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
@@ -152,7 +201,7 @@ def _lines_of(
     seeds: dict[tuple[Label, Block], dict[Any, float]], values: Sequence[Label], against: Label, task: str, better: int
 ) -> list[Line]:
     """The lines of one task, or of all, their p corrected together."""
-    blocks = list(dict.fromkeys(block for _, block in seeds if task in (EVERYTHING, text(block[0]))))
+    blocks = [block for value, block in seeds if value == against and task in (EVERYTHING, text(block[0]))]
     ranks = _ranks(seeds, values, blocks, better)
     found = []
     for value in (value for value in values if value != against):
@@ -160,12 +209,27 @@ def _lines_of(
         if pairs := [pair for pair in pairs if pair[0]]:
             a, b = [x for x, _ in pairs], [y for _, y in pairs]
             probability = probability_of_improvement(*((a, b) if better > 0 else (b, a)))
-            found.append((value, paired_over_tasks(a, b), probability))
-    fair = corrected([comparison for _, comparison, _ in found])
+            found.append((value, paired_over_tasks(a, b), probability, len(pairs)))
+    fair = corrected([comparison for _, comparison, _, _ in found])
+    least = fewest_pairs(ALPHA / max(1, len(found)))
     return [
-        Line(value, task, one, chance, ranks.get(value), verdict(one, better=better), seeds_needed(chance.value))
-        for (value, _, chance), one in zip(found, fair, strict=True)
+        Line(
+            value,
+            task,
+            one,
+            chance,
+            ranks.get(value),
+            verdict(one, better=better),
+            _needed(chance.value, math.ceil(least / count)),
+        )
+        for (value, _, chance, count), one in zip(found, fair, strict=True)
     ]
+
+
+def _needed(probability: float, least: int) -> int | None:
+    """Noether's number, but not below what the signed-rank test takes, which knows nothing of fewer."""
+    needed = seeds_needed(probability)
+    return None if needed is None else max(needed, least)
 
 
 def _shared(one: dict[Any, float], other: dict[Any, float]) -> tuple[list[float], list[float]]:

@@ -13,6 +13,7 @@ from attnbench.analysis.stats import Estimate
 if TYPE_CHECKING:
     from rich.console import Group
 
+_FEW = 4  # pairs whose interval is their range
 VERDICT_STYLES = {"better": "bold green", "worse": "bold red"}
 
 
@@ -29,12 +30,16 @@ def caption(contrast: Contrast) -> list[str]:
     pairs = sorted({line.paired.n for line in contrast.lines if line.task != EVERYTHING})
     shared = " or ".join(map(str, pairs)) if pairs else "the"
     holm = ", corrected for the several comparisons of a task (Holm)" if several else ""
+    few = " (of so few: their range)" if pairs and pairs[0] <= _FEW else ""
     lines = [
-        f"Difference: the mean over {shared} shared seeds, with its 95 % interval. P(better): that a seed of it does "
-        f"better than one of {text(contrast.against)}.",
+        f"Difference: the mean over {shared} pairs of the same seed and setting, with its 95 % interval{few}. "
+        f"P(better): that a seed of it does better than one of {text(contrast.against)}.",
         f"p: exact Wilcoxon signed-rank test{holm}.",
-        "Seeds: how many of each it would take to tell such a P(better) (Noether, one-sided, power .8).",
+        "Seeds: how many of each it would take to tell such a P(better) (Noether, one-sided, power .8; at least what "
+        "the test needs).",
     ]
+    if any(line.task == EVERYTHING for line in contrast.lines):
+        lines.append("Over all: the pairs of all settings in one test, as if one seed's were independent.")
     return [*lines, *contrast.notes]
 
 
@@ -73,9 +78,10 @@ def to_rich(contrast: Contrast) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=(0, 1, 0, 0))
     for name in head(contrast):
-        table.add_column(Text(name), justify="right" if name in ("p", "rank", "seeds") else "left")
+        right, whole = name in ("p", "rank", "seeds"), name in (contrast.axis, "task")
+        table.add_column(Text(name), justify="right" if right else "left", no_wrap=whole, min_width=len(name))
     above = None
     for line in contrast.lines:
         first, *rest, last = row(contrast, line)

@@ -52,7 +52,7 @@ def baseline(
     before = {(row.configuration, row.metric): row.values for row in old}
     after = {(row.configuration, row.metric): row.values for row in rows}
     written = sum(before.get(key) != values for key, values in after.items())
-    kept = len(rows) - len(new)
+    kept = len(after.keys() - {(row.configuration, row.metric) for row in new})
     gone = len(before.keys() - after.keys())
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{gone} gone"] * bool(gone) + [f"{kept} kept that this run has not"] * bool(kept)

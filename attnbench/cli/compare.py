@@ -1,12 +1,16 @@
 """`attnbench compare`: the values of an axis, or two runs, held against each other."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.cli.table import Where
+from attnbench.errors import fail
+
+if TYPE_CHECKING:
+    from attnbench.store import Store
 
 
 class Format(StrEnum):
@@ -25,8 +29,13 @@ def compare(
         typer.Argument(metavar="[RUN]", help="A second run, to be held against the first.", show_default=False),
     ] = None,
     axis: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The column of table.csv whose values are compared.")
-    ] = "score",
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of table.csv whose values are compared: score, unless given.",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -46,13 +55,20 @@ def compare(
     from attnbench.analysis.labels import filtered
     from attnbench.store import Store
 
-    stores = [Store.open(name, results) for name in (run, *([other] if other else []))]
+    stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
     name = " and ".join(store.name for store in stores)
     if other is None:
-        frame = stores[0].frame()
+        frame, axis = stores[0].frame(), axis or "score"
     else:
-        frame, axis, against = side_by_side([(store.name, store.frame()) for store in stores]), "run", stores[0].name
-    found = contrast(filtered(frame, where or (), name), axis, against, metric, name)
+        _refuse(stores, axis, against)
+        # Two results folders may each hold a run of the same name: before and after a change.
+        names = [store.name for store in stores] if stores[0].name != stores[1].name else [run, other]
+        name, axis, against = " and ".join(names), "run", names[0]
+        frame = side_by_side([(name, store.frame()) for name, store in zip(names, stores, strict=True)])
+    if where:
+        frame = filtered(frame, where, name)
+    notes = [note for store in stores for note in store.notes()]
+    found = contrast(frame, axis, against, metric, name, notes)
     if format is Format.RICH:
         from rich.console import Console
 
@@ -69,3 +85,13 @@ def compare(
             Format.JSON: contrast_tables.to_json,
         }[format]
         typer.echo(write(found), nl=False)
+
+
+def _refuse(stores: "list[Store]", axis: str | None, against: str | None) -> None:
+    """Two runs are held against each other, cell by cell: a run against itself, or an axis as well, is a mistake."""
+    if stores[0].folder.resolve() == stores[1].folder.resolve():
+        raise fail("both are the same run", str(stores[0].folder), "give one run, or two different ones")
+    for option, value in (("--axis", axis), ("--against", against)):
+        if value is not None:
+            hint = "leave it out, or give one run; --where picks cells of both"
+            raise fail(f"{value!r} has no meaning where two runs are compared", option, hint)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.errors import fail
 
 
 def report(
@@ -28,5 +29,9 @@ def report(
 
     store = Store.open(run, results)
     file = output or store.folder / "report.html"
+    if file.is_dir():
+        raise fail("cannot be written: it is a folder", str(file), "name a file: -o report.html")
+    if not file.parent.is_dir():
+        raise fail("cannot be written: there is no such folder", str(file.parent), "make it first")
     write_atomically(file, page(store))
     typer.echo(file)

@@ -172,6 +172,7 @@ def test_a_failed_cell_fails_the_check_also_of_a_new_configuration():
         found = held([row(), row("x")], [configuration(key, failed={4: "NaN"}), configuration("x"), configuration()])
         assert found.findings[0].state is State.FAILED
         assert found.findings[0].message == "seed 4: NaN"
+        assert State.NEW not in {state for state, name in states(found) if name == key}  # it is told once
         assert found.exit is Exit.REGRESSION
     assert held([row()], [configuration(failed={0: "NaN"})]).exit is Exit.REGRESSION  # though nothing was compared
 
@@ -201,6 +202,14 @@ def test_nothing_compared_is_no_pass():
 def test_a_metric_that_the_run_has_no_longer_is_missing():
     found = held([row(), row(metric="aer")], [configuration()])
     assert (found.findings[0].state, found.findings[0].metric) == (State.MISSING, "aer")
+    assert found.exit is Exit.REGRESSION
+
+
+def test_a_metric_that_some_seeds_have_no_longer_is_missing():
+    one = configuration(aer=0.1)
+    one.metrics[1]["aer"] = None
+    found = held([row(), row(metric="aer", values=[0.1] * len(ALIKE))], [one])
+    assert (found.findings[0].state, found.findings[0].message) == (State.MISSING, "seeds 1 have no aer")
     assert found.exit is Exit.REGRESSION
 
 

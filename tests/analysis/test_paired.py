@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.paired import (
+    _placements,
     corrected,
     fewest_pairs,
     holm,
@@ -216,6 +217,15 @@ def test_the_probability_of_improvement_of_numbers_that_differ():
     assert probability_of_improvement([[1, 2], [3]], [[1, 2], [3, 4]]).low is None
     with pytest.raises(ValueError, match="zip"):
         probability_of_improvement(a, b[:1])
+
+
+def test_placements_count_equals_half_on_either_side():
+    """Their spread sets the interval's level; the mean of either side's is P(A > B) + P(A = B)/2 itself."""
+    a, b = np.array([0.1, 0.5, 0.5, 0.9]), np.array([0.5, 0.5, 0.9])
+    over, under = _placements(a, b)
+    assert over.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 5 / 6])
+    assert over.mean() == pytest.approx(under.mean())
+    assert over.mean() == pytest.approx(probability_of_improvement([a], [b]).value)
 
 
 def test_seeds_of_either_side_are_resampled():

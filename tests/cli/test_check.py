@@ -217,6 +217,14 @@ def test_a_baseline_is_only_overwritten_when_asked(call, base, tmp_path):
     assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.OK
 
 
+def test_a_metric_asked_for_twice_is_one_row_and_only_real_metrics_are_measured(call, tmp_path):
+    train(tmp_path)
+    status, _, err = call("baseline", "ci", "-o", "b.csv", "--metric", "aer", "--metric", "aer")
+    assert (status, err) == (0, "b.csv: 3 rows, 3 of them new or changed\n")
+    status, _, err = call("baseline", "ci", "-o", "c.csv", "--metric", "steps_to_95", "--metric", "aer")
+    assert (status, err.count("steps_to_95")) == (2, 1)
+
+
 def test_an_improvement_passes_and_is_not_taken_in(call, tmp_path):
     train(tmp_path, accuracy={"dot": 0.5})
     call("baseline", "ci", "-o", "b.csv")

@@ -1,5 +1,7 @@
 """`attnbench compare`: one run by an axis, or two runs."""
 
+import shutil
+
 import pytest
 from made_up_run import outcome, plan, write_run
 
@@ -46,3 +48,42 @@ def test_a_condition_and_a_mistake(call):
     code, out = call("one", "--axis", "scoer")
     assert code == 2
     assert "did you mean" in out
+
+
+def test_runs_of_the_same_name_are_told_apart_by_how_they_are_given(call, tmp_path):
+    """The run before a change, kept elsewhere."""
+    kept = tmp_path / "kept" / "one"
+    shutil.copytree(tmp_path / "results" / "one", kept)
+    code, out = call(str(kept), "one", "--format", "csv")
+    assert code == 0
+    (row,) = out.splitlines()[1:]
+    assert row.startswith(f"one,{kept},copy,")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["one"], "both are the same run"),
+        (["two", "--against", "dot"], "'dot' has no meaning where two runs are compared"),
+        (["two", "--axis", "score"], "'score' has no meaning where two runs are compared"),
+    ],
+)
+def test_what_has_no_meaning_for_two_runs_is_refused(call, more, words):
+    code, out = call("one", *more)
+    assert code == 2
+    assert words in out
+
+
+def test_cells_that_are_missing_are_told(call, tmp_path):
+    next((tmp_path / "results" / "one" / "cells").glob("*.json")).unlink()
+    code, out = call("one")
+    assert code == 0
+    assert "1 of 14 cells are not finished" in out
+
+
+def test_a_run_with_nothing_finished(call, tmp_path):
+    for file in (tmp_path / "results" / "one" / "cells").glob("*.json"):
+        file.unlink()
+    code, out = call("one")
+    assert code == 2
+    assert "no cell is done" in out

@@ -49,8 +49,10 @@ def test_mistakes_are_told(call, tmp_path):
         call("quik")
     with pytest.raises(AttnbenchError, match="cannot be written"):
         call("quick", "-o", str(tmp_path / "nowhere" / "page.html"))
-    with pytest.raises(AttnbenchError, match="cannot be written"):
+    with pytest.raises(AttnbenchError, match="it is a folder"):
         call("quick", "-o", str(tmp_path))
+    with pytest.raises(AttnbenchError, match="it is a folder"):
+        call("quick", "-o", ".")
 
 
 def test_nothing_is_written_for_a_run_with_nothing_finished(call, tmp_path):
