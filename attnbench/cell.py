@@ -78,6 +78,9 @@ class Train(Section):
     clip: PositiveFloat = Field(1.0, description="largest gradient norm of a replica")
     valid_every: PositiveInt = Field(100, description="steps between validations")
     stop_at: StopAt | None = Field(None, description="end early, e.g. {exact_match: 0.99} on validation")
+    timeout: PositiveFloat | None = Field(
+        None, description="seconds that a cell may take; the seeds trained together share theirs"
+    )
 
 
 class Cell(Section):

@@ -17,6 +17,7 @@ from attnbench.outcome import Alignments
 _TEXTS = ("source", "target", "forming_source", "forming_target")
 _ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
 _OF_HEADS = ("heads", "forming_heads")  # not there where an alignment has a single head
+UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)  # what reading a broken file of JSON may raise
 
 
 def make_writable(folder: Path) -> None:

@@ -6,34 +6,38 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnbench.background import Background
 from attnbench.cell import Pack
 from attnbench.engines.base import DEVICES, Engine, Finished, Started, available_cores
 from attnbench.engines.processes import ProcessEngine
+from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.files import make_writable
+from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell, expand, packs
 from attnbench.grid.load import load_grid
+from attnbench.lock import held
 from attnbench.outcome import Outcome, Progress
+from attnbench.states import FAILED, STALE, TODO, State, states_of
 from attnbench.store import Store
 from attnbench.tracking import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "serial": SerialEngine}
+ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "serial": SerialEngine, "ray": RayEngine}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What is about to be done: the whole plan, the packs to train now, and the states found on disk."""
+    """What is about to be done: the whole plan, the packs to train now, and the state that each cell was found in."""
 
     plan: Plan
     packs: list[Pack]
-    states: dict[str, str]
+    states: dict[str, State]
     workers: int
 
 
@@ -53,12 +57,15 @@ def run(
     results: str | Path = "results",
     workers: int | None = None,
     engine: str = "processes",
+    address: str | None = None,
+    gpus_per_pack: float | None = None,
     device: str = "auto",
     overrides: Sequence[str] = (),
     plugins: Sequence[str] = (),
     limit: int | None = None,
     fail_fast: bool = False,
     retry_failed: bool = False,
+    keep_stale: bool = False,
     fresh: bool = False,
     mlflow: bool = True,
     tracking_uri: str | None = None,
@@ -69,14 +76,18 @@ def run(
     Args:
         grid: the grid file.
         results: the folder that holds all runs.
-        workers: how many packs are trained at a time; as many as there are cores unless given.
-        engine: "processes", or "serial" for this process alone.
+        workers: how many packs are trained at a time; as many as there are cores (of the cluster) unless given.
+        engine: "processes", "serial" for this process alone, or "ray" for a cluster.
+        address: the Ray cluster to join: "auto" for the one that runs here, host:port, or ray://host:port; else one
+            is started on this machine.
+        gpus_per_pack: the share of a GPU that Ray gives to a pack; 0.25 unless given.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         overrides: fields of the grid set anew, as "path=value".
         plugins: files or modules with components of your own, besides those the grid names.
         limit: trains at most so many cells, in whole packs and at least one pack.
         fail_fast: stops at the first cell that fails.
         retry_failed: trains the cells anew that failed before; they are left as they are otherwise.
+        keep_stale: leaves the cells as they are that other code has trained; they are trained anew otherwise.
         fresh: trains all cells anew, also those that are done.
         mlflow: whether MLflow hears of it.
         tracking_uri: an MLflow server; else what MLFLOW_TRACKING_URI says, else `mlflow.db` in `results`.
@@ -86,31 +97,43 @@ def run(
         The rows of table.csv: the finished and failed cells of the grid, in its order.
 
     Raises:
-        AttnbenchError: when the grid or an argument is wrong, the results folder cannot be written, the tracking
-            server does not answer, or the GPU is absent; nothing has been trained then.
+        AttnbenchError: when the grid or an argument is wrong, the results folder cannot be written or is in use by
+            another run, the tracking server does not answer, or the GPU is absent; nothing has been trained then.
+        Unwritten: when the disk refused cells that were trained, to the end.
         KeyboardInterrupt: when interrupted, after the workers were stopped and what was finished was kept.
     """
     _check(engine, device, workers, limit)
+    cluster = _cluster(engine, address, gpus_per_pack)
     loaded = load_grid(Path(grid), overrides, plugins)
     plan = expand(loaded)
     store = Store(Path(results) / plan.name)
-    states = {} if fresh else store.states()
-    kept = {"done"} if retry_failed else {"done", "failed"}
-    todo = _limited(packs([cell for cell in plan.cells if states.get(cell.id) not in kept], loaded.plugins), limit)
-    tell = listener or (lambda _: None)
-    _check_data(todo)
     make_writable(store.folder)
-    with closing(ENGINES[engine](min(workers or available_cores(), max(len(todo), 1)), device)) as trainer:
-        planned = Planned(plan, todo, states, trainer.workers)
-        if todo:
-            trainer.prepare()
-        log = Background(Tracker(plan.name, tracking_uri, Path(results)), plan, loaded.text) if mlflow else None
-        if log and (tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")):
-            log.connect()
-        store.start(plan, loaded.text)
-        tell(planned)
-        _Run(planned, store, log, tell).train(trainer, fail_fast)
-    return store.frame()
+    with held(store.folder):
+        states = states_of(plan.cells, store)
+        wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
+        todo = _limited(packs(wanted, loaded.plugins), limit)
+        _check_data(todo)
+        for pack in todo:
+            fingerprint(pack.cell)  # the code as it is now, whatever is saved while the workers are busy
+        cores = len(todo) if address else available_cores()  # how many a cluster has is known once it is joined
+        with closing(ENGINES[engine](max(min(workers or cores, len(todo)), 1), device, **cluster)) as trainer:
+            if todo:
+                trainer.prepare()
+            planned = Planned(plan, todo, states, trainer.workers)
+            log = Background(Tracker(plan.name, tracking_uri, Path(results)), plan, loaded.text) if mlflow else None
+            if log and (tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")):
+                log.connect()
+            store.start(plan, loaded.text)
+            tell = listener or (lambda _: None)
+            tell(planned)
+            _Run(planned, store, log, tell).train(trainer, fail_fast)
+        return store.frame()
+
+
+def _is_due(state: State, retry_failed: bool, keep_stale: bool) -> bool:
+    """Whether a cell is to be trained now."""
+    name = state.kept if keep_stale and state.name == STALE else state.name
+    return name in (TODO, STALE) or (retry_failed and name == FAILED)
 
 
 def _check(engine: str, device: str, workers: int | None, limit: int | None) -> None:
@@ -126,6 +149,17 @@ def _check(engine: str, device: str, workers: int | None, limit: int | None) -> 
     ]
     if problems:
         raise AttnbenchError(*problems)
+
+
+def _cluster(engine: str, address: str | None, gpus_per_pack: float | None) -> dict[str, Any]:
+    """What the engine ray is told besides; the other engines take none of it."""
+    given = {"address": address, "gpus_per_pack": gpus_per_pack}
+    told = {name: value for name, value in given.items() if value is not None}
+    if told and engine != "ray":
+        raise AttnbenchError(*(Problem(f"{name} goes with engine ray", hint="add --engine ray") for name in told))
+    if gpus_per_pack is not None and not 0 < gpus_per_pack <= 1:
+        raise AttnbenchError(Problem(f"gpus_per_pack is {gpus_per_pack}: above 0 and at most 1 is needed"))
+    return told
 
 
 def _check_data(todo: Sequence[Pack]) -> None:
@@ -145,6 +179,10 @@ def _limited(all_packs: list[Pack], limit: int | None) -> list[Pack]:
     return [pack for pack, total in zip(all_packs, totals, strict=True) if total <= limit] or all_packs[:1]
 
 
+class Unwritten(AttnbenchError):
+    """Cells were trained, but could not be written to the results folder."""
+
+
 class _Run:
     """One run on its way: drives the engine and keeps what it gives."""
 
@@ -154,11 +192,13 @@ class _Run:
         self.store = store
         self.log = log
         self.tell = tell
+        self.unwritten: list[Outcome] = []
+        self.refused: AttnbenchError | None = None
 
     def train(self, trainer: Engine, fail_fast: bool) -> None:
         """Trains the packs. However it ends, the workers are stopped, the table written, the tracker told."""
         if self.log:
-            self.log.start(self._earlier(), self._restore)
+            self.log.start(self._earlier(), lambda cell: self.store.outcome(cell.id))
         interrupted = True
         try:
             self._drive(trainer, fail_fast)
@@ -170,40 +210,62 @@ class _Run:
     def _drive(self, trainer: Engine, fail_fast: bool) -> None:
         for event in trainer.run(self.planned.packs, self.tell):
             if isinstance(event, Finished):
-                self._keep(event.outcomes)
+                self.unwritten += event.outcomes
+                self._write()
             self.tell(event)
             if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
                 return
 
-    def _keep(self, outcomes: list[Outcome]) -> None:
-        """Writes all cells of a pack, also when interrupted meanwhile: a pack is kept whole or not at all."""
+    def _write(self) -> None:
+        """Writes what waits for it, all of it also when interrupted meanwhile: a pack is kept whole or not at all."""
         try:
-            for outcome in outcomes:
-                self.store.write(outcome, self.cells[outcome.cell])
+            self._write_all()
         except KeyboardInterrupt:
-            for outcome in outcomes:
-                self.store.write(outcome, self.cells[outcome.cell])
+            self._write_all()
             raise
-        if self.log:
-            for outcome in outcomes:
-                self.log.cell(outcome, self.cells[outcome.cell])
+
+    def _write_all(self) -> None:
+        while self.unwritten:
+            outcome = self.unwritten[0]
+            cell = self.cells[outcome.cell]
+            try:
+                self.store.write(outcome, cell, fingerprint(cell.cell))
+            except AttnbenchError as error:  # a full disk may have room again later
+                if self.refused is None:
+                    self.tell(Notice(f"{error}\nTraining goes on; what is finished waits to be written."))
+                self.refused = error
+                return
+            del self.unwritten[0]
+            if self.log:
+                self.log.cell(outcome, cell)
+        self.refused = None
 
     def _end(self, interrupted: bool) -> None:
-        self.store.write_table()
-        if self.log is None:
-            return
+        if interrupted:
+            self.tell(Notice("Interrupted: the files are being finished. Ctrl-C again stops at once."))
+        self._write()
+        if self.log is not None:
+            self._end_log(interrupted)
+        if self.unwritten:
+            assert self.refused is not None
+            lost = f"{len(self.unwritten)} finished cells could not be written, and are lost"
+            hint = "make room, and run the grid again"
+            raise Unwritten(Problem(lost, str(self.store.folder), hint), *self.refused.problems)
+        try:
+            self.store.write_table()
+        except AttnbenchError as error:
+            raise Unwritten(*error.problems) from error
+
+    def _end_log(self, interrupted: bool) -> None:
+        assert self.log is not None
         frame = self.store.frame()
         status = "KILLED" if interrupted else "FAILED" if (frame["status"] == "failed").any() else "FINISHED"
         if failure := self.log.finish(frame, status):
-            self.tell(Notice(f"The results are complete on disk, but not in MLflow.\n{failure}"))
+            what = "The results are complete on disk, but not in MLflow"
+            self.tell(Notice(f"{what}: attnbench sync {self.store.name} brings them there.\n{failure}"))
 
     def _earlier(self) -> list[PlannedCell]:
         """The cells that were finished before and are left as they are."""
         now = {cell for pack in self.planned.packs for cell in pack.ids}
-        return [cell for cell in self.planned.plan.cells if cell.id in self.planned.states and cell.id not in now]
-
-    def _restore(self, cell: PlannedCell) -> Outcome:
-        """The outcome of a cell as the store kept it."""
-        record = self.store.read(cell.id)
-        kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions")}
-        return Outcome(**kept, seed=cell.cell.seed, alignments=self.store.alignments(cell.id))
+        states = self.planned.states
+        return [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in now]

@@ -2,7 +2,7 @@
 
 DIR/<name>/grid.yaml             the grid as it was run
 DIR/<name>/plan.json             the cells it asks for, in grid order, with their labels
-DIR/<name>/cells/<id>.json       a cell that is done or failed
+DIR/<name>/cells/<id>.json       a cell that is done or failed, with the code that trained it
 DIR/<name>/alignments/<id>.npz   its test alignments
 DIR/<name>/table.csv             one row per finished cell of the plan
 """
@@ -10,11 +10,12 @@ DIR/<name>/table.csv             one row per finished cell of the plan
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import did_you_mean, fail
-from attnbench.files import make_writable, read_alignments, write_alignments, write_atomically, write_json
+from attnbench.files import UNREADABLE, make_writable, read_alignments, write_alignments, write_atomically, write_json
 from attnbench.outcome import METRICS, Alignments, Outcome
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 LABELS = ("model", "score", "scope", "task", "seed")
 COUNTS = ("steps_to_95", "parameters")  # metrics that are whole numbers
-UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)  # what a broken file may raise
 _AT_LENGTH = re.compile(rf"({'|'.join(METRICS)})@(\d+)")
 
 
@@ -75,8 +75,14 @@ class Store:
         write_atomically(self.folder / "grid.yaml", grid_text)
         write_json(self.folder / "plan.json", content)
 
-    def write(self, outcome: Outcome, planned: "PlannedCell") -> None:
-        """Keeps a finished or failed cell: the alignments first, so that a cell's file says that all is there."""
+    def write(self, outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str]) -> None:
+        """Keeps a finished or failed cell: the alignments first, so that a cell's file says that all is there.
+
+        Args:
+            outcome: what training gave.
+            planned: the cell.
+            code: the fingerprint of the code that trained it.
+        """
         arrays = self.folder / "alignments" / f"{outcome.cell}.npz"
         if outcome.alignments is None:
             arrays.unlink(missing_ok=True)
@@ -91,12 +97,24 @@ class Store:
             "history": outcome.history,
             "error": outcome.error,
             "versions": outcome.versions,
+            "code": dict(code),
         }
         write_json(self._file(outcome.cell), record)
 
     def states(self) -> dict[str, str]:
         """`done` or `failed` for every cell that has a sound file, whether the plan still asks for it or not."""
-        return {cell: record["status"] for cell, record in self._records().items()}
+        return {cell: record["status"] for cell, record in self.records()}
+
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The content of every sound file, one at a time, with its cell: a large grid's do not fit into memory."""
+        self.broken = []
+        for file in sorted((self.folder / "cells").glob("*.json")):
+            try:
+                record = _read_record(file)
+            except UNREADABLE as error:
+                self.broken.append(f"{file}: {error}")
+            else:
+                yield file.stem, record
 
     def read(self, cell: str) -> dict[str, Any]:
         """The content of one cell's file.
@@ -111,6 +129,16 @@ class Store:
             return _read_record(file)
         except UNREADABLE as error:
             raise fail(f"cannot be read: {error}", str(file), "delete it, and run the grid again") from error
+
+    def outcome(self, cell: str) -> Outcome:
+        """What training gave for one cell.
+
+        Raises:
+            AttnbenchError: when the cell is not finished, or one of its files cannot be read.
+        """
+        record = self.read(cell)
+        kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions")}
+        return Outcome(**kept, seed=record["labels"]["seed"], alignments=self.alignments(cell))
 
     def alignments(self, cell: str) -> Alignments | None:
         """The alignments of one cell, or None where it has none.
@@ -135,6 +163,18 @@ class Store:
             some = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
             raise fail(f"{len(found)} cells begin with {prefix!r}: {some}", self.name, "give more of the id")
         return prefix if prefix in found else found[0]
+
+    def grid_text(self) -> str:
+        """The grid file as it was run.
+
+        Raises:
+            AttnbenchError: when it cannot be read.
+        """
+        file = self.folder / "grid.yaml"
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
 
     def plan(self) -> dict[str, Any]:
         """What the grid asks for: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
@@ -179,20 +219,11 @@ class Store:
     def _file(self, cell: str) -> Path:
         return self.folder / "cells" / f"{cell}.json"
 
-    def _records(self) -> dict[str, dict[str, Any]]:
-        self.broken = []
-        records = {}
-        for file in sorted((self.folder / "cells").glob("*.json")):
-            try:
-                records[file.stem] = _read_record(file)
-            except UNREADABLE as error:
-                self.broken.append(f"{file}: {error}")
-        return records
-
     def _frame(self, plan: dict[str, Any]) -> "pd.DataFrame":
         import pandas as pd
 
-        records = self._records()
+        wanted = {cell["id"] for cell in plan["cells"]}
+        records = {cell: _row_of(record) for cell, record in self.records() if cell in wanted}
         cells = [cell for cell in plan["cells"] if cell["id"] in records]
         finished = [records[cell["id"]] for cell in cells]
         labels = (*LABELS, *plan["axes"])
@@ -207,6 +238,12 @@ class Store:
             values = [(record if name == "error" else record["metrics"]).get(name) for record in finished]
             columns[name] = pd.Series(values, dtype=_dtype(name))
         return pd.DataFrame(columns)
+
+
+def _row_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What a row of the table needs of a cell's record."""
+    lengths = (record["config"].get("data") or {}).get("test_lengths", ())
+    return {key: record[key] for key in ("status", "metrics", "error")} | {"test_lengths": lengths}
 
 
 def _label_column(values: list[Any]) -> "pd.Series[Any]":
@@ -227,7 +264,7 @@ def _length_columns(records: list[dict[str, Any]]) -> tuple[list[str], list[str]
     """The `exact_match@N` columns in the order of N, and those of the other metrics, in the metrics' order."""
     found = {match for record in records for name in record["metrics"] if (match := _AT_LENGTH.fullmatch(name))}
     # A failed cell has no metrics, but its lengths have their columns all the same.
-    tested = {length for record in records for length in (record["config"].get("data") or {}).get("test_lengths", ())}
+    tested = {length for record in records for length in record["test_lengths"]}
     found |= {match for length in tested if (match := _AT_LENGTH.fullmatch(f"exact_match@{length}"))}
     keys = sorted({(METRICS.index(match[1]), int(match[2])) for match in found})
     names = [f"{METRICS[metric]}@{length}" for metric, length in keys]
@@ -246,7 +283,9 @@ def _read_record(file: Path) -> dict[str, Any]:
         raise ValueError("it is not the record of this cell")
     if record.get("status") not in ("done", "failed"):
         raise ValueError(f"its status is {record.get('status')!r}, neither 'done' nor 'failed'")
-    wanted: dict[str, type] = {"labels": dict, "config": dict, "metrics": dict, "history": list, "versions": dict}
+    record.setdefault("code", {})  # what an earlier attnbench trained
+    wanted: dict[str, type] = dict.fromkeys(("labels", "config", "metrics", "versions", "code"), dict)
+    wanted["history"] = list
     for key, kind in wanted.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(f"it has no sound {key!r}")

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.outcome import Outcome, Progress
@@ -19,15 +20,24 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
         raise ValueError("the cell is\nbroken")
     if does == "exit":
         raise SystemExit(3)
-    if does == "die":
+    if does == "die" or (does.startswith("die once, ") and not _was_here(does.removeprefix("die once, "))):
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "unpicklable":
         return [Outcome(pack.ids[0], "done", 0, versions={"made of": lambda: None})]
     if does == "sleep":
-        time.sleep(60)
+        for _ in range(300):
+            time.sleep(0.2)
+            report(Progress(pack.ids[0], 1, pack.cell.train.steps, 0.5, None))
     metrics = {"exact_match": 1.0, "seconds": 0.1, "process": float(os.getpid())}
     versions = {"threads": _threads(), "device": device}
     return [Outcome(i, "done", s, metrics, versions=versions) for i, s in zip(pack.ids, pack.seeds, strict=True)]
+
+
+def _was_here(file: str) -> bool:
+    """Whether the file was there already; it is from now on."""
+    there = Path(file).exists()
+    Path(file).touch()
+    return there
 
 
 def _threads() -> int:
@@ -36,7 +46,7 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def pack(number: int, does: str = "finish", seeds: int = 2) -> Pack:
+def pack(number: int, does: str = "finish", seeds: int = 2, timeout: float | None = None) -> Pack:
     """A pack whose cells are called <number>-<seed>."""
     cell = Cell(
         model=Component(name="rnn"),
@@ -44,7 +54,7 @@ def pack(number: int, does: str = "finish", seeds: int = 2) -> Pack:
         scope=Component(name="global"),
         task=Component(name="copy", options={"does": does}),
         data=Data(),
-        train=Train(steps=10),
+        train=Train(steps=10, timeout=timeout),
         seed=0,
     )
     return Pack(cell=cell, seeds=tuple(range(seeds)), ids=tuple(f"{number}-{seed}" for seed in range(seeds)))

@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1] / "attnbench"
 STOREYS = [
     {"__main__"},
     {"cli"},
-    {"runner"},
+    {"runner", "catch_up"},
     {"background"},
     {"tracking"},
     {"tracked"},
-    {"analysis", "engines"},
-    {"estimate", "store"},
-    {"grid", "files"},
+    {"analysis", "engines", "states"},
+    {"estimate", "lock", "store"},
+    {"fingerprint", "grid", "files"},
     {"training"},
     {"models"},
     {"attention", "tasks"},
@@ -38,7 +38,21 @@ HEAVY = {
     "ray": {"engines"},
 }
 # Engines may ask torch for a GPU, in the worker. These may not even inside a function.
-TORCH_FREE = {"cli", "runner", "background", "tracking", "tracked", "estimate", "store", "files", "grid", "tasks"}
+TORCH_FREE = {
+    "cli",
+    "runner",
+    "background",
+    "tracking",
+    "tracked",
+    "estimate",
+    "lock",
+    "states",
+    "store",
+    "fingerprint",
+    "files",
+    "grid",
+    "tasks",
+}
 
 FILES = sorted(ROOT.rglob("*.py"))
 

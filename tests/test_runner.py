@@ -131,11 +131,11 @@ def test_an_interrupted_run_keeps_what_was_finished_and_goes_on_from_there(fake,
 def test_a_pack_is_kept_whole_when_interrupted_while_it_is_written(fake, store, monkeypatch):
     write, calls = Store.write, []
 
-    def interrupted(self, outcome, planned):
+    def interrupted(self, outcome, planned, code):
         calls.append(outcome.cell)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write(self, outcome, planned)
+        write(self, outcome, planned, code)
 
     monkeypatch.setattr(Store, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -47,7 +47,7 @@ def test_the_table_is_the_same_bytes_whatever_the_order_of_writing(tmp_path):
     for cell in grid.cells[:-1]:
         record = store.read(cell.id)
         again = Outcome(cell.id, record["status"], 0, record["metrics"], error=record["error"])
-        other.write(again, cell)
+        other.write(again, cell, {})
     other.write_table()
     assert (other.folder / "table.csv").read_bytes() == (store.folder / "table.csv").read_bytes()
 
@@ -84,7 +84,7 @@ def test_a_cell_is_written_whole_and_without_nan(tmp_path):
     store = write_run(tmp_path, grid, [result])
     text = (store.folder / "cells" / f"{cell.id}.json").read_text()
     record = json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
-    assert set(record) == {"cell", "status", "labels", "config", "metrics", "history", "error", "versions"}
+    assert set(record) == {"cell", "status", "labels", "config", "metrics", "history", "error", "versions", "code"}
     assert record["metrics"]["loss"] is record["metrics"]["aer"] is record["history"][0]["valid/loss"] is None
     assert record["labels"] == cell.labels
     assert record["config"]["data"]["test_lengths"] == [9, 20]
@@ -96,7 +96,7 @@ def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeyp
     store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        store.write(outcome(grid.cells[0], exact_match=0.75), grid.cells[0])
+        store.write(outcome(grid.cells[0], exact_match=0.75), grid.cells[0], {})
     assert store.read(grid.cells[0].id)["metrics"]["exact_match"] == 0.5
     assert [file.name for file in (store.folder / "cells").iterdir()] == ["000000000000.json"]
 

@@ -42,7 +42,7 @@ def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(planned: PlannedCell, **metrics: Any) -> Outcome:
-    given = {"exact_match": 0.75, "seconds": 2.0, "exact_match_at_20": 0.5, **metrics}
+    given = {"exact_match": 0.75, "seconds": 2.0, "exact_match_at_9": 0.75, "exact_match_at_20": 0.5, **metrics}
     outcome = made_up_run.outcome(planned, **given)
     return replace(outcome, history=HISTORY, alignments=made_up_run.diagonal(["a", "b"]))
 
@@ -54,7 +54,7 @@ def track(results: Path, plan: Plan, outcomes: list[Outcome], status: str = "FIN
     tracker.start(plan, GRID)
     cells = {planned.id: planned for planned in plan.cells}
     for outcome in outcomes:
-        store.write(outcome, cells[outcome.cell])
+        store.write(outcome, cells[outcome.cell], {})
         tracker.cell(outcome, cells[outcome.cell])
     tracker.finish(store.frame(), status)
     return tracker
@@ -87,10 +87,10 @@ def test_one_run_per_grid_and_one_below_it_per_cell(results: Path) -> None:
     assert {run.data.tags["attnbench.cell"] for run in children} == {planned.id for planned in plan.cells}
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.run_name for run in children} == {
-        "dot · global · copy · seed 0",
-        "dot · global · copy · seed 1",
-        "additive · global · copy · seed 0",
-        "additive · global · copy · seed 1",
+        "dot · copy · seed 0",
+        "dot · copy · seed 1",
+        "additive · copy · seed 0",
+        "additive · copy · seed 1",
     }
 
 
@@ -134,8 +134,17 @@ def test_the_grids_run_carries_table_and_pictures(results: Path) -> None:
     mlflow = client(results)
     assert {file.path for file in mlflow.list_artifacts(parent.info.run_id)} == {
         "comparison.html", "table.csv", "grid.yaml", "exact_match.png", "alignments_global.png",
-        "alignments_local-p_window_3.png",
+        "alignments_local-p_window_3.png", "exact_match_by_length.html",
     }  # fmt: skip
+    assert "local-p window=3" in {run.info.run_name.split(" · ")[1] for run in runs(results, "overview", "cell")}
+    tag = mlflow.get_experiment_by_name("overview").tags["mlflow.sharedViewState.cells"]
+    view = json.loads(json.loads(tag)["state"])
+    assert view["selectedColumns"] == [
+        "metrics.`exact_match`",
+        "metrics.`seconds`",
+        "metrics.`exact_match_at_9`",
+        "metrics.`exact_match_at_20`",
+    ]
     assert parent.info.status == "FAILED"
     assert parent.data.metrics == {"cells_done": 7, "cells_failed": 1}
     assert "| dot | global |" in parent.data.tags["mlflow.note.content"]
@@ -288,5 +297,6 @@ def test_params_name_every_field_by_its_path() -> None:
 
 def test_a_name_says_what_tells_a_cell_from_its_neighbours() -> None:
     labels = {"model": "rnn", "score": "–", "scope": "none", "task": "copy", "seed": 3, "model.width": 64}
-    assert run_name(labels, with_model=False) == "none · copy · model.width 64 · seed 3"
-    assert run_name(labels, with_model=True) == "rnn · none · copy · model.width 64 · seed 3"
+    assert run_name(labels, ()) == "copy · model.width 64 · seed 3"
+    assert run_name(labels, {"scope"}) == "none · copy · model.width 64 · seed 3"
+    assert run_name(labels, {"model", "scope"}) == "rnn · none · copy · model.width 64 · seed 3"

@@ -96,8 +96,7 @@ def _by_length(found: Findings) -> Html:
     drawn = curves.by_length(found)
     if drawn is None:
         return _note("No cell has the exact match of a length by itself; data: {test_lengths: [10, 20]} asks for it.")
-    says = "Exact match by source length, mean over the seeds with its interval as a band; trained lengths are shaded."
-    return joined(_note(says), *_left_out(found), drawn)
+    return joined(_note(curves.BY_LENGTH), *_left_out(found), drawn)
 
 
 def _learning(found: Findings) -> Html:

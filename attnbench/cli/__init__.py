@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from attnbench import __version__
-from attnbench.cli import baseline, check, compare, expand, init, report, run, schema, show, table, ui
+from attnbench.cli import baseline, check, compare, expand, init, report, run, schema, show, sync, table, ui
 from attnbench.cli import list as list_verb
 from attnbench.errors import AttnbenchError, Exit
 
@@ -30,6 +30,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check.check,
     "show": show.show,
     "report": report.report,
+    "sync": sync.sync,
     "ui": ui.ui,
     "list": list_verb.list_,
     "init": init.init,

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from attnbench.grid.expand import Plan
-    from attnbench.store import Store
+    from attnbench.states import State
 
 Row = dict[str, Any]
 
 # The states a cell can be in, in the order of telling, with their colour.
-STATE_STYLES = {"todo": "", "done": "green", "failed": "red"}
+STATE_STYLES = {"todo": "", "stale": "yellow", "done": "green", "failed": "red"}
 OFF_TERMINAL = 1000  # characters; a file has no edge at which to cut
 
 
@@ -46,11 +46,13 @@ def expand(
     """List a grid's cells with their state, what is skipped and why, and about how long the rest takes."""
     from attnbench.grid.expand import expand as expand_grid
     from attnbench.grid.load import load_grid
+    from attnbench.states import states_of
     from attnbench.store import Store
 
     plan = expand_grid(load_grid(grid, set_ or (), plugin or ()))
     store = Store(results / plan.name)
-    rows = rows_of(plan, store)
+    states = states_of(plan.cells, store)
+    rows = rows_of(plan, states)
     if format is Format.JSON:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:
@@ -60,18 +62,17 @@ def expand(
         writer.writerows(rows)
         typer.echo(text.getvalue(), nl=False)
     else:
-        _print(plan, rows, store, workers)
+        _print(plan, rows, states, store.broken, workers)
 
 
-def rows_of(plan: "Plan", store: "Store") -> list[Row]:
+def rows_of(plan: "Plan", states: dict[str, "State"]) -> list[Row]:
     """One row per cell, then one per skipped combination: cell, state, reason, then the labels by axis."""
-    states = store.states()
     names = ["model", "score", "scope", "task", "seed", *plan.axes]
-    rows = []
+    rows: list[Row] = []
     for cell in plan.cells:
-        state = states.get(cell.id, "todo")
-        reason = store.read(cell.id)["error"] if state == "failed" else None
-        rows.append({"cell": cell.id, "state": state, "reason": reason} | {name: cell.labels[name] for name in names})
+        state = states[cell.id]
+        labels = {name: cell.labels[name] for name in names}
+        rows.append({"cell": cell.id, "state": state.name, "reason": state.reason, **labels})
     rows += [
         {"cell": None, "state": "skipped", "reason": skipped.reason} | {name: skipped.labels[name] for name in names}
         for skipped in plan.skipped
@@ -79,7 +80,7 @@ def rows_of(plan: "Plan", store: "Store") -> list[Row]:
     return rows
 
 
-def _print(plan: "Plan", rows: list[Row], store: "Store", workers: int | None) -> None:
+def _print(plan: "Plan", rows: list[Row], states: dict[str, "State"], broken: list[str], workers: int | None) -> None:
     """For people: a table with a line per pack, then counts, reasons of skips, and the time it will take."""
     from rich.console import Console
     from rich.text import Text
@@ -89,15 +90,16 @@ def _print(plan: "Plan", rows: list[Row], store: "Store", workers: int | None) -
         console.width = OFF_TERMINAL
     cells = [row for row in rows if row["state"] != "skipped"]
     console.print(_table(plan, cells, folds=console.is_terminal))
-    states = Counter(row["state"] for row in cells)
-    lines = [Text(f"{len(cells)} cells: {', '.join(f'{states[s]} {s}' for s in STATE_STYLES if states[s])}")]
+    numbers = Counter(row["state"] for row in cells)
+    lines = [Text(f"{len(cells)} cells: {', '.join(f'{numbers[s]} {s}' for s in STATE_STYLES if numbers[s])}")]
     reasons = Counter(skipped.reason for skipped in plan.skipped)
     lines += [Text(f"{number} × skipped: {reason}", style="dim") for reason, number in reasons.items()]
-    failures = Counter(row["reason"] for row in cells if row["state"] == "failed")
-    lines += [Text(f"{number} × failed: {reason}", style="red") for reason, number in failures.items()]
-    lines += [Text(f"not read: {file}", style="yellow") for file in store.broken]
-    if states["todo"]:
-        lines.append(Text(_time(plan, cells, store, workers)))
+    for state in ("stale", "failed"):
+        found = Counter(row["reason"] for row in cells if row["state"] == state)
+        lines += [Text(f"{n} × {state}: {reason}", style=STATE_STYLES[state]) for reason, n in found.items()]
+    lines += [Text(f"not read: {file}", style="yellow") for file in broken]
+    if numbers["todo"] or numbers["stale"]:
+        lines.append(Text(_time(plan, states, workers)))
     for line in lines:
         console.print(line, soft_wrap=True)
 
@@ -136,14 +138,14 @@ def _states(states: Counter[str]) -> "Text":
     return Text(", ").join(Text(word, style=style) for word, style in words)
 
 
-def _time(plan: "Plan", rows: list[Row], store: "Store", workers: int | None) -> str:
+def _time(plan: "Plan", states: dict[str, "State"], workers: int | None) -> str:
     """How long what is to do takes, judged by what is done."""
     from attnbench.engines.base import available_cores
     from attnbench.estimate import about, estimate
     from attnbench.grid.expand import packs
 
-    states = {row["cell"]: row["state"] for row in rows}
-    done, todo = (packs([c for c in plan.cells if states[c.id] == state]) for state in ("done", "todo"))
-    seconds = {cell: float(store.read(cell)["metrics"]["seconds"]) for pack in done for cell in pack.ids}
+    seconds = {cell: state.seconds for cell, state in states.items() if state.seconds is not None}
+    done = packs([cell for cell in plan.cells if cell.id in seconds])
+    todo = packs([cell for cell in plan.cells if states[cell.id].name in ("todo", "stale")])
     workers = min(workers or available_cores(), len(todo))
     return f"{about(estimate(todo, done, seconds, workers)).capitalize()} on {workers} worker{'s' * (workers > 1)}"

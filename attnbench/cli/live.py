@@ -1,5 +1,6 @@
 """Shows a run while it goes on: a live view on a terminal, one line per pack elsewhere."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
+from attnbench.states import DONE, FAILED, STALE
 
 FRAMES_PER_SECOND = 4
 BAR, GAP = 12, 2  # columns of the terminal
@@ -114,13 +116,16 @@ def opening(standing: Standing) -> str:
     planned = standing.planned
     plan, packs = planned.plan, planned.packs
     trained = {cell for pack in packs for cell in pack.ids}
-    kept = [planned.states[cell.id] for cell in plan.cells if cell.id in planned.states and cell.id not in trained]
-    done, failed = kept.count("done"), kept.count("failed")
+    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells]
+    kept = Counter(state.name for state, again in states if not again)
+    changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
-    facts += [f"{done} done before"] if done else []
-    facts += [f"{failed} failed before (--retry-failed trains them again)"] if failed else []
+    facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
+    facts += [f"{kept[STALE]} kept that other code trained"] if kept[STALE] else []
+    facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
     if packs:
         facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
+        facts += [f"{number} of them stale, {reason}" for reason, number in changed.items()]
     else:
         facts.append("nothing to train")
     return ", ".join(facts)

@@ -46,7 +46,7 @@ Event = Started | Progress | Finished
 
 
 class Engine(Protocol):
-    """Trains packs, each to its end, and tells of it; a pack that fails takes no other with it."""
+    """Trains packs, each to its end or its time limit, and tells of it; a pack that fails takes no other with it."""
 
     workers: int
 
@@ -94,6 +94,19 @@ def _train_function(path: str) -> Train:
 def failed(pack: Pack, why: str) -> list[Outcome]:
     """One failed outcome per cell of the pack."""
     return [Outcome(cell, "failed", seed, error=why) for cell, seed in zip(pack.ids, pack.seeds, strict=True)]
+
+
+def time_limit(pack: Pack) -> float | None:
+    """The seconds that a pack may take, all its cells together; None for any number."""
+    per_cell = pack.cell.train.timeout
+    return None if per_cell is None else per_cell * len(pack.ids)
+
+
+def too_long(pack: Pack) -> str:
+    """Why a pack was stopped."""
+    seeds = len(pack.ids)
+    together = f" for each of {seeds} seeds" if seeds > 1 else ""
+    return f"stopped: it took longer than train.timeout, {pack.cell.train.timeout:g} s{together}"
 
 
 def reason(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Trains packs in parallel, one process per core with one torch thread each.
 
 The processes are kept from pack to pack, since importing torch takes as long as a small pack does. They are started
-afresh (spawn), so that they inherit no threads and no locks. One that dies fails its pack alone and is replaced.
+afresh (spawn), so that they inherit no threads and no locks. One that dies is replaced, and its pack is tried once more
+when all others are finished, alone: a machine that had run out of memory has more of it then.
 """
 
 import os
@@ -20,7 +21,18 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from attnbench.cell import Pack
-from attnbench.engines.base import TRAIN, Finished, Report, Started, attempt, failed, reason, resolve_device
+from attnbench.engines.base import (
+    TRAIN,
+    Finished,
+    Report,
+    Started,
+    attempt,
+    failed,
+    reason,
+    resolve_device,
+    time_limit,
+    too_long,
+)
 from attnbench.errors import AttnbenchError, fail
 from attnbench.outcome import Outcome, Progress
 
@@ -52,14 +64,27 @@ class ProcessEngine:
 
     def run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
         """See Engine."""
+        unseen = {pack.ids[0]: pack for pack in packs}
+        died: list[Pack] = []
+        yield from self._run(packs, LOOKAHEAD * self.workers, unseen, report, died.append)
+        for pack in died:
+            yield from self._run([pack], 1, unseen, report, None)
+
+    def _run(
+        self,
+        packs: Sequence[Pack],
+        at_once: int,
+        unseen: dict[str, Pack],
+        report: Report,
+        put_off: Callable[[Pack], None] | None,
+    ) -> Iterator[Started | Finished]:
+        """Trains these packs, at most so many in the pool at once; `put_off` is given those whose process died."""
         waiting = deque(packs)
         running: dict[ProcessFuture[list[Outcome]], Pack] = {}
-        unseen: dict[str, Pack] = {}
         while waiting or running:
-            while waiting and len(running) < LOOKAHEAD * self.workers:
+            while waiting and len(running) < at_once:
                 pack = waiting.popleft()
-                running[self._schedule(_train, pack, self.device, self.train)] = pack
-                unseen[pack.ids[0]] = pack
+                running[self._schedule(_train, pack, self.device, self.train, timeout=time_limit(pack))] = pack
             done = [future for future in running if future.done()]
             for message in self._messages():
                 if isinstance(message, str):
@@ -71,12 +96,17 @@ class ProcessEngine:
                 pack = running.pop(future)
                 if unseen.pop(pack.ids[0], None):
                     yield Started(pack)
-                yield Finished(pack, _outcomes(future, pack))
+                if put_off and isinstance(future.exception(), ProcessExpired):
+                    put_off(pack)
+                else:
+                    yield Finished(pack, _outcomes(future, pack))
 
-    def _schedule(self, function: Callable[..., Result], *arguments: object) -> "ProcessFuture[Result]":
+    def _schedule(
+        self, function: Callable[..., Result], *arguments: object, timeout: float | None = None
+    ) -> "ProcessFuture[Result]":
         with _uninterrupted():  # the pool starts its processes with the first task
             try:
-                return self.pool.schedule(function, args=arguments)
+                return self.pool.schedule(function, args=arguments, timeout=timeout)
             except RuntimeError as error:
                 raise _cannot_start() from error
 
@@ -134,7 +164,9 @@ def _outcomes(future: "ProcessFuture[list[Outcome]]", pack: Pack) -> list[Outcom
     try:
         return future.result()
     except ProcessExpired as error:
-        return failed(pack, f"its process died{_cause(error.exitcode)}")
+        return failed(pack, f"its process died twice, the second time alone{_cause(error.exitcode)}")
+    except TimeoutError:
+        return failed(pack, too_long(pack))
     except BrokenProcessPool as error:
         raise _cannot_start() from error
     except Exception as error:
@@ -143,9 +175,9 @@ def _outcomes(future: "ProcessFuture[list[Outcome]]", pack: Pack) -> list[Outcom
 
 def _cause(exit_code: int) -> str:
     if exit_code >= 0:
-        return f" with exit code {exit_code}"
+        return f", with exit code {exit_code}"
     name = signal.Signals(-exit_code).name
-    return f" of {name}" + (": perhaps the machine ran out of memory" if name == "SIGKILL" else "")
+    return f", of {name}" + (": perhaps the machine ran out of memory" if name == "SIGKILL" else "")
 
 
 def _cannot_start() -> AttnbenchError:

@@ -1,10 +1,13 @@
 """Trains one pack after the other in this process: for a debugger, and where no process can be started."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from attnbench.cell import Pack
-from attnbench.engines.base import TRAIN, Finished, Report, Started, attempt, resolve_device
+from attnbench.engines.base import TRAIN, Finished, Report, Started, attempt, resolve_device, time_limit, too_long
+from attnbench.errors import fail
+from attnbench.outcome import Progress
 
 
 class SerialEngine:
@@ -24,11 +27,23 @@ class SerialEngine:
         for pack in packs:
             yield Started(pack)
             with one_thread():
-                outcomes = attempt(pack, self.device, self.train, report)
+                outcomes = attempt(pack, self.device, self.train, _in_time(pack, report))
             yield Finished(pack, outcomes)
 
     def close(self) -> None:
         """Nothing runs between two packs; an interrupt stops the training itself."""
+
+
+def _in_time(pack: Pack, report: Report) -> Report:
+    """The report, which ends a training that takes too long: there is no process to be stopped here."""
+    limit, begun = time_limit(pack), time.monotonic()
+
+    def checked(progress: Progress) -> None:
+        if limit is not None and time.monotonic() - begun > limit:
+            raise fail(too_long(pack))
+        report(progress)
+
+    return checked
 
 
 @contextmanager

@@ -24,6 +24,7 @@ def cell_id(cell: Cell) -> str:
         AttnbenchError: when a file is gone, a name is unknown or an option's default cannot be written as JSON.
     """
     config = cell.model_dump()
+    del config["train"]["timeout"]  # no number depends on it
     for field in PATHS:
         if config["data"][field] is not None:
             config["data"][field] = _digest(config["data"][field])

@@ -11,6 +11,7 @@ from small_grid import SMALL, files_below, write_grid
 from weigh import weigh
 
 from attnbench import cli
+from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.store import Store
@@ -38,8 +39,9 @@ def started(tmp_path) -> Store:
     plan = expand(load_grid(write_grid(tmp_path)))
     store = Store(tmp_path / "results" / "small")
     store.start(plan, SMALL)
-    store.write(outcome(plan.cells[0], seconds=100.0), plan.cells[0])
-    store.write(failed(plan.cells[1], "diverged: [bold]nan"), plan.cells[1])
+    code = fingerprint(plan.cells[0].cell)
+    store.write(outcome(plan.cells[0], seconds=100.0), plan.cells[0], code)
+    store.write(failed(plan.cells[1], "diverged: [bold]nan"), plan.cells[1], code)
     return store
 
 

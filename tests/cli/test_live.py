@@ -11,6 +11,7 @@ from attnbench.engines.base import Finished, Started
 from attnbench.grid.expand import packs
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Notice, Planned
+from attnbench.states import State
 
 PLAN = plan("quick", score=["additive", "scaled_dot"], task=["copy", "[b]translate"], model__width=[32], seed=[0, 1])
 PACKS = packs(PLAN.cells)
@@ -22,7 +23,7 @@ def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console
 
 def tell(view: View, states: dict[str, str] | None = None) -> None:
     """One pack is done but for one cell, two are in training, the last waits."""
-    view(Planned(PLAN, PACKS, states or {}, 2))
+    view(Planned(PLAN, PACKS, {cell.id: State("todo") for cell in PLAN.cells} | (states or {}), 2))
     view(Started(PACKS[0]))
     view(Started(PACKS[1]))
     view(Progress(PACKS[0].ids[0], 400, 800, 0.5, None))
@@ -109,12 +110,16 @@ def test_plain_lines_say_each_pack_and_each_failure():
 
 
 def test_what_was_done_before_is_told():
-    states = {PLAN.cells[0].id: "done", PLAN.cells[1].id: "failed", "of another grid": "done"}
+    first, second, third, fourth, *others = (cell.id for cell in PLAN.cells)
+    states = {first: State("done"), second: State("failed"), third: State("stale", "changed since: a.py")}
+    states |= {fourth: State("stale", "changed since: a.py")} | dict.fromkeys(others, State("todo"))
     plain = PlainView(console(terminal=False))
     plain(Planned(PLAN, PACKS[1:], states, 1))
     told = plain.console.file.getvalue()
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
-    assert told.endswith("6 to train in 3 packs on 1 worker\n")
+    assert told.endswith("6 to train in 3 packs on 1 worker, 2 of them stale, changed since: a.py\n")
+    plain(Planned(PLAN, PACKS[2:], states, 1))
+    assert "1 done before, 2 kept that other code trained, 1 failed" in plain.console.file.getvalue()
 
 
 @pytest.mark.parametrize(

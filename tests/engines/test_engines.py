@@ -89,12 +89,30 @@ def test_a_plugin_that_breaks_fails_its_pack(engine, tmp_path):
     assert "ZeroDivisionError" in done["1-0"].error
 
 
-def test_a_worker_that_dies_fails_its_pack_and_is_replaced(processes):
+def test_a_worker_that_dies_twice_fails_its_pack_and_is_replaced(processes):
     done = outcomes(processes, pack(0, "die"), pack(1), pack(2, "die"), pack(3), pack(4), pack(5))
     assert {cell for cell, outcome in done.items() if outcome.status == "failed"} == {"0-0", "0-1", "2-0", "2-1"}
     assert {o.status for cell, o in done.items() if cell[0] in "1345"} == {"done"}
-    assert "SIGKILL" in done["0-0"].error
+    assert done["0-0"].error.startswith("its process died twice, the second time alone, of SIGKILL")
     assert "memory" in done["0-0"].error
+
+
+def test_a_pack_whose_process_died_is_tried_once_more_after_all_others(processes, tmp_path):
+    does = f"die once, {tmp_path / 'flag'}"
+    events = list(processes.run([pack(0, does), *(pack(n) for n in range(1, 7))], lambda _: None))
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert finished[-1].pack.ids == ("0-0", "0-1")
+    assert {o.status for event in finished for o in event.outcomes} == {"done"}
+    assert sum(isinstance(event, Started) for event in events) == 7
+
+
+def test_a_pack_that_takes_too_long_is_stopped_and_the_others_finish(engine):
+    begun = time.monotonic()
+    done = outcomes(engine, pack(0, "sleep", timeout=0.5), pack(1, timeout=30))
+    assert time.monotonic() - begun < 30
+    assert done["0-1"].status == "failed"
+    assert done["0-1"].error == "stopped: it took longer than train.timeout, 0.5 s for each of 2 seeds"
+    assert done["1-0"].status == "done"
 
 
 def test_what_cannot_be_sent_back_fails(processes):

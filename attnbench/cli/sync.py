@@ -1,0 +1,21 @@
+"""`attnbench sync`: brings to MLflow what a run has on disk."""
+
+import typer
+
+from attnbench.cli.options import RESULTS, Results, Run, Tracking
+
+
+def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
+    """Log to MLflow what a run has on disk and MLflow has not.
+
+    For runs whose tracking server went away or whose database was locked, that ran with --no-mlflow, or that are to
+    be on another server as well.
+    """
+    from attnbench.catch_up import catch_up
+    from attnbench.lock import held
+    from attnbench.store import Store
+
+    store = Store.open(run, results)
+    with held(store.folder):
+        logged, there = catch_up(store, tracking_uri)
+    typer.echo(f"{store.name}: {logged} cells logged, {there} were there already")

@@ -1,0 +1,88 @@
+"""Which code trained a cell: the files that its numbers come from, each with a hash of what it says.
+
+A cell whose files say something else today is stale. A file counts if the training or a component of the cell imports
+it, directly or through others; a change to one score concerns the cells of that score alone. Comments, docstrings and
+layout do not count. A plugin's file is part of the cell's id already.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from attnbench.cell import Cell
+from attnbench.registry import REGISTRIES
+
+PACKAGE = Path(__file__).parent
+TRAINING = PACKAGE / "training" / "train.py"
+DIGITS = 12
+# Imported by what trains, but no number comes from them: messages, descriptions, the names of things.
+NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "words.py", "training/trial.py"})
+
+Fingerprint = dict[str, str]
+
+
+def fingerprint(cell: Cell) -> Fingerprint:
+    """The hash of each file of attnbench that this cell's numbers come from, by its path in the package."""
+    entries = [REGISTRIES[kind].entry(part.name) for kind, part in cell.components().items()]
+    built_in = [entry.file for entry in entries if REGISTRIES[entry.kind].is_builtin(entry.name)]
+    return _of_files(frozenset([TRAINING, *built_in]))
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The files that differ, are new or are gone."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def said(files: list[str]) -> str:
+    """What changed, in a few words."""
+    more = f" and {len(files) - 2} more" if len(files) > 3 else ""
+    shown = ", ".join(files[:2] if more else files)
+    return f"changed since: {shown}{more}" if files else ""
+
+
+@cache
+def _of_files(roots: frozenset[Path]) -> Fingerprint:
+    found: set[Path] = set()
+    waiting = set(roots)
+    while waiting:
+        file = waiting.pop()
+        found.add(file)
+        waiting |= _imported(file) - found
+    names = {file.relative_to(PACKAGE).as_posix(): file for file in found}
+    return {name: _digest(file) for name, file in sorted(names.items()) if name not in NOT_COUNTED}
+
+
+@cache
+def _syntax(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
+
+
+@cache
+def _imported(file: Path) -> frozenset[Path]:
+    """The files of attnbench that a file imports anywhere in it."""
+    modules: list[str] = []
+    for node in ast.walk(_syntax(file)):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return frozenset(_existing(module.split(".") for module in modules))
+
+
+def _existing(modules: Iterable[list[str]]) -> Iterable[Path]:
+    for first, *rest in modules:
+        file = PACKAGE.joinpath(*rest).with_suffix(".py")
+        if first == PACKAGE.name and rest and file.is_file():
+            yield file
+
+
+@cache
+def _digest(file: Path) -> str:
+    """The hash of a file's syntax, without what only people read."""
+    tree = _syntax(file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:DIGITS]
