@@ -34,7 +34,6 @@ HEAVY = {
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),
-    "pebble": {"engines"},
     "ray": {"engines"},
 }
 # Engines may ask torch for a GPU, in the worker. These may not even inside a function.

@@ -26,6 +26,7 @@ class EngineName(StrEnum):
 
     PROCESSES = "processes"
     SERIAL = "serial"
+    RAY = "ray"
 
 
 class Device(StrEnum):
@@ -39,6 +40,18 @@ class Device(StrEnum):
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, metavar="N", help="Packs trained at a time; as many as cores unless given."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|ray://HOST:PORT",
+        help="The Ray cluster to join; --engine ray starts one on this machine unless given.",
+    ),
+]
+GpusPerPack = Annotated[
+    float | None,
+    typer.Option("--gpus-per-pack", metavar="SHARE", help="The share of a GPU that Ray gives to a pack: 0.25."),
 ]
 Limit = Annotated[
     int | None,
@@ -55,8 +68,11 @@ def run(
     grid: GridFile,
     workers: Workers = None,
     engine: Annotated[
-        EngineName, typer.Option(help="One process per worker, or this process alone, for a debugger.")
+        EngineName,
+        typer.Option(help="One process per worker; this process alone, for a debugger; or a Ray cluster."),
     ] = EngineName.PROCESSES,
+    address: Address = None,
+    gpus_per_pack: GpusPerPack = None,
     device: Annotated[Device, typer.Option(help="auto is a GPU where there is one.")] = Device.AUTO,
     set_: Set = None,
     plugin: Plugin = None,
@@ -64,6 +80,9 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train failed cells again; they are left as they are otherwise.")
+    ] = False,
+    keep_stale: Annotated[
+        bool, typer.Option("--keep-stale", help="Leave cells as they are whose training code has changed since.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train all cells anew, also those that are done.")] = False,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Log nothing to MLflow.")] = False,
@@ -89,12 +108,15 @@ def run(
                 results=results,
                 workers=workers,
                 engine=engine,
+                address=address,
+                gpus_per_pack=gpus_per_pack,
                 device=device,
                 overrides=set_ or (),
                 plugins=plugin or (),
                 limit=limit,
                 fail_fast=fail_fast,
                 retry_failed=retry_failed,
+                keep_stale=keep_stale,
                 fresh=fresh,
                 mlflow=not no_mlflow,
                 tracking_uri=tracking_uri,

@@ -3,174 +3,169 @@
 The processes are kept from pack to pack, since importing torch takes as long as a small pack does. They are started
 afresh (spawn), so that they inherit no threads and no locks. One that dies is replaced, and its pack is tried once more
 when all others are finished, alone: a machine that had run out of memory has more of it then.
+
+No lock and no pipe is shared by two workers, so that one that is killed at any moment takes nothing with it. In
+pebble's pool, which shares both, a worker killed at the wrong moment broke the pool or left it waiting for ever.
 """
 
-import os
 import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from multiprocessing.queues import Queue
-from queue import Empty
-from threading import Thread
-from typing import TypeVar
-
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import wait
 
 from attnbench.cell import Pack
-from attnbench.engines.base import (
-    TRAIN,
-    Finished,
-    Report,
-    Started,
-    attempt,
-    failed,
-    reason,
-    resolve_device,
-    time_limit,
-    too_long,
-)
+from attnbench.engines.base import TRAIN, Finished, Report, Started, failed, time_limit, too_long
+from attnbench.engines.worker import Ready, work
 from attnbench.errors import AttnbenchError, fail
-from attnbench.outcome import Outcome, Progress
+from attnbench.outcome import Progress
 
-# Packs handed to the pool per worker: one to train, one to go on with while the driver writes the results.
+# Packs a worker has at a time: one to train, one to go on with while the driver writes the results.
 LOOKAHEAD = 2
-POLL_SECONDS = 0.05
+# Workers that die one after the other without a word, until it is clear that none can be started.
+FAILED_STARTS = 10
 
-# What a worker tells while it trains: the first cell's id of the pack it took up, then how far it is.
-Message = str | Progress
-Result = TypeVar("Result")
+
+class Worker:
+    """A process, the driver's end of its pipe, and the packs it was given, the first of them the next or under way."""
+
+    def __init__(self, device: str, train: str) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, device, train), daemon=True)
+        with _uninterrupted():
+            self.process.start()
+        theirs.close()  # once the process is gone, nobody holds this end, and the driver's reads its end
+        self.packs: deque[Pack] = deque()
+        self.ready = self.training = False
+        self.deadline: float | None = None
+
+    def give(self, pack: Pack) -> None:
+        """Hands a pack over; whether the process still lives shows when its pipe is read."""
+        self.packs.append(pack)
+        with suppress(OSError):
+            self.connection.send(pack)
+
+    def begins(self) -> Pack:
+        """The pack that it says it has taken up."""
+        limit = time_limit(self.packs[0])
+        self.training, self.deadline = True, None if limit is None else time.monotonic() + limit
+        return self.packs[0]
+
+    def ends(self) -> Pack:
+        """The pack that it has finished."""
+        self.training, self.deadline = False, None
+        return self.packs.popleft()
+
+    def stop(self) -> int:
+        """Ends the process at once; its exit code, negative for a signal."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        code = self.process.exitcode
+        self.process.close()
+        return code or 0
 
 
 class ProcessEngine:
-    """A pool of kept processes, and a queue on which they tell how far they are."""
+    """As many workers as were asked for, each with a pipe of its own."""
 
     def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:
-        self.workers = workers
-        self.device = device
-        self.train = train
-        context = get_context("spawn")
-        self.messages: Queue[Message] = context.Queue()
-        self.pool = ProcessPool(workers, initializer=_begin, initargs=(self.messages,), context=context)
+        self.workers, self.device, self.train = workers, device, train
+        self.pool: list[Worker] = []
+        self.waiting: deque[Pack] = deque()
+        self.again: deque[Pack] = deque()  # those whose worker died
+        self.alone: Pack | None = None  # the one of them that is tried at the moment
+        self.started: set[str] = set()
+        self.failed_starts = 0.0
 
     def prepare(self) -> None:
         """See Engine. The workers import torch meanwhile; only a GPU that was asked for is waited for."""
-        checked = self._schedule(resolve_device, self.device)
-        if self.device == "cuda":
-            checked.result()
+        while len(self.pool) < self.workers:
+            self.pool.append(Worker(self.device, self.train))
+        while self.device == "cuda" and not any(worker.ready for worker in self.pool):
+            for _ in self._listen(lambda _: None):
+                pass
 
     def run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
         """See Engine."""
-        unseen = {pack.ids[0]: pack for pack in packs}
-        died: list[Pack] = []
-        yield from self._run(packs, LOOKAHEAD * self.workers, unseen, report, died.append)
-        for pack in died:
-            yield from self._run([pack], 1, unseen, report, None)
-
-    def _run(
-        self,
-        packs: Sequence[Pack],
-        at_once: int,
-        unseen: dict[str, Pack],
-        report: Report,
-        put_off: Callable[[Pack], None] | None,
-    ) -> Iterator[Started | Finished]:
-        """Trains these packs, at most so many in the pool at once; `put_off` is given those whose process died."""
-        waiting = deque(packs)
-        running: dict[ProcessFuture[list[Outcome]], Pack] = {}
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                pack = waiting.popleft()
-                running[self._schedule(_train, pack, self.device, self.train, timeout=time_limit(pack))] = pack
-            done = [future for future in running if future.done()]
-            for message in self._messages():
-                if isinstance(message, str):
-                    if message in unseen:
-                        yield Started(unseen.pop(message))
-                else:
-                    report(message)
-            for future in done:
-                pack = running.pop(future)
-                if unseen.pop(pack.ids[0], None):
-                    yield Started(pack)
-                if put_off and isinstance(future.exception(), ProcessExpired):
-                    put_off(pack)
-                else:
-                    yield Finished(pack, _outcomes(future, pack))
-
-    def _schedule(
-        self, function: Callable[..., Result], *arguments: object, timeout: float | None = None
-    ) -> "ProcessFuture[Result]":
-        with _uninterrupted():  # the pool starts its processes with the first task
-            try:
-                return self.pool.schedule(function, args=arguments, timeout=timeout)
-            except RuntimeError as error:
-                raise _cannot_start() from error
-
-    def _messages(self) -> Iterator[Message]:
-        """What the workers told until now; waits a moment for the first."""
-        try:
-            yield self.messages.get(timeout=POLL_SECONDS)
-            while True:
-                yield self.messages.get_nowait()
-        except Empty:
-            return
+        self.waiting = deque(packs)
+        self.prepare()
+        while self.waiting or self.again or any(worker.packs for worker in self.pool):
+            self._hand_out()
+            yield from self._listen(report)
 
     def close(self) -> None:
         """See Engine."""
-        self.pool.stop()
-        self.pool.join()
-        self.messages.close()
+        while self.pool:
+            self.pool.pop().stop()
 
+    def _hand_out(self) -> None:
+        """Gives every worker a pack, then a second one while there are enough left for all."""
+        for worker in self.pool:
+            if self.waiting and not worker.packs:
+                worker.give(self.waiting.popleft())
+        for worker in self.pool:
+            if worker.ready and len(worker.packs) < LOOKAHEAD and len(self.waiting) >= self.workers:
+                worker.give(self.waiting.popleft())
+        if self.again and not self.waiting and not any(worker.packs for worker in self.pool):
+            self.alone = self.again.popleft()
+            self.pool[0].give(self.alone)
 
-# --- in the worker process
+    def _listen(self, report: Report) -> Iterator[Started | Finished]:
+        """What the workers say next; stops those whose time is over."""
+        deadlines = [worker.deadline for worker in self.pool if worker.deadline is not None]
+        patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        heard = wait([worker.connection for worker in self.pool], patience)
+        for worker in [worker for worker in self.pool if worker.connection in heard]:
+            yield from self._hear(worker, report)
+        now = time.monotonic()
+        for worker in [worker for worker in self.pool if worker.deadline is not None and worker.deadline <= now]:
+            pack = worker.ends()
+            self._replace(worker)
+            yield Finished(pack, failed(pack, too_long(pack)))
 
-_driver: "Queue[Message]"
+    def _hear(self, worker: Worker, report: Report) -> Iterator[Started | Finished]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._died(worker)
+            return
+        if isinstance(message, Ready):
+            if message.error is not None:
+                raise message.error
+            worker.ready, self.failed_starts = True, 0
+        elif isinstance(message, str):
+            pack = worker.begins()
+            if pack.ids[0] not in self.started:
+                self.started.add(pack.ids[0])
+                yield Started(pack)
+        elif isinstance(message, Progress):
+            report(message)
+        else:
+            yield Finished(worker.ends(), message)
 
+    def _died(self, worker: Worker) -> Iterator[Finished]:
+        """Its pack is tried again, if it had begun one; what it had not begun goes to others."""
+        pack = worker.ends() if worker.training else None
+        code = self._replace(worker)
+        if not worker.ready:
+            self.failed_starts += 1 if code < 0 else FAILED_STARTS / self.workers
+            if self.failed_starts >= FAILED_STARTS:
+                raise _cannot_start(code)
+        if pack is not None and pack is self.alone:
+            yield Finished(pack, failed(pack, f"its process died twice, the second time alone{_cause(code)}"))
+        elif pack is not None:
+            self.again.append(pack)
 
-def _begin(messages: "Queue[Message]") -> None:
-    """Prepares a new worker: one thread, said before torch and its libraries are loaded, and the way to the driver."""
-    global _driver
-    _driver = messages
-    _driver.cancel_join_thread()  # a worker that is stopped does not wait until its last words are read
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-    import torch
-
-    torch.set_num_threads(1)
-    Thread(target=_end_with_the_driver, daemon=True).start()
-
-
-def _end_with_the_driver() -> None:
-    """A driver that was killed cannot stop its workers: they notice by themselves."""
-    driver = parent_process()
-    if driver is not None:
-        driver.join()
-        os._exit(1)
-
-
-def _train(pack: Pack, device: str, train: str) -> list[Outcome]:
-    _driver.put(pack.ids[0])
-    return attempt(pack, device, train, _driver.put)
-
-
-# --- in the driver
-
-
-def _outcomes(future: "ProcessFuture[list[Outcome]]", pack: Pack) -> list[Outcome]:
-    """What the worker gave back, or failed outcomes when it died or could not give it back."""
-    try:
-        return future.result()
-    except ProcessExpired as error:
-        return failed(pack, f"its process died twice, the second time alone{_cause(error.exitcode)}")
-    except TimeoutError:
-        return failed(pack, too_long(pack))
-    except BrokenProcessPool as error:
-        raise _cannot_start() from error
-    except Exception as error:
-        return failed(pack, reason(error))
+    def _replace(self, worker: Worker) -> int:
+        self.waiting.extendleft(reversed(worker.packs))
+        code = worker.stop()
+        self.pool[self.pool.index(worker)] = Worker(self.device, self.train)
+        return code
 
 
 def _cause(exit_code: int) -> str:
@@ -180,9 +175,9 @@ def _cause(exit_code: int) -> str:
     return f", of {name}" + (": perhaps the machine ran out of memory" if name == "SIGKILL" else "")
 
 
-def _cannot_start() -> AttnbenchError:
+def _cannot_start(exit_code: int) -> AttnbenchError:
     return fail(
-        "the worker processes cannot be started",
+        f"the worker processes cannot be started: they end at once{_cause(exit_code)}",
         hint='a script that calls attnbench.run needs the line `if __name__ == "__main__":` above the call; '
         "the engine serial trains without processes",
     )

@@ -116,5 +116,5 @@ def test_what_is_done_tells_how_long_the_rest_takes(call):
 def test_it_is_light():
     weight = weigh("expand", str(QUICKSTART))
     assert "72 cells" in weight.output
-    assert not weight.packages & {"torch", "mlflow", "pandas", "matplotlib", "scipy", "pebble"}
+    assert not weight.packages & {"torch", "mlflow", "pandas", "matplotlib", "scipy", "ray"}
     assert weight.seconds < 1

@@ -1,10 +1,14 @@
 """Every engine trains all packs, tells of it in order, and lets no pack take another with it."""
 
 import os
+import random
+import subprocess
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import torch
 from fake_training import FAKE, pack
 
 from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
-from attnbench.engines.processes import ProcessEngine
+from attnbench.engines.processes import ProcessEngine, Worker
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError
 from attnbench.outcome import Outcome, Progress
@@ -106,6 +110,43 @@ def test_a_pack_whose_process_died_is_tried_once_more_after_all_others(processes
     assert sum(isinstance(event, Started) for event in events) == 7
 
 
+def test_workers_that_are_killed_at_any_moment_take_nothing_with_them(processes):
+    """Also while they start, and while they say something: others go on, and every pack has its end."""
+    draw, stop, killed = random.Random(0), threading.Event(), []
+
+    def kill_some():
+        while not stop.wait(draw.uniform(0, 0.3)):
+            with suppress(Exception):  # it is gone, or not yet there
+                if any(worker.ready for worker in processes.pool):
+                    draw.choice(processes.pool).process.kill()
+                    killed.append(1)
+
+    threading.Thread(target=kill_some, daemon=True).start()
+    events = processes.run([pack(n, "nap", seeds=1) for n in range(300)], lambda _: None)
+    finished = sorted(int(event.pack.ids[0].split("-")[0]) for event in events if isinstance(event, Finished))
+    stop.set()
+    assert finished == list(range(300))
+    assert len(killed) > 5
+
+
+def test_a_worker_that_cannot_start_is_told(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from attnbench.engines.processes import ProcessEngine\nfrom fake_training import FAKE, pack\n"
+        "engine = ProcessEngine(2, 'cpu', FAKE)\nlist(engine.run([pack(0)], print))\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert ended.returncode != 0
+    assert "the worker processes cannot be started: they end at once, with exit code 1" in ended.stderr
+
+
 def test_a_pack_that_takes_too_long_is_stopped_and_the_others_finish(engine):
     begun = time.monotonic()
     done = outcomes(engine, pack(0, "sleep", timeout=0.5), pack(1, timeout=30))
@@ -139,8 +180,8 @@ def test_closing_does_not_wait_for_running_packs(processes):
 def test_few_packs_are_handed_out_ahead(processes, monkeypatch):
     """So that stopping after a failure is prompt, and a long grid is not copied to the workers at once."""
     handed = []
-    schedule = processes.pool.schedule
-    monkeypatch.setattr(processes.pool, "schedule", lambda *a, **k: handed.append(1) or schedule(*a, **k))
+    give = Worker.give
+    monkeypatch.setattr(Worker, "give", lambda *a: handed.append(1) or give(*a))
     events = processes.run([pack(n) for n in range(50)], lambda _: None)
     next(events)
     assert len(handed) <= 4
@@ -154,9 +195,10 @@ def test_a_missing_gpu_is_said_before_training(kind):
         engine.prepare()
 
 
-def test_auto_is_resolved(engine):
-    engine.device = "auto"
-    (outcome, *_) = outcomes(engine, pack(0)).values()
+@pytest.mark.parametrize("kind", [SerialEngine, ProcessEngine])
+def test_auto_is_resolved(kind):
+    with closing(kind(1, "auto", FAKE)) as engine:
+        (outcome, *_) = outcomes(engine, pack(0)).values()
     assert outcome.versions["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
