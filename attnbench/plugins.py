@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from importlib.metadata import entry_points
@@ -24,7 +25,7 @@ def load_plugin(plugin: str | Path) -> None:
     """
     try:
         if str(plugin).endswith(".py"):
-            _import_file(Path(plugin).resolve())
+            _import_file(Path(os.path.realpath(plugin)))
         else:
             importlib.import_module(str(plugin))
     except AttnbenchError:
@@ -45,7 +46,7 @@ def load_entry_points() -> None:
 
 
 def _import_file(path: Path) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise fail(
             f"there is no plugin file {path}",
             hint="plugins: is relative to the grid file's folder, --plugin to yours",

@@ -19,6 +19,7 @@ from attnbench.files import make_writable
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell, expand, packs
 from attnbench.grid.load import load_grid
+from attnbench.grid.size import check_size
 from attnbench.lock import held
 from attnbench.outcome import Outcome, Progress
 from attnbench.states import FAILED, STALE, TODO, State, states_of
@@ -112,6 +113,8 @@ def run(
         states = states_of(plan.cells, store)
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
         todo = _limited(packs(wanted, loaded.plugins), limit)
+        if engine != "ray":  # its nodes have memory of their own
+            check_size(todo)
         _check_data(todo)
         for pack in todo:
             fingerprint(pack.cell)  # the code as it is now, whatever is saved while the workers are busy

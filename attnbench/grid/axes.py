@@ -1,5 +1,6 @@
 """Reads the axes of a grid file, and what is left out and added, into values that are checked by themselves."""
 
+from itertools import chain
 from typing import Any
 
 from attnbench.cell import Data, StopAt, Train
@@ -41,7 +42,8 @@ class AxesReader:
             self._read_rest(combination, index)
         self._check_clashes()
         groups = self._groups(product["grid"], product["zip"])
-        includes = tuple(self._completed(c, index, groups) for index, c in enumerate(combinations))
+        settled = _settled(groups)
+        includes = tuple(self._completed(c, index, settled) for index, c in enumerate(combinations))
         return Axes(groups, includes, tuple(self._read_excludes(groups)))
 
     def _note_models(self) -> None:
@@ -174,14 +176,9 @@ class AxesReader:
             groups.append(tuple({value.axis: value for value in part} for part in together))
         return tuple(groups)
 
-    def _completed(self, combination: Combination, index: int, groups: tuple[Any, ...]) -> Combination:
+    def _completed(self, combination: Combination, index: int, settled: Combination) -> Combination:
         """An included combination with the axes that it leaves open, where there is no choice."""
-        completed = {}
-        for axis in dict.fromkeys(axis for group in groups for axis in group[0]):
-            distinct = dict.fromkeys(part[axis] for group in groups for part in group if axis in part)
-            if len(distinct) == 1:
-                completed[axis] = next(iter(distinct))
-        completed = {"scope": GLOBAL} | completed | combination
+        completed = {"scope": GLOBAL} | settled | combination
         if completed["scope"].name == NO_SCORE and "score" not in self.file.include[index]:
             completed.pop("score", None)
         for kind in ("score", "task"):
@@ -218,3 +215,12 @@ class AxesReader:
             what = f"unknown {axis} {show(test)}"
         self.problems.add(self.document.place(place), what, did_you_mean(str(test), known))
         return False
+
+
+def _settled(groups: tuple[tuple[Combination, ...], ...]) -> Combination:
+    """The axes that have a single value."""
+    distinct: dict[str, dict[Value, None]] = {}
+    for part in chain.from_iterable(groups):
+        for axis, value in part.items():
+            distinct.setdefault(axis, {})[value] = None
+    return {axis: next(iter(values)) for axis, values in distinct.items() if len(values) == 1}

@@ -6,6 +6,7 @@ from attnbench.grid.document import Document, Place, Problems
 from attnbench.grid.values import Combination, Value
 
 MOST_LENGTHS = 10_000  # of a range: asking about a mistyped billion would take minutes
+MOST_SYMBOLS = 20_000_000  # of all tasks: making them takes some ten seconds
 
 
 class TaskCheck:
@@ -23,6 +24,11 @@ class TaskCheck:
         """Notes each length that a task has no source of, and what is wrong with the user's sentence pairs."""
         from attnbench.tasks.streams import build_task  # NumPy
 
+        symbols = sum(data.vocabulary or 0 for _, data, _ in self._noted.values())
+        if symbols > MOST_SYMBOLS:
+            what = f"the vocabularies of this grid's tasks have {symbols:,} symbols together"
+            self.problems.add(self.document.place(("data", "vocabulary")), what, f"at most {MOST_SYMBOLS:,} are made")
+            return
         for task, data, combination in self._noted.values():
             try:
                 built = build_task(task, data)

@@ -1,24 +1,27 @@
 """Reads a grid file and finds every mistake in it, before anything is combined."""
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.grid.axes import AxesReader
-from attnbench.grid.document import Document, Place, parse, read
+from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
+from attnbench.grid.parse import dump, parse, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
 from attnbench.grid.rules import NO_SCORE, READS_PATH
-from attnbench.grid.schema import DEFAULT_MODEL, GridFile
+from attnbench.grid.schema import DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
 from attnbench.grid.values import Axes, Grid, Sections
 from attnbench.plugins import load_plugin
 from attnbench.words import say
+
+MOST_TESTS = 10**7  # of a combination by an exclude: some seconds
 
 
 def load_grid(path: Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
@@ -42,11 +45,11 @@ def load_grid(path: Path, overrides: Sequence[str] = (), plugins: Sequence[str] 
     file = _check_structure(document)
     loaded = _load_plugins(file, document, plugins)
     axes = AxesReader(file, document, problems).read()
+    seeds = _seeds(file, axes, document)
     sections = Sections(_sound_model(file), file.data, file.train)
     probe(document, axes, sections, problems)
     _check_components(file, axes, document)
     _check_paths(axes, document)
-    seeds = _seeds(file, axes, document)
     problems.raise_all()
     return Grid(file.name, Path(path), text, seeds, axes.names, loaded, axes, sections, document)
 
@@ -56,8 +59,9 @@ def _set(document: Document, overrides: Sequence[str]) -> str:
     for override in overrides:
         path, equals, value = override.partition("=")
         place = Place(f"--set {path}")
-        if not equals or not path:
-            document.problems.add(Place(f"--set {override}"), "should be path=value", "e.g. --set train.steps=200")
+        if not equals or not path or not path.isprintable():
+            shown = override if override.isprintable() else repr(override)
+            document.problems.add(Place(f"--set {shown}"), "should be path=value", "e.g. --set train.steps=200")
             continue
         head, _, rest = path.partition(".")
         if head not in GridFile.model_fields:
@@ -79,7 +83,7 @@ def _set(document: Document, overrides: Sequence[str]) -> str:
     if not overrides:
         return document.text
     note = "".join(f"# --set {' '.join(override.split())}\n" for override in overrides)
-    return note + yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True)
+    return note + dump(document.data)
 
 
 def _mapping(document: Document, section: str) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _load_plugins(file: GridFile, document: Document, more: Sequence[str]) -> tu
     places += [(plugin, Path.cwd(), Place(f"--plugin {plugin}")) for plugin in map(str, more)]
     loaded: dict[str, None] = {}
     for plugin, base, place in places:
-        absolute = str((base / plugin).resolve()) if plugin.endswith(".py") else plugin
+        absolute = os.path.abspath(base / plugin) if plugin.endswith(".py") else plugin
         loaded[absolute] = None
         try:
             load_plugin(absolute)
@@ -172,7 +176,7 @@ def _check_components(file: GridFile, axes: Axes, document: Document) -> None:
         )
     if not written:
         return
-    scopes = {value.name for value in axes.values("scope")}
+    scopes = {part["scope"].name for group in axes.groups for part in group if "scope" in part} or {DEFAULT_SCOPE}
     needed = ("task",) if scopes == {NO_SCORE} else ("score", "task")
     for kind in needed:
         if kind not in written:
@@ -209,7 +213,11 @@ def _check_paths(axes: Axes, document: Document) -> None:
 
 
 def _seeds(file: GridFile, axes: Axes, document: Document) -> tuple[int, ...]:
-    """The seeds, when the grid is small enough: it is counted by the lengths of its axes, without combining them."""
+    """The seeds, when the grid is small enough: it is counted by the lengths of its axes, without combining them.
+
+    Raises:
+        AttnbenchError: with what was found so far, when it is too large for its values to be looked at.
+    """
     combinations = 1 if axes.groups else 0
     for group in axes.groups:
         combinations *= len(group)
@@ -219,5 +227,9 @@ def _seeds(file: GridFile, axes: Axes, document: Document) -> tuple[int, ...]:
         what = f"this grid has {combinations * seeds:,} cells ({combinations:,} combinations × {seeds:,} seeds)"
         hint = f"more than max_cells, {file.max_cells:,}: take values out of the axes, or raise max_cells"
         document.problems.add(document.place(("grid",), key=True), what, hint)
-        return ()
+        document.problems.raise_all()
+    if combinations * len(file.exclude) > MOST_TESTS:
+        what = f"{len(file.exclude):,} excludes held against {combinations:,} combinations would take minutes"
+        document.problems.add(document.place(("exclude",), key=True), what, "say the same by fewer of them")
+        document.problems.raise_all()
     return tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)

@@ -1,5 +1,6 @@
 """Completes the parts of a combination: defaults filled in, everything validated, each distinct part once."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from attnbench.plugins import load_entry_points
 from attnbench.registry import REGISTRIES, Entry
 from attnbench.words import say
 
+MOST_BYTES = 10**9  # of a file of sentence pairs, which is read whole
 LENGTHS = ("min_length", "max_length")
 UNUSED = {"vocabulary": None, "unseen_symbols": 0}  # what a task has in those fields that it does not declare
 
@@ -185,10 +187,12 @@ class Resolver:
     def _with_absolute_paths(self, fields: dict[str, Any], given: dict[str, Value]) -> dict[str, Any]:
         absolute = {field: str(self.folder / fields[field]) for field in PATHS if isinstance(fields.get(field), str)}
         for field, path in absolute.items():
-            if not Path(path).is_file():
-                place = self._place("data", (field,), given, False)
+            place = self._place("data", (field,), given, False)
+            if not os.path.isfile(path):  # Path.is_file raises where a name is too long
                 hint = "paths in data: are relative to the grid file"
                 self.problems.add(place, f"data.{field}: there is no file {path}", hint)
+            elif os.path.getsize(path) > MOST_BYTES:
+                self.problems.add(place, f"data.{field}: the file {path} is larger than {MOST_BYTES // 10**9} GB")
         return fields | absolute
 
     def _data(self, combination: Combination, unused: tuple[str, ...], reads_path: bool) -> Data | None:

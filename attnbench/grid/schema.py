@@ -1,9 +1,10 @@
 """The grid file: its keys and their types, and the JSON Schema by which editors complete it."""
 
+import re
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, PositiveInt, TypeAdapter
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 from pydantic_core import PydanticCustomError
 
@@ -16,6 +17,7 @@ COMPONENTS = ("score", "scope", "task")
 DEFAULT_MODEL = "rnn"
 DEFAULT_SCOPE = "global"
 MAX_CELLS = 100_000
+MOST_CELLS = 10_000_000  # that max_cells may allow
 
 
 def _read_seeds(value: Any) -> int | list[int]:
@@ -35,14 +37,17 @@ def _read_seeds(value: Any) -> int | list[int]:
 
 Seeds = Annotated[int | list[int], PlainValidator(_read_seeds)]
 Axes = dict[str, list[Any]]
-# These stand beside the grids' folders in the results folder, or are MLflow's own.
-RESERVED = ("mlflow.db", "mlartifacts", "baselines", "pictures", "tables", "Default")
+# These stand beside the grids' folders in the results folder (SQLite adds to its file's name), or are MLflow's own.
+RESERVED = re.compile(r"(?i:mlflow\.db(-(journal|wal|shm))?|mlartifacts|baselines|pictures|tables)|Default")
+DEVICES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # whatever folder they are in
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 
 
 def _refuse_reserved(name: str) -> str:
-    if name in RESERVED:
+    if RESERVED.fullmatch(name):
         raise PydanticCustomError("grid", f"the name {name} is taken: the results folder has its own use for it")
+    if DEVICES.fullmatch(name):
+        raise PydanticCustomError("grid", f"the name {name} is taken: Windows calls a device so")
     return name
 
 
@@ -61,7 +66,7 @@ class GridFile(Section):
     data: dict[str, Any] = Field({}, description="what is trained on and tested on")
     train: dict[str, Any] = Field({}, description="how a model is trained")
     plugins: list[str] = Field([], description="files or modules with scores, scopes, tasks, models of your own")
-    max_cells: PositiveInt = Field(MAX_CELLS, description="a larger grid is refused")
+    max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="a larger grid is refused")
 
 
 def json_schema() -> dict[str, Any]:
@@ -85,7 +90,7 @@ def json_schema() -> dict[str, Any]:
         "data": _section_schema(Data),
         "train": _section_schema(Train),
         "plugins": {"type": "array", "items": {"type": "string"}},
-        "max_cells": _WHOLE | {"minimum": 1},
+        "max_cells": _WHOLE | {"minimum": 1, "maximum": MOST_CELLS},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

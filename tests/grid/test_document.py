@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import AttnbenchError
-from attnbench.grid.document import MAX_DEPTH, parse, read
+from attnbench.grid.parse import MAX_DEPTH, parse, read
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("a: \x07", "not allowed in YAML"),
         ("[" * 5000, f"more than {MAX_DEPTH} deep"),
         ("{a: " * 5000, f"more than {MAX_DEPTH} deep"),
-        (BOMB, "more than 200,000 values"),
-        ("a: &a [*a]", "more than 200,000 values"),
+        (BOMB, "more than 50,000 values"),
+        ("a: &a [*a]", "more than 50,000 values"),
     ],
     ids=["open", "tab", "alias", "documents", "control", "deep", "deep-map", "bomb", "recursive"],
 )
@@ -123,5 +123,5 @@ def test_a_folder_a_missing_and_an_endless_file(tmp_path: Path) -> None:
     with pytest.raises(AttnbenchError, match="there is no grid file"):
         read(tmp_path / "nix.yaml")
     if os.path.exists("/dev/zero"):
-        with pytest.raises(AttnbenchError, match="larger than"):
+        with pytest.raises(AttnbenchError, match="no file, but a pipe or a device"):
             read(Path("/dev/zero"))

@@ -291,3 +291,8 @@ def test_a_pairs_file_with_a_missing_column_is_told_with_its_line(complaints: Co
     (problem,) = complaints("name: g\ngrid: {score: [dot], task: [translate]}\ndata: {path: p.tsv}\n")
     assert problem.where == f"{tmp_path}/p.tsv:2"
     assert "2 columns" in problem.what
+
+
+def test_a_score_is_needed_where_only_the_includes_do_without(complaints: Complaints) -> None:
+    (problem,) = complaints("name: g\ngrid: {task: [copy]}\ninclude: [{scope: none, task: copy}]\n")
+    assert problem.what == "the grid has no score"

@@ -6,7 +6,7 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.cell import Data, Train
-from attnbench.grid.document import parse
+from attnbench.grid.parse import parse
 from attnbench.grid.schema import json_schema
 from attnbench.plugins import load_plugin
 from grid.test_load import CONTRACT

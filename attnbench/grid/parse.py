@@ -1,0 +1,235 @@
+"""Reads YAML safely, within limits, into a Document.
+
+Plain scalars are read as YAML 1.2 reads them: `1e-3` is a number, `yes`, `1:30` and `2024-01-01` are text.
+"""
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.composer import Composer, ComposerError
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.grid.document import Document, KeyPath, Place
+
+# What a file may have: more than a grid needs, and read within seconds.
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32  # a grid file needs 5
+MAX_VALUES = 50_000  # with every alias written out: stops "billion laughs"
+
+
+def read(path: Path) -> Document:
+    """The document of a file.
+
+    Raises:
+        AttnbenchError: when it cannot be read, is empty, not UTF-8 or not YAML, or too large or too deep.
+    """
+    content = _content(path)
+    if len(content) > MAX_BYTES:
+        raise fail(f"{path} is larger than {MAX_BYTES // 1_000_000} MB", hint="a grid file is a page of YAML")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise fail("this is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
+    return parse(text, str(path))
+
+
+def _content(path: Path) -> bytes:
+    """The first bytes of a file, one more than it may have."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise fail(f"{path} is a folder", hint="give the grid file in it")
+        if not stat.S_ISREG(mode):  # a pipe might never begin, and a device never end
+            raise fail(f"{path} is no file, but a pipe or a device", hint="write the grid to a file first")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise fail(f"there is no grid file {path}", hint="`attnbench init` writes one to start from") from None
+    except OSError as error:
+        raise fail(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise fail(f"{str(path)!r} is not a file's name: {error}") from None
+
+
+def parse(text: str, label: str) -> Document:
+    """The document of a text; duplicate keys and the like are its `problems`.
+
+    Raises:
+        AttnbenchError: when it is not YAML, or too deep.
+    """
+    document = Document(label, text)
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise AttnbenchError(_yaml_problem(document, error)) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise fail(f"the character {chr(error.character)!r} is not allowed in YAML", f"{label}:{line}") from None
+    except (ValueError, OverflowError) as error:  # the number of a character or a version that there cannot be
+        assert loader is not None
+        raise AttnbenchError(document.at(loader.line, loader.column).problem(f"this is not YAML: {error}")) from None
+    if node is not None:
+        document.data = _Reading(document).value(node, ())
+    return document
+
+
+def _yaml_problem(document: Document, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    place = document.at(mark.line, mark.column) if mark else Place(document.label)
+    hint = ""
+    if "\\t" in said:
+        hint = "indent by spaces, not by tabs"
+    elif error.context_mark and mark and error.context_mark.line != mark.line:
+        hint = f"it began in line {error.context_mark.line + 1}"
+    return place.problem(f"this is not YAML: {said}", hint)
+
+
+class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
+    """Text to nodes, with limits: composing is recursive, and slow."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
+        self._depth = self._count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._depth += 1
+        self._count += 1
+        if self._depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise ComposerError(None, None, f"it is nested more than {MAX_DEPTH} deep", mark)
+        if self._count > 2 * MAX_VALUES:  # keys are counted too
+            raise ComposerError(None, None, f"it has more than {MAX_VALUES:,} values", self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+_TAG = "tag:yaml.org,2002:"
+_NUMBERS = list("-+.0123456789")
+_SCALARS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", _NUMBERS),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", _NUMBERS),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", _NUMBERS),
+)
+for _name, _pattern, _first in _SCALARS:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
+
+
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # those of Unicode, which YAML takes for its own
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what this reader, or one of YAML 1.1, would not take for text."""
+
+
+for _name, _pattern, _first in _SCALARS:
+    _Dumper.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
+
+
+def dump(data: Any) -> str:
+    """A text that is read as these data."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Reading:
+    """Nodes to plain data, noting places and problems in the document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.count = 0
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.count += 1
+        if self.count > MAX_VALUES or len(path) > MAX_DEPTH:
+            place = self._place(node)
+            raise AttnbenchError(place.problem(f"with its aliases written out this is more than {MAX_VALUES:,} values"))
+        self.document.values[path] = (node.start_mark.line, node.start_mark.column)
+        kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and kind in _READ:
+            return self._scalar(node, kind)
+        self._note(node, f"the tag {node.tag!r} is not allowed", "write the plain value")
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
+                what = f"a key should be text, found {key!r}" if isinstance(key, str) else "a key should be text"
+                self._note(key_node, what)
+            elif key in result:
+                first = self.document.keys[(*path, key)][0] + 1
+                self._note(key_node, f"the key {key!r} stands twice", f"it stands already in line {first}")
+            elif self._is_sound(key_node):
+                self.document.keys[(*path, key)] = (key_node.start_mark.line, key_node.start_mark.column)
+                result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def _scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
+        try:
+            value = _READ[kind](node.value)
+        except ValueError:
+            self._note(node, f"{node.value!r} is not of the type {kind!r}")
+            return None
+        if isinstance(value, str):
+            return value if self._is_sound(node) else ""
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            self._note(node, f"{node.value} is not a finite number")
+        elif isinstance(value, int) and not abs(value) < 2**63:
+            self._note(node, f"a whole number of {len(node.value)} digits is too large")
+        else:
+            return value
+        return 0
+
+    def _is_sound(self, node: yaml.ScalarNode) -> bool:
+        """Whether a text has none of the characters that only escapes can write: terminals obey some of them."""
+        found = Reader.NON_PRINTABLE.search(node.value) or _LINE_ENDS.search(node.value)
+        if found:
+            self._note(node, f"the character {found.group()!r} is not allowed in a grid file")
+        return found is None
+
+    def _note(self, node: yaml.Node, what: str, hint: str = "") -> None:
+        self.document.problems.add(self._place(node), what, hint)
+
+    def _place(self, node: yaml.Node) -> Place:
+        return self.document.at(node.start_mark.line, node.start_mark.column)
+
+
+def _integer(text: str) -> int:
+    if text[:2] in ("0x", "0o"):
+        return int(text, 0)
+    return int(text) if len(text) < 1000 else 2**63  # Python refuses to read more than 4300 digits
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_READ: dict[str, Any] = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": _integer,
+    "float": _float,
+    "str": str,
+}
