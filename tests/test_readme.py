@@ -40,7 +40,10 @@ def quick(path):
 def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     typed = [line[1:] for line in commands() if line[0] == "attnbench" and line[1] != "ui"]
-    assert [line[0] for line in typed] == ["init", "expand", "run", "table", "expand", "show", "list", "schema"]
+    assert [line[0] for line in typed] == [
+        "init", "expand", "run", "table", "table", "compare", "report", "expand", "show", "list", "schema", "sync",
+        "baseline", "check",
+    ]  # fmt: skip
     cell = None
     for arguments in typed:
         run(*(cell if word == "CELL" else word for word in arguments))
@@ -50,6 +53,24 @@ def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
         elif arguments[-1] == "csv":
             cell = out.splitlines()[1].partition(",")[0]
     assert (tmp_path / "results/starter/table.csv").exists()
+
+
+def test_the_lines_for_ci_fail_when_an_accuracy_fell(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    jobs = yaml.safe_load(next(block for block in blocks("yaml") if "jobs:" in block))["jobs"]
+    typed = [step["run"].split()[1:] for step in jobs["accuracy"]["steps"] if step.get("run", "").startswith("attn")]
+    assert [line[0] for line in typed] == ["run", "check"]
+    Path("ci.yaml").write_text(f"name: ci\nseeds: 5\ngrid: {{score: [dot], task: [copy]}}\n{QUICK}\n")
+    run(*typed[0], "--engine", "serial", "--quiet")
+    run("baseline", "ci", "-o", "baseline.csv", "--metric", "loss")
+    run(*typed[1])
+    fallen = re.sub(r"(?<=,0 1 2 3 4,)[^,]*", "0.1 0.1 0.1 0.1 0.1", Path("baseline.csv").read_text())
+    Path("baseline.csv").write_text(fallen)
+    with pytest.raises(SystemExit) as ended:
+        main(typed[1])
+    assert ended.value.code == 3
+    assert "::error file=baseline.csv" in capsys.readouterr().out
+    assert 'failures="1"' in Path("accuracy.xml").read_text()
 
 
 def test_make_has_the_targets():
