@@ -33,7 +33,12 @@ class Problem:
 
 
 class AttnbenchError(Exception):
-    """A mistake that the user can mend: printed without a traceback, one or several problems at once."""
+    """A mistake that the user can mend: printed without a traceback, one or several problems at once.
+
+    `exit` is the status that the command then ends with.
+    """
+
+    exit = Exit.USAGE
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems

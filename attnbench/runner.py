@@ -14,7 +14,7 @@ from attnbench.engines.base import DEVICES, Engine, Finished, Started, available
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
-from attnbench.errors import AttnbenchError, Problem, did_you_mean
+from attnbench.errors import AttnbenchError, Exit, Problem, did_you_mean
 from attnbench.files import make_writable
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell, expand, packs
@@ -184,6 +184,8 @@ def _limited(all_packs: list[Pack], limit: int | None) -> list[Pack]:
 
 class Unwritten(AttnbenchError):
     """Cells were trained, but could not be written to the results folder."""
+
+    exit = Exit.CELLS_FAILED
 
 
 class _Run:

@@ -1,6 +1,9 @@
 """A run trains what is not done, keeps what is finished whatever happens, and tells of it."""
 
 import csv
+import errno
+import os
+import re
 import socket
 from functools import partial
 from pathlib import Path
@@ -10,10 +13,11 @@ import torch
 from fake_training import FAKE
 
 import attnbench
-from attnbench import runner
+from attnbench import files as files_module
+from attnbench import runner, states
 from attnbench.engines.base import Finished, Started
 from attnbench.engines.serial import SerialEngine
-from attnbench.errors import AttnbenchError, fail
+from attnbench.errors import AttnbenchError, Exit, fail
 from attnbench.runner import Notice, Planned
 from attnbench.store import Store
 
@@ -43,6 +47,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, grid: Path, tmp_path: Path):
     def go(train: str = FAKE, listener=None, **options):
         monkeypatch.setitem(runner.ENGINES, "serial", partial(SerialEngine, train=train))
         events: list = []
+        go.events = events
 
         def listen(event):
             events.append(event)
@@ -53,7 +58,6 @@ def fake(monkeypatch: pytest.MonkeyPatch, grid: Path, tmp_path: Path):
         try:
             go.frame = runner.run(grid, listener=listen, **options)
         finally:
-            go.events = events
             go.trained = [cell for event in events if isinstance(event, Finished) for cell in event.pack.ids]
         return go.frame
 
@@ -101,6 +105,54 @@ def test_a_failed_cell_is_a_row_and_is_left_until_asked_for(fake):
     fake(retry_failed=True)
     assert sorted(fake.trained) == sorted(failed["cell"])
     assert set(fake.frame["status"]) == {"done"}
+
+
+def test_what_other_code_trained_is_trained_again_unless_kept(fake, store, monkeypatch):
+    fake()
+    monkeypatch.setattr(states, "fingerprint", lambda cell: {"a.py": "new"} if cell.score.name == "dot" else {})
+    monkeypatch.setattr(runner, "fingerprint", states.fingerprint)
+    for record in (store.folder / "cells").glob("*.json"):
+        record.write_text(re.sub(r'"code": {[^}]*}', '"code": {}', record.read_text()))
+    fake(keep_stale=True)
+    assert fake.trained == []
+    fake()
+    assert len(fake.trained) == 4
+    assert fake.events[0].states[fake.trained[0]].reason == "changed since: a.py"
+    assert set(fake.frame.set_index("cell").loc[fake.trained]["score"]) == {"dot"}
+    fake()
+    assert fake.trained == []
+
+
+def test_cells_wait_while_the_disk_is_full(fake, monkeypatch):
+    full, fsync = [True], os.fsync
+
+    def refuse(file):
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    def watch(event):
+        if isinstance(event, Planned):
+            monkeypatch.setattr(files_module.os, "fsync", refuse)
+        full[0] = isinstance(event, Planned) or sum(isinstance(e, Finished) for e in fake.events) < 4
+
+    with_room = fake(listener=watch)
+    assert set(with_room["status"]) == {"done"}
+    assert len(with_room) == 12
+    told = [event.text for event in fake.events if isinstance(event, Notice)]
+    assert len(told) == 1
+    assert "No space left on device\nTraining goes on; what is finished waits to be written." in told[0]
+
+
+def test_cells_that_could_not_be_written_to_the_end_are_told(fake, monkeypatch):
+    def refuse(*_):
+        raise fail("cannot be written: No space left on device", "somewhere")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    with pytest.raises(runner.Unwritten, match="12 finished cells could not be written, and are lost") as caught:
+        fake()
+    assert caught.value.exit == Exit.CELLS_FAILED
+    assert len(fake.trained) == 12
 
 
 @pytest.mark.parametrize(("limit", "trained"), [(1, 2), (2, 2), (5, 4), (100, 12)])

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except AttnbenchError as error:
         _tell(error)
-        sys.exit(Exit.USAGE)
+        sys.exit(error.exit)
     except Exception:
         traceback.print_exc()
         print("This is a bug of attnbench, not a mistake of yours: please report it with these lines.", file=sys.stderr)

@@ -1,0 +1,235 @@
+"""Measures the gate of experiments/ci.yaml: how often it cries wolf, and how many planted faults it catches.
+
+python benchmarks/gate_power.py [--work FOLDER]     writes results/gate.md
+
+False alarms: a pool of fresh seeds is trained once; a check is two draws of five seeds from it, without overlap, the
+first taken as the baseline and the second as the run of unchanged code. Faults: each of benchmarks/faults.py is planted
+in a copy of the package, the configurations concerned are trained with the grid's own seeds, and held against the
+committed baseline, each row at the level that it has among all rows.
+"""
+
+import argparse
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from faults import FAULTS, HELD_OUT, Fault, Where
+
+from attnbench.analysis import baseline_file
+from attnbench.analysis.baseline import Configuration, Row, configurations, name_of
+from attnbench.analysis.gate import FAILING, FALSE_ALARMS, Check, Finding, check
+from attnbench.registry import REGISTRIES
+from attnbench.store import Store
+
+ROOT = Path(__file__).parents[1]
+GRID = ROOT / "experiments" / "ci.yaml"
+BASELINE = ROOT / "results" / "baselines" / "ci.csv"
+PAGE = ROOT / "results" / "gate.md"
+POOL = range(1000, 1060)  # seeds that nothing else uses
+SEEDS, DRAWS = 5, 2_000
+
+
+def combinations(grid: dict[str, Any]) -> list[dict[str, Any]]:
+    """The grid's configurations one by one, as `include` writes them."""
+    scores, (task,) = grid["grid"]["score"], grid["grid"]["task"]
+    return [*({"score": score, "task": task} for score in scores), *grid["include"]]
+
+
+def concerned(combination: dict[str, Any], where: Where) -> bool:
+    """Whether a configuration is among those a fault names."""
+    scope = combination.get("scope", "global")
+    facts = {
+        "model": combination.get("model.kind", "rnn"),
+        "score": combination.get("score"),
+        "scope": scope if isinstance(scope, str) else scope["name"],
+        "task": combination["task"],
+    }
+    return all(facts[name] == value for name, value in where.items())
+
+
+def part(grid: dict[str, Any], chosen: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A grid of these configurations alone, without the options of models that it no longer has."""
+    entries = [REGISTRIES["model"].entry(combination.get("model.kind", "rnn")) for combination in chosen]
+    model = {name: value for name, value in grid["model"].items() if any(entry.takes(name) for entry in entries)}
+    rest = {name: value for name, value in grid.items() if name != "grid"}
+    return rest | {"include": list(chosen), "model": model, "name": "part"}
+
+
+def train(package: Path, grid: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a grid with the package that lies in a folder; the results go to folder/<name>."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "grid.yaml"
+    file.write_text(yaml.safe_dump(grid, sort_keys=False))
+    return subprocess.run(
+        [sys.executable, "-m", "attnbench", "run", str(file), "--results", str(folder), "--no-mlflow"],
+        env=os.environ | {"PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def pool_of(grid: dict[str, Any], work: Path) -> list[Configuration]:
+    """The configurations with all seeds of the pool, trained unless they are there."""
+    print(f"training the pool: {len(POOL)} seeds", file=sys.stderr)
+    done = train(copy_of_package(work / "package"), grid | {"seeds": list(POOL), "name": "pool"}, work / "pool")
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return configurations(Store(work / "pool" / "pool"))
+
+
+def rows_of(found: Sequence[Configuration], metrics: Sequence[str]) -> list[Row]:
+    """A baseline of configurations, as `attnbench baseline` makes it."""
+    return [
+        Row(one.labels, one.key, metric, values, one.settings, one.versions)
+        for one in found
+        for metric in metrics
+        if (values := one.values(metric))
+    ]
+
+
+def of_seeds(found: Sequence[Configuration], seeds: Sequence[int]) -> list[Configuration]:
+    """The configurations as if they had been trained with these seeds alone."""
+    return [replace(one, metrics={seed: one.metrics[seed] for seed in seeds}) for one in found]
+
+
+def alarms(result: Check) -> list[Finding]:
+    """What fails the check."""
+    return [finding for finding in result.findings if finding.state in FAILING]
+
+
+def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int, Counter[str]]:
+    """How many of DRAWS checks of unchanged code fail, and by which rows."""
+    draw, failed, rows = random.Random(0), 0, Counter[str]()
+    for _ in range(DRAWS):
+        seeds = draw.sample(POOL, 2 * SEEDS)
+        before = rows_of(of_seeds(pool, seeds[:SEEDS]), metrics)
+        found = alarms(check("pool", "", before, of_seeds(pool, seeds[SEEDS:])))
+        failed += bool(found)
+        rows.update(f"{name_of(finding.labels)}, {finding.metric}" for finding in found)
+    return failed, rows
+
+
+def against_committed(pool: list[Configuration], rows: Sequence[Row]) -> tuple[int, int]:
+    """How many checks of the pool's seeds, five by five, against the committed baseline fail, and of how many."""
+    groups = [list(POOL)[i : i + SEEDS] for i in range(0, len(POOL), SEEDS)]
+    return sum(bool(alarms(check("pool", "", rows, of_seeds(pool, seeds)))) for seeds in groups), len(groups)
+
+
+def copy_of_package(folder: Path) -> Path:
+    """A folder with the package in it as it is now: what is edited meanwhile does not matter."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "attnbench", folder / "attnbench", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def planted(fault: Fault, folder: Path) -> Path:
+    """A copy of the package with the fault in it."""
+    file = copy_of_package(folder) / "attnbench" / fault.file
+    text = file.read_text()
+    if text.count(fault.old) != 1:
+        raise SystemExit(f"{fault.name}: its text stands {text.count(fault.old)} times in {fault.file}")
+    file.write_text(text.replace(fault.old, fault.new))
+    return folder
+
+
+def judged(fault: Fault, grid: dict[str, Any], rows: Sequence[Row], work: Path) -> tuple[list[Finding], float]:
+    """What the gate says of a fault, worst first, and the seconds that its training took."""
+    folder = work / "faults" / fault.name.replace(" ", "-").replace("'", "")
+    package = planted(fault, folder / "package")
+    chosen = [combination for combination in combinations(grid) if concerned(combination, fault.where)]
+    begun = time.perf_counter()
+    done = train(package, part(grid, chosen), folder)
+    seconds = time.perf_counter() - begun
+    if done.returncode not in (0, 1):  # 1: cells have failed, which the gate sees
+        raise SystemExit(f"{fault.name}: {done.stdout}{done.stderr}")
+    run = configurations(Store(folder / "part"))
+    keys = {one.key for one in run} | {row.configuration for one in run for row in rows if row.labels == one.labels}
+    kept = [row for row in rows if row.configuration in keys]
+    return alarms(check("fault", "", kept, run, false_alarms=FALSE_ALARMS * len(kept) / len(rows))), seconds
+
+
+def say(finding: Finding) -> str:
+    """A finding in a few words."""
+    before, now = finding.means
+    change = f": {before:.3f} → {now:.3f}" if before is not None and now is not None else f" {finding.message}"
+    return f"{name_of(finding.labels)} {finding.metric}{change}".replace("|", "\\|")
+
+
+def table(faults: Sequence[Fault], found: dict[str, list[Finding]]) -> list[str]:
+    """The faults, and by what the gate noticed them."""
+    lines = ["| fault | in | caught | rows that fail, and the worst |", "|---|---|---|---|"]
+    for fault in faults:
+        worst = f"{len(found[fault.name])} · {say(found[fault.name][0])}" if found[fault.name] else "–"
+        lines.append(f"| {fault.name} | {fault.file} | {'yes' if found[fault.name] else '**no**'} | {worst} |")
+    return lines
+
+
+def caught(faults: Sequence[Fault], found: dict[str, list[Finding]]) -> str:
+    """How many of them, and the share."""
+    number = sum(bool(found[fault.name]) for fault in faults)
+    return f"{number} of {len(faults)} ({number / len(faults):.0%})"
+
+
+def main() -> None:
+    """Measures, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, help="keeps what is trained; the next time goes on from there")
+    parser.add_argument("--only", help="only the faults with this in their names, and no page")
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="gate"))
+    grid, rows = yaml.safe_load(GRID.read_text()), baseline_file.read(BASELINE)
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    found, seconds = {}, 0.0
+    for fault in [*FAULTS, *HELD_OUT]:
+        if not options.only or options.only in fault.name:
+            found[fault.name], taken = judged(fault, grid, rows, work)
+            seconds += taken
+            print(f"{fault.name}: {'caught' if found[fault.name] else 'MISSED'} {taken:.0f} s", *map(say, found[fault.name][:2]), sep="\n    ")
+    if options.only:
+        return
+    pool = pool_of(grid, work)
+    failed, culprits = false_alarms(pool, metrics)
+    committed, groups = against_committed(pool, rows)
+    page = [
+        "# What the gate notices",
+        "",
+        f"`python benchmarks/gate_power.py`, torch {torch.__version__}, {platform.machine()}, CPU: the gate over "
+        f"[ci.yaml](../experiments/ci.yaml) and its [baseline](baselines/ci.csv), {len(rows)} rows, {SEEDS} seeds each.",
+        "",
+        "## False alarms",
+        "",
+        f"{len(POOL)} fresh seeds of unchanged code, {DRAWS:,} times ten of them drawn, five as the baseline and five "
+        f"as the run: {failed} checks failed ({failed / DRAWS:.2%}). All of them five by five against the committed "
+        f"baseline: {committed} of {groups} checks failed.",
+        "",
+        *(f"- {count} × {row}" for row, count in culprits.most_common()),
+        "",
+        "## Planted faults",
+        "",
+        f"Caught: {caught(FAULTS, found)} of those that were at hand while the grid was made, {caught(HELD_OUT, found)} "
+        "of those that were written down by someone who had not seen what it catches, and not changed since.",
+        "",
+        *table(FAULTS, found),
+        "",
+        "Held out:",
+        "",
+        *table(HELD_OUT, found),
+        "",
+    ]
+    PAGE.write_text("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()
