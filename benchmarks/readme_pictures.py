@@ -1,19 +1,39 @@
-"""Draws the README's pictures, from finished runs of quickstart and systems: `python benchmarks/readme_pictures.py`."""
+"""Draws the README's pictures, from finished runs of quickstart and systems: `python benchmarks/readme_pictures.py`.
+
+The pages are looked at in Chromium, which has to be here with its driver.
+"""
 
 import io
 import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from PIL import Image
 from rich.console import Console
 
 from attnbench.analysis.labels import NOTHING
-from attnbench.analysis.plots import alignment_panels, png
+from attnbench.analysis.plots import Panel, alignment_panels, png
+from attnbench.analysis.report import report
 from attnbench.analysis.tables import comparison, print_table
 from attnbench.store import Store
 from attnbench.tracked import panels_of
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from browser import ARROW_RIGHT, Browser, browser
+
 RUN, SYSTEMS = Path("results/quickstart"), Path("results/systems")
 PICTURES = Path("results/pictures")
+WIDTH = 1280
+SETTLES = 3.0  # seconds for a page's fonts and movements
+# MLflow's assistant opens by itself for who comes first, over a quarter of the page.
+NO_ASSISTANT = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
+SLIDER = "document.querySelector('[role=slider]')"
 
 
 def draw_table(store: Store) -> None:
@@ -38,10 +58,68 @@ def draw_alignments(store: Store) -> None:
 def draw_systems(store: Store) -> None:
     """The alignment of one test sentence per system and task, each system under the score of its paper."""
     frame = store.frame()
-    panels = {}
+    panels: dict[tuple[str, str], Panel] = {}
     for model, rows in frame[frame["score"] != NOTHING].groupby("model", sort=False):
         panels |= {(str(model), task): panel for (_, task), panel in panels_of(rows, store.folder).items()}
     (PICTURES / "systems.png").write_bytes(png(alignment_panels(panels, "")))
+
+
+def draw_report(store: Store, window: Browser, folder: Path) -> None:
+    """The head of the report: the table, accuracy against length, and curves."""
+    page = folder / "report.html"
+    page.write_text(report(store), encoding="utf-8")
+    window.resize(WIDTH, 1420)
+    window.open(page.as_uri())
+    window.wait_for("document.querySelector('select')")
+    _save(window, "report.png")
+
+
+def draw_mlflow(store: Store, window: Browser, folder: Path) -> None:
+    """MLflow's charts of the cells, with their alignments at the end of the training; of this run alone."""
+    shutil.copytree(store.folder, folder / store.name)
+    attnbench = [sys.executable, "-m", "attnbench"]
+    there = ["--results", str(folder)]
+    subprocess.run([*attnbench, "sync", store.name, *there], check=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    command = [*attnbench, "ui", "--port", port, *there]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            said = (line.strip().partition(": ") for line in server.stdout)
+            address = next(page for name, _, page in said if name == "curves and alignments")
+            window.resize(WIDTH, 1000)
+            window.open(f"http://127.0.0.1:{port}/version")
+            window.script(NO_ASSISTANT)
+            window.open(address)
+            _slide_to_the_end(window)
+            _save(window, "mlflow.png")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+
+
+def _slide_to_the_end(window: Browser) -> None:
+    window.wait_for(f"{SLIDER} && [...document.images].some(image => image.naturalWidth > 100)")
+    while window.script(f"return {SLIDER}.ariaValueNow !== {SLIDER}.ariaValueMax"):
+        window.script(f"{SLIDER}.focus()")
+        window.press(ARROW_RIGHT)
+    last = "decodeURIComponent(image.src).includes(`+step+${arguments[0]}+`)"
+    step = window.script(f"return {SLIDER}.ariaValueMax")
+    window.wait_for(f"[...document.images].some(image => {last} && image.naturalWidth > 100)", step)
+
+
+def _save(window: Browser, name: str) -> None:
+    time.sleep(SETTLES)
+    with Image.open(io.BytesIO(window.picture())) as shown:
+        shown.convert("RGB").quantize(256).save(PICTURES / name, optimize=True)
+
+
+def draw_pages(store: Store) -> None:
+    """Our page and MLflow's, as a browser shows them."""
+    with TemporaryDirectory() as scratch, browser(Path(scratch)) as window:
+        draw_report(store, window, Path(scratch))
+        draw_mlflow(store, window, Path(scratch) / "results")
 
 
 if __name__ == "__main__":
@@ -49,3 +127,4 @@ if __name__ == "__main__":
     draw_table(Store(RUN))
     draw_alignments(Store(RUN))
     draw_systems(Store(SYSTEMS))
+    draw_pages(Store(RUN))
