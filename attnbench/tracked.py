@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,33 @@ PAGE_STYLE = (
     "th,td{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}th[scope=row]{text-align:left;"
     "font-weight:normal}thead th:first-child{text-align:left}tfoot td{color:#666;text-align:left;font-size:12px}"
 )
+SHOWN = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")  # metrics in the table of an experiment
+KIND_TAG = "attnbench.kind"  # of a run: grid or cell
+VIEW = "cells"  # its name, and its key in an address: viewStateShareKey=cells
+MOST_COLUMNS = 24  # of a view: it is kept in a tag, which has a limit
+IMAGE_KEY = "alignment"
+# MLflow adds all other charts, in sections of their own.
+ALIGNMENTS_FIRST = {
+    "compareRunSections": [
+        {"uuid": "alignments", "name": "alignments", "display": True, "columns": 1, "cardHeight": 470}
+        | {"isReordered": False, "deleted": False, "isGenerated": True}
+    ],
+    "compareRunCharts": [
+        {"uuid": IMAGE_KEY, "type": "IMAGE", "imageKeys": [IMAGE_KEY], "step": 0, "showRunParams": False}
+        | {"metricSectionId": "alignments", "displayName": IMAGE_KEY, "runsCountToCompare": 10}
+        | {"deleted": False, "isGenerated": True}
+    ],
+}
 MOST_PICTURES = 12  # alignment overviews, one per setting
 MOST_ROWS = 16  # scores in one of them
 
 
-def run_name(labels: Mapping[str, Any], with_model: bool) -> str:
-    """A cell's name for people: "additive · global · copy · seed 0"."""
-    first = ("model", "score", "scope", "task") if with_model else ("score", "scope", "task")
+def run_name(labels: Mapping[str, Any], several: Collection[str]) -> str:
+    """A cell's name for people: "additive · copy · seed 0". Model and scope are said where there are several.
+
+    MLflow's lists are narrow: what goes without saying would take the room of what tells the cells apart.
+    """
+    first = [name for name in ("model", "score", "scope", "task") if name in ("score", "task", *several)]
     words = [str(labels[name]) for name in first if labels[name] != "–"]
     said = {*LABELS, KIND}  # the model says its kind
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in said and value is not None]
@@ -96,6 +116,40 @@ def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
     if len(markdown) > LONGEST_DESCRIPTION:
         markdown = "The comparison is among the artifacts: comparison.html, and every number in table.csv."
     return markdown, page
+
+
+def saved_view(frame: "pd.DataFrame") -> str:
+    """What MLflow offers under Views on an experiment: the cells by name, with the metrics that table.csv has.
+
+    Of a view that is saved, MLflow does not unfold the cells below their grid's run; so the grid's run is left out.
+    The charts begin with the alignments, which MLflow would put last, each below all params of its cell.
+    """
+    metrics = [name for name in frame.columns if name in SHOWN or name.startswith("exact_match@")]
+    columns = [f"metrics.`{name.replace('@', '_at_')}`" for name in metrics if frame[name].notna().any()]
+    state = {
+        "selectedColumns": columns[:MOST_COLUMNS],
+        "searchFilter": f"tags.`{KIND_TAG}` = 'cell'",
+        "orderByKey": "tags.`mlflow.runName`",
+        "orderByAsc": True,
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    if "alignment_entropy" in frame and frame["alignment_entropy"].notna().any():
+        state |= ALIGNMENTS_FIRST
+    # The same bytes for the same results: the time is of no use.
+    return json.dumps({"name": VIEW, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+
+
+def overview_files(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The table, the pictures, and a page of accuracy against length if there are lengths; as `overview_pictures`."""
+    from attnbench.analysis.overview import length_page
+    from attnbench.analysis.plots import png
+    from attnbench.store import Store
+
+    yield "table.csv", frame.to_csv(index=False).encode()
+    for name, figure in overview_pictures(frame, folder):
+        yield name, png(figure)
+    if by_length := length_page(Store(folder)):
+        yield "exact_match_by_length.html", by_length.encode()
 
 
 def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, "Figure"]]:

@@ -22,13 +22,17 @@ from urllib.parse import urlsplit
 from attnbench.errors import fail
 from attnbench.outcome import Alignments, Outcome
 from attnbench.tracked import (
+    IMAGE_KEY,
+    KIND_TAG,
     LONGEST_DESCRIPTION,
+    VIEW,
     AlignmentPictures,
     Point,
     comparison_texts,
-    overview_pictures,
+    overview_files,
     params_of,
     run_name,
+    saved_view,
     series_of,
     tested,
 )
@@ -40,12 +44,12 @@ if TYPE_CHECKING:
 
     from attnbench.grid.expand import Plan, PlannedCell
 
-KIND, CELL, ERROR = "attnbench.kind", "attnbench.cell", "attnbench.error"
+CELL, ERROR = "attnbench.cell", "attnbench.error"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 IMAGES = "mlflow.loggedImages"
 # So that the UI shows training runs, and not the pages for language model applications.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-IMAGE_KEY = "alignment"
 ANSWER_WITHIN = 5.0  # seconds for a server's first answer
 PARAMS_PER_BATCH = 100
 POINTS_PER_BATCH = 800  # MLflow takes 1000 metrics, params and tags together
@@ -100,7 +104,9 @@ class Tracker:
         """
         self.probe()
         offline_environment()
-        self._several_models = len({planned.labels["model"] for planned in plan.cells}) > 1
+        self._several = {
+            axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
+        }
         with self._plain_errors():
             self._client = self._connect()
             self._experiment = self._find_experiment()
@@ -121,7 +127,7 @@ class Tracker:
             params = params_of(planned.cell)
             run = self._run_of(planned, params, start)
             if outcome.alignments is not None:
-                self._log_images(run, outcome.alignments, run_name(planned.labels, self._several_models))
+                self._log_images(run, outcome.alignments, run_name(planned.labels, self._several))
             last = int(outcome.history[-1]["step"]) if outcome.history else 0
             points = [*series_of(outcome.history, start), *tested(outcome.metrics, now, last)]
             error = (outcome.error or "")[:LONGEST_DESCRIPTION]
@@ -187,7 +193,7 @@ class Tracker:
         for run in self._search("grid"):
             self._client.update_run(run.info.run_id, status="RUNNING")
             return str(run.info.run_id)
-        return str(self._client.create_run(self._experiment, run_name=self.name, tags={KIND: "grid"}).info.run_id)
+        return str(self._client.create_run(self._experiment, run_name=self.name, tags={KIND_TAG: "grid"}).info.run_id)
 
     def _find_children(self) -> dict[str, "Run"]:
         """The newest run of every cell. Older ones come back with a restored experiment, and go again."""
@@ -204,7 +210,7 @@ class Tracker:
 
     def _search(self, kind: str) -> list["Run"]:
         """All runs of the experiment of this kind, the newest first."""
-        where, order = f"tags.`{KIND}` = '{kind}'", ["attributes.start_time DESC"]
+        where, order = f"tags.`{KIND_TAG}` = '{kind}'", ["attributes.start_time DESC"]
         search = partial(self._client.search_runs, [self._experiment], where, max_results=1000, order_by=order)
         page = search()
         runs = list(page)
@@ -222,8 +228,8 @@ class Tracker:
             return str(old.info.run_id)
         if old is not None:
             self._client.delete_run(old.info.run_id)
-        name = run_name(planned.labels, self._several_models)
-        tags = {KIND: "cell", CELL: planned.id, PARENT: self._parent}
+        name = run_name(planned.labels, self._several)
+        tags = {KIND_TAG: "cell", CELL: planned.id, PARENT: self._parent}
         return str(self._client.create_run(self._experiment, start, tags, name).info.run_id)
 
     def _log_images(self, run: str, alignments: Alignments, title: str) -> None:
@@ -245,13 +251,11 @@ class Tracker:
         self._client.log_batch(run, metrics[:POINTS_PER_BATCH], named[:PARAMS_PER_BATCH], labels)
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
-        from attnbench.analysis.plots import png
-
         description, page = comparison_texts(frame, self.name)
         self._log_file("comparison.html", page.encode())
-        self._log_file("table.csv", frame.to_csv(index=False).encode())
-        for name, figure in overview_pictures(frame, self.results / self.name):
-            self._log_file(name, png(figure))
+        for name, content in overview_files(frame, self.results / self.name):
+            self._log_file(name, content)
+        self._client.set_experiment_tag(self._experiment, VIEW_TAG, saved_view(frame))
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)
         points = [(f"cells_{status}", float(counts.get(status, 0)), now, 0) for status in ("done", "failed")]

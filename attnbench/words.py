@@ -1,9 +1,11 @@
-"""Says pydantic's errors in plain words: what should stand there, and what was found."""
+"""Says pydantic's errors in plain words: what should stand there, and what was found; and shows any text safely."""
 
 import json
+import re
 from typing import Any
 
 SHOWN = 60  # characters of a value that are shown
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -41,3 +43,8 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def harmless(text: str) -> str:
+    """The text with a � for every sign that a terminal would obey, or that HTML and UTF-8 cannot hold; lines stay."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))

@@ -19,6 +19,7 @@ from attnbench.estimate import about
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
 from attnbench.states import DONE, FAILED, STALE
+from attnbench.words import harmless
 
 FRAMES_PER_SECOND = 4
 BAR, GAP = 12, 2  # columns of the terminal
@@ -55,7 +56,7 @@ class View:
         """A pack is finished: says which of its cells failed, and why."""
         for reason, seeds in ended.failures.items():
             which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
-            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {reason}"))
+            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {harmless(reason)}"))
 
     def say(self, text: Text) -> None:
         """Prints a line, above the live view where there is one; a log has no edge at which to break it."""

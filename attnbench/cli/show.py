@@ -6,6 +6,7 @@ import typer
 
 from attnbench.cli.options import RESULTS, Cells, Results, Run
 from attnbench.errors import fail
+from attnbench.words import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,7 @@ def show(
         status = (record["status"], "bold red" if failed else "green")
         console.print(Text.assemble((f"{store.name} {record['cell']} ", "bold"), status))
         if record["error"]:
-            console.print(Text(record["error"], style="red"), soft_wrap=True)
+            console.print(Text(harmless(record["error"]), style="red"), soft_wrap=True)
     if len(found) > 1:
         console.print(side_by_side.differences(records))
         console.print(side_by_side.metrics(records))
@@ -89,7 +90,7 @@ def _facts(config: dict[str, Any]) -> "Table":
             shown += [f"{key}={_plain(item)}" for key, item in fields.items() if item not in (None, [])]
         else:
             shown = [_plain(value)]
-        table.add_row(Text(section, style="cyan"), Text("  ".join(shown)))
+        table.add_row(Text(section, style="cyan"), Text(harmless("  ".join(shown))))
     return table
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, NoReturn
+from typing import IO, Annotated, Any, NoReturn
 from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
@@ -23,6 +23,7 @@ from attnbench.errors import fail
 STARTS_WITHIN = 90.0  # seconds; a first start makes MLflow's tables
 ENDS_WITHIN = 10.0
 DEFAULT_EXPERIMENT = "0"  # the one that MLflow makes by itself
+TRAINING = "workflowType=machine_learning"  # not the pages for language model applications
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
 Host = Annotated[str, typer.Option("--host", help="The address to listen on; the default is this machine alone.")]
@@ -48,11 +49,12 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
     command += ["--artifacts-destination", str(results.resolve() / "mlartifacts"), "--host", host, "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
         typer.echo("MLflow is starting …", err=True)
-        experiments = _wait_until_up(server, f"http://{host}:{port}", log)
-        typer.echo(f"http://{host}:{port}")
-        for name, address in experiments.items():
-            typer.echo(f"  {name}: {address}")
-        typer.echo("The + beside a grid's run opens its cells. Ctrl-C ends it.", err=True)
+        page = f"http://{host}:{port}"
+        _wait_until_up(server, page, log)
+        typer.echo(page)
+        for line in _experiments(page):
+            typer.echo(f"  {line}")
+        typer.echo("Ctrl-C ends it.", err=True)
         server.wait()
         raise fail("MLflow ended by itself", uri, _last_words(log))
 
@@ -99,30 +101,45 @@ def _end(server: subprocess.Popen[str]) -> None:
                 continue
 
 
-def _wait_until_up(server: subprocess.Popen[str], address: str, log: IO[str]) -> dict[str, str]:
-    """The address of every experiment, once the server answers."""
+def _wait_until_up(server: subprocess.Popen[str], address: str, log: IO[str]) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and server.poll() is None:
         try:
-            return _experiments(address)
+            _ask(address, "experiments/search", max_results=1)
         except OSError:
             time.sleep(0.2)
+        else:
+            return
     raise fail("MLflow's server does not start", address, _last_words(log))
 
 
-def _experiments(address: str) -> dict[str, str]:
-    query = Request(
-        f"{address}/api/2.0/mlflow/experiments/search", b'{"max_results": 1000}', {"Content-Type": "application/json"}
-    )
+def _experiments(address: str) -> Iterator[str]:
+    """Every experiment with the page of its cells; once compared, with that of their charts and of the comparison."""
+    from attnbench.tracked import KIND_TAG, VIEW
+    from attnbench.tracking import VIEW_TAG
+
+    for experiment in _ask(address, "experiments/search", max_results=1000).get("experiments", []):
+        id_, name = experiment["experiment_id"], experiment["name"]
+        if id_ == DEFAULT_EXPERIMENT:
+            continue
+        runs = f"{address}/#/experiments/{id_}/runs"
+        if not any(tag["key"] == VIEW_TAG for tag in experiment.get("tags", ())):
+            yield f"{name}: {runs}?{TRAINING}"
+            continue
+        cells = f"{runs}?{TRAINING}&viewStateShareKey={VIEW}"
+        yield f"{name}: {cells}"
+        yield f"  curves and alignments: {cells}&compareRunsMode=CHART"
+        grids = _ask(address, "runs/search", experiment_ids=[id_], filter=f"tags.`{KIND_TAG}` = 'grid'", max_results=1)
+        for run in grids.get("runs", []):
+            yield f"  comparison: {runs}/{run['info']['run_id']}/artifacts/comparison.html?{TRAINING}"
+
+
+def _ask(address: str, what: str, **asked: Any) -> dict[str, Any]:
+    content = json.dumps(asked).encode()
+    query = Request(f"{address}/api/2.0/mlflow/{what}", content, {"Content-Type": "application/json"})
     # A proxy of the machine's has no part in asking our own server.
     with build_opener(ProxyHandler({})).open(query, timeout=10) as answer:
-        found = json.load(answer).get("experiments", [])
-    # The rest of the address makes MLflow show training runs, instead of its pages for language model applications.
-    return {
-        e["name"]: f"{address}/#/experiments/{e['experiment_id']}/runs?workflowType=machine_learning"
-        for e in found
-        if e["experiment_id"] != DEFAULT_EXPERIMENT
-    }
+        return dict(json.load(answer))
 
 
 def _last_words(log: IO[str]) -> str:

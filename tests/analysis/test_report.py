@@ -179,6 +179,14 @@ def test_failed_cells_are_told_with_their_reason(tmp_path):
     assert not parse(report(made_up_run.write_run(tmp_path, grid, [done(c) for c in grid.cells]))).all(id="failed")
 
 
+def test_control_characters_of_a_reason_stay_out_of_the_page(tmp_path):
+    grid = made_up_run.plan("failing", score=["dot"], seed=[0])
+    reason = "bad\x00 \x1b]0;title\x07 \x1b[31mred\x9b2J\r\n\tline two é"
+    text = report(made_up_run.write_run(tmp_path, grid, [made_up_run.failed(grid.cells[0], reason)]))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+    assert "bad� �]0;title� �[31mred�2J\n\tline two é" in text
+
+
 def test_a_run_of_failures_alone_is_shown(tmp_path):
     grid = made_up_run.plan("failing", seed=[0, 1])
     page = parse(report(made_up_run.write_run(tmp_path, grid, map(made_up_run.failed, grid.cells))))

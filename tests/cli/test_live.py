@@ -83,6 +83,13 @@ def test_a_failure_is_printed_as_it_comes_with_its_reason(view):
     assert "additive · global · copy · width 32 ×2 seeds, seed 1: [red]NaN[/red]" in told
 
 
+def test_control_characters_of_a_reason_do_not_reach_the_terminal(view):
+    reason = "bad\x00 \x1b]0;title\x07\x9b2J"
+    view(Finished(PACKS[2], [Outcome(PACKS[2].ids[0], "failed", 0, error=reason)]))
+    told = " ".join(view.console.file.getvalue().split())
+    assert told.endswith("bad� �]0;title��2J")
+
+
 def test_a_reason_that_fails_a_whole_pack_is_told_once(view):
     view(Finished(PACKS[2], [Outcome(cell, "failed", seed, error="broken") for seed, cell in enumerate(PACKS[2].ids)]))
     told = " ".join(view.console.file.getvalue().split())

@@ -29,7 +29,13 @@ def call(tmp_path):
     alignments.heads[1] = alignments.heads[1, ::-1].copy()
     of_heads = replace(outcome(grid.cells[4]), alignments=alignments)
     without = outcome(grid.cells[5], exact_match=0.5, loss_at_20=0.75)
-    written = [good, failed(grid.cells[1], "[red]NaN[/red] at step 7"), without_gold, of_heads, without]
+    written = [
+        good,
+        failed(grid.cells[1], "[red]NaN[/red] at step 7 \x1b]0;title\x07\x00"),
+        without_gold,
+        of_heads,
+        without,
+    ]
     write_run(tmp_path, grid, written)
     app = typer.Typer()
     app.command()(show)
@@ -63,7 +69,7 @@ def test_another_sentence_is_drawn_as_long_as_it_is(call):
 def test_a_failed_cell_shows_its_error(call):
     out = call("quick", "000000000001")
     assert "000000000001 failed" in out
-    assert "[red]NaN[/red] at step 7" in out
+    assert "[red]NaN[/red] at step 7 �]0;title��\n" in out
     assert "Test sentence" not in out
 
 

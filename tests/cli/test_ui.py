@@ -55,6 +55,29 @@ def test_it_shows_the_grids_until_ctrl_c(tmp_path: Path) -> None:
             server.kill()
 
 
+def test_a_grid_that_is_compared_has_pages_of_its_cells_their_charts_and_the_comparison(tmp_path: Path) -> None:
+    plan = made_up_run.plan("compared")
+    store = made_up_run.write_run(tmp_path, plan, [made_up_run.outcome(cell, exact_match=0.5) for cell in plan.cells])
+    tracker = Tracker("compared", None, store.folder.parent)
+    tracker.start(plan, "")
+    tracker.finish(store.frame())
+    port = free_port()
+    with start(store.folder.parent, port) as server:
+        try:
+            assert server.stdout is not None
+            address, cells, charts, comparison = (server.stdout.readline() for _ in range(4))
+            runs = f"{address.strip()}/#/experiments/1/runs"
+            shown = f"{runs}?workflowType=machine_learning&viewStateShareKey=cells"
+            assert cells == f"  compared: {shown}\n"
+            assert charts == f"    curves and alignments: {shown}&compareRunsMode=CHART\n"
+            assert re.match(
+                rf"    comparison: {re.escape(runs)}/[0-9a-f]{{32}}/artifacts/comparison\.html\?", comparison
+            )
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+
+
 def test_ended_from_outside_it_leaves_no_process_behind(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     with start(tmp_path, free_port()) as server:

@@ -11,6 +11,7 @@ from attnbench.analysis.report_parts.markup import Html, element, joined
 from attnbench.analysis.report_parts.series import Facet, Series, facets, legend
 
 MOST_ROWS = 64  # that are drawn; the tables have them all
+BY_LENGTH = "Exact match by source length, mean over the seeds with its interval as a band; trained lengths are shaded."
 
 
 def by_length(findings: Findings) -> Html | None:

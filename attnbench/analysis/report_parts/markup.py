@@ -2,6 +2,8 @@
 
 import html
 
+from attnbench.words import harmless
+
 
 class Html(str):
     """A text that is HTML already."""
@@ -27,7 +29,7 @@ def element(name: str, /, *children: str, **attributes: str | float | bool | Non
 
 def joined(*parts: str) -> Html:
     """The parts one after the other, escaped where they are not Html."""
-    return Html("".join(part if isinstance(part, Html) else html.escape(part) for part in parts))
+    return Html("".join(part if isinstance(part, Html) else html.escape(harmless(part)) for part in parts))
 
 
 def number(value: float) -> str:
@@ -39,4 +41,4 @@ def _attribute(key: str, value: str | float | bool) -> str:
     if value is True:
         return f" {key}"
     shown = number(value) if isinstance(value, float) else str(value)
-    return f' {key}="{html.escape(shown)}"'
+    return f' {key}="{html.escape(harmless(shown))}"'
