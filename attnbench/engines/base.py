@@ -93,6 +93,7 @@ def _train_function(path: str) -> Train:
 
 def failed(pack: Pack, why: str) -> list[Outcome]:
     """One failed outcome per cell of the pack."""
+    why = why.encode(errors="replace").decode()  # a name of a file may have what no text file can hold
     return [Outcome(cell, "failed", seed, error=why) for cell, seed in zip(pack.ids, pack.seeds, strict=True)]
 
 
