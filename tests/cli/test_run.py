@@ -1,5 +1,6 @@
 """`attnbench run`: what it prints where, its exit codes, and that Ctrl-C loses nothing."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -153,16 +154,19 @@ def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
     command = [sys.executable, "-m", "attnbench", "run", str(grid), "--results", str(tmp_path), "--no-mlflow"]
     command += ["--workers", "1"]
     store = Store(tmp_path / "small")
-    slow = subprocess.Popen([*command, "--set", "train.steps=100"], stderr=subprocess.PIPE, text=True)
+    slow = subprocess.Popen(
+        [*command, "--set", "train.steps=100"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     for _ in range(600):
         if store.states():
             break
         time.sleep(0.1)
-    slow.send_signal(signal.SIGINT)
+    os.killpg(slow.pid, signal.SIGINT)  # as a terminal does, to the workers too
     err = slow.communicate(timeout=30)[1]
     assert slow.returncode == Exit.INTERRUPTED
     assert "Interrupted" in err
     assert "Traceback" not in err
+    assert "KeyboardInterrupt" not in err
     kept = {cell: (tmp_path / "small" / "cells" / f"{cell}.json").read_bytes() for cell in store.states()}
     assert 0 < len(kept) < 8
     assert len((tmp_path / "small" / "table.csv").read_text().splitlines()) == 1 + len(kept)

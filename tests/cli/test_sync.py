@@ -1,0 +1,68 @@
+"""`attnbench sync`: what a run has on disk comes to MLflow."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import made_up_run
+import pytest
+from mlflow import MlflowClient
+
+from attnbench import cli
+from attnbench.store import Store
+
+
+def sync(results: Path, *options: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sync", "made-up", "--results", str(results), *options])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def write(results: Path, cells: int) -> Store:
+    plan = made_up_run.plan(score=["dot", "general"], seed=[0, 1])
+    outcomes = [made_up_run.outcome(cell, exact_match=0.75, seconds=2.0) for cell in plan.cells]
+    outcomes[0] = made_up_run.failed(plan.cells[0])
+    return made_up_run.write_run(results.parent, plan, outcomes[:cells])
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return f"sqlite:///{tmp_path / 'other.db'}"
+
+
+def test_what_is_missing_is_logged_once_and_the_comparison_with_it(results, uri, capsys):
+    store = write(results, cells=3)
+    assert sync(results, "--tracking-uri", uri) == 0
+    assert capsys.readouterr().out == "made-up: 3 cells logged, 0 were there already\n"
+    write(results, cells=4)
+    assert sync(results, "--tracking-uri", uri) == 0
+    assert capsys.readouterr().out == "made-up: 1 cells logged, 3 were there already\n"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("made-up")
+    runs = client.search_runs([experiment.experiment_id])
+    cells = {run.data.tags["attnbench.cell"]: run for run in runs if run.data.tags["attnbench.kind"] == "cell"}
+    assert set(cells) == set(store.states())
+    assert sorted(run.info.status for run in cells.values()) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
+    done = next(run for run in cells.values() if run.info.status == "FINISHED")
+    assert done.data.metrics["exact_match"] == 0.75
+    (parent,) = [run for run in runs if run.data.tags["attnbench.kind"] == "grid"]
+    assert "table.csv" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+
+
+def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
+    store = write(results, cells=4)
+    code = f"from pathlib import Path; from attnbench.lock import held\nwith held(Path({str(store.folder)!r})): input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as other:
+        while not (store.folder / ".lock.json").exists():
+            time.sleep(0.05)
+        assert sync(results, "--tracking-uri", uri) == 2
+        other.communicate(b"\n")
+    assert f"this grid is being run already, by process {other.pid}" in capsys.readouterr().err
