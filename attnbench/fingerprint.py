@@ -2,11 +2,12 @@
 
 A cell whose files say something else today is stale. A file counts if the training or a component of the cell imports
 it, directly or through others; a change to one score concerns the cells of that score alone. Comments, docstrings and
-layout do not count. A plugin's file is part of the cell's id already.
+layout do not count. A plugin's file is part of the cell's id already; what it imports of attnbench counts here.
 """
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -25,9 +26,8 @@ Fingerprint = dict[str, str]
 
 def fingerprint(cell: Cell) -> Fingerprint:
     """The hash of each file of attnbench that this cell's numbers come from, by its path in the package."""
-    entries = [REGISTRIES[kind].entry(part.name) for kind, part in cell.components().items()]
-    built_in = [entry.file for entry in entries if REGISTRIES[entry.kind].is_builtin(entry.name)]
-    return _of_files(frozenset([TRAINING, *built_in]))
+    components = [REGISTRIES[kind].entry(part.name).file for kind, part in cell.components().items()]
+    return _of_files(frozenset([TRAINING, *components]))
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -50,7 +50,7 @@ def _of_files(roots: frozenset[Path]) -> Fingerprint:
         file = waiting.pop()
         found.add(file)
         waiting |= _imported(file) - found
-    names = {file.relative_to(PACKAGE).as_posix(): file for file in found}
+    names = {file.relative_to(PACKAGE).as_posix(): file for file in found if file.is_relative_to(PACKAGE)}
     return {name: _digest(file) for name, file in sorted(names.items()) if name not in NOT_COUNTED}
 
 
@@ -85,4 +85,11 @@ def _digest(file: Path) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()[:DIGITS]
+
+
+def _plain(node: object) -> object:
+    """A syntax tree as lists; without what is empty, for Pythons differ in what they leave out."""
+    if isinstance(node, ast.AST):
+        return [type(node).__name__, *((n, _plain(v)) for n, v in ast.iter_fields(node) if v is not None and v != [])]
+    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)

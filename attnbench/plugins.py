@@ -12,10 +12,11 @@ from pathlib import Path
 from attnbench.errors import AttnbenchError, fail
 
 ENTRY_POINTS = "attnbench.plugins"
+_loaded: dict[str, tuple[int, int]] = {}  # time of change and size of each file, as it was loaded
 
 
 def load_plugin(plugin: str | Path) -> None:
-    """Imports a plugin, whose decorators register what it defines; a second load of the same file does nothing.
+    """Imports a plugin, whose decorators register what it defines; a second load of the same file, unchanged, does nothing.
 
     Args:
         plugin: the path of a .py file, or the dotted name of a module that can be imported.
@@ -52,7 +53,9 @@ def _import_file(path: Path) -> None:
             hint="plugins: is relative to the grid file's folder, --plugin to yours",
         )
     name = f"attnbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
+    state = path.stat()
+    version = (state.st_mtime_ns, state.st_size)
+    if name in sys.modules and _loaded.get(name) == version:
         return
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -63,3 +66,4 @@ def _import_file(path: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+    _loaded[name] = version

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,20 +103,18 @@ def _start(grid: Path, results: Path, options: list[str]) -> "subprocess.Popen[b
 
 
 def _kill(process: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it has just ended
         os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it had just ended
 
 
 def _workers(driver: int) -> list[int]:
     """The processes that the driver has started to train."""
-    found = []
-    for folder in Path(f"/proc/{driver}/task").iterdir():  # each of its threads may have started some
-        for child in (folder / "children").read_text().split():
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return found
+    found: list[str] = []
+    with suppress(OSError):  # one of them has just ended
+        for folder in Path(f"/proc/{driver}/task").iterdir():  # each of its threads may have started some
+            found += (folder / "children").read_text().split()
+        found = [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in found]
 
 
 def _finished(results: Path, report: Report) -> dict[str, bytes]:

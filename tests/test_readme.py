@@ -58,7 +58,11 @@ def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
 def test_the_lines_for_ci_fail_when_an_accuracy_fell(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     jobs = yaml.safe_load(next(block for block in blocks("yaml") if "jobs:" in block))["jobs"]
-    typed = [step["run"].split()[1:] for step in jobs["accuracy"]["steps"] if step.get("run", "").startswith("attn")]
+    typed = [
+        re.split(r" \|\| | # ", step["run"])[0].split()[1:]
+        for step in jobs["accuracy"]["steps"]
+        if step.get("run", "").startswith("attn")
+    ]
     assert [line[0] for line in typed] == ["run", "check"]
     Path("ci.yaml").write_text(f"name: ci\nseeds: 5\ngrid: {{score: [dot], task: [copy]}}\n{QUICK}\n")
     run(*typed[0], "--engine", "serial", "--quiet")

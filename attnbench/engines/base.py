@@ -91,7 +91,16 @@ def _train_function(path: str) -> Train:
     return function
 
 
-def failed(pack: Pack, why: str) -> list[Outcome]:
+class Seeded(Protocol):
+    """What has cells: a pack, or an order to train one."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+
+def failed(pack: Seeded, why: str) -> list[Outcome]:
     """One failed outcome per cell of the pack."""
     why = why.encode(errors="replace").decode()  # a name of a file may have what no text file can hold
     return [Outcome(cell, "failed", seed, error=why) for cell, seed in zip(pack.ids, pack.seeds, strict=True)]

@@ -8,6 +8,7 @@ No lock and no pipe is shared by two workers, so that one that is killed at any 
 pebble's pool, which shares both, a worker killed at the wrong moment broke the pool or left it waiting for ever.
 """
 
+import pickle
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ from multiprocessing.connection import wait
 
 from attnbench.cell import Pack
 from attnbench.engines.base import TRAIN, Finished, Report, Started, failed, time_limit, too_long
-from attnbench.engines.worker import Ready, work
+from attnbench.engines.worker import Order, Ready, work
 from attnbench.errors import AttnbenchError, fail
 from attnbench.outcome import Progress
 
@@ -36,9 +37,14 @@ class Worker:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, device, train), daemon=True)
-        with _uninterrupted():
-            self.process.start()
-        theirs.close()  # once the process is gone, nobody holds this end, and the driver's reads its end
+        try:
+            with _uninterrupted():
+                self.process.start()
+        except OSError:
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()  # once the process is gone, nobody holds this end, and the driver's reads its end
         self.packs: deque[Pack] = deque()
         self.ready = self.training = False
         self.deadline: float | None = None
@@ -47,7 +53,7 @@ class Worker:
         """Hands a pack over; whether the process still lives shows when its pipe is read."""
         self.packs.append(pack)
         with suppress(OSError):
-            self.connection.send(pack)
+            self.connection.send(Order(pack.ids, pack.seeds, pack.plugins, pickle.dumps(pack)))
 
     def begins(self) -> Pack:
         """The pack that it says it has taken up."""
@@ -84,14 +90,16 @@ class ProcessEngine:
 
     def prepare(self) -> None:
         """See Engine. The workers import torch meanwhile; only a GPU that was asked for is waited for."""
-        while len(self.pool) < self.workers:
-            self.pool.append(Worker(self.device, self.train))
+        for _ in range(self.workers - len(self.pool)):
+            self._start()
         while self.device == "cuda" and not any(worker.ready for worker in self.pool):
             for _ in self._listen(lambda _: None):
                 pass
 
     def run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
         """See Engine."""
+        if not packs:
+            return
         self.waiting = deque(packs)
         self.prepare()
         while self.waiting or self.again or any(worker.packs for worker in self.pool):
@@ -124,6 +132,8 @@ class ProcessEngine:
             yield from self._hear(worker, report)
         now = time.monotonic()
         for worker in [worker for worker in self.pool if worker.deadline is not None and worker.deadline <= now]:
+            if worker.connection.poll():  # the driver was away, and may not have heard that it has finished
+                continue
             pack = worker.ends()
             self._replace(worker)
             yield Finished(pack, failed(pack, too_long(pack)))
@@ -163,9 +173,19 @@ class ProcessEngine:
 
     def _replace(self, worker: Worker) -> int:
         self.waiting.extendleft(reversed(worker.packs))
+        self.pool.remove(worker)
         code = worker.stop()
-        self.pool[self.pool.index(worker)] = Worker(self.device, self.train)
+        self._start()
         return code
+
+    def _start(self) -> None:
+        """One more worker; where the system has no room for it, those that there are go on."""
+        try:
+            self.pool.append(Worker(self.device, self.train))
+        except OSError as error:
+            if not self.pool:
+                hint = "make room, or train in this process: --engine serial"
+                raise fail(f"no worker process can be started: {error.strerror}", hint=hint) from error
 
 
 def _cause(exit_code: int) -> str:

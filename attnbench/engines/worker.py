@@ -1,15 +1,18 @@
 """What a worker process of the engine `processes` does: trains the packs that come through its pipe."""
 
 import os
+import pickle
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 from threading import Thread
 
 from attnbench.cell import Pack
-from attnbench.engines.base import attempt, failed, reason, resolve_device
+from attnbench.engines.base import Report, attempt, failed, reason, resolve_device
 from attnbench.errors import AttnbenchError
 from attnbench.outcome import Outcome, Progress
+from attnbench.plugins import load_plugin
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,21 @@ class Ready:
     error: AttnbenchError | None = None
 
 
+@dataclass(frozen=True)
+class Order:
+    """A pack to train, as bytes: it may hold what only its plugins know, so they are loaded before it is read."""
+
+    ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    plugins: tuple[str | Path, ...]
+    pack: bytes
+
+
 # What a worker says: that it is ready; the first cell's id of the pack it takes up; how far it is; what came of it.
 Message = Ready | str | Progress | list[Outcome]
 
 
-def work(driver: "Connection[Message, Pack]", device: str, train: str) -> None:
+def work(driver: "Connection[Message, Order]", device: str, train: str) -> None:
     """Trains pack after pack, until the driver is gone or ends this process.
 
     Args:
@@ -41,11 +54,23 @@ def work(driver: "Connection[Message, Pack]", device: str, train: str) -> None:
     try:
         driver.send(Ready(_missing(device)))
         while True:
-            pack = driver.recv()
-            driver.send(pack.ids[0])
-            _send(driver, pack, attempt(pack, device, train, driver.send))
+            order = driver.recv()
+            driver.send(order.ids[0])
+            _send(driver, order, _carry_out(order, device, train, driver.send))
     except (EOFError, OSError):
         return  # the driver is gone
+
+
+def _carry_out(order: Order, device: str, train: str, report: Report) -> list[Outcome]:
+    try:
+        for plugin in order.plugins:
+            load_plugin(plugin)
+        pack: Pack = pickle.loads(order.pack)
+    except AttnbenchError as error:
+        return failed(order, str(error))
+    except Exception as error:
+        return failed(order, reason(error))
+    return attempt(pack, device, train, report)
 
 
 def _missing(device: str) -> AttnbenchError | None:
@@ -56,13 +81,13 @@ def _missing(device: str) -> AttnbenchError | None:
     return None
 
 
-def _send(driver: "Connection[Message, Pack]", pack: Pack, outcomes: list[Outcome]) -> None:
+def _send(driver: "Connection[Message, Order]", order: Order, outcomes: list[Outcome]) -> None:
     try:
         driver.send(outcomes)
     except OSError:
         raise
     except Exception as error:  # something in them cannot be sent; nothing of them was
-        driver.send(failed(pack, reason(error)))
+        driver.send(failed(order, reason(error)))
 
 
 def _end_with_the_driver() -> None:
