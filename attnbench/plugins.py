@@ -16,7 +16,7 @@ _loaded: dict[str, tuple[int, int]] = {}  # time of change and size of each file
 
 
 def load_plugin(plugin: str | Path) -> None:
-    """Imports a plugin, whose decorators register what it defines; a second load of the same file, unchanged, does nothing.
+    """Imports a plugin, whose decorators register what it defines; an unchanged file is loaded once.
 
     Args:
         plugin: the path of a .py file, or the dotted name of a module that can be imported.
