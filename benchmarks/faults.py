@@ -4,8 +4,8 @@ Each is a text that stands once in a file, and what takes its place. `where` nam
 experiments/ci.yaml that the line has a part in: only they are trained, all others would come out as they are.
 
 Not planted, because no accuracy can tell them, whatever the gate: what training makes up for, since the numbers are
-learned (the matrix of `general` transposed, the rows of `location` counted from another one, the NTM's shift in the other
-direction), or that Adam divides out (gradients too small); and what has no gated metric (plots, entropy, seconds).
+learned (the matrix of `general` transposed, the rows of `location` counted from another one, the NTM's shift in the
+other direction), or that Adam divides out (gradients too small); and what has no gated metric (plots, seconds).
 """
 
 from typing import NamedTuple

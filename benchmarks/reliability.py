@@ -40,8 +40,8 @@ def killed_section(number: int) -> list[str]:
         counts = [found.drivers, found.workers, found.runs, len(found.lost), len(found.corrupt), len(found.different)]
         lines.append(f"| {name} | {' | '.join(map(str, counts))} |")
     return [
-        "`kill -9` of the driver or of a worker at a random moment; then the same command again, until the grid is done. "
-        "The table is held against that of an undisturbed run, but for the columns that a clock measures.",
+        "`kill -9` of the driver or of a worker at a random moment; then the same command again, until the grid is "
+        "done. The table is held against that of an undisturbed run, but for the columns that a clock measures.",
         "",
         *lines,
     ]
