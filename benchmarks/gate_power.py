@@ -217,7 +217,8 @@ def page(pool: list[Configuration], rows: Sequence[Row], found: dict[str, list[F
         "",
         f"Caught: {caught(FAULTS, found)} of those that were at hand while the grid was made, and "
         f"{caught(HELD_OUT, found)} of those that were written down by someone who had not seen what it catches; those "
-        "were tried when the grid was finished.",
+        "were tried when the grid was finished, but for one configuration, general from the encoder's state, which was "
+        "added for a miss of the first list and concerns no miss of the second.",
         "",
         *table(FAULTS, found),
         "",
