@@ -36,19 +36,24 @@ class Background:
         self.tracker.start(self._plan, self._grid_text)
         self._connected = True
 
-    def start(self, earlier: Iterable[PlannedCell], read: Callable[[PlannedCell], Outcome]) -> None:
+    @property
+    def catch_up_command(self) -> str:
+        """What brings to the tracker what it does not have."""
+        return self.tracker.catch_up_command
+
+    def start(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
         """Starts the thread, which connects unless that is done, and logs what earlier runs left unlogged.
 
         Args:
-            earlier: the cells that were finished before.
+            earlier: the cells that were finished before, each with the digest of its file.
             read: gives the outcome of one of them.
         """
         self._orders.put(lambda: self._catch_up(earlier, read))
         self._thread.start()
 
-    def cell(self, outcome: Outcome, planned: PlannedCell) -> None:
+    def cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
         """Has a cell logged, soon."""
-        self._orders.put(lambda: self.tracker.cell(outcome, planned))
+        self._orders.put(lambda: self.tracker.cell(outcome, planned, digest))
 
     def finish(self, frame: "pd.DataFrame", status: str) -> str | None:
         """Has the end of the grid logged, waits until all is logged, and returns why that failed, if it did."""
@@ -57,10 +62,10 @@ class Background:
         self._thread.join()
         return self._failure
 
-    def _catch_up(self, earlier: Iterable[PlannedCell], read: Callable[[PlannedCell], Outcome]) -> None:
-        for planned in earlier:
-            if planned.id not in self.tracker.finished:
-                self.tracker.cell(read(planned), planned)
+    def _catch_up(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
+        for planned, digest in earlier:
+            if not self.tracker.has(planned.id, digest):
+                self.tracker.cell(read(planned), planned, digest)
 
     def _work(self) -> None:
         try:

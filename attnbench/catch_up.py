@@ -24,9 +24,10 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
     cells = [_planned(store, id_, labels[id_]) for id_ in frame["cell"]]
     tracker = Tracker(store.name, tracking_uri, store.folder.parent)
     tracker.start(Plan(store.name, tuple(content["axes"]), cells, []), store.grid_text())
-    missing = [cell for cell in cells if cell.id not in tracker.finished]
+    digests = {cell: summary.digest for cell, summary in store.summaries()}
+    missing = [cell for cell in cells if not tracker.has(cell.id, digests[cell.id])]
     for cell in missing:
-        tracker.cell(store.outcome(cell.id), cell)
+        tracker.cell(store.outcome(cell.id), cell, digests[cell.id])
     complete = len(cells) == len(labels)
     failed = (frame["status"] == "failed").any()
     tracker.finish(frame, "KILLED" if not complete else "FAILED" if failed else "FINISHED")

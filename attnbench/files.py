@@ -65,7 +65,7 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON atomically; a number that JSON cannot say (NaN, infinity) becomes null."""
-    write_atomically(path, json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False))
+    write_atomically(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def write_alignments(path: Path, alignments: Alignments) -> None:
@@ -109,10 +109,10 @@ def _to_array(sentences: list[list[str]]) -> np.ndarray:
     return np.array(filled, dtype=np.str_).reshape(len(sentences), longest)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with None for every number that JSON cannot say."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value

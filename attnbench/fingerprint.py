@@ -32,6 +32,8 @@ def fingerprint(cell: Cell) -> Fingerprint:
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """The files that differ, are new or are gone."""
+    if before == now:
+        return []
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 

@@ -110,7 +110,9 @@ def run(
     store = Store(Path(results) / plan.name)
     make_writable(store.folder)
     with held(store.folder):
+        store.recover()
         states = states_of(plan.cells, store)
+        broken = list(store.broken)
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
         todo = _limited(packs(wanted, loaded.plugins), limit)
         if engine != "ray":  # its nodes have memory of their own
@@ -127,10 +129,26 @@ def run(
             if log and (tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")):
                 log.connect()
             store.start(plan, loaded.text)
-            tell = listener or (lambda _: None)
+            tell = _told(listener)
             tell(planned)
-            _Run(planned, store, log, tell).train(trainer, fail_fast)
-        return store.frame()
+            for name in broken:
+                tell(Notice(f"not read: {name}\nIts cell counts as not done."))
+            return _Run(planned, store, log, tell).train(trainer, fail_fast)
+
+
+def _told(listener: Listener | None) -> Listener:
+    """The listener, until it can hear no more: a terminal that was closed ends no training, and loses no result."""
+    hears = listener is not None
+
+    def tell(event: Planned | Started | Progress | Finished | Notice) -> None:
+        nonlocal hears
+        if hears and listener is not None:
+            try:
+                listener(event)
+            except OSError:
+                hears = False
+
+    return tell
 
 
 def _is_due(state: State, retry_failed: bool, keep_stale: bool) -> bool:
@@ -197,10 +215,10 @@ class _Run:
         self.store = store
         self.log = log
         self.tell = tell
-        self.unwritten: list[Outcome] = []
+        self.unwritten: list[list[Outcome]] = []  # of whole packs
         self.refused: AttnbenchError | None = None
 
-    def train(self, trainer: Engine, fail_fast: bool) -> None:
+    def train(self, trainer: Engine, fail_fast: bool) -> "pd.DataFrame":
         """Trains the packs. However it ends, the workers are stopped, the table written, the tracker told."""
         if self.log:
             self.log.start(self._earlier(), lambda cell: self.store.outcome(cell.id))
@@ -210,19 +228,20 @@ class _Run:
             interrupted = False
         finally:
             trainer.close()
-            self._end(interrupted)
+            frame = self._end(interrupted)
+        return frame
 
     def _drive(self, trainer: Engine, fail_fast: bool) -> None:
         for event in trainer.run(self.planned.packs, self.tell):
             if isinstance(event, Finished):
-                self.unwritten += event.outcomes
+                self.unwritten.append(event.outcomes)
                 self._write()
             self.tell(event)
             if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
                 return
 
     def _write(self) -> None:
-        """Writes what waits for it, all of it also when interrupted meanwhile: a pack is kept whole or not at all."""
+        """Writes what waits for it, pack by pack, also when interrupted meanwhile."""
         try:
             self._write_all()
         except KeyboardInterrupt:
@@ -230,47 +249,55 @@ class _Run:
             raise
 
     def _write_all(self) -> None:
-        while self.unwritten:
-            outcome = self.unwritten[0]
-            cell = self.cells[outcome.cell]
+        refused = None
+        for outcomes in list(self.unwritten):
             try:
-                self.store.write(outcome, cell, fingerprint(cell.cell))
+                self._write_pack(outcomes)
             except AttnbenchError as error:  # a full disk may have room again later
-                if self.refused is None:
+                if self.refused is None and refused is None:
                     self.tell(Notice(f"{error}\nTraining goes on; what is finished waits to be written."))
-                self.refused = error
-                return
-            del self.unwritten[0]
-            if self.log:
-                self.log.cell(outcome, cell)
-        self.refused = None
+                refused = error
+            else:
+                self.unwritten.remove(outcomes)
+        self.refused = refused
 
-    def _end(self, interrupted: bool) -> None:
+    def _write_pack(self, outcomes: list[Outcome]) -> None:
+        cells = [self.cells[outcome.cell] for outcome in outcomes]
+        digests = self.store.write_pack(outcomes, cells, fingerprint(cells[0].cell))
+        if self.log:
+            for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
+                self.log.cell(outcome, cell, digest)
+
+    def _end(self, interrupted: bool) -> "pd.DataFrame":
+        """The table first: it is what may not be lost. Then the tracker, and what could not be kept."""
+        self._write()
+        try:
+            frame = self.store.write_table()
+        except AttnbenchError as error:
+            self.refused = self.refused or error
+            frame = self.store.frame()
         if interrupted:
             self.tell(Notice("Interrupted: the files are being finished. Ctrl-C again stops at once."))
-        self._write()
         if self.log is not None:
-            self._end_log(interrupted)
+            self._end_log(self.log, frame, interrupted)
         if self.unwritten:
             assert self.refused is not None
-            lost = f"{len(self.unwritten)} finished cells could not be written, and are lost"
+            lost = f"{sum(map(len, self.unwritten))} finished cells could not be written, and are lost"
             hint = "make room, and run the grid again"
             raise Unwritten(Problem(lost, str(self.store.folder), hint), *self.refused.problems)
-        try:
-            self.store.write_table()
-        except AttnbenchError as error:
-            raise Unwritten(*error.problems) from error
+        if self.refused is not None:
+            raise Unwritten(*self.refused.problems) from self.refused
+        return frame
 
-    def _end_log(self, interrupted: bool) -> None:
-        assert self.log is not None
-        frame = self.store.frame()
+    def _end_log(self, log: Background, frame: "pd.DataFrame", interrupted: bool) -> None:
         status = "KILLED" if interrupted else "FAILED" if (frame["status"] == "failed").any() else "FINISHED"
-        if failure := self.log.finish(frame, status):
+        if failure := log.finish(frame, status):
             what = "The results are complete on disk, but not in MLflow"
-            self.tell(Notice(f"{what}: attnbench sync {self.store.name} brings them there.\n{failure}"))
+            self.tell(Notice(f"{what}: {log.catch_up_command} brings them there.\n{failure}"))
 
-    def _earlier(self) -> list[PlannedCell]:
-        """The cells that were finished before and are left as they are."""
+    def _earlier(self) -> list[tuple[PlannedCell, str]]:
+        """The cells that were finished before and are left as they are, each with the digest of its file."""
         now = {cell for pack in self.planned.packs for cell in pack.ids}
         states = self.planned.states
-        return [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in now]
+        cells = [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in now]
+        return [(cell, states[cell.id].digest) for cell in cells]

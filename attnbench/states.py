@@ -19,22 +19,24 @@ class State:
         reason: why it failed, or what makes it stale.
         kept: what is on disk, done or failed, whether stale or not; else todo.
         seconds: that it took, if it is done.
+        digest: of what is on disk; empty if nothing is, or an earlier attnbench wrote it.
     """
 
     name: str
     reason: str | None = None
     kept: str = TODO
     seconds: float | None = None
+    digest: str = ""
 
 
 def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, State]:
     """The state of every cell, by id."""
     planned = {cell.id: cell for cell in cells}
     found = dict.fromkeys(planned, State(TODO))
-    for id_, record in store.records():
+    for id_, summary in store.summaries():
         if id_ in planned:
-            status, seconds = record["status"], record["metrics"].get("seconds")
-            files = changed(record["code"], fingerprint(planned[id_].cell))
-            name, reason = (STALE, said(files)) if files else (status, record["error"])
-            found[id_] = State(name, reason, status, seconds)
+            status, seconds = summary.status, summary.metrics.get("seconds")
+            files = changed(summary.code, fingerprint(planned[id_].cell))
+            name, reason = (STALE, said(files)) if files else (status, summary.error)
+            found[id_] = State(name, reason, status, seconds, summary.digest)
     return found

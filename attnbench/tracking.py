@@ -6,6 +6,7 @@ points of a cell go out in one batch. MLflow is imported on the first use: that 
 
 import logging
 import os
+import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from attnbench.grid.expand import Plan, PlannedCell
 
-CELL, ERROR = "attnbench.cell", "attnbench.error"
+CELL, ERROR, DIGEST = "attnbench.cell", "attnbench.error", "attnbench.digest"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 IMAGES = "mlflow.loggedImages"
@@ -79,7 +80,8 @@ class Tracker:
         self.name = name
         self.uri = store_uri(tracking_uri, results)
         self.results = results.resolve()
-        self.finished: frozenset[str] = frozenset()  # after start: the cells whose runs are complete
+        self._given = tracking_uri
+        self._finished: dict[str, str] = {}  # after start: the cells whose runs are complete, and what they hold
         self._own_store = self.uri == store_uri(None, results) and not os.environ.get("MLFLOW_TRACKING_URI")
         self._pictures = AlignmentPictures()
 
@@ -112,11 +114,28 @@ class Tracker:
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
             self._children = self._find_children()
-            self.finished = frozenset(cell for cell, run in self._children.items() if _is_over(run))
+            over = {cell: run for cell, run in self._children.items() if _is_over(run)}
+            self._finished = {cell: run.data.tags.get(DIGEST, "") for cell, run in over.items()}
             self._client.log_text(self._parent, grid_text, "grid.yaml")
 
-    def cell(self, outcome: Outcome, planned: "PlannedCell") -> None:
+    def has(self, cell: str, digest: str) -> bool:
+        """Whether the run of a cell is complete, and holds what the file with this digest does."""
+        return self._finished.get(cell) == digest
+
+    @property
+    def catch_up_command(self) -> str:
+        """What the user types to bring here what is on disk."""
+        where = "" if self.results == Path("results").resolve() else f" --results {shlex.quote(str(self.results))}"
+        uri = f" --tracking-uri {shlex.quote(self._given)}" if self._given else ""
+        return f"attnbench sync {self.name}{where}{uri}"
+
+    def cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> None:
         """Logs a finished or failed cell: params, metrics, step series, and the alignment as it formed.
+
+        Args:
+            outcome: what training gave.
+            planned: the cell.
+            digest: of the cell's file, by which `has` knows it again.
 
         Raises:
             AttnbenchError: when MLflow does not take it.
@@ -131,7 +150,7 @@ class Tracker:
             last = int(outcome.history[-1]["step"]) if outcome.history else 0
             points = [*series_of(outcome.history, start), *tested(outcome.metrics, now, last)]
             error = (outcome.error or "")[:LONGEST_DESCRIPTION]
-            tags = {ERROR: error, NOTE: f"Failed: {error}"} if outcome.status == "failed" else {}
+            tags = {DIGEST: digest} | ({ERROR: error, NOTE: f"Failed: {error}"} if outcome.status == "failed" else {})
             self._log_batches(run, points, params, tags)
             self._client.set_terminated(run, "FAILED" if outcome.status == "failed" else "FINISHED")
 
@@ -180,11 +199,11 @@ class Tracker:
         if experiment is None:
             return str(self._client.create_experiment(self.name, location, EXPERIMENT_TAGS))
         if self._own_store and experiment.artifact_location != location:
-            raise fail(
-                f"the results folder was moved or copied: MLflow keeps its files in {experiment.artifact_location}",
-                self.uri,
-                "move it back, or delete mlflow.db: the next run logs again what the cells hold",
-            )
+            # The results folder was moved or copied, and MLflow looks for its files where they were. All that it had
+            # is in the cells' files: it is logged anew, and the old experiment goes to MLflow's trash.
+            self._client.rename_experiment(experiment.experiment_id, f"{self.name} before {time.time_ns()}")
+            self._client.delete_experiment(experiment.experiment_id)
+            return str(self._client.create_experiment(self.name, location, EXPERIMENT_TAGS))
         if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)

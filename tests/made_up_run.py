@@ -86,5 +86,5 @@ def write_run(folder: Path, plan: Plan, outcomes: Iterable[Outcome]) -> Store:
     store.start(plan, "name: made-up\n")
     by_id = {planned.id: planned for planned in plan.cells}
     for one in outcomes:
-        store.write(one, by_id[one.cell], {})
+        store.write_pack([one], [by_id[one.cell]], {})
     return store

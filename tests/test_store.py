@@ -47,7 +47,7 @@ def test_the_table_is_the_same_bytes_whatever_the_order_of_writing(tmp_path):
     for cell in grid.cells[:-1]:
         record = store.read(cell.id)
         again = Outcome(cell.id, record["status"], 0, record["metrics"], error=record["error"])
-        other.write(again, cell, {})
+        other.write_pack([again], [cell], {})
     other.write_table()
     assert (other.folder / "table.csv").read_bytes() == (store.folder / "table.csv").read_bytes()
 
@@ -84,11 +84,12 @@ def test_a_cell_is_written_whole_and_without_nan(tmp_path):
     store = write_run(tmp_path, grid, [result])
     text = (store.folder / "cells" / f"{cell.id}.json").read_text()
     record = json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
-    assert set(record) == {"cell", "status", "labels", "config", "metrics", "history", "error", "versions", "code"}
+    names = {"cell", "status", "labels", "config", "metrics", "history", "error", "versions", "code"}
+    assert set(record) == names | {"alignments", "digest"}
     assert record["metrics"]["loss"] is record["metrics"]["aer"] is record["history"][0]["valid/loss"] is None
     assert record["labels"] == cell.labels
     assert record["config"]["data"]["test_lengths"] == [9, 20]
-    assert [file.name for file in store.folder.rglob("*") if file.name.startswith(".")] == []
+    assert [file.name for file in store.folder.rglob("*") if file.name.startswith(".")] == [".index"]
 
 
 def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
@@ -96,7 +97,7 @@ def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeyp
     store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        store.write(outcome(grid.cells[0], exact_match=0.75), grid.cells[0], {})
+        store.write_pack([outcome(grid.cells[0], exact_match=0.75)], [grid.cells[0]], {})
     assert store.read(grid.cells[0].id)["metrics"]["exact_match"] == 0.5
     assert [file.name for file in (store.folder / "cells").iterdir()] == ["000000000000.json"]
 
@@ -187,6 +188,102 @@ def test_a_broken_cell_counts_as_not_done_and_is_named(tmp_path, content):
     assert "000000000001.json" in store.broken[0]
     with pytest.raises(AttnbenchError, match="delete it"):
         store.read("000000000001")
+
+
+def sealed_pair(tmp_path):
+    """Two cells of a pack with alignments, and their store."""
+    grid = plan(seed=[0, 1])
+    outcomes = [replace(outcome(c, exact_match=0.5), alignments=diagonal(["a"])) for c in grid.cells]
+    store = write_run(tmp_path, grid, [])
+    store.write_pack(outcomes, grid.cells, {"a.py": "1"})
+    return grid, store, outcomes
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["no index", "index"])
+@pytest.mark.parametrize(
+    ("folder", "change"),
+    [
+        ("alignments", lambda file: file.write_bytes(file.read_bytes()[:-20])),
+        ("alignments", lambda file: file.write_bytes(b"")),
+        ("alignments", lambda file: file.unlink()),
+        ("alignments", lambda file: file.write_bytes(bytes([*file.read_bytes()[:-1], 7]))),
+        ("cells", lambda file: file.write_text(file.read_text().replace("0.5", "0.9"))),
+        ("cells", lambda file: file.write_text(file.read_text().replace('"done"', '"failed"'))),
+    ],
+)
+def test_what_was_cut_lost_or_edited_counts_as_not_done_and_is_named(tmp_path, folder, change, warm):
+    _, store, _ = sealed_pair(tmp_path)
+    if not warm:
+        (store.folder / ".index").unlink()
+    (file,) = (store.folder / folder).glob("000000000001.*")
+    change(file)
+    again = Store(store.folder)
+    assert again.states() == {"000000000000": "done"}
+    assert [str(file) in name for name in again.broken] == [True]
+
+
+def test_the_index_gives_what_the_files_say_and_spares_reading_them(tmp_path, monkeypatch):
+    _, store, _ = sealed_pair(tmp_path)
+    from_files = Store(store.folder)
+    (store.folder / ".index").rename(store.folder / "aside")
+    expected = dict(from_files.summaries())
+    (store.folder / "aside").rename(store.folder / ".index")
+    monkeypatch.setattr("attnbench.index.read_record", lambda file: pytest.fail(f"{file} was read"))
+    found = dict(Store(store.folder).summaries())
+    assert found == expected
+    assert {cell: s.metrics["exact_match"] for cell, s in found.items()} == dict.fromkeys(found, 0.5)
+    assert found["000000000000"].code == {"a.py": "1"}
+    assert found["000000000000"].digest == store.read("000000000000")["digest"]
+
+
+@pytest.mark.parametrize("content", ["", "\0", "000000000000 7/7 7/7\t{}\n", "code\t[\n\t\n"])
+def test_an_index_that_makes_no_sense_is_made_anew(tmp_path, content):
+    grid, store, _ = sealed_pair(tmp_path)
+    index = store.folder / ".index"
+    sound = index.read_text()
+    for broken in (content, sound[: len(sound) // 2], sound[:-3], sound.replace("code", "cod")):
+        index.write_text(broken)
+        again = Store(store.folder)
+        assert again.states() == dict.fromkeys(["000000000000", "000000000001"], "done")
+        again.start(grid, "")
+        assert sorted(index.read_text().splitlines()) == sorted(sound.splitlines())
+
+
+@pytest.mark.parametrize("moved", range(5))
+def test_a_pack_is_kept_whole_or_not_at_all_wherever_the_run_is_killed(tmp_path, monkeypatch, moved):
+    """Killed before the pack counts as kept (0), or after so many of its files were moved to their places."""
+    grid, store, outcomes = sealed_pair(tmp_path)
+    replace_file, rename, moves = Path.replace, Path.rename, []
+
+    def killed(self, target):
+        if self.parent.name.startswith(".written-"):
+            moves.append(self)
+            if len(moves) == moved + 1:
+                raise KeyboardInterrupt
+        return replace_file(self, target)
+
+    def killed_before(self, target):
+        if moved == 0:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "rename", killed_before)
+    monkeypatch.setattr("attnbench.pack_files.shutil.rmtree", lambda *_, **__: None)  # a killed run clears nothing
+    new = [replace(o, metrics=o.metrics | {"exact_match": 0.25}) for o in outcomes]
+    if moved < 4:
+        with pytest.raises(KeyboardInterrupt):
+            store.write_pack(new, grid.cells, {})
+    else:
+        store.write_pack(new, grid.cells, {})
+    monkeypatch.undo()
+    again = Store(store.folder)
+    again.recover()
+    found = {cell: summary.metrics["exact_match"] for cell, summary in again.summaries()}
+    assert found == dict.fromkeys(found, 0.5 if moved == 0 else 0.25)
+    assert len(found) == 2
+    assert again.broken == []
+    assert [file.name for file in store.folder.iterdir() if file.name.startswith(".wri")] == []
 
 
 def test_notes_say_what_a_table_leaves_out(tmp_path):

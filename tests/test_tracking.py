@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from threading import Thread
 from typing import Any
 
 import made_up_run
+import mlflow
 import pytest
 
+from attnbench.catch_up import catch_up
 from attnbench.cell import Component
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import Plan, PlannedCell
@@ -54,8 +57,8 @@ def track(results: Path, plan: Plan, outcomes: list[Outcome], status: str = "FIN
     tracker.start(plan, GRID)
     cells = {planned.id: planned for planned in plan.cells}
     for outcome in outcomes:
-        store.write(outcome, cells[outcome.cell], {})
-        tracker.cell(outcome, cells[outcome.cell])
+        (digest,) = store.write_pack([outcome], [cells[outcome.cell]], {})
+        tracker.cell(outcome, cells[outcome.cell], digest)
     tracker.finish(store.frame(), status)
     return tracker
 
@@ -155,11 +158,14 @@ def test_the_grids_run_carries_table_and_pictures(results: Path) -> None:
 def test_a_resumed_grid_goes_on_in_the_same_runs(results: Path) -> None:
     plan = made_up_run.plan("resumed", score=["dot", "additive"])
     first = track(results, plan, [trained(plan.cells[0])], "KILLED")
+    digest = dict(Store(results / "resumed").summaries())[plan.cells[0].id].digest
+    assert not first.has(plan.cells[0].id, digest), "not when it began"
     before = runs(results, "resumed", "grid") + runs(results, "resumed", "cell")
-    assert first.finished == frozenset()
     second = track(results, plan, [trained(plan.cells[1])])
     after = runs(results, "resumed", "grid") + runs(results, "resumed", "cell")
-    assert second.finished == {plan.cells[0].id}
+    assert second.has(plan.cells[0].id, digest)
+    assert not second.has(plan.cells[0].id, "another training")
+    assert not second.has(plan.cells[1].id, digest)
     assert {run.info.run_id for run in before} < {run.info.run_id for run in after}
     assert len(after) == 3
     assert [run.info.status for run in after] == ["FINISHED"] * 3
@@ -206,12 +212,6 @@ def test_a_deleted_experiment_comes_back_without_doubles(results: Path) -> None:
     client(results).delete_experiment(client(results).get_experiment_by_name("deleted").experiment_id)
     track(results, plan, [])
     assert [run.info.run_id for run in runs(results, "deleted", "cell")] == [kept.info.run_id]
-
-
-def test_a_moved_results_folder_is_not_written_to(results: Path) -> None:
-    client(results).create_experiment("moved", artifact_location="file:///somewhere/else")
-    with pytest.raises(AttnbenchError, match=r"was moved or copied.*\n.*delete mlflow.db"):
-        Tracker("moved", None, results).start(made_up_run.plan("moved"), GRID)
 
 
 def test_nothing_finished_ends_the_run_all_the_same(results: Path) -> None:
@@ -300,3 +300,31 @@ def test_a_name_says_what_tells_a_cell_from_its_neighbours() -> None:
     assert run_name(labels, ()) == "copy · model.width 64 · seed 3"
     assert run_name(labels, {"scope"}) == "none · copy · model.width 64 · seed 3"
     assert run_name(labels, {"model", "scope"}) == "rnn · none · copy · model.width 64 · seed 3"
+
+
+def test_a_folder_that_was_moved_or_copied_is_logged_anew(results: Path, tmp_path: Path) -> None:
+    plan = made_up_run.plan("moves", score=["dot", "additive"])
+    track(results, plan, [trained(cell) for cell in plan.cells])
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(results, elsewhere)
+    tracker = Tracker("moves", None, elsewhere)
+    tracker.start(plan, GRID)
+    digest = dict(Store(elsewhere / "moves").summaries())[plan.cells[0].id].digest
+    assert not tracker.has(plan.cells[0].id, digest)
+    tracker.cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
+    (run,) = runs(elsewhere, "moves", "cell")
+    assert run.info.artifact_uri.startswith((elsewhere / "mlartifacts").as_uri())
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{elsewhere / 'mlflow.db'}")
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["images"]
+
+
+def test_what_was_trained_again_without_mlflow_takes_the_place_of_the_old(results: Path) -> None:
+    plan = made_up_run.plan("again")
+    track(results, plan, [trained(plan.cells[0])])
+    store = Store(results / "again")
+    (digest,) = store.write_pack([trained(plan.cells[0], exact_match=0.25)], plan.cells, {})
+    assert catch_up(store, None) == (1, 0)
+    (run,) = runs(results, "again", "cell")
+    assert run.data.metrics["exact_match"] == 0.25
+    assert run.data.tags["attnbench.digest"] == digest
+    assert catch_up(store, None) == (0, 1)

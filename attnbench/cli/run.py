@@ -59,7 +59,7 @@ Limit = Annotated[
         "--limit",
         min=1,
         metavar="N",
-        help="Train N cells now, rounded to whole combinations (all seeds).",
+        help="Train at most N cells now, in whole packs (a combination with all its seeds), and at least one pack.",
     ),
 ]
 

@@ -103,7 +103,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory, **axes: list[object]) -> pd.
     store = Store(tmp_path_factory.mktemp("run"))
     store.start(plan, "")
     for number, planned in enumerate(plan.cells):
-        store.write(made_up_run.outcome(planned, exact_match=number / len(plan.cells)), planned, {})
+        store.write_pack([made_up_run.outcome(planned, exact_match=number / len(plan.cells))], [planned], {})
     return store.frame()
 
 

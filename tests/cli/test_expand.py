@@ -40,8 +40,8 @@ def started(tmp_path) -> Store:
     store = Store(tmp_path / "results" / "small")
     store.start(plan, SMALL)
     code = fingerprint(plan.cells[0].cell)
-    store.write(outcome(plan.cells[0], seconds=100.0), plan.cells[0], code)
-    store.write(failed(plan.cells[1], "diverged: [bold]nan"), plan.cells[1], code)
+    store.write_pack([outcome(plan.cells[0], seconds=100.0)], [plan.cells[0]], code)
+    store.write_pack([failed(plan.cells[1], "diverged: [bold]nan")], [plan.cells[1]], code)
     return store
 
 
