@@ -1,5 +1,6 @@
 """Files that are whole or not there: atomic writing, and the archive of a cell's alignments."""
 
+import hashlib
 import json
 import math
 import os
@@ -66,6 +67,23 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON atomically; a number that JSON cannot say (NaN, infinity) becomes null."""
     write_atomically(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """What a file of JSON gives back of this content, with a digest over it, by which an edit is noticed."""
+    plain: dict[str, Any] = json.loads(json.dumps(finite(content)))
+    return plain | {"digest": _digest(plain)}
+
+
+def check_seal(content: dict[str, Any]) -> None:
+    """Raises a ValueError when the content is not what was sealed; an earlier attnbench sealed nothing."""
+    if "digest" in content and content["digest"] != _digest(content):
+        raise ValueError("it was edited: it is not what was written")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def write_alignments(path: Path, alignments: Alignments) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.files import finite
+from attnbench.files import check_seal, sealed
 from attnbench.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str],
         "code": dict(code),
         "alignments": arrays,
     }
-    plain: Record = json.loads(json.dumps(finite(record)))
-    return plain | {"digest": _digest(plain)}
+    return sealed(record)
 
 
 def read_record(file: Path) -> Record:
@@ -63,8 +62,7 @@ def read_record(file: Path) -> Record:
         raise ValueError("its error is not a text")
     for name, value in record["metrics"].items():
         _check_metric(name, value)
-    if "digest" in record and record["digest"] != _digest(record):  # an earlier attnbench wrote none
-        raise ValueError("it was edited: it is not what was written")
+    check_seal(record)
     return record
 
 
@@ -72,11 +70,6 @@ def file_digest(file: Path) -> str:
     """The sha256 of a file."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _digest(record: Record) -> str:
-    rest = {name: value for name, value in record.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_metric(name: str, value: Any) -> None:

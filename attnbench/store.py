@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import did_you_mean, fail
-from attnbench.files import UNREADABLE, make_writable, read_alignments, write_alignments, write_atomically, write_json
+from attnbench.files import (
+    UNREADABLE,
+    check_seal,
+    make_writable,
+    read_alignments,
+    sealed,
+    write_alignments,
+    write_atomically,
+    write_json,
+)
 from attnbench.frame import LABELS, frame_of
 from attnbench.index import Index, Summary
 from attnbench.outcome import Alignments, Outcome
@@ -74,7 +83,7 @@ class Store:
             "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
         }
         write_atomically(self.folder / "grid.yaml", grid_text)
-        write_json(self.folder / "plan.json", content)
+        write_json(self.folder / "plan.json", sealed(content))
 
     def recover(self) -> None:
         """Makes whole what a run that was killed was writing. For who holds the lock, before anything is read.
@@ -207,7 +216,8 @@ class Store:
             sound = all(needed <= cell["labels"].keys() and isinstance(cell["id"], str) for cell in plan["cells"])
             if not sound or not isinstance(plan["skipped"], list):
                 raise ValueError("it is not the plan of a grid")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            check_seal(plan)
+        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
             raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
         return plan
 

@@ -1,0 +1,141 @@
+"""What a broken machine, a hostile file or a large grid costs, as measured; writes results/reliability.md.
+
+    python benchmarks/reliability.py [--kills N] [--grids N] [--files N] [--cells N] [--in-mlflow N]
+
+It takes about an hour on two cores, most of it MLflow's.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import fuzz_grid  # noqa: E402
+import mlflow  # noqa: E402
+import reliability_ray  # noqa: E402
+import scale  # noqa: E402
+import torch  # noqa: E402
+from broken_files import break_files  # noqa: E402
+from kills import kill_runs  # noqa: E402
+
+PAGE = ROOT / "results" / "reliability.md"
+
+
+def kills(count: int) -> list[str]:
+    """Kills of drivers and workers at random moments."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = kill_runs(Path(folder), count, seed=int(time.time()), mlflow=False)
+    return [
+        f"- `kill -9` at random moments: {found.kills} survived, {found.drivers} of the driver and {found.workers} of "
+        f"a worker, in {found.runs} runs",
+        f"- finished cells lost: {len(found.lost)}; files corrupt: {len(found.corrupt)}; tables other than that of an "
+        f"undisturbed run: {len(found.different)}",
+    ]
+
+
+def nodes() -> list[str]:
+    """A node of a Ray cluster killed in the middle of a run."""
+    found = reliability_ray.measure()
+    same = "equal to" if found["table equal"] else "NOT equal to"
+    return [
+        f"- Ray cluster of {found['nodes']} nodes and a head: {found['nodes killed']} node killed while it trained, "
+        f"{found['packs retried']} pack trained again elsewhere, {found['cells lost']} of {found['cells']} cells lost",
+        f"- its table: {same} that of the engine `processes`",
+    ]
+
+
+def grids(count: int) -> list[str]:
+    """Hostile grid files."""
+    found = fuzz_grid.measure(count, int(time.time()))
+    return [
+        f"- hostile grid files: {found['tried']:,} tried (seed {found['seed']}), {found['accepted']:,} accepted, "
+        f"{found['refused']:,} refused with a message, {found['tracebacks']} tracebacks; {found['called']} of them "
+        "through the command line",
+        f"- the slowest took {found['slowest']:.2f} s of processor time",
+    ]
+
+
+def files(count: int) -> list[str]:
+    """Result files that were cut, emptied, edited or removed."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = break_files(Path(folder), count, seed=int(time.time()))
+    return [
+        f"- result files cut, emptied, edited, or gone: {found.tried:,} tried with {found.called:,} commands, "
+        f"{len(found.tracebacks)} tracebacks; broken cells that `table` did not name: {len(found.unnoticed)}",
+    ]
+
+
+def size(cells: int, in_mlflow: int) -> list[str]:
+    """Large grids."""
+    found = scale.measure(cells, in_mlflow)
+    laps = found["run, per 10,000 cells"]
+    return [
+        f"A grid of {found['cells']:,} cells whose training takes no time, each with curves and alignments:",
+        "",
+        "| step | time |",
+        "|---|---:|",
+        f"| expand | {found['expand']:.1f} s |",
+        f"| run, per 10,000 cells: first, median, last | {laps[0]:.1f}, {sorted(laps)[len(laps) // 2]:.1f}, "
+        f"{laps[-1]:.1f} s |",
+        f"| resume scan of {found['cells']:,} finished cells | {found['resume scan']:.1f} s |",
+        f"| the same without its index, every file read and checked | {found['resume scan without the index']:.1f} s |",
+        f"| the table of all cells | {found['table']:.1f} s |",
+        f"| `attnbench run` again, nothing to train | {found['the same command again']:.1f} s |",
+        "",
+        f"Most memory at any time: {found['megabytes']:,.0f} MB.",
+        "",
+        *_mlflow_lines(found),
+    ]
+
+
+def _mlflow_lines(found: dict[str, Any]) -> list[str]:
+    cells, laps = found["cells in MLflow"], found["MLflow, seconds per 1,000 cells"]
+    seconds = found["MLflow, sync of all cells"]
+    return [
+        f"MLflow on SQLite, {cells:,} cells with five alignment pictures each: {seconds:.0f} s to log them "
+        f"({1000 * seconds / cells:.0f} ms a cell; the first thousand took "
+        f"{laps[0]:.0f} s, the last {laps[-1]:.0f} s), {found['MLflow, sync with nothing to do']:.0f} s to find that "
+        f"all are there, {found['MLflow, megabytes on disk']:,.0f} MB on disk. It goes on beside the training, in a "
+        "thread of its own.",
+    ]
+
+
+def main() -> None:
+    """Measures, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    defaults = {"kills": 40, "grids": 10_000, "files": 1_000, "cells": 100_000, "in-mlflow": 10_000}
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    asked = parser.parse_args()
+    lines = [
+        "# Nothing lost",
+        "",
+        f"`python benchmarks/reliability.py` (Python {platform.python_version()}, torch {torch.__version__}, MLflow "
+        f"{mlflow.__version__}, {platform.machine()}, two cores).",
+        "",
+        "## Kills",
+        "",
+        *kills(asked.kills),
+        *nodes(),
+        "",
+        "## Hostile and broken input",
+        "",
+        *grids(asked.grids),
+        *files(asked.files),
+        "",
+        "## Size",
+        "",
+        *size(asked.cells, asked.in_mlflow),
+    ]
+    PAGE.write_text("\n".join(lines) + "\n")
+    print(PAGE.read_text())
+
+
+if __name__ == "__main__":
+    main()
