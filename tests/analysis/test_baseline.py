@@ -1,10 +1,10 @@
 """The baseline: what goes into it, the file, and what an edited file is told."""
 
 import csv
-import json
+from functools import partial
 
 import pytest
-from made_up_run import failed, outcome, plan, write_run
+from made_up_run import failed, outcome, plan, rewrite, write_run
 
 from attnbench.analysis.baseline import configurations, key_of, rows_of, update
 from attnbench.analysis.baseline_file import read, to_text, write
@@ -20,14 +20,15 @@ def made(tmp_path, name="made-up", accuracy=0.9, axes=None, change=None, **metri
     values = {"exact_match": accuracy, **metrics}
     store = write_run(tmp_path, grid, [outcome(cell, **values) for cell in grid.cells])
     for cell in grid.cells:
-        file = store.folder / "cells" / f"{cell.id}.json"
-        record = json.loads(file.read_text())
-        record["config"]["model"]["options"]["width"] = cell.labels.get("model.width", 64)
-        record["versions"] = {"torch": "2.9"}
-        if change:
-            change(record["config"], cell.labels)
-        file.write_text(json.dumps(record))
+        rewrite(store.folder / "cells" / f"{cell.id}.json", partial(_as_trained, cell.labels, change))
     return store
+
+
+def _as_trained(labels, change, record):
+    record["config"]["model"]["options"]["width"] = labels.get("model.width", 64)
+    record["versions"] = {"torch": "2.9"}
+    if change:
+        change(record["config"], labels)
 
 
 def test_one_sorted_row_per_configuration_and_metric(tmp_path):
@@ -130,10 +131,10 @@ def test_an_update_leaves_rows_of_the_same_values_alone(tmp_path):
     old = rows_of(made(tmp_path))
     newer = made(tmp_path / "2")
     for file in (newer.folder / "cells").iterdir():
-        file.write_text(file.read_text().replace('"2.9"', '"3.0"'))
+        rewrite(file, lambda record: record["versions"].update(torch="3.0"))
     assert "3.0" in to_text(rows_of(newer))
     assert to_text(update(old, rows_of(newer))) == to_text(old)
-    file.write_text(file.read_text().replace('"exact_match": 0.9', '"exact_match": 0.95'))
+    rewrite(file, lambda record: record["metrics"].update(exact_match=0.95))
     after = to_text(update(old, rows_of(newer))).splitlines()
     changed = [line for line in after if line not in to_text(old).splitlines()]
     assert len(changed) == 1

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from made_up_run import outcome, plan, write_run
+from made_up_run import outcome, plan, rewrite, write_run
 
 from attnbench.analysis import tables
 from attnbench.analysis.captions import BEYOND
@@ -57,10 +57,7 @@ def test_what_was_trained_on_is_read_from_the_cells(tmp_path):
     store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
     cell = store.frame()["cell"][0]
     assert trained_lengths(store, [cell]) == {cell: (3, 10)}
-    file = store.folder / "cells" / f"{cell}.json"
-    record = json.loads(file.read_text())
-    record["config"]["data"]["path"] = "own.tsv"
-    file.write_text(json.dumps(record))
+    rewrite(store.folder / "cells" / f"{cell}.json", lambda record: record["config"]["data"].update(path="own.tsv"))
     assert trained_lengths(store, [cell]) == {}
 
 
