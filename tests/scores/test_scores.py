@@ -10,6 +10,7 @@ from systems import LONGEST, SCORES, WIDTH, inputs, numpy_state
 
 import attnbench
 from attnbench import registry
+from attnbench.scores import additive
 
 # score, its own options, and the names and shapes of its state_dict as semantics.md §2 has them
 TABLE = [
@@ -48,6 +49,26 @@ def test_equals_the_equation(name, options, _shapes):
     expected = score_logits(name, numpy_state(score), query.numpy(), keys.numpy(), options.get("strength"))
     assert found.shape == (3, 5, 7)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_additive_on_long_sources_equals_the_equation_and_differentiates(monkeypatch, rows):
+    """Where the hidden layer is not kept: in chunks of so many queries, alone and stacked."""
+    query, keys, _ = inputs()
+    monkeypatch.setattr(additive, "KEPT", 0)
+    monkeypatch.setattr(additive, "AT_ONCE", rows * query[..., 0, :].numel() * keys.shape[1])
+    score = built("additive", hidden=4)
+    expected = score_logits("additive", numpy_state(score), query.numpy(), keys.numpy())
+    np.testing.assert_allclose(score(query, keys).detach().numpy(), expected, rtol=0, atol=1e-10)
+    leaves = [query.requires_grad_(), keys.requires_grad_(), *score.parameters()]
+    torch.autograd.gradcheck(lambda query, keys, *_: score(query, keys), leaves)
+    chunked = torch.autograd.grad(score(query, keys).sin().sum(), leaves)
+    stacked = torch.func.vmap(score)(torch.stack([query, 2 * query]), torch.stack([keys, keys]))
+    torch.testing.assert_close(stacked[1], score(2 * query, keys), rtol=0, atol=1e-12)
+    monkeypatch.undo()
+    whole = torch.autograd.grad(score(query, keys).sin().sum(), leaves)
+    for a, b in zip(chunked, whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SCORES)
