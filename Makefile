@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench clean
 
 demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
@@ -17,6 +17,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; half an hour on an idle machine
+	$(BIN)/python benchmarks/speed.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

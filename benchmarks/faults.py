@@ -26,12 +26,18 @@ class Fault(NamedTuple):
 # The first list was at hand while experiments/ci.yaml was made.
 FAULTS = [
     # Scores.
-    Fault("additive without tanh", "scores/additive.py", "hidden.tanh()", "hidden", {"score": "additive"}),
+    Fault(
+        "additive without tanh",
+        "scores/additive.py",
+        "keys.unsqueeze(-3)).tanh()",
+        "keys.unsqueeze(-3))",
+        {"score": "additive"},
+    ),
     Fault(
         "additive without the query",
         "scores/additive.py",
-        "self.query_proj(query).unsqueeze(-2) + prepared",
-        "0 * self.query_proj(query).unsqueeze(-2) + prepared",
+        "queries = self.query_proj(query)",
+        "queries = 0 * self.query_proj(query)",
         {"score": "additive"},
     ),
     Fault(

@@ -1,0 +1,135 @@
+"""How fast attnbench is beside what people use, measured side by side; writes results/speed.md.
+
+    python benchmarks/speed.py [PART ...]
+
+Parts: quickstart, start, workers, arithmetic, cost; all unless some are named. What was measured before stays in
+results/speed.json, so that a part can be measured again by itself. All of them take half an hour on two cores that do
+nothing else.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd  # noqa: E402
+import speed_cost  # noqa: E402
+import speed_page  # noqa: E402
+import yaml  # noqa: E402
+
+MEASURED, PAGE = ROOT / "results" / "speed.json", ROOT / "results" / "speed.md"
+QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
+REPEATS = 3
+Figures = dict[str, Any]
+
+
+def quickstart() -> Figures:
+    """quickstart.yaml by attnbench, MLflow included, and one seed of it by the plain loop; both test the same sets."""
+    with tempfile.TemporaryDirectory() as folder:
+        wall = _run(QUICKSTART, Path(folder))
+        frame = pd.read_csv(Path(folder) / "quickstart" / "table.csv")
+    command = [sys.executable, str(ROOT / "benchmarks" / "plain_loop.py"), str(QUICKSTART), "1"]
+    begun = time.perf_counter()
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=_default_threads()).stdout
+    plain = pd.DataFrame([json.loads(line) for line in told.splitlines()])
+    plain_wall = time.perf_counter() - begun
+    cores = os.cpu_count() or 1
+    return {
+        "cells": len(frame),
+        "seconds": wall,
+        "cells per hour": 3600 * len(frame) / wall,
+        "training and testing": frame["seconds"].sum() / cores,
+        "plain cells": len(plain),
+        "plain seconds": plain_wall,
+        "plain cells per hour": 3600 * len(plain) / plain_wall,
+        "exact match": frame["exact_match"].mean(),
+        "plain exact match": plain["exact_match"].mean(),
+    }
+
+
+def start() -> Figures:
+    """72 cells that train for one step each, the tables and MLflow included."""
+    grid = yaml.safe_load(QUICKSTART.read_text())
+    grid["name"] = "start"
+    grid["train"]["steps"] = 1
+    small = grid["data"] | {"validation_examples": 50, "test_examples": 50, "test_lengths": []}
+    found: Figures = {}
+    for name, data in (("as in quickstart", grid["data"]), ("50 test sentences", small)):
+        walls = []
+        for _ in range(REPEATS):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "start.yaml"
+                file.write_text(yaml.safe_dump(grid | {"data": data}, sort_keys=False))
+                walls.append(_run(file, Path(folder) / "results"))
+        found[name] = walls
+    return found
+
+
+def workers() -> Figures:
+    """Half of quickstart with 100 steps, on one worker and on two."""
+    grid = yaml.safe_load(QUICKSTART.read_text())
+    grid["name"] = "workers"
+    grid["train"]["steps"] = 100
+    grid["grid"]["score"] = ["additive", "dot", "general"]
+    walls: dict[str, list[float]] = {"1": [], "2": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "workers.yaml"
+        file.write_text(yaml.safe_dump(grid, sort_keys=False))
+        for repeat in range(REPEATS):
+            for number, kept in walls.items():
+                kept.append(_run(file, Path(folder) / f"{repeat}-{number}", "--workers", number, "--no-mlflow"))
+    return {"walls": walls, "ratio": statistics.median(walls["1"]) / statistics.median(walls["2"])}
+
+
+def _run(grid: Path, results: Path, *options: str) -> float:
+    """The wall seconds of the whole command."""
+    command = [sys.executable, "-m", "attnbench", "run", str(grid), "--results", str(results), *options]
+    begun = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begun
+
+
+def _default_threads() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+PARTS: dict[str, Callable[[], Figures]] = {
+    "quickstart": quickstart,
+    "start": start,
+    "workers": workers,
+    "arithmetic": speed_cost.arithmetic,
+    "cost": speed_cost.cost,
+}
+
+
+def _machine() -> str:
+    import torch
+
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def main() -> None:
+    """Measures the parts that are named, or all, and writes the page of everything that was measured."""
+    measured: Figures = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
+    for name in sys.argv[1:] or PARTS:
+        print(f"{name} …", flush=True)
+        measured[name] = PARTS[name]() | {"on": _machine()}
+        MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
+        PAGE.write_text(speed_page.page(measured))
+    print(PAGE.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Writes what was measured as results/speed.md."""
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+Figures = dict[str, Any]
+
+
+def page(measured: Figures) -> str:
+    """The page of the parts that were measured."""
+    lines = [
+        "# How fast",
+        "",
+        "`python benchmarks/speed.py` (or `make bench`). Medians of what was repeated; each ratio is of two "
+        "measurements in one run, on the machine that its section names.",
+    ]
+    for name, write in PARTS.items():
+        if name in measured:
+            lines += ["", *write(measured[name]), "", f"Measured on {measured[name]['on']}."]
+    return "\n".join(lines) + "\n"
+
+
+def _quickstart(f: Figures) -> list[str]:
+    ratio = f["cells per hour"] / f["plain cells per hour"]
+    rest = 1 - f["training and testing"] / f["seconds"]
+    return [
+        "## quickstart.yaml",
+        "",
+        "The same cells, data, steps, validations and tests by attnbench (two workers, MLflow and pictures included) "
+        "and by [the loop that a user would write](../benchmarks/plain_loop.py) (torch.nn.GRU and GRUCell, one seed "
+        "after the other, torch's default threads, nothing logged).",
+        "",
+        "| | cells | wall time | cells per hour | mean exact match |",
+        "|---|---:|---:|---:|---:|",
+        f"| attnbench | {f['cells']} | {f['seconds']:.0f} s | {f['cells per hour']:,.0f} | {f['exact match']:.3f} |",
+        f"| plain loop | {f['plain cells']} | {f['plain seconds']:.0f} s | {f['plain cells per hour']:,.0f} | "
+        f"{f['plain exact match']:.3f} |",
+        "",
+        f"That is {ratio:.1f} times the cells per hour. Of attnbench's wall time {100 * rest:.0f} % is not training and "
+        "testing: starting, waiting for the last pack, MLflow, pictures, tables.",
+    ]
+
+
+def _start(f: Figures) -> list[str]:
+    times = {name: walls for name, walls in f.items() if isinstance(walls, list)}
+    rows = [f"| {name} | {median(walls):.1f} s | {min(walls):.1f}–{max(walls):.1f} |" for name, walls in times.items()]
+    return [
+        "## 72 cells that train for one step each",
+        "",
+        "The whole command, from its start to the printed tables, MLflow included.",
+        "",
+        "| tests | wall time | of three |",
+        "|---|---:|---:|",
+        *rows,
+    ]
+
+
+def _workers(f: Figures) -> list[str]:
+    one, two = (median(f["walls"][number]) for number in ("1", "2"))
+    return [
+        "## Two workers",
+        "",
+        f"Half of quickstart with 100 steps: {one:.1f} s on one worker, {two:.1f} s on two, start and tables included: "
+        f"{f['ratio']:.2f} times as fast.",
+    ]
+
+
+def _arithmetic(f: Figures) -> list[str]:
+    rows = [
+        f"| {replicas} | {1000 * one['seconds']:.1f} ms | {one['operations'] / 1e6:,.0f} million | "
+        f"{one['operations'] / one['seconds'] / 1e9:.1f} GFLOP/s | {100 * one['share']:.0f} % |"
+        for replicas, one in f.items()
+        if isinstance(one, dict)
+    ]
+    top = max(one["peak"] for one in f.values() if isinstance(one, dict))
+    return [
+        "## Arithmetic",
+        "",
+        "A training step of the default cell (GRU, width 64, additive, length 10) at batch 64 on one core: products as "
+        "torch counts them, as a share of what a product of two 1024 × 1024 matrices reaches on that core "
+        f"({top / 1e9:.0f} GFLOP/s). Elementwise work counts as nothing.",
+        "",
+        "| seeds side by side | step | operations | speed | share |",
+        "|---:|---:|---:|---:|---:|",
+        *rows,
+    ]
+
+
+def _cost(f: Figures) -> list[str]:
+    lines = [
+        "## Cost against size",
+        "",
+        "Milliseconds of a training step on one core, and the most memory of the process; what is not named is at its "
+        "default (GRU, width 64, additive, batch 32, three seeds, copy of 10 words).",
+    ]
+    for axis, values in f.items():
+        if isinstance(values, dict):
+            times = [f"{v['milliseconds']:,.0f}" if v else "did not fit" for v in values.values()]
+            sizes = [f"{v['megabytes']:,.0f}" if v else "–" for v in values.values()]
+            lines += ["", f"| {axis} | {' | '.join(values)} |", f"|---|{'---:|' * len(values)}"]
+            lines += [f"| ms | {' | '.join(times)} |", f"| MB | {' | '.join(sizes)} |"]
+    return lines
+
+
+PARTS: dict[str, Callable[[Figures], list[str]]] = {
+    "quickstart": _quickstart,
+    "start": _start,
+    "workers": _workers,
+    "arithmetic": _arithmetic,
+    "cost": _cost,
+}
