@@ -112,7 +112,7 @@ def run(
     with held(store.folder):
         store.recover()
         states = states_of(plan.cells, store)
-        broken = list(store.broken)
+        broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
         todo = _limited(packs(wanted, loaded.plugins), limit)
         if engine != "ray":  # its nodes have memory of their own

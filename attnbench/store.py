@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 class Store:
     """The results of one grid. Reading needs no run to be over: what is not there yet is not done.
 
-    A cell one of whose files is cut short, gone or edited by hand counts as not done; `broken` names the file, with the
-    reason, after every `summaries()`, `states()` and `frame()`.
+    A cell one of whose files is cut short, gone or edited by hand counts as not done; `broken` has, by cell, the file
+    and the reason, after every `summaries()`, `states()` and `frame()`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.broken: list[str] = []
+        self.broken: dict[str, str] = {}
         self._index = Index(folder)
 
     @classmethod
@@ -134,10 +134,10 @@ class Store:
 
     def summaries(self) -> Iterator[tuple[str, Summary]]:
         """What tables need of every cell that has sound files, one at a time: a large grid's do not fit into memory."""
-        self.broken = []
+        self.broken = {}
         for cell, found in self._index.scan():
             if isinstance(found, str):
-                self.broken.append(found)
+                self.broken[cell] = found
             else:
                 yield cell, found
 
@@ -241,11 +241,12 @@ class Store:
     def notes(self) -> list[str]:
         """What a table does not show: cells to come, combinations skipped, files that cannot be read."""
         plan, states = self.plan(), self.states()
-        waiting = sum(cell["id"] not in states for cell in plan["cells"])
-        notes = [f"{waiting} of {len(plan['cells'])} cells are not finished"] if waiting else []
+        cells = [cell["id"] for cell in plan["cells"]]
+        waiting = sum(cell not in states for cell in cells)
+        notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand says why")
-        return notes + [f"not read: {name}" for name in self.broken]
+        return notes + [f"not read: {self.broken[cell]}" for cell in cells if cell in self.broken]
 
     def _file(self, cell: str) -> Path:
         return self.folder / "cells" / f"{cell}.json"

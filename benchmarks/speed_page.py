@@ -34,11 +34,11 @@ def _quickstart(f: Figures) -> list[str]:
         "| | cells | wall time | cells per hour | mean exact match |",
         "|---|---:|---:|---:|---:|",
         f"| attnbench | {f['cells']} | {f['seconds']:.0f} s | {f['cells per hour']:,.0f} | {f['exact match']:.3f} |",
-        f"| plain loop | {f['plain cells']} | {f['plain seconds']:.0f} s | {f['plain cells per hour']:,.0f} | "
-        f"{f['plain exact match']:.3f} |",
+        f"| plain loop | {f['plain cells']} | {f['plain seconds']:.0f} s | {f['plain cells per hour']:,.0f} "
+        f"| {f['plain exact match']:.3f} |",
         "",
-        f"That is {ratio:.1f} times the cells per hour. Of attnbench's wall time {100 * rest:.0f} % is not training and "
-        "testing: starting, waiting for the last pack, MLflow, pictures, tables.",
+        f"That is {ratio:.1f} times the cells per hour. Of attnbench's wall time {100 * rest:.0f} % is not training "
+        "and testing: starting, waiting for the last pack, MLflow, pictures, tables.",
     ]
 
 

@@ -176,7 +176,8 @@ def _undone(store: Store, found: Iterable[Configuration]) -> list[Problem]:
     problems = [
         Problem(f"seeds {join(seeds)}: {what}", name_of(one.labels), hint) for one, what, seeds in states if seeds
     ]
-    return [*problems, *(Problem(f"cannot be read: {name}", store.name, hint) for name in store.broken)]
+    broken = [store.broken[cell["id"]] for cell in store.plan()["cells"] if cell["id"] in store.broken]
+    return [*problems, *(Problem(f"cannot be read: {what}", store.name, hint) for what in broken)]
 
 
 def unknown_metric(metric: str) -> Problem | None:

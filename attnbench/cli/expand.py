@@ -62,7 +62,7 @@ def expand(
         writer.writerows(rows)
         typer.echo(text.getvalue(), nl=False)
     else:
-        _print(plan, rows, states, store.broken, workers)
+        _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
 
 
 def rows_of(plan: "Plan", states: dict[str, "State"]) -> list[Row]:
