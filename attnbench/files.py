@@ -5,6 +5,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,11 @@ from attnbench.outcome import Alignments
 _TEXTS = ("source", "target", "forming_source", "forming_target")
 _ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
 _OF_HEADS = ("heads", "forming_heads")  # not there where an alignment has a single head
+# What reading a broken archive may raise: of zip, of its compression, of an array's header, or of what is not in it.
+BROKEN_ARCHIVE = (
+    OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)  # what reading a broken file of JSON may raise
 
 
@@ -107,16 +113,17 @@ def read_alignments(path: Path) -> Alignments:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             there = [name for name in _OF_HEADS if name in archive]
             arrays = {name: archive[name] for name in (*_TEXTS, *_ARRAYS, *there)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXTS}
+        forming = texts["forming_source"][0], texts["forming_target"][0]
+    except BROKEN_ARCHIVE as error:
         raise fail(
             f"cannot be read: {error}", str(path), "delete the cell's two files, and run the grid again"
         ) from error
-    texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXTS}
     return Alignments(
         source=texts["source"],
         target=texts["target"],
-        forming_source=texts["forming_source"][0],
-        forming_target=texts["forming_target"][0],
+        forming_source=forming[0],
+        forming_target=forming[1],
         **arrays,
     )
 

@@ -7,6 +7,8 @@ they still look so, else the files are read and checked again. It can be deleted
 import hashlib
 import json
 import os
+import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.errors import AttnbenchError
-from attnbench.files import UNREADABLE, read_alignments, write_atomically
+from attnbench.files import UNREADABLE, write_atomically
+from attnbench.pack_files import waiting
 from attnbench.record import Record, file_digest, read_record
 
-INDEX = ".index"
+INDEX, FORMAT = ".index", 1  # the format counts up when lines of before should not count any more
+BETWEEN = 0.05  # seconds in which a run has moved both files of a cell
 CODE = "code"  # begins a line that has the fingerprint of code; a cell's line refers to it by its key
 
 Stamps = dict[str, str]  # of each cell in a folder: when its file was changed, and its size
@@ -65,7 +69,7 @@ class Index:
             summary = self._summary(text) if known == stamp else None
             if summary is None:
                 try:
-                    text = self._summary_text(self._check(cell))
+                    text = self._summary_text(self._check_twice(cell, stamp))
                 except UNREADABLE as error:
                     lines.pop(cell, None)
                     yield cell, str(error)
@@ -91,7 +95,7 @@ class Index:
         new = []
         for record in records:
             cell, summary = record["cell"], self._summary_text(record)
-            stamp = f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
+            stamp = self._stamp(cell)
             lines[cell] = (stamp, summary)
             new.append(_line(f"{cell} {stamp}", summary))
         codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
@@ -109,13 +113,28 @@ class Index:
 
     def _read_line(self, line: str) -> None:
         assert self._lines is not None
-        head, tab, text = line.partition("\t")
+        head, _, rest = line.partition("\t")
+        text, _, check_sum = rest.rpartition("\t")
+        if check_sum != _check_sum(head, text):  # it was cut short, or edited, or is of another attnbench
+            return
         name, _, stamp = head.partition(" ")
         if name == CODE:
-            with suppress(*UNREADABLE):
-                self._codes[stamp] = json.loads(text)
-        elif tab and text.endswith("}"):  # a line that was cut short is not
+            self._codes[stamp] = json.loads(text)
+        else:
             self._lines[name] = (stamp, text)
+
+    def _check_twice(self, cell: str, stamp: str) -> Record:
+        """As `_check`; again if a run is replacing the files, one after the other."""
+        try:
+            return self._check(cell)
+        except UNREADABLE:
+            if stamp == self._stamp(cell) and not waiting(self.cells.parent):
+                raise
+            time.sleep(BETWEEN)
+            return self._check(cell)
+
+    def _stamp(self, cell: str) -> str:
+        return f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
 
     def _check(self, cell: str) -> Record:
         """The record of a cell whose two files are sound.
@@ -128,16 +147,11 @@ class Index:
             record = read_record(file)
         except UNREADABLE as error:
             raise ValueError(f"{file}: {error}") from error
-        wanted = record.get("alignments", "")
+        wanted = record.get("alignments")  # an earlier attnbench kept no digest
         if wanted and not arrays.exists():
             raise ValueError(f"{arrays}: it is gone")
         if wanted and file_digest(arrays) != wanted:
             raise ValueError(f"{arrays}: it is not what was written")
-        if wanted == "" and arrays.exists():  # an earlier attnbench kept no digest
-            try:
-                read_alignments(arrays)
-            except AttnbenchError as error:
-                raise ValueError(f"{arrays}: {error.problems[0].what}") from error
         return record
 
     def _summary_text(self, record: Record) -> str:
@@ -149,17 +163,19 @@ class Index:
         return json.dumps(kept | {"test_lengths": lengths, "code": key, "digest": record.get("digest", "")})
 
     def _summary(self, text: str) -> Summary | None:
-        """What a line says; None where it says no sense, as after a power cut."""
-        try:
-            content: dict[str, Any] = json.loads(text)
-            told = {"test_lengths": tuple(content["test_lengths"]), "code": self._codes[content["code"]]}
-            return Summary(**content | told)
-        except (ValueError, KeyError, TypeError):
-            return None
+        """What a line says; None where the line of its code is lost."""
+        content: dict[str, Any] = json.loads(text)
+        code = self._codes.get(content["code"])
+        lengths = tuple(content["test_lengths"])
+        return None if code is None else Summary(**content | {"test_lengths": lengths, "code": code})
 
 
 def _line(head: str, text: str) -> str:
-    return f"{head}\t{text}\n"
+    return f"{head}\t{text}\t{_check_sum(head, text)}\n"
+
+
+def _check_sum(head: str, text: str) -> str:
+    return f"{zlib.crc32(f'{FORMAT} {head} {text}'.encode()):08x}"
 
 
 def _stamps(folder: Path, suffix: str) -> Stamps:
@@ -181,4 +197,4 @@ def _stamp(file: Path) -> str:
 
 
 def _look(state: os.stat_result) -> str:
-    return f"{state.st_mtime_ns}/{state.st_size}"
+    return f"{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_size}"

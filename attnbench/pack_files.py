@@ -4,6 +4,7 @@ The files are written into a folder of their own. Renaming that folder is the on
 they are moved to their places. A run that begins finishes the moves that a killed one left, and clears away the rest.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 from attnbench.errors import fail
 
 WRITING, WRITTEN = ".writing-", ".written-"
+DRIVERS = ("plan.json", "grid.yaml", "table.csv", ".index")  # files that nobody else writes
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by a file's ending; the alignments of a cell come first
 
 
@@ -35,14 +37,20 @@ def write_together(run: Path, name: str, fill: Callable[[Path], Any]) -> None:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
         fill(writing)
+        _sync(writing)
         writing.rename(written)
-        _sync(run)
     except BaseException as error:
         shutil.rmtree(writing, ignore_errors=True)
         if isinstance(error, OSError):
             raise fail(f"cannot be written: {error.strerror}", str(run)) from error
         raise
+    _sync(run)
     _place(run, written)
+
+
+def waiting(run: Path) -> int:
+    """How many packs a run that was killed has kept, but not moved to their places."""
+    return sum(1 for _ in run.glob(f"{WRITTEN}*"))
 
 
 def recover(run: Path) -> None:
@@ -55,29 +63,43 @@ def recover(run: Path) -> None:
         _place(run, written)
     for writing in run.glob(f"{WRITING}*"):
         shutil.rmtree(writing, ignore_errors=True)
-    for folder in (run, *(run / name for name in FOLDERS.values())):
-        for left in folder.glob(".*.tmp"):
-            with suppress(OSError):
-                left.unlink()
+    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVERS]
+    for left in (file for pattern in patterns for file in run.glob(pattern)):
+        with suppress(OSError):
+            left.unlink()
 
 
 def _place(run: Path, written: Path) -> None:
     """Moves the files of a pack to their places; what was moved already is no longer there."""
     try:
         for ending, folder in FOLDERS.items():
+            (run / folder).mkdir(exist_ok=True)
             for file in sorted(written.glob(f"*{ending}")):
-                file.replace(run / folder / file.name)
-        written.rmdir()
+                _move(file, run / folder / file.name)
+            _sync(run / folder)
+        shutil.rmtree(written)
     except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(error.filename or run)) from error
+        raise fail(f"cannot be written: {error.strerror}", str(error.filename2 or error.filename or run)) from error
+
+
+def _move(file: Path, place: Path) -> None:
+    try:
+        file.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The folder lies on another disk: a file is copied beside its place first, so that it is whole or not there.
+        temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        shutil.copyfile(file, temporary)
+        temporary.replace(place)
+        file.unlink()
 
 
 def _sync(folder: Path) -> None:
-    """Has the disk keep the names in a folder, where the system can be asked to."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Has the disk keep the names in a folder, where the system can be asked to: not all file systems can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -34,7 +34,8 @@ def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str],
         "config": planned.cell.model_dump(mode="json"),
         "metrics": outcome.metrics,
         "history": outcome.history,
-        "error": outcome.error,
+        # A name of a file may have what no text file can hold.
+        "error": outcome.error and outcome.error.encode(errors="backslashreplace").decode(),
         "versions": outcome.versions,
         "code": dict(code),
         "alignments": arrays,
@@ -62,6 +63,12 @@ def read_record(file: Path) -> Record:
         raise ValueError("its error is not a text")
     for name, value in record["metrics"].items():
         _check_metric(name, value)
+    data = record["config"].get("data") or {}
+    lengths = data.get("test_lengths", []) if isinstance(data, dict) else None
+    if not isinstance(lengths, list) or not all(isinstance(length, int) for length in lengths):
+        raise ValueError("it has no sound data.test_lengths")
+    if "alignments" in record and "digest" not in record:
+        raise ValueError("it was edited: it has no digest")
     check_seal(record)
     return record
 

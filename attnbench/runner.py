@@ -240,37 +240,39 @@ class _Run:
             if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
                 return
 
-    def _write(self) -> None:
-        """Writes what waits for it, pack by pack, also when interrupted meanwhile."""
+    def _write(self, last: bool = False) -> None:
+        """Writes what waits for it, pack by pack, also when interrupted meanwhile; `last`: there is no later try."""
         try:
-            self._write_all()
+            self._write_all(last)
         except KeyboardInterrupt:
-            self._write_all()
+            self._write_all(last)
             raise
 
-    def _write_all(self) -> None:
+    def _write_all(self, last: bool) -> None:
+        """The newest first, so that one that is always refused holds up no other; up to the first that is refused."""
         refused = None
-        for outcomes in list(self.unwritten):
+        for outcomes in reversed(self.unwritten):
             try:
                 self._write_pack(outcomes)
             except AttnbenchError as error:  # a full disk may have room again later
                 if self.refused is None and refused is None:
                     self.tell(Notice(f"{error}\nTraining goes on; what is finished waits to be written."))
                 refused = error
-            else:
-                self.unwritten.remove(outcomes)
+                if not last:
+                    break
         self.refused = refused
 
     def _write_pack(self, outcomes: list[Outcome]) -> None:
         cells = [self.cells[outcome.cell] for outcome in outcomes]
         digests = self.store.write_pack(outcomes, cells, fingerprint(cells[0].cell))
+        self.unwritten = [waiting for waiting in self.unwritten if waiting is not outcomes]
         if self.log:
             for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
                 self.log.cell(outcome, cell, digest)
 
     def _end(self, interrupted: bool) -> "pd.DataFrame":
         """The table first: it is what may not be lost. Then the tracker, and what could not be kept."""
-        self._write()
+        self._write(last=True)
         try:
             frame = self.store.write_table()
         except AttnbenchError as error:

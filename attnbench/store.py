@@ -28,6 +28,7 @@ from attnbench.frame import LABELS, frame_of
 from attnbench.index import Index, Summary
 from attnbench.outcome import Alignments, Outcome
 from attnbench.pack_files import recover, write_together
+from attnbench.pack_files import waiting as waiting_packs
 from attnbench.record import Record, file_digest, read_record, record_of
 
 if TYPE_CHECKING:
@@ -246,6 +247,8 @@ class Store:
         notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand says why")
+        if packs := waiting_packs(self.folder):
+            notes.append(f"a run was killed while it kept {packs} pack{'s' * (packs > 1)}: attnbench run finishes that")
         return notes + [f"not read: {self.broken[cell]}" for cell in cells if cell in self.broken]
 
     def _file(self, cell: str) -> Path:

@@ -199,10 +199,11 @@ class Tracker:
         if experiment is None:
             return str(self._client.create_experiment(self.name, location, EXPERIMENT_TAGS))
         if self._own_store and experiment.artifact_location != location:
-            # The results folder was moved or copied, and MLflow looks for its files where they were. All that it had
-            # is in the cells' files: it is logged anew, and the old experiment goes to MLflow's trash.
-            self._client.rename_experiment(experiment.experiment_id, f"{self.name} before {time.time_ns()}")
-            self._client.delete_experiment(experiment.experiment_id)
+            # The results folder was moved or copied, and MLflow looks for its files where they were: all is logged anew
+            # from the cells' files. The old experiment stays, for the notes in it, and since MLflow would delete the
+            # pictures of a folder that was copied with it.
+            before = f"{self.name}, before the folder was moved, {time.strftime('%Y-%m-%d %H:%M:%S')}"
+            self._client.rename_experiment(experiment.experiment_id, before)
             return str(self._client.create_experiment(self.name, location, EXPERIMENT_TAGS))
         if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)

@@ -1,5 +1,8 @@
+import errno
 import json
 import math
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,6 +287,72 @@ def test_a_pack_is_kept_whole_or_not_at_all_wherever_the_run_is_killed(tmp_path,
     assert len(found) == 2
     assert again.broken == {}
     assert [file.name for file in store.folder.iterdir() if file.name.startswith(".wri")] == []
+
+
+def test_a_pack_is_kept_where_folders_cannot_be_synced_and_alignments_are_on_another_disk(tmp_path, monkeypatch):
+    grid, store, outcomes = sealed_pair(tmp_path)
+    replace_file, fsync = Path.replace, os.fsync
+
+    def across_disks(self, target):
+        if self.parent.name.startswith(".written-") and target.parent.name == "alignments":
+            raise OSError(errno.EXDEV, "Invalid cross-device link", str(self), None, str(target))
+        return replace_file(self, target)
+
+    def files_only(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(Path, "replace", across_disks)
+    monkeypatch.setattr(os, "fsync", files_only)
+    new = [replace(o, alignments=diagonal(["b", "c"])) for o in outcomes]
+    store.write_pack(new, grid.cells, {})
+    again = Store(store.folder)
+    assert again.states() == dict.fromkeys(["000000000000", "000000000001"], "done")
+    assert again.alignments("000000000001").source[0] == ["b", "c", "</s>"]
+    assert [file.name for file in store.folder.rglob(".*") if file.name != ".index"] == []
+
+
+def test_a_kept_pack_is_finished_whatever_else_lies_there(tmp_path):
+    _, store, _ = sealed_pair(tmp_path)
+    (store.folder / ".written-000000000000").mkdir()
+    for folder in ("cells", "alignments"):
+        for file in (store.folder / folder).iterdir():
+            file.rename(store.folder / ".written-000000000000" / file.name)
+    (store.folder / ".written-000000000000" / ".DS_Store").write_text("")
+    (store.folder / "cells").rmdir()
+    again = Store(store.folder)
+    assert any("a run was killed while it kept 1 pack" in note for note in again.notes())
+    again.recover()
+    assert again.states() == dict.fromkeys(["000000000000", "000000000001"], "done")
+    assert again.notes() == []
+
+
+def test_an_edited_index_is_not_believed(tmp_path):
+    _, store, _ = sealed_pair(tmp_path)
+    index = store.folder / ".index"
+    index.write_text(index.read_text().replace("0.5", "0.9"))
+    assert Store(store.folder).frame()["exact_match"].tolist() == [0.5, 0.5]
+
+
+def test_any_flipped_byte_of_an_archive_is_told(tmp_path):
+    """Without a digest to tell it first, as in what an earlier attnbench wrote."""
+    _, store, _ = sealed_pair(tmp_path)
+    file = store.folder / "alignments" / "000000000000.npz"
+    content, told = file.read_bytes(), 0
+    for at in range(0, len(content), 3):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 64]) + content[at + 1 :])
+        try:
+            read_alignments(file)
+        except AttnbenchError:
+            told += 1
+    assert told > 100
+
+
+def test_an_error_with_what_no_file_can_hold_is_kept(tmp_path):
+    grid = plan()
+    store = write_run(tmp_path, grid, [failed(grid.cells[0], "no file a\udc80b")])
+    assert store.frame()["error"].tolist() == ["no file a\\udc80b"]
 
 
 def test_notes_say_what_a_table_leaves_out(tmp_path):

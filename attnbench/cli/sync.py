@@ -17,5 +17,6 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
 
     store = Store.open(run, results)
     with held(store.folder):
+        store.recover()
         logged, there = catch_up(store, tracking_uri)
     typer.echo(f"{store.name}: {logged} cells logged, {there} were there already")
