@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from attnbench import registry
 from attnbench.cell import Component
 from attnbench.errors import did_you_mean, fail
+from attnbench.products import weighted_sums
 from attnbench.scopes.masking import valid_positions
 
 
@@ -120,7 +121,7 @@ class Attention(nn.Module):
         logits = self.compare(query, source)
         logits = logits if bias is None else logits + bias
         weights = self.scope(logits, source.mask, query, source.lengths, step)
-        return Attended(weights @ source.values, weights, logits)
+        return Attended(weighted_sums(weights, source.values), weights, logits)
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, source_lengths: Tensor | None = None, step: int = 0

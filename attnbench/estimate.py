@@ -10,6 +10,8 @@ from attnbench.cell import Cell, Pack
 STEP_SECONDS = 0.018
 # What a step of that pack costs whatever stands in the batch: calls, not arithmetic.
 FIXED_SHARE = 0.5
+# Its targets are longer than its sources: a pack of it took so many times what one of copy did.
+TRANSLATE = 1.35
 # A worker imports torch before its first pack.
 START_SECONDS = 3.0
 
@@ -21,7 +23,7 @@ def pack_seconds(pack: Pack) -> float:
     length = (data.min_length + data.max_length) / (3 + 10)
     rows = train.batch_size * len(pack.seeds) / (32 * 3)
     step = STEP_SECONDS * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
-    return _slowness(pack.cell) * step * train.steps
+    return _slowness(pack.cell) * (TRANSLATE if pack.cell.task.name == "translate" else 1) * step * train.steps
 
 
 def _slowness(cell: Cell) -> float:

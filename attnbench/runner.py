@@ -15,6 +15,7 @@ from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, Problem, did_you_mean
+from attnbench.estimate import pack_seconds
 from attnbench.files import make_writable
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell, expand, packs
@@ -232,7 +233,8 @@ class _Run:
         return frame
 
     def _drive(self, trainer: Engine, fail_fast: bool) -> None:
-        for event in trainer.run(self.planned.packs, self.tell):
+        # The longest first, so that at the end no worker is left alone with a long one.
+        for event in trainer.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.tell):
             if isinstance(event, Finished):
                 self.unwritten.append(event.outcomes)
                 self._write()

@@ -29,8 +29,8 @@ FAULTS = [
     Fault(
         "additive without tanh",
         "scores/additive.py",
-        "keys.unsqueeze(-3)).tanh()",
-        "keys.unsqueeze(-3))",
+        "alpha=2).sigmoid()",
+        "alpha=2)",
         {"score": "additive"},
     ),
     Fault(
@@ -57,7 +57,7 @@ FAULTS = [
     Fault(
         "cosine without its strength",
         "scores/cosine.py",
-        "return beta * (unit(query) @ prepared.mT)",
+        "return beta * dot_products(unit(query), prepared)",
         "return unit(query) @ prepared.mT",
         {"score": "cosine", "model": "rnn"},
     ),
@@ -129,8 +129,8 @@ FAULTS = [
     Fault(
         "the context is the mean of the source",
         "attention.py",
-        "return Attended(weights @ source.values, weights, logits)",
-        "return Attended(weights @ source.values * 0 + source.values.mean(-2, keepdim=True), weights, logits)",
+        "return Attended(weighted_sums(weights, source.values), weights, logits)",
+        "return Attended(weighted_sums(weights, source.values) * 0 + source.values.mean(-2, keepdim=True), weights, logits)",
         {"score": "dot"},
     ),
     Fault(
@@ -157,8 +157,8 @@ FAULTS = [
     Fault(
         "the backward encoder is not turned back",
         "models/recurrent_cells.py",
-        "torch.cat([both[0], both[1].flip(1)], dim=-1)",
-        "torch.cat([both[0], both[1]], dim=-1)",
+        "torch.cat([forward.transpose(0, 1), backward.flip(0).transpose(0, 1)], dim=-1)",
+        "torch.cat([forward.transpose(0, 1), backward.transpose(0, 1)], dim=-1)",
         {"model": "rnn", "score": "general"},
     ),
     Fault(
@@ -243,15 +243,15 @@ FAULTS = [
     Fault(
         "the learning rate starts where it should end",
         "training/train.py",
-        "return min(1.0, left / falling) if falling else 1.0",
-        "return min(1.0, left / falling) / 10 if falling else 1.0",
+        "(min(1.0, left / falling) if falling else 1.0)",
+        "(min(1.0, left / falling) / 10 if falling else 1.0)",
         {},
     ),
     Fault(
         "old gradients are added to new ones",
-        "training/train.py",
-        "self.optimizer.zero_grad()",
-        "self.optimizer.zero_grad() if self.words == 0 else None",
+        "training/adam.py",
+        "            parameter.grad = None",
+        "            parameter.grad = None if self.steps[0] < 2 else parameter.grad",
         {},
     ),
 ]
@@ -313,8 +313,8 @@ HELD_OUT = [
     Fault(
         "the backward encoder's mask is not turned",
         "models/recurrent_cells.py",
-        "torch.stack([mask, mask.flip(1)])",
-        "torch.stack([mask, mask])",
+        "torch.stack([mask.mT, mask.mT.flip(0)], dim=1)",
+        "torch.stack([mask.mT, mask.mT], dim=1)",
         {"task": "sort"},
     ),
     Fault(

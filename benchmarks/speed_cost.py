@@ -51,11 +51,11 @@ def training(setting: dict[str, Any]) -> _Training:
 def step_seconds(trained: _Training, seconds: float = SECONDS) -> float:
     """The median time of a step."""
     for _ in range(2):
-        trained._step()
+        trained._step(1)
     times, end = [], time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         begun = time.perf_counter()
-        trained._step()
+        trained._step(1)
         times.append(time.perf_counter() - begun)
     return statistics.median(times)
 
@@ -78,9 +78,9 @@ def arithmetic() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for replicas in (1, 3, 8, 16):
         trained = training(DEFAULT | {"batch": 64, "replicas": replicas})
-        trained._step()
+        trained._step(1)
         with FlopCounterMode(display=False) as counter:
-            trained._step()
+            trained._step(1)
         before, seconds, after = peak(), step_seconds(trained, 5.0), peak()
         operations = counter.get_total_flops()
         found[str(replicas)] = {

@@ -27,13 +27,13 @@ STOREYS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
-    {"registry"},
+    {"registry", "products"},
     {"errors", "words"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"scores", "scopes", "attention", "models", "training"},
+    "torch": {"products", "scores", "scopes", "attention", "models", "training"},
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),

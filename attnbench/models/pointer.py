@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from attnbench.attention import Attended, Attention, Source
 from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
-from attnbench.models.recurrent_cells import KINDS, Encoder
+from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.models.values import ValueEmbedding
 from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
@@ -65,7 +65,7 @@ class Pointer(Seq2Seq):
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
         """The memory, and the state (B,…) before the first step: tanh(W_s ←h_0)."""
-        states = self.encoder(self.embedding(source), valid_positions(lengths, source.shape[1]))
+        states = self.encoder(source, self._vectors(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
@@ -73,7 +73,7 @@ class Pointer(Seq2Seq):
 
     def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """One step of decoding: the new state, log-probabilities (B,V), weights (B,S)."""
-        state = self._advance(self.word_proj(self.embedding(previous)), state)
+        state = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state)
         attended = self._point(self.kind.output(state).unsqueeze(1), memory, index)
         return state, self._name(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
 
@@ -81,11 +81,15 @@ class Pointer(Seq2Seq):
         """The pass with the gold words as input: no state depends on what was read, so all steps point at once."""
         memory, state = self.encode(source, lengths)
         outputs = []
-        for word in self.word_proj(self.embedding(previous)).unbind(1):
+        for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
             state = self._advance(word, state)
             outputs.append(self.kind.output(state))
         weights = self._point(torch.stack(outputs, dim=1), memory, 0).weights
         return Output(self._name(weights, memory), weights)
+
+    def _vectors(self, words: Tensor) -> Tensor:
+        """The vectors (V,E) of the whole vocabulary, on the device of the words."""
+        return self.embedding(torch.arange(self.vocabulary, device=words.device))
 
     def _advance(self, word: Tensor, state: Tensor) -> Tensor:
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ KINDS = {"gru": Kind(3, 1, gru_step), "lstm": Kind(4, 2, lstm_step)}
 
 
 class Encoder(nn.Module):
-    """A bidirectional RNN over embedded words: h_i = [→h_i; ←h_i], D/2 units per direction.
+    """A bidirectional RNN over words: h_i = [→h_i; ←h_i], D/2 units per direction.
 
     The backward direction starts at each sentence's own last position, and padded positions are 0.
     """
@@ -81,20 +82,44 @@ class Encoder(nn.Module):
         self.recurrent_weight = nn.Parameter(torch.empty(2, self.units, rows).uniform_(-bound, bound))
         self.recurrent_bias = nn.Parameter(torch.empty(2, 1, rows).uniform_(-bound, bound))
 
-    def forward(self, embedded: Tensor, mask: Tensor | None) -> Tensor:
-        """States (B,S,D) of embedded words (B,S,E); mask (B,S) is True on words, None where all are."""
-        batch, length, _ = embedded.shape
-        forward, backward = self.input_proj(embedded).chunk(2, dim=-1)
-        inputs = torch.stack([forward, backward.flip(1)]).unbind(2)  # S times (2,B,rows)
-        masks = None if mask is None else torch.stack([mask, mask.flip(1)]).unsqueeze(-1).unbind(2)
-        state = embedded.new_zeros(2, batch, self.kind.parts * self.units)
+    def forward(self, words: Tensor, vectors: Tensor, mask: Tensor | None) -> Tensor:
+        """States (B,S,D).
+
+        Args:
+            words: (B,S) ids.
+            vectors: (V,E), of every word of the vocabulary.
+            mask: (B,S), True on words; None where all are.
+        """
+        inputs = self._inputs(words.mT, vectors).unbind(0)  # S times (2,B,rows)
+        masks = None if mask is None else torch.stack([mask.mT, mask.mT.flip(0)], dim=1).unsqueeze(-1).unbind(0)
+        state = vectors.new_zeros(2, len(words), self.kind.parts * self.units)
         outputs = []
-        for i in range(length):
-            recurrent = torch.baddbmm(self.recurrent_bias, self.kind.output(state), self.recurrent_weight)
-            new = self.kind.step(inputs[i], recurrent, state)
+        for i, each in enumerate(inputs):
+            recurrent = self.kind.output(state) @ self.recurrent_weight + self.recurrent_bias
+            new = self.kind.step(each, recurrent, state)
             # Flipped, a sentence begins with its padding: the state stays 0 until its last word comes.
             state = new if masks is None else torch.where(masks[i], new, state)
             outputs.append(self.kind.output(state))
-        both = torch.stack(outputs, dim=2)  # (2,B,S,units)
-        states = torch.cat([both[0], both[1].flip(1)], dim=-1)
+        forward, backward = torch.stack(outputs).unbind(1)  # (S,B,units)
+        states = torch.cat([forward.transpose(0, 1), backward.flip(0).transpose(0, 1)], dim=-1)
         return states if mask is None else states.masked_fill(~mask.unsqueeze(-1), 0)
+
+    def _inputs(self, words: Tensor, vectors: Tensor) -> Tensor:
+        """What words (S,B) contribute to the gates, (S,2,B,rows); the backward direction reads them from the last."""
+        both = torch.stack([words, words.flip(0)], dim=1)
+        if words.numel() < len(vectors):
+            forward, backward = self.input_proj(functional.embedding(both, vectors)).chunk(2, dim=-1)
+            return torch.stack([forward[:, 0], backward[:, 1]], dim=1)
+        table = self.input_proj(vectors).unflatten(-1, (2, -1)).transpose(0, 1).flatten(0, 1)  # (2V,rows)
+        first_row = torch.tensor([[0], [len(vectors)]], device=words.device)
+        return functional.embedding(both + first_row, table)
+
+
+def project_words(words: Tensor, vectors: Tensor, projection: nn.Linear) -> Tensor:
+    """W x + b of the vectors x of words (…), given those of every word of the vocabulary, (V,E).
+
+    The same numbers, whichever is fewer is projected: the words, or the vocabulary.
+    """
+    if words.numel() < len(vectors):
+        return projection(functional.embedding(words, vectors))
+    return functional.embedding(words, projection(vectors))

@@ -5,11 +5,12 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attnbench.attention import Attended, Source
 from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
-from attnbench.models.recurrent_cells import KINDS, Encoder
+from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
 
@@ -71,7 +72,7 @@ class Recurrent(Seq2Seq):
         """The memory, and the state (B,…) before the first step."""
         order = reversed_order(source, lengths) if self.reverse_source else None
         words = source if order is None else source.gather(1, order)
-        states = self.encoder(self.source_embedding(words), valid_positions(lengths, source.shape[1]))
+        states = self.encoder(words, self.source_embedding.weight, valid_positions(lengths, source.shape[1]))
         start = states.new_zeros(source.shape[0], self.kind.parts * self.width)
         if self.init_proj is not None:
             output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
@@ -83,28 +84,31 @@ class Recurrent(Seq2Seq):
     def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """One step of decoding: the new state, the logits (B,V), the weights (B,S)."""
         embedded = self.target_embedding(previous)
-        state, output, attended = self._advance(memory, state, self.word_proj(embedded), index)
+        word = project_words(previous, self.target_embedding.weight, self.word_proj)
+        state, output, attended = self._advance(memory, state, word, index)
         words = self._read_out(output, attended.context.squeeze(1), embedded)
         return state, words, self._in_source_order(attended.weights, memory).squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """The pass with the gold words as input."""
         memory, state = self.encode(source, lengths)
-        embedded = self.target_embedding(previous)
-        inputs = self.word_proj(embedded).unbind(1)
+        inputs = project_words(previous.mT, self.target_embedding.weight, self.word_proj).unbind(0)
         outputs, reads = [], []
         for index, word in enumerate(inputs):
             state, output, attended = self._advance(memory, state, word, index)
             outputs.append(output)
             reads.append(attended)
-        output = torch.stack(outputs, dim=1)
         weights = torch.cat([read.weights for read in reads], dim=1)
         scores = torch.cat([read.logits for read in reads], dim=1)
+        # (T,B,…): a step's numbers stay together, and joining the steps is a plain copy.
+        output, embedded = torch.stack(outputs), self.target_embedding(previous.mT)
         if getattr(self.attention.scope, "marginalises", False):
             words = self._marginal(output, weights, memory.source.values, embedded)
         else:
-            words = self._read_out(output, torch.cat([read.context for read in reads], dim=1), embedded)
-        return Output(words, self._in_source_order(weights, memory), scores=self._in_source_order(scores, memory))
+            context = torch.stack([read.context.squeeze(1) for read in reads])
+            words = self._read_out(output, context, embedded)
+        in_order = [self._in_source_order(each, memory) for each in (weights, scores)]
+        return Output(words.transpose(0, 1), in_order[0], scores=in_order[1])
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """The loss () that the attention's scope asks for."""
@@ -131,7 +135,8 @@ class Recurrent(Seq2Seq):
 
     def _run_cell(self, word: Tensor, feed: Tensor | None, state: Tensor) -> Tensor:
         inputs = word if self.feed_proj is None else word + self.feed_proj(feed)
-        return self.kind.step(inputs, self.recurrent_proj(self.kind.output(state)), state)
+        recurrent = functional.linear(self.kind.output(state), self.recurrent_proj.weight) + self.recurrent_proj.bias
+        return self.kind.step(inputs, recurrent, state)
 
     def _combined(self, output: Tensor, context: Tensor) -> Tensor:
         """s̃ = tanh(W_c [c; s])."""
@@ -145,10 +150,18 @@ class Recurrent(Seq2Seq):
         return self.readout(self._combined(output, context))
 
     def _marginal(self, output: Tensor, weights: Tensor, values: Tensor, embedded: Tensor) -> Tensor:
-        """Log-probabilities (B,T,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), each position read out by itself."""
-        shape = (*weights.shape, -1)  # (B,T,S,…)
+        """Log-probabilities (T,B,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), each position read out by itself.
+
+        Args:
+            output: (T,B,D).
+            weights: (B,T,S).
+            values: (B,S,D).
+            embedded: (T,B,E).
+        """
+        weights = weights.transpose(0, 1)
+        shape = (*weights.shape, -1)  # (T,B,S,…)
         each = self._read_out(
-            output.unsqueeze(2).expand(shape), values.unsqueeze(1).expand(shape), embedded.unsqueeze(2).expand(shape)
+            output.unsqueeze(2).expand(shape), values.expand(shape), embedded.unsqueeze(2).expand(shape)
         )
         # A weight of 0 would give −∞ and a NaN gradient; the smallest number stands for it.
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from attnbench.products import dot_products
+
 
 class Score(nn.Module):
     """A score in two halves, so that decoding step by step does not repeat the products with the keys.
@@ -15,7 +17,7 @@ class Score(nn.Module):
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
         """The logits (B,T,S) of queries (B,T,D) against prepared keys; a dot product unless a score says otherwise."""
-        return query @ prepared.mT
+        return dot_products(query, prepared)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Logits (B,T,S) of queries (B,T,D) against keys (B,S,D)."""

@@ -5,6 +5,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attnbench.products import dot_products
 from attnbench.registry import score
 from attnbench.scores.base import Score
 
@@ -31,7 +32,7 @@ class Cosine(Score):
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
         beta = functional.softplus(self.strength) + 1 if self.fixed is None else self.fixed
-        return beta * (unit(query) @ prepared.mT)
+        return beta * dot_products(unit(query), prepared)
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -152,10 +152,10 @@ def summarise(tally: Tally) -> list[Metrics]:
     metrics: list[Metrics] = [
         {name: float(column[k]) for name, column in columns.items()} for k in range(len(tally.exact))
     ]
-    for row, texts in zip(metrics, tally.hypotheses, strict=True):
-        if not texts:
-            continue
-        bleu = BLEU(tokenize="none", force=True)  # the words are tokens already
-        row["bleu"] = float(bleu.corpus_score(texts, [tally.references]).score)
+    if tally.references:
+        # The words are tokens already; what is counted of the references serves all replicas.
+        bleu = BLEU(tokenize="none", force=True, references=[tally.references])
+        for row, texts in zip(metrics, tally.hypotheses, strict=True):
+            row["bleu"] = float(bleu.corpus_score(texts, None).score)
     names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy")
     return [{name: row.get(name) for name in names} for row in metrics]

@@ -111,7 +111,9 @@ class Stack:
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *data: Any) -> Any:
             return functional_call(self.template, (parameters, buffers), (method, *data))
 
-        axes = tuple(data_axis if isinstance(d, Tensor) else None for d in data)
+        if data_axis is None:  # each replica its own, without a copy: torch gathers a table's rows faster so
+            data = tuple(d.expand(self.replicas, *d.shape) if isinstance(d, Tensor) else d for d in data)
+        axes = tuple(0 if isinstance(d, Tensor) else None for d in data)
         return vmap(one, in_dims=(0, 0, *axes), randomness="different")(self.parameters, self.buffers, *data)
 
 

@@ -10,6 +10,7 @@ import torch
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
+from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model, torch_seed
@@ -52,9 +53,7 @@ class _Training:
         longest = self.stream.longest + 1  # EOS
         try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
-        self.parameters = list(self.stack.parameters.values())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.adam = Adam(list(self.stack.parameters.values()))
         # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
         torch.manual_seed(torch_seed("draws", *pack.seeds))
         self.attends = self.cell.score is not None and self.stack.template.model.aligns
@@ -73,7 +72,7 @@ class _Training:
             self.formation.note(0, self.stack, self.device)
         for step in range(1, self.settings.steps + 1):
             begun = time.perf_counter()
-            losses.append(self._step())
+            losses.append(self._step(step))
             self.training_seconds += time.perf_counter() - begun
             if step % self.settings.valid_every == 0 or step == self.settings.steps:
                 self._note_divergence(losses, step)
@@ -86,32 +85,21 @@ class _Training:
                 self._report(step, losses[-1])
         return self._test()
 
-    def _step(self) -> torch.Tensor:
-        """One step of all replicas; the loss (K,) in nats per word."""
+    def _step(self, step: int) -> torch.Tensor:
+        """Step number `step` of all replicas; the loss (K,) in nats per word."""
         batch = to_batch(self.stream.batch(), self.device)
         objective, loss = self.stack.loss(batch)
         # Replicas share nothing: the gradient of the sum is every replica's own.
         objective.sum().backward()
-        self._clip()
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
+        self.adam.step(self._rate(step), self.settings.clip)
         self.words += int((batch.target != 0).sum())
         return loss
 
-    def _rate(self, steps_done: int) -> float:
-        """The share of the learning rate that is left after so many steps."""
-        left = self.settings.steps - steps_done
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step, the first being 1."""
+        left = self.settings.steps - (step - 1)
         falling = self.settings.decay * self.settings.steps
-        return min(1.0, left / falling) if falling else 1.0
-
-    def _clip(self) -> None:
-        """Scales each replica's gradient to at most the norm `clip`."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        squares = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0)  # (K,)
-        scale = (self.settings.clip / (squares.sqrt() + 1e-6)).clamp(max=1)
-        for gradient in gradients:
-            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+        return self.settings.learning_rate * (min(1.0, left / falling) if falling else 1.0)
 
     def _note_divergence(self, losses: list[torch.Tensor], step: int) -> None:
         finite = torch.stack(losses).isfinite()  # (steps, K)

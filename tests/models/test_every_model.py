@@ -167,7 +167,7 @@ TO_FIVE = Data(vocabulary=10, min_length=3, max_length=5, test_lengths=(5,), val
 def test_it_learns_to_copy_five_symbols(model):
     options = {"width": 64, "slots": 16, "slot_width": 20}
     train_options = {"steps": 800, "batch_size": 32, "learning_rate": 0.005, "valid_every": 50}
-    stop = StopAt(exact_match=0.97)
+    stop = StopAt(exact_match=0.99)
     scope = SCOPE.get(model, "global")
     described = pack((0,), "additive", scope, data=TO_FIVE, model=options, kind=model, stop_at=stop, **train_options)
     (outcome,) = train(described)

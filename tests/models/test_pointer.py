@@ -190,7 +190,7 @@ def test_every_glimpse_is_an_attention_of_its_own_over_the_encoders_states(score
     model = pointer(score, glimpses=2)
     source, lengths, _ = batch()
     memory, _ = model.encode(source, lengths)
-    states = model.encoder(model.embedding(source), VALID)
+    states = model.encoder(source, model.embedding(torch.arange(model.vocabulary)), VALID)
     attentions: list[Attention] = [*model.glimpses, model.attention]
     assert len({id(each) for each in attentions}) == len(memory.sources) == 3
     for attention, found in zip(attentions, memory.sources, strict=True):

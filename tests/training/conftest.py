@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from attnbench.training import adam
 from attnbench.training import train as module
 from attnbench.training.batches import Batch
 from attnbench.training.stack import Stack
@@ -29,7 +29,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch) -> Iterator[Watched]:
+def watched(monkeypatch) -> Watched:
     """Notes what the stack is given and gives, and the gradients that the optimizer gets."""
     seen, loss = Watched(), Stack.loss
 
@@ -40,14 +40,14 @@ def watched(monkeypatch) -> Iterator[Watched]:
         seen.losses.append(nats.clone())
         return objective, nats
 
-    def before_step(optimizer, *_) -> None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        seen.gradients.append(flat([p.grad for p in parameters]))
+    def noting_gradients(parameters: list[Tensor], gradients: list[Tensor], *rest, **options) -> None:
+        seen.gradients.append(flat(gradients))
+        step(parameters, gradients, *rest, **options)
 
     monkeypatch.setattr(Stack, "loss", noting)
-    hook = register_optimizer_step_pre_hook(before_step)
-    yield seen
-    hook.remove()
+    step = adam.adam
+    monkeypatch.setattr(adam, "adam", noting_gradients)
+    return seen
 
 
 @pytest.fixture
