@@ -29,8 +29,8 @@ FAULTS = [
     Fault(
         "additive without tanh",
         "scores/additive.py",
-        "alpha=2).sigmoid()",
-        "alpha=2)",
+        "(_inside(queries, prepared).sigmoid() * v)",
+        "(_inside(queries, prepared) * v)",
         {"score": "additive"},
     ),
     Fault(
@@ -130,7 +130,7 @@ FAULTS = [
         "the context is the mean of the source",
         "attention.py",
         "return Attended(weighted_sums(weights, source.values), weights, logits)",
-        "return Attended(weighted_sums(weights, source.values) * 0 + source.values.mean(-2, keepdim=True), weights, logits)",
+        "return Attended(source.values.mean(-2, keepdim=True).expand_as(query), weights, logits)",
         {"score": "dot"},
     ),
     Fault(

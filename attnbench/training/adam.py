@@ -26,11 +26,11 @@ class Adam:
         used = [i for i, p in enumerate(self.parameters) if p.grad is not None]
         gradients = [g for p in self.parameters if (g := p.grad) is not None]
         clip_norms(gradients, clip)
-        each = ([kept[i] for i in used] for kept in (self.means, self.squares))
         adam(
             [self.parameters[i] for i in used],
             gradients,
-            *each,
+            [self.means[i] for i in used],
+            [self.squares[i] for i in used],
             [],
             [self.steps[i] for i in used],
             fused=True,
