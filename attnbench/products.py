@@ -1,12 +1,13 @@
 """The two products of attention, over one query at a time or over many.
 
-With a single query a matrix product has a dimension of 1. A batch of small ones takes longer than elementwise work does,
+With a single query a matrix product has a dimension of 1. A batch of small ones takes longer than elementwise work,
 its gradients most of all; beside many keys it is the other way round.
 """
 
 from torch import Tensor
 
 SMALL = 2**16  # numbers in the keys of one replica
+
 
 def dot_products(query: Tensor, keys: Tensor) -> Tensor:
     """sᵀ h, (B,T,S), of queries (B,T,D) and keys (B,S,D)."""
