@@ -18,7 +18,7 @@ from attnbench.errors import AttnbenchError, Exit, Problem, did_you_mean
 from attnbench.estimate import pack_seconds
 from attnbench.files import make_writable
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, PlannedCell, expand, packs
+from attnbench.grid.expand import Plan, PlannedCell, expand, packs, spread
 from attnbench.grid.load import load_grid
 from attnbench.grid.size import check_size
 from attnbench.lock import held
@@ -116,6 +116,8 @@ def run(
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
         todo = _limited(packs(wanted, loaded.plugins), limit)
+        if not address and engine != "serial":
+            todo = spread(todo, workers or available_cores())
         if engine != "ray":  # its nodes have memory of their own
             check_size(todo)
         _check_data(todo)

@@ -84,6 +84,29 @@ def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> l
     ]
 
 
+def spread(made: Sequence[Pack], workers: int) -> list[Pack]:
+    """The packs, those of most replicas halved until there are as many as workers.
+
+    Left whole is what would come out otherwise in parts: with `stop_at` a pack stops once all its replicas have
+    learned, and the draws of hard attention are the pack's.
+    """
+    found = list(made)
+    while len(found) < workers and (several := [pack for pack in found if len(pack.ids) > 1 and _can_be_split(pack)]):
+        whole = max(several, key=lambda pack: len(pack.ids))
+        at, half = found.index(whole), (len(whole.ids) + 1) // 2
+        found[at : at + 1] = [_part(whole, slice(half)), _part(whole, slice(half, None))]
+    return found
+
+
+def _can_be_split(pack: Pack) -> bool:
+    return pack.cell.train.stop_at is None and pack.cell.scope.name != "hard"
+
+
+def _part(pack: Pack, part: slice) -> Pack:
+    cell = pack.cell.model_copy(update={"seed": pack.seeds[part][0]})
+    return pack.model_copy(update={"cell": cell, "seeds": pack.seeds[part], "ids": pack.ids[part]})
+
+
 class _Expansion:
     """Goes through the combinations once, collecting cells, skips and problems."""
 

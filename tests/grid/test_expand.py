@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.grid.expand import Plan, expand, packs
+from attnbench.grid.expand import Plan, expand, packs, spread
 from attnbench.grid.load import load_grid
 from grid.conftest import SMALL, Complaints, Plans
 from grid.test_load import CONTRACT
@@ -264,6 +264,26 @@ def test_packs_hold_the_seeds_of_one_configuration(plan: Plans) -> None:
 def test_a_pack_does_not_grow_without_end(plan: Plans) -> None:
     found = plan("name: g\nseeds: 150\ngrid: {score: [dot], task: [copy]}\n")
     assert [len(pack.ids) for pack in packs(found.cells)] == [64, 64, 22]
+
+
+def test_packs_are_halved_until_every_worker_has_one(plan: Plans) -> None:
+    made = packs(plan("name: g\nseeds: 6\ngrid: {score: [dot, general], task: [copy]}\n").cells)
+    assert spread(made, 2) == made
+    three = spread(made, 3)
+    assert [pack.seeds for pack in three] == [(0, 1, 2), (3, 4, 5), (0, 1, 2, 3, 4, 5)]
+    assert [pack.cell.seed for pack in three] == [0, 3, 0]
+    assert [id_ for pack in three for id_ in pack.ids] == [id_ for pack in made for id_ in pack.ids]
+    assert [len(pack.ids) for pack in spread(made, 100)] == [1] * 12
+    assert spread([], 2) == []
+
+
+@pytest.mark.parametrize(
+    "kept", ["grid: {score: [dot], scope: [hard], task: [copy]}", "train: {stop_at: {exact_match: 0.9}}"]
+)
+def test_a_pack_whose_replicas_depend_on_each_other_stays_whole(plan: Plans, kept: str) -> None:
+    grid = "grid: {score: [dot], task: [copy]}\n" if "grid" not in kept else ""
+    made = packs(plan(f"name: g\nseeds: 6\n{grid}{kept}\n").cells)
+    assert spread(made, 4) == made
 
 
 def test_ten_thousand_cells_are_planned_soon(write: Callable[[str], Path]) -> None:
