@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 import speed_cost  # noqa: E402
 import speed_page  # noqa: E402
+import speed_peers  # noqa: E402
 import yaml  # noqa: E402
 
 MEASURED, PAGE = ROOT / "results" / "speed.json", ROOT / "results" / "speed.md"
@@ -76,16 +77,16 @@ def start() -> Figures:
 
 
 def workers() -> Figures:
-    """Half of quickstart with 100 steps, on one worker and on two."""
+    """Half of quickstart with 250 steps, on one worker and on two."""
     grid = yaml.safe_load(QUICKSTART.read_text())
     grid["name"] = "workers"
-    grid["train"]["steps"] = 100
+    grid["train"]["steps"] = 250
     grid["grid"]["score"] = ["additive", "dot", "general"]
     walls: dict[str, list[float]] = {"1": [], "2": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workers.yaml"
         file.write_text(yaml.safe_dump(grid, sort_keys=False))
-        for repeat in range(REPEATS):
+        for repeat in range(2):
             for number, kept in walls.items():
                 kept.append(_run(file, Path(folder) / f"{repeat}-{number}", "--workers", number, "--no-mlflow"))
     return {"walls": walls, "ratio": statistics.median(walls["1"]) / statistics.median(walls["2"])}
@@ -109,6 +110,11 @@ PARTS: dict[str, Callable[[], Figures]] = {
     "workers": workers,
     "arithmetic": speed_cost.arithmetic,
     "cost": speed_cost.cost,
+    "ours": speed_peers.ours,
+    "joey": speed_peers.joey_nmt,
+    "joey_default": speed_peers.joey_default,
+    "yoyodyne": speed_peers.yoyodyne_1,
+    "yoyodyne_default": speed_peers.yoyodyne_default,
 }
 
 
@@ -122,10 +128,12 @@ def _machine() -> str:
 
 def main() -> None:
     """Measures the parts that are named, or all, and writes the page of everything that was measured."""
-    measured: Figures = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
     for name in sys.argv[1:] or PARTS:
         print(f"{name} …", flush=True)
-        measured[name] = PARTS[name]() | {"on": _machine()}
+        figures = PARTS[name]() | {"on": _machine()}
+        # Read only now: another part may have been measured meanwhile.
+        measured: Figures = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
+        measured[name] = figures
         MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
         PAGE.write_text(speed_page.page(measured))
     print(PAGE.read_text())

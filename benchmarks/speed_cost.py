@@ -1,5 +1,6 @@
 """What a training step costs, and how much of the core's own speed it uses."""
 
+import json
 import resource
 import statistics
 import subprocess
@@ -16,15 +17,20 @@ from attnbench.training.train import _Training
 
 CPU = torch.device("cpu")
 DEFAULT = {"width": 64, "batch": 32, "replicas": 3, "length": 10, "score": "additive", "model": "rnn"}
-AXES: dict[str, list[Any]] = {
+AXES: dict[str, list[int]] = {
     "width": [32, 64, 128, 256, 512, 1024],
     "length": [10, 25, 50, 100, 200, 400],
     "batch": [8, 16, 32, 64, 128, 256],
     "replicas": [1, 2, 4, 8, 16, 32, 64],
+}
+# Every score, with the recurrent model, and every model against the ends of each axis, and width and length between.
+KINDS = {
     "score": ["cosine", "additive", "location", "general", "dot", "scaled_dot"],
     "model": ["rnn", "transformer", "lstmn", "pointer", "ntm"],
 }
-SECONDS = 2.0  # that a size is measured for, after a warm-up
+ENDS = {"width": [32, 256, 1024], "length": [10, 100, 400], "batch": [8, 256], "replicas": [1, 64]}
+PATIENCE = 60.0  # seconds for a size, after which it counts as too slow
+SECONDS = 1.5  # that a size is measured for, after a step that does not count
 
 
 def training(setting: dict[str, Any]) -> _Training:
@@ -50,10 +56,9 @@ def training(setting: dict[str, Any]) -> _Training:
 
 def step_seconds(trained: _Training, seconds: float = SECONDS) -> float:
     """The median time of a step."""
-    for _ in range(2):
-        trained._step(1)
+    trained._step(1)
     times, end = [], time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
+    while len(times) < 2 or time.perf_counter() < end:
         begun = time.perf_counter()
         trained._step(1)
         times.append(time.perf_counter() - begun)
@@ -93,20 +98,32 @@ def arithmetic() -> dict[str, Any]:
 
 
 def cost() -> dict[str, Any]:
-    """Milliseconds per step and megabytes against each size, the others at their defaults; a process for each."""
-    return {axis: {str(value): _measured(axis, value) for value in values} for axis, values in AXES.items()}
+    """Milliseconds per step and megabytes against each size, what is not named at its default; a process for each."""
+    axes = {axis: {str(value): _measured({axis: value}) for value in values} for axis, values in AXES.items()}
+    ends = [(axis, value) for axis, values in ENDS.items() for value in values]
+    crossed = {
+        kind: {
+            name: {f"{axis} {value}": _measured({kind: name, axis: value}) for axis, value in ends} for name in names
+        }
+        for kind, names in KINDS.items()
+    }
+    return {"axes": axes, "crossed": crossed}
 
 
-def _measured(axis: str, value: Any) -> dict[str, float] | None:
-    told = subprocess.run([sys.executable, __file__, axis, str(value)], stdout=subprocess.PIPE, text=True, check=False)
+def _measured(setting: dict[str, Any]) -> dict[str, float] | str:
+    """The figures; or why there are none."""
+    command = [sys.executable, __file__, json.dumps(setting)]
+    try:
+        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "too slow"
     if told.returncode:
-        return None  # it did not fit
+        return "too large"
     milliseconds, megabytes = map(float, told.stdout.split())
     return {"milliseconds": milliseconds, "megabytes": megabytes}
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    kind = type(DEFAULT[sys.argv[1]])
-    one = training(DEFAULT | {sys.argv[1]: kind(sys.argv[2])})
+    one = training(DEFAULT | json.loads(sys.argv[1]))
     print(1000 * step_seconds(one), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+import speed_peers_page
+
 Figures = dict[str, Any]
 
 
@@ -13,11 +15,13 @@ def page(measured: Figures) -> str:
         "# How fast",
         "",
         "`python benchmarks/speed.py` (or `make bench`). Medians of what was repeated; each ratio is of two "
-        "measurements in one run, on the machine that its section names.",
+        "measurements in one run, on the machine that its section names. On a GPU: not measured.",
     ]
     for name, write in PARTS.items():
         if name in measured:
             lines += ["", *write(measured[name]), "", f"Measured on {measured[name]['on']}."]
+    if "ours" in measured:
+        lines += ["", *speed_peers_page.section(measured)]
     return "\n".join(lines) + "\n"
 
 
@@ -29,7 +33,8 @@ def _quickstart(f: Figures) -> list[str]:
         "",
         "The same cells, data, steps, validations and tests by attnbench (two workers, MLflow and pictures included) "
         "and by [the loop that a user would write](../benchmarks/plain_loop.py) (torch.nn.GRU and GRUCell, one seed "
-        "after the other, torch's default threads, nothing logged).",
+        "after the other, torch's default threads, nothing logged). Each ran once; the plain loop trained one seed of "
+        "each combination, attnbench three.",
         "",
         "| | cells | wall time | cells per hour | mean exact match |",
         "|---|---:|---:|---:|---:|",
@@ -61,8 +66,8 @@ def _workers(f: Figures) -> list[str]:
     return [
         "## Two workers",
         "",
-        f"Half of quickstart with 100 steps: {one:.1f} s on one worker, {two:.1f} s on two, start and tables included: "
-        f"{f['ratio']:.2f} times as fast.",
+        f"Half of quickstart with 250 steps, twice: {one:.1f} s on one worker, {two:.1f} s on two, start and tables "
+        f"included: {f['ratio']:.2f} times as fast.",
     ]
 
 
@@ -91,16 +96,26 @@ def _cost(f: Figures) -> list[str]:
     lines = [
         "## Cost against size",
         "",
-        "Milliseconds of a training step on one core, and the most memory of the process; what is not named is at its "
-        "default (GRU, width 64, additive, batch 32, three seeds, copy of 10 words).",
+        "Milliseconds of a training step on one core, and the most memory of the process in MB; what is not named is "
+        "at its default (GRU, width 64, additive, batch 32, three seeds, copy of 10 words; scope self for transformer "
+        "and lstmn).",
     ]
-    for axis, values in f.items():
-        if isinstance(values, dict):
-            times = [f"{v['milliseconds']:,.0f}" if v else "did not fit" for v in values.values()]
-            sizes = [f"{v['megabytes']:,.0f}" if v else "–" for v in values.values()]
-            lines += ["", f"| {axis} | {' | '.join(values)} |", f"|---|{'---:|' * len(values)}"]
-            lines += [f"| ms | {' | '.join(times)} |", f"| MB | {' | '.join(sizes)} |"]
+    for axis, values in f["axes"].items():
+        lines += ["", f"| {axis} | {' | '.join(values)} |", f"|---|{'---:|' * len(values)}"]
+        lines += [f"| ms | {' | '.join(_number(v, 'milliseconds') for v in values.values())} |"]
+        lines += [f"| MB | {' | '.join(_number(v, 'megabytes') for v in values.values())} |"]
+    for kind, rows in f["crossed"].items():
+        columns = list(next(iter(rows.values())))
+        for unit, name in (("ms", "milliseconds"), ("MB", "megabytes")):
+            lines += ["", f"| {kind}, {unit} | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+            lines += [
+                f"| {row} | {' | '.join(_number(v, name) for v in cells.values())} |" for row, cells in rows.items()
+            ]
     return lines
+
+
+def _number(value: Figures | str, name: str) -> str:
+    return value if isinstance(value, str) else f"{value[name]:,.0f}"
 
 
 PARTS: dict[str, Callable[[Figures], list[str]]] = {

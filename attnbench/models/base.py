@@ -47,6 +47,7 @@ class Seq2Seq(nn.Module, ABC):
     """
 
     aligns = True  # whether the weights are an alignment of target and source at all
+    half_precision = True  # whether a GPU may take the matrix products of training in bfloat16
     alignment_heads = 1  # where there are more, Output.heads has the weights of each
 
     @abstractmethod

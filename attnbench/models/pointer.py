@@ -37,6 +37,8 @@ class Pointer(Seq2Seq):
     compared with others, and pointed at.
     """
 
+    half_precision = False  # the weights are the answer, and its logarithm shows their rounding
+
     def __init__(
         self,
         source_words: list[str],

@@ -111,7 +111,7 @@ class Encoder(nn.Module):
             forward, backward = self.input_proj(functional.embedding(both, vectors)).chunk(2, dim=-1)
             return torch.stack([forward[:, 0], backward[:, 1]], dim=1)
         table = self.input_proj(vectors).unflatten(-1, (2, -1)).transpose(0, 1).flatten(0, 1)  # (2V,rows)
-        first_row = torch.tensor([[0], [len(vectors)]], device=words.device)
+        first_row = len(vectors) * torch.arange(2, device=words.device).unsqueeze(-1)
         return functional.embedding(both + first_row, table)
 
 

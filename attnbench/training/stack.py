@@ -59,7 +59,8 @@ class Replica(nn.Module):
 class Stack:
     """K replicas, one per seed, trained and evaluated together; none can see another.
 
-    `parameters` holds tensors with a leading axis K.
+    `parameters` holds tensors with a leading axis K. `half`: whether training's matrix products are taken in bfloat16,
+    as on a GPU; the weights, their gradients, softmax and the loss stay in float32, and evaluation is all in float32.
     """
 
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
@@ -67,6 +68,7 @@ class Stack:
         replicas = [Replica(build(seed)).to(device) for seed in seeds]
         self.template = replicas[0]
         self.parameters, self.buffers = stack_module_state(replicas)
+        self.half = device.type == "cuda" and self.template.model.half_precision
 
     def size(self) -> int:
         """The number of parameters of one replica."""
@@ -84,7 +86,8 @@ class Stack:
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Per replica, (K,): the objective, to be summed and differentiated, and the loss in nats per word."""
         self.template.train()
-        return self._call("loss", 0, *batch)
+        with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=self.half):
+            return self._call("loss", 0, *batch)
 
     @torch.no_grad()
     def forced(self, batch: Batch | PaddedBatch) -> tuple[Tensor, Tensor]:
@@ -118,4 +121,5 @@ class Stack:
 
 
 def _log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)

@@ -9,6 +9,7 @@ import torch
 
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
+from attnbench.tasks.base import PAD
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
 from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, test_alignments
@@ -87,12 +88,13 @@ class _Training:
 
     def _step(self, step: int) -> torch.Tensor:
         """Step number `step` of all replicas; the loss (K,) in nats per word."""
-        batch = to_batch(self.stream.batch(), self.device)
+        examples = self.stream.batch()
+        batch = to_batch(examples, self.device)
         objective, loss = self.stack.loss(batch)
         # Replicas share nothing: the gradient of the sum is every replica's own.
         objective.sum().backward()
         self.adam.step(self._rate(step), self.settings.clip)
-        self.words += int((batch.target != 0).sum())
+        self.words += int((examples.target != PAD).sum()) + examples.target[..., 0].size  # each with its EOS
         return loss
 
     def _rate(self, step: int) -> float:

@@ -1,0 +1,105 @@
+"""Writes what was measured beside other toolkits."""
+
+from collections.abc import Iterator
+from statistics import mean
+from typing import Any
+
+Figures = dict[str, Any]
+TO_25, BEYOND = 821, 179  # dev pairs of up to 25 symbols, and of more
+
+
+def section(measured: Figures) -> list[str]:
+    """attnbench, Joey NMT and yoyodyne on the same pairs."""
+    f = measured["ours"]
+    return [
+        "## Beside Joey NMT and yoyodyne",
+        "",
+        "Joey NMT's reverse task: 50,000 training pairs of 1 to 25 integers below 50. Joey NMT 2.3.0 with its two "
+        "shipped configurations, yoyodyne 0.5.27 with its attentive BiLSTM of the same sizes, one run each; seconds "
+        "are those of training alone. attnbench trains several seeds on two workers; its seconds are those of the "
+        "whole command without MLflow (start, training, validation, test), divided by its models. Its recurrent model "
+        "(general, LSTM, input feeding, embedding 16) has width 80, which makes as many parameters as Joey NMT's; "
+        "batches, rates and steps are its own, chosen by the exact match on the dev pairs of up to 25, which is what "
+        "is compared. Beyond 25 are dev pairs for the others and test pairs for attnbench.",
+        "",
+        "| | parameters | batch | seconds per model | tokens/s | exact match to 25 | beyond 25 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(_ours(name, f[name]) for name in ("rnn", "transformer", "rnn, batch 64")),
+        *_theirs(measured),
+        "",
+        *_ratios(measured),
+        "",
+        f"Measured on {f['on']}.",
+    ]
+
+
+def _ours(name: str, one: Figures) -> str:
+    dev, beyond = one["exact match on dev, to 25"], one["exact match on test, beyond"]
+    per_model = one["wall seconds"] / one["models"]
+    tokens = 2 * one["tokens per second and worker"]
+    trained = name != "rnn, batch 64"
+    match = f"{mean(dev):.3f} ({min(dev):.3f}–{max(dev):.3f})" if trained else "–"
+    return (
+        f"| attnbench {name}, {one['models']} seeds, 2 workers | {one['parameters']:,} | {one['batch']} | "
+        f"{f'{per_model:.1f}' if trained else '–'} | {tokens:,.0f} | {match} | "
+        f"{f'{mean(beyond):.2f}' if trained else '–'} |"
+    )
+
+
+def _theirs(measured: Figures) -> Iterator[str]:
+    for part, toolkit, threads in (
+        ("joey", "Joey NMT", "1 thread"),
+        ("joey_default", "Joey NMT", "default threads"),
+        ("yoyodyne", "yoyodyne", "1 thread"),
+        ("yoyodyne_default", "yoyodyne", "default threads"),
+    ):
+        for model, one in measured.get(part, {}).items():
+            if not isinstance(one, dict):
+                continue
+            label = f"{toolkit} {model}, {threads}"
+            if "not measured" in one:
+                yield f"| {label} | not measured | | | | | |"
+                continue
+            match = one["final_dev"]["exact_match"]
+            batch = {"rnn": 10, "transformer": 24}.get(model, 64)
+            yield (
+                f"| {label} | {one['parameters']:,} | {batch} | {one['seconds_training']:.0f} | "
+                f"{one['tokens_per_second']:,.0f} | {match['right_to_25'] / TO_25:.3f} | "
+                f"{match['right_beyond'] / BEYOND:.2f} |"
+            )
+
+
+def _ratios(measured: Figures) -> Iterator[str]:
+    """How many times as fast, against the faster of a peer's two numbers of threads."""
+    f, joey = measured["ours"], measured.get("joey", {})
+    default = measured.get("joey_default", {}).get("rnn", {})
+    theirs = [
+        one["seconds_to_threshold"] or one["seconds_training"]
+        for one in (joey.get("rnn", {}), default)
+        if "seconds_training" in one
+    ]
+    if theirs:
+        reached = sum(match >= 0.99 for match in f["rnn"]["exact match on dev, to 25"])
+        yield (
+            f"Recurrent, per trained model: {min(theirs) * f['rnn']['models'] / f['rnn']['wall seconds']:.1f} times as "
+            f"fast as Joey NMT to .99 (or to its end); {reached} of {f['rnn']['models']} models ended at .99 or above."
+        )
+    if "seconds_training" in joey.get("transformer", {}):
+        one, end = f["transformer"], joey["transformer"]["final_dev"]["exact_match"]["right_to_25"] / TO_25
+        reached = sum(match >= end for match in one["exact match on dev, to 25"])
+        ratio = joey["transformer"]["seconds_training"] * one["models"] / one["wall seconds"]
+        yield (
+            f"Transformer: {ratio:.1f} times as fast as Joey NMT's training; {reached} of {one['models']} models ended "
+            f"at its exact match or above."
+        )
+    rates = [
+        measured[part]["rnn, batch 64"]["tokens_per_second"]
+        for part in ("yoyodyne", "yoyodyne_default")
+        if "tokens_per_second" in measured.get(part, {}).get("rnn, batch 64", {})
+    ]
+    if rates:
+        one = f["rnn, batch 64"]["tokens per second and worker"]
+        yield (
+            f"Tokens per second at batch 64: {2 * one / max(rates):.1f} times yoyodyne's with two workers, "
+            f"{one / max(rates):.1f} times with one."
+        )
