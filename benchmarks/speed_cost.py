@@ -76,6 +76,18 @@ def peak() -> float:
     return 2 * 1024**3 / best
 
 
+def of_the_equations(width: int, length: int, trained: _Training) -> int:
+    """Operations of a sentence's training step as Bahdanau's equations have them: every product of every word.
+
+    A multiplication and an addition count as two; the gradient as twice the forward pass.
+    """
+    embedding, vocabulary, words = 32, len(trained.task.target_words), length + 1  # EOS
+    encoder = embedding * 3 * width + 2 * (width // 2) * 3 * (width // 2) + width * width
+    score_and_context = width * width + 2 * words * width
+    decoder = score_and_context + (2 * width + embedding) * 3 * width + (2 * width + embedding) * vocabulary
+    return 3 * 2 * (words * (encoder + decoder) + width * width // 2)
+
+
 def arithmetic() -> dict[str, Any]:
     """The arithmetic used in training the default cell at batch 64, as a share of the core's peak."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -87,9 +99,12 @@ def arithmetic() -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             trained._step(1)
         before, seconds, after = peak(), step_seconds(trained, 5.0), peak()
-        operations = counter.get_total_flops()
+        operations, batch = counter.get_total_flops(), 64
+        equations = replicas * batch * of_the_equations(DEFAULT["width"], DEFAULT["length"], trained)
         found[str(replicas)] = {
             "operations": operations,
+            "of the equations": equations,
+            "share of the equations": equations / seconds / max(before, after),
             "seconds": seconds,
             "peak": max(before, after),
             "share": operations / seconds / max(before, after),
