@@ -42,6 +42,8 @@ SYSTEMS: dict[str, Figures] = {
         "train": {"steps": 2600, "batch_size": 32, "learning_rate": 0.003, "decay": 0.8, "valid_every": 2600},
     },
 }
+# To where Joey NMT's epoch ended, .957, when it did not reach .99.
+SHORTER = {"steps": 1500, "learning_rate": 0.01, "valid_every": 1500}
 AT_64 = {"steps": 150, "batch_size": 64, "valid_every": 150}
 
 
@@ -49,8 +51,10 @@ def ours() -> Figures:
     """attnbench with a worker per core: both systems, and the recurrent one's speed at batch 64."""
     data = reverse_data.write(FOLDER / "data")
     found = {name: _ours(data, name, system) for name, system in SYSTEMS.items()}
-    at_64 = SYSTEMS["rnn"] | {"train": SYSTEMS["rnn"]["train"] | AT_64}
-    return found | {"rnn, batch 64": _ours(data, "rnn64", at_64)}
+    return found | {
+        f"rnn, {name}": _ours(data, "rnn", SYSTEMS["rnn"] | {"train": SYSTEMS["rnn"]["train"] | train})
+        for name, train in (("shorter", SHORTER), ("batch 64", AT_64))
+    }
 
 
 def joey_nmt() -> Figures:

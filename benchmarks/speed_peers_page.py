@@ -24,7 +24,7 @@ def section(measured: Figures) -> list[str]:
         "",
         "| | parameters | batch | seconds per model | tokens/s | exact match to 25 | beyond 25 |",
         "|---|---:|---:|---:|---:|---:|---:|",
-        *(_ours(name, f[name]) for name in ("rnn", "transformer", "rnn, batch 64")),
+        *(_ours(name, f[name]) for name in ("rnn", "rnn, shorter", "transformer", "rnn, batch 64")),
         *_theirs(measured),
         "",
         *_ratios(measured),
@@ -71,27 +71,26 @@ def _theirs(measured: Figures) -> Iterator[str]:
 
 def _ratios(measured: Figures) -> Iterator[str]:
     """How many times as fast, against the faster of a peer's two numbers of threads."""
-    f, joey = measured["ours"], measured.get("joey", {})
-    default = measured.get("joey_default", {}).get("rnn", {})
-    theirs = [
-        one["seconds_to_threshold"] or one["seconds_training"]
-        for one in (joey.get("rnn", {}), default)
-        if "seconds_training" in one
-    ]
-    if theirs:
-        reached = sum(match >= 0.99 for match in f["rnn"]["exact match on dev, to 25"])
-        yield (
-            f"Recurrent, per trained model: {min(theirs) * f['rnn']['models'] / f['rnn']['wall seconds']:.1f} times as "
-            f"fast as Joey NMT to .99 (or to its end); {reached} of {f['rnn']['models']} models ended at .99 or above."
-        )
-    if "seconds_training" in joey.get("transformer", {}):
-        one, end = f["transformer"], joey["transformer"]["final_dev"]["exact_match"]["right_to_25"] / TO_25
-        reached = sum(match >= end for match in one["exact match on dev, to 25"])
-        ratio = joey["transformer"]["seconds_training"] * one["models"] / one["wall seconds"]
-        yield (
-            f"Transformer: {ratio:.1f} times as fast as Joey NMT's training; {reached} of {one['models']} models ended "
-            f"at its exact match or above."
-        )
+    f = measured["ours"]
+    for model, names, what in (
+        ("rnn", ("rnn", "rnn, shorter"), "Recurrent"),
+        ("transformer", ("transformer",), "Transformer"),
+    ):
+        runs = [measured.get(part, {}).get(model, {}) for part in ("joey", "joey_default")]
+        theirs = min((one for one in runs if "seconds_training" in one), key=_seconds, default=None)
+        if theirs is None:
+            continue
+        end = theirs["final_dev"]["exact_match"]["right_to_25"] / TO_25
+        yield f"{what}: Joey NMT took {_seconds(theirs):.0f} s and ended at {end:.3f}."
+        for name in names:
+            one, matches = f[name], f[name]["exact match on dev, to 25"]
+            ratio = _seconds(theirs) * one["models"] / one["wall seconds"]
+            reached = [sum(match >= goal for match in matches) for goal in (end, 0.99)]
+            yield (
+                f"attnbench in {one['steps']:,} steps took {ratio:.1f} times less per model; of its {one['models']} "
+                f"models {reached[0]} ended at Joey NMT's exact match or above, {reached[1]} at .99 or above."
+            )
+        yield ""
     rates = [
         measured[part]["rnn, batch 64"]["tokens_per_second"]
         for part in ("yoyodyne", "yoyodyne_default")
@@ -103,3 +102,8 @@ def _ratios(measured: Figures) -> Iterator[str]:
             f"Tokens per second at batch 64: {2 * one / max(rates):.1f} times yoyodyne's with two workers, "
             f"{one / max(rates):.1f} times with one."
         )
+
+
+def _seconds(theirs: Figures) -> float:
+    """To .99, or to the end where that was not reached."""
+    return float(theirs["seconds_to_threshold"] or theirs["seconds_training"])
