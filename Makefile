@@ -18,7 +18,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; half an hour on an idle machine
+bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; an hour on an idle machine
 	$(BIN)/python benchmarks/speed.py
 
 format: $(INSTALLED)

@@ -81,7 +81,7 @@ def _asked(measure: Any, model: str) -> Figures:
     try:
         figures: Figures = measure()["models"][model]
     except NotMeasuredError as error:
-        return {"not measured": str(error)}
+        return {"not measured": str(error).splitlines()[0]}  # what follows are the lines of a log
     return figures
 
 
