@@ -70,27 +70,28 @@ def _theirs(measured: Figures) -> Iterator[str]:
 
 
 def _ratios(measured: Figures) -> Iterator[str]:
-    """How many times as fast, against the faster of a peer's two numbers of threads."""
+    """How many times as fast: against each run of Joey NMT, and the faster of yoyodyne's."""
     f = measured["ours"]
-    for model, names, what in (
-        ("rnn", ("rnn", "rnn, shorter"), "Recurrent"),
-        ("transformer", ("transformer",), "Transformer"),
+    for label, part, model, names in (
+        ("Joey NMT, recurrent, 1 thread,", "joey", "rnn", ("rnn", "rnn, shorter")),
+        ("Joey NMT, recurrent, default threads,", "joey_default", "rnn", ("rnn",)),
+        ("Joey NMT, Transformer, 1 thread,", "joey", "transformer", ("transformer",)),
     ):
-        runs = [measured.get(part, {}).get(model, {}) for part in ("joey", "joey_default")]
-        theirs = min((one for one in runs if "seconds_training" in one), key=_seconds, default=None)
-        if theirs is None:
+        theirs = measured.get(part, {}).get(model, {})
+        if "seconds_training" not in theirs:
             continue
         end = theirs["final_dev"]["exact_match"]["right_to_25"] / TO_25
-        yield f"{what}: Joey NMT took {_seconds(theirs):.0f} s and ended at {end:.3f}."
+        to_99 = theirs["seconds_to_threshold"]
+        reached = f"; .99 after {to_99:.0f} s" if to_99 else "; .99 at no evaluation"
+        yield f"- {label} took {theirs['seconds_training']:.0f} s and ended at {end:.3f}{reached}."
         for name in (name for name in names if name in f):
             one, matches = f[name], f[name]["exact match on dev, to 25"]
-            ratio = _seconds(theirs) * one["models"] / one["wall seconds"]
-            reached = [sum(match >= goal for match in matches) for goal in (end, 0.99)]
+            ratio = (to_99 or theirs["seconds_training"]) * one["models"] / one["wall seconds"]
+            goals = [sum(match >= goal for match in matches) for goal in (end, 0.99)]
             yield (
-                f"attnbench in {one['steps']:,} steps took {ratio:.1f} times less per model; of its {one['models']} "
-                f"models {reached[0]} ended at Joey NMT's exact match or above, {reached[1]} at .99 or above."
+                f"  attnbench, {one['steps']:,} steps: {ratio:.1f} times less per model; {goals[0]} of its "
+                f"{one['models']} models ended at {end:.3f} or above, {goals[1]} at .99 or above."
             )
-        yield ""
     rates = [
         measured[part]["rnn, batch 64"]["tokens_per_second"]
         for part in ("yoyodyne", "yoyodyne_default")
@@ -99,11 +100,6 @@ def _ratios(measured: Figures) -> Iterator[str]:
     if rates:
         one = f["rnn, batch 64"]["tokens per second and worker"]
         yield (
-            f"Tokens per second at batch 64: {2 * one / max(rates):.1f} times yoyodyne's with two workers, "
+            f"- Tokens per second at batch 64: {2 * one / max(rates):.1f} times yoyodyne's with two workers, "
             f"{one / max(rates):.1f} times with one."
         )
-
-
-def _seconds(theirs: Figures) -> float:
-    """To .99, or to the end where that was not reached."""
-    return float(theirs["seconds_to_threshold"] or theirs["seconds_training"])
