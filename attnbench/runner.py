@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.background import Background
 from attnbench.cell import Pack
-from attnbench.engines.base import DEVICES, Engine, Finished, Started, available_cores
+from attnbench.engines.base import DEVICES, Engine, Finished, Started, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
@@ -116,7 +116,7 @@ def run(
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
         todo = _limited(packs(wanted, loaded.plugins), limit)
-        if not address and engine != "serial":
+        if not address and engine != "serial" and not may_use_gpu(device):  # a GPU wants its packs wide
             todo = spread(todo, workers or available_cores())
         if engine != "ray":  # its nodes have memory of their own
             check_size(todo)

@@ -15,6 +15,7 @@ import attnbench
 from attnbench import files as files_module
 from attnbench import runner, states
 from attnbench import store as store_module
+from attnbench.engines import base
 from attnbench.engines.base import Finished, Started
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, fail
@@ -158,6 +159,23 @@ def test_cells_that_could_not_be_written_to_the_end_are_told(fake, monkeypatch):
 def test_a_limit_trains_whole_packs_and_at_least_one(fake, limit, trained):
     assert len(fake(limit=limit)) == trained
     assert len(fake.trained) == trained
+
+
+@pytest.mark.parametrize(("workers", "device", "gpu", "sizes"), [
+    (6, "auto", False, [2] * 6),
+    (8, "auto", False, [2] * 4 + [1] * 4),
+    (8, "auto", True, [2] * 6),
+    (8, "cpu", True, [2] * 4 + [1] * 4),
+])  # fmt: skip
+def test_seeds_are_spread_over_more_workers_than_packs_but_not_on_a_gpu(
+    fake, monkeypatch, tmp_path, workers, device, gpu, sizes
+):
+    monkeypatch.setattr(base, "NVIDIA", tmp_path if gpu else tmp_path / "absent")
+    monkeypatch.setitem(runner.ENGINES, "processes", partial(SerialEngine, train=FAKE))
+    frame = fake(engine="processes", workers=workers, device=device)
+    planned = next(event for event in fake.events if isinstance(event, Planned))
+    assert sorted((len(pack.ids) for pack in planned.packs), reverse=True) == sizes
+    assert len(frame) == 12
 
 
 def test_fail_fast_stops_at_the_first_failure(fake):

@@ -21,6 +21,7 @@ Train = Callable[[Pack, str, Report], list[Outcome]]
 # The training that every engine runs, by name: a worker imports it, and torch with it; the driver never does.
 TRAIN = "attnbench.training.train:train"
 DEVICES = ("auto", "cpu", "cuda")
+NVIDIA = Path("/dev/nvidiactl")
 
 # Where other people's code stands; attnbench itself may be installed there too.
 PACKAGE = str(Path(__file__).parents[1])
@@ -143,6 +144,11 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cpu"
     raise fail("--device cuda: torch finds no GPU here", hint="use --device cpu, or --device auto")
+
+
+def may_use_gpu(device: str) -> bool:
+    """Whether workers are likely to train on a GPU, told without torch: by what the driver of NVIDIA's leaves here."""
+    return device == "cuda" or (device == "auto" and NVIDIA.exists())
 
 
 def available_cores() -> int:
