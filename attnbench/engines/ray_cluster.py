@@ -16,6 +16,9 @@ CLIENT_PORT = 10001  # of ray://, unless said otherwise
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 
 
+CLIENT_FAILED = "Starting Ray client server failed"
+
+
 def library() -> Any:
     """Ray, which is imported for this engine alone."""
     for name, value in QUIET.items():
@@ -51,7 +54,7 @@ def join(address: str | None, workers: int) -> tuple[Any, bool]:
     asked = {"address": address} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**asked, log_to_driver=False, logging_level=logging.CRITICAL)
+        _init(ray, asked)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = f"Ray cannot be {'joined' if address else 'started'}: {' '.join(str(error).split())}"
         raise fail(what, where) from error
@@ -59,6 +62,21 @@ def join(address: str | None, workers: int) -> tuple[Any, bool]:
         if signal.getsignal(signal.SIGTERM) is not terminate:
             signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would leave with another exit status
     return ray, True
+
+
+def _init(ray: Any, asked: dict[str, Any]) -> None:
+    """Connects; twice if need be through a Ray client, whose server on the head may die while it starts one for us.
+
+    It forks beside threads that are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
+    """
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        ray.init(**asked, **quiet)
+    except (ConnectionError, RuntimeError) as error:
+        if CLIENT_FAILED not in str(error):
+            raise
+        ray.shutdown()
+        ray.init(**asked, **quiet)
 
 
 def check_nodes(ray: Any) -> frozenset[str]:
