@@ -20,7 +20,7 @@ import pydantic
 import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.words import say
+from attnbench.messages import say
 
 REQUIRED = inspect.Parameter.empty
 

@@ -8,7 +8,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.background import Background
 from attnbench.cell import Pack
 from attnbench.engines.base import DEVICES, Engine, Finished, Started, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
@@ -16,16 +15,17 @@ from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, Problem, did_you_mean
 from attnbench.estimate import pack_seconds
-from attnbench.files import make_writable
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell, expand, packs, spread
 from attnbench.grid.load import load_grid
-from attnbench.grid.size import check_size
-from attnbench.lock import held
+from attnbench.grid.memory import check_size
 from attnbench.outcome import Outcome, Progress
-from attnbench.states import FAILED, STALE, TODO, State, states_of
-from attnbench.store import Store
-from attnbench.tracking import Tracker
+from attnbench.store.atomic import make_writable
+from attnbench.store.lock import held
+from attnbench.store.status import FAILED, STALE, TODO, State, states_of
+from attnbench.store.store import Store
+from attnbench.tracking.client import Tracker
+from attnbench.tracking.worker import Background
 
 if TYPE_CHECKING:
     import pandas as pd

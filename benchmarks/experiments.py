@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from attnbench.analysis.tables import comparison, to_markdown
-from attnbench.store import Store
+from attnbench.analysis.table.formats import comparison, to_markdown
+from attnbench.store.store import Store
 
 RESULTS = Path("results")
 # The tables of each grid: the metrics, by the axis that names the columns.

@@ -28,11 +28,11 @@ import torch
 import yaml
 from faults import FAULTS, HELD_OUT, Fault, Where
 
-from attnbench.analysis import baseline_file
-from attnbench.analysis.baseline import Configuration, Row, configurations, name_of
-from attnbench.analysis.gate import FAILING, FALSE_ALARMS, Check, Finding, check
+from attnbench.analysis.gate import baseline_file
+from attnbench.analysis.gate.baseline import Configuration, Row, configurations, name_of
+from attnbench.analysis.gate.check import FAILING, FALSE_ALARMS, Check, Finding, check
 from attnbench.registry import REGISTRIES
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 GRID = ROOT / "experiments" / "ci.yaml"

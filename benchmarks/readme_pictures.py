@@ -19,10 +19,10 @@ from rich.console import Console
 
 from attnbench.analysis.labels import NOTHING
 from attnbench.analysis.plots import Panel, alignment_panels, png
-from attnbench.analysis.report import report
-from attnbench.analysis.tables import comparison, print_table
-from attnbench.store import Store
-from attnbench.tracked import panels_of
+from attnbench.analysis.report.page import report
+from attnbench.analysis.table.formats import comparison, print_table
+from attnbench.store.store import Store
+from attnbench.tracking.content import panels_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import ARROW_RIGHT, Browser, browser

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from attnbench import runner
-from attnbench.catch_up import catch_up
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished
 from attnbench.engines.serial import SerialEngine
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.outcome import METRICS, Alignments, Outcome
-from attnbench.states import states_of
-from attnbench.store import Store
-from attnbench.tracking import Tracker
+from attnbench.store.status import states_of
+from attnbench.store.store import Store
+from attnbench.tracking.client import Tracker
+from attnbench.tracking.sync import catch_up
 
 CELLS, IN_MLFLOW = 100_000, 10_000
 UNIT = 10_000

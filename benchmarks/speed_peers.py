@@ -112,7 +112,7 @@ def _ours(data: Path, name: str, system: Figures) -> Figures:
 
 
 def _last_validations(results: Path, name: str) -> list[float]:
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
     store = Store(results / name)
     return [store.outcome(cell).history[-1]["valid/exact_match"] for cell, _ in store.summaries()]

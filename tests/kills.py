@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attnbench.files import read_alignments
+from attnbench.store.atomic import read_alignments
 
 GRID = """
 name: killed

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from attnbench.cell import Cell, Component, Data, Train
-from attnbench.files import sealed
 from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.outcome import METRICS, Alignments, Outcome
-from attnbench.store import Store
+from attnbench.store.atomic import sealed
+from attnbench.store.store import Store
 
 
 def plan(name: str = "made-up", **axes: Iterable[Any]) -> Plan:

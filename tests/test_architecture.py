@@ -8,27 +8,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "attnbench"
 
-# Each room imports from itself and from what stands below it; rooms of one storey do not know each other.
-STOREYS = [
+# Each room imports from itself and from the layers below it; rooms of one layer do not import each other.
+LAYERS = [
     {"__main__"},
     {"cli"},
-    {"runner", "catch_up"},
-    {"background"},
+    {"runner"},
     {"tracking"},
-    {"tracked"},
-    {"analysis", "engines", "states"},
-    {"estimate", "lock", "store"},
-    {"frame"},
-    {"index"},
-    {"record", "pack_files"},
-    {"fingerprint", "grid", "files"},
+    {"analysis"},
+    {"estimate", "store", "engines"},
+    {"fingerprint", "grid"},
     {"training"},
     {"models"},
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
     {"registry", "products"},
-    {"errors", "words"},
+    {"errors", "messages"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"
@@ -40,25 +35,7 @@ HEAVY = {
     "ray": {"engines"},
 }
 # Engines may ask torch for a GPU, in the worker. These may not even inside a function.
-TORCH_FREE = {
-    "cli",
-    "runner",
-    "background",
-    "tracking",
-    "tracked",
-    "estimate",
-    "lock",
-    "states",
-    "store",
-    "frame",
-    "index",
-    "record",
-    "pack_files",
-    "fingerprint",
-    "files",
-    "grid",
-    "tasks",
-}
+TORCH_FREE = {"cli", "runner", "tracking", "estimate", "store", "fingerprint", "grid", "tasks"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -94,8 +71,8 @@ def rooms(file: Path, everywhere: bool = True) -> set[str]:
     return {part[1] for part in parts if (ROOT / part[1]).is_dir() or (ROOT / f"{part[1]}.py").is_file()}
 
 
-def storey(name: str) -> int:
-    return next(i for i, storey in enumerate(STOREYS) if name in storey)
+def layer(name: str) -> int:
+    return next(i for i, rooms_of_layer in enumerate(LAYERS) if name in rooms_of_layer)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -104,8 +81,8 @@ def test_imports_point_downward(file):
     if here == PUBLIC:
         assert rooms(file, everywhere=False) <= {"errors", "registry"}
         return
-    upward = {other for other in rooms(file) - {here} if storey(other) <= storey(here)}
-    assert not upward, f"{here} imports {upward}, which stands above it or beside it"
+    upward = {other for other in rooms(file) - {here} if layer(other) <= layer(here)}
+    assert not upward, f"{here} imports {upward}, which is in a layer above or in the same one"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -130,5 +107,5 @@ def test_mlflow_is_known_to_tracking_alone():
     assert users <= {"tracking"}
 
 
-def test_every_room_has_its_storey():
-    assert {room(file) for file in FILES} - {PUBLIC} <= set().union(*STOREYS)
+def test_every_room_has_its_layer():
+    assert {room(file) for file in FILES} - {PUBLIC} <= set().union(*LAYERS)

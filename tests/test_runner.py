@@ -12,15 +12,16 @@ import torch
 from fake_training import FAKE
 
 import attnbench
-from attnbench import files as files_module
-from attnbench import runner, states
-from attnbench import store as store_module
+from attnbench import runner
 from attnbench.engines import base
 from attnbench.engines.base import Finished, Started
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, fail
 from attnbench.runner import Notice, Planned
-from attnbench.store import Store
+from attnbench.store import atomic as files_module
+from attnbench.store import status
+from attnbench.store import store as store_module
+from attnbench.store.store import Store
 
 GRID = """
 name: small
@@ -111,8 +112,8 @@ def test_a_failed_cell_is_a_row_and_is_left_until_asked_for(fake):
 def test_what_other_code_trained_is_trained_again_unless_kept(fake, monkeypatch):
     monkeypatch.setattr(runner, "fingerprint", lambda _: {})
     fake()
-    monkeypatch.setattr(states, "fingerprint", lambda cell: {"a.py": "new"} if cell.score.name == "dot" else {})
-    monkeypatch.setattr(runner, "fingerprint", states.fingerprint)
+    monkeypatch.setattr(status, "fingerprint", lambda cell: {"a.py": "new"} if cell.score.name == "dot" else {})
+    monkeypatch.setattr(runner, "fingerprint", status.fingerprint)
     fake(keep_stale=True)
     assert fake.trained == []
     fake()

@@ -37,10 +37,10 @@ def baseline(
 
     All cells of the run have to be done. A file that is there is not touched without --update.
     """
-    from attnbench.analysis.baseline import rows_of
-    from attnbench.analysis.baseline import update as updated
-    from attnbench.analysis.baseline_file import read, write
-    from attnbench.store import Store
+    from attnbench.analysis.gate.baseline import rows_of
+    from attnbench.analysis.gate.baseline import update as updated
+    from attnbench.analysis.gate.baseline_file import read, write
+    from attnbench.store.store import Store
 
     if output.exists() and not update:
         raise fail("the file is there already, and stays as it is", str(output), "--update takes this run into it")

@@ -52,27 +52,27 @@ def check(
     Worse means: the mean is worse by more than the tolerance, and by more than the seeds' chance. Improvements are
     reported, and taken in by attnbench baseline --update alone. Where nothing could be compared, the status is 4.
     """
-    from attnbench.analysis import gate_formats
-    from attnbench.analysis.baseline import configurations
-    from attnbench.analysis.baseline_file import read
-    from attnbench.analysis.gate import check as hold
-    from attnbench.store import Store
+    from attnbench.analysis.gate import formats
+    from attnbench.analysis.gate.baseline import configurations
+    from attnbench.analysis.gate.baseline_file import read
+    from attnbench.analysis.gate.check import check as hold
+    from attnbench.store.store import Store
 
     tolerances = _tolerances(tolerance or [])
     store = Store.open(run, results)
     found = hold(store.name, str(baseline), read(baseline), configurations(store), tolerances)
     if junit is not None:
-        _write(junit, gate_formats.to_junit(found))
+        _write(junit, formats.to_junit(found))
     if format is Format.RICH:
         from rich.console import Console
 
-        gate_formats.print_check(found, Console(highlight=False))
+        formats.print_check(found, Console(highlight=False))
     else:
         write = {
-            Format.GITHUB: gate_formats.to_github,
-            Format.CSV: gate_formats.to_csv,
-            Format.JSON: gate_formats.to_json,
-            Format.MARKDOWN: gate_formats.to_markdown,
+            Format.GITHUB: formats.to_github,
+            Format.CSV: formats.to_csv,
+            Format.JSON: formats.to_json,
+            Format.MARKDOWN: formats.to_markdown,
         }[format]
         typer.echo(write(found), nl=False)
     if found.exit:
@@ -81,8 +81,8 @@ def check(
 
 def _tolerances(given: list[str]) -> dict[str, float]:
     """By metric; a value without one is that of all the others."""
-    from attnbench.analysis.baseline import unknown_metric
-    from attnbench.analysis.judge import ALLOWANCES
+    from attnbench.analysis.gate.baseline import unknown_metric
+    from attnbench.analysis.gate.judge import ALLOWANCES
 
     everywhere: dict[str, float] = {}
     by_metric: dict[str, float] = {}

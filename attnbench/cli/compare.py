@@ -10,7 +10,7 @@ from attnbench.cli.table import Where
 from attnbench.errors import fail
 
 if TYPE_CHECKING:
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
 
 class Format(StrEnum):
@@ -50,10 +50,10 @@ def compare(
     results: Results = RESULTS,
 ) -> None:
     """Say which is better, on which task, and how sure that is: paired over the seeds that both have."""
-    from attnbench.analysis import contrast_tables
-    from attnbench.analysis.contrast import contrast, side_by_side
+    from attnbench.analysis.compare import formats
+    from attnbench.analysis.compare.contrast import contrast, side_by_side
     from attnbench.analysis.labels import filtered
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
     stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
     name = " and ".join(store.name for store in stores)
@@ -73,16 +73,16 @@ def compare(
         from rich.console import Console
 
         console = Console()
-        shown = contrast_tables.to_rich(found)
+        shown = formats.to_rich(found)
         if not console.is_terminal:
             console.width = 10_000
             console.width = max(80, console.measure(shown).maximum)
         console.print(shown)
     else:
         write = {
-            Format.MARKDOWN: contrast_tables.to_markdown,
-            Format.CSV: contrast_tables.to_csv,
-            Format.JSON: contrast_tables.to_json,
+            Format.MARKDOWN: formats.to_markdown,
+            Format.CSV: formats.to_csv,
+            Format.JSON: formats.to_json,
         }[format]
         typer.echo(write(found), nl=False)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from attnbench.grid.expand import Plan
-    from attnbench.states import State
+    from attnbench.store.status import State
 
 Row = dict[str, Any]
 
@@ -46,8 +46,8 @@ def expand(
     """List a grid's cells with their state, what is skipped and why, and about how long the rest takes."""
     from attnbench.grid.expand import expand as expand_grid
     from attnbench.grid.load import load_grid
-    from attnbench.states import states_of
-    from attnbench.store import Store
+    from attnbench.store.status import states_of
+    from attnbench.store.store import Store
 
     plan = expand_grid(load_grid(grid, set_ or (), plugin or ()))
     store = Store(results / plan.name)

@@ -16,10 +16,10 @@ from rich.text import Text
 from attnbench.cli.standing import Ended, Running, Standing
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
+from attnbench.messages import harmless
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
-from attnbench.states import DONE, FAILED, STALE
-from attnbench.words import harmless
+from attnbench.store.status import DONE, FAILED, STALE
 
 FRAMES_PER_SECOND = 4
 BAR, GAP = 12, 2  # columns of the terminal

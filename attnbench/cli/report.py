@@ -23,9 +23,9 @@ def report(
 
     It needs no network and no other file.
     """
-    from attnbench.analysis.report import report as page
-    from attnbench.files import write_atomically
-    from attnbench.store import Store
+    from attnbench.analysis.report.page import report as page
+    from attnbench.store.atomic import write_atomically
+    from attnbench.store.store import Store
 
     store = Store.open(run, results)
     file = output or store.folder / "report.html"

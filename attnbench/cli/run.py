@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnbench.grid.expand import Plan
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
 
 class EngineName(StrEnum):
@@ -98,7 +98,7 @@ def run(
 
     from attnbench import runner
     from attnbench.cli.live import watch
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
     console = Console(stderr=True, highlight=False)
     try:
@@ -161,7 +161,7 @@ def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     """The exact match on the trained lengths and, where longer sources were tested, on the longest of them."""
     from rich.console import Console
 
-    from attnbench.analysis.tables import comparison, print_table
+    from attnbench.analysis.table.formats import comparison, print_table
 
     console = Console()
     print_table(comparison(frame, name=store.name, notes=store.notes()), console)

@@ -17,8 +17,8 @@ def schema(
     """
     import json
 
-    from attnbench.files import write_atomically
     from attnbench.grid.schema import json_schema
+    from attnbench.store.atomic import write_atomically
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     if output is None:

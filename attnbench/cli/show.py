@@ -6,7 +6,7 @@ import typer
 
 from attnbench.cli.options import RESULTS, Cells, Results, Run
 from attnbench.errors import fail
-from attnbench.words import harmless
+from attnbench.messages import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ def show(
     from rich.text import Text
 
     from attnbench.cli import side_by_side
-    from attnbench.store import Store
+    from attnbench.store.store import Store
 
     store = Store.open(run, results)
     found = list(dict.fromkeys(map(store.find, cells)))
@@ -107,8 +107,8 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from attnbench.analysis.compare import STYLES, show_mean
     from attnbench.analysis.labels import NOTHING
+    from attnbench.analysis.table.comparison import STYLES, show_mean
     from attnbench.outcome import METRICS
 
     lengths = sorted({int(name.split("@")[1]) for name in metrics if "@" in name})

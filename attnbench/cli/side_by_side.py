@@ -13,7 +13,7 @@ GAP = 4  # columns of the terminal between two drawings
 
 def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
     """A line per resolved field that the cells do not share, a column per cell."""
-    from attnbench.tracked import flat_config
+    from attnbench.tracking.content import flat_config
 
     configs = [flat_config(record["config"]) for record in records]
     names = dict.fromkeys(name for config in configs for name in config)
@@ -23,8 +23,8 @@ def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
 
 def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
     """A line per metric, over the trained lengths and then per test length, a column per cell."""
-    from attnbench.analysis.compare import STYLES, show_mean
     from attnbench.analysis.labels import NOTHING
+    from attnbench.analysis.table.comparison import STYLES, show_mean
 
     names = dict.fromkeys(name for record in records for name in record["metrics"])
     lines = {}

@@ -11,9 +11,9 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     For runs whose tracking server went away or whose database was locked, that ran with --no-mlflow, or that are to
     be on another server as well.
     """
-    from attnbench.catch_up import catch_up
-    from attnbench.lock import held
-    from attnbench.store import Store
+    from attnbench.store.lock import held
+    from attnbench.store.store import Store
+    from attnbench.tracking.sync import catch_up
 
     store = Store.open(run, results)
     with held(store.folder):

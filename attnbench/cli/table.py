@@ -67,24 +67,26 @@ def table(
 
     Nothing but the seed is averaged over: any other axis that varies becomes part of the rows.
     """
-    from attnbench.analysis import tables
-    from attnbench.analysis.lengths import LENGTH, trained_lengths
-    from attnbench.store import Store
+    from attnbench.analysis.table import formats
+    from attnbench.analysis.table.lengths import LENGTH, trained_lengths
+    from attnbench.store.store import Store
 
     store = Store.open(run, results)
     frame, notes = store.frame(), store.notes()
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
-    compared = tables.comparison(frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained)
+    compared = formats.comparison(
+        frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained
+    )
     if format is Format.RICH:
         from rich.console import Console
 
-        tables.print_table(compared, Console())
+        formats.print_table(compared, Console())
     else:
         write = {
-            Format.MARKDOWN: tables.to_markdown,
-            Format.CSV: tables.to_csv,
-            Format.JSON: tables.to_json,
-            Format.LATEX: tables.to_latex,
-            Format.HTML: tables.to_html,
+            Format.MARKDOWN: formats.to_markdown,
+            Format.CSV: formats.to_csv,
+            Format.JSON: formats.to_json,
+            Format.LATEX: formats.to_latex,
+            Format.HTML: formats.to_html,
         }[format]
         typer.echo(write(compared), nl=False)

@@ -6,13 +6,13 @@ from typing import Any
 from attnbench.cell import Data, StopAt, Train
 from attnbench.errors import AttnbenchError, did_you_mean
 from attnbench.grid.document import Document, KeyPath, Problems
+from attnbench.grid.incompatible import NO_SCORE
 from attnbench.grid.labels import component_label
 from attnbench.grid.resolve import find
-from attnbench.grid.rules import NO_SCORE
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, GridFile
 from attnbench.grid.values import GLOBAL, Axes, Combination, Exclude, Value, plain_value
+from attnbench.messages import show
 from attnbench.registry import REGISTRIES, Entry
-from attnbench.words import show
 
 FIELDS = (
     "model.kind",

@@ -7,11 +7,11 @@ from pathlib import Path
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id
+from attnbench.grid.incompatible import NO_SCORE, senseless
 from attnbench.grid.labels import label
-from attnbench.grid.lengths import TaskCheck
 from attnbench.grid.resolve import UNUSED, Reason, Resolver, find
-from attnbench.grid.rules import NO_SCORE, senseless
 from attnbench.grid.schema import COMPONENTS
+from attnbench.grid.task_check import TaskCheck
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
 
 NO_LABEL = "–"

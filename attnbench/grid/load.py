@@ -12,14 +12,14 @@ from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.grid.axes import AxesReader
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
+from attnbench.grid.incompatible import NO_SCORE, READS_PATH
 from attnbench.grid.parse import dump, parse, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
-from attnbench.grid.rules import NO_SCORE, READS_PATH
 from attnbench.grid.schema import DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
 from attnbench.grid.values import Axes, Grid, Sections
+from attnbench.messages import say
 from attnbench.plugins import load_plugin
-from attnbench.words import say
 
 MOST_TESTS = 10**7  # of a combination by an exclude: some seconds
 

@@ -11,11 +11,11 @@ from attnbench.cell import Component, Data, Section, Train
 from attnbench.errors import AttnbenchError, did_you_mean
 from attnbench.grid.document import Document, KeyPath, Place, Problems
 from attnbench.grid.identity import PATHS
-from attnbench.grid.rules import READS_PATH
+from attnbench.grid.incompatible import READS_PATH
 from attnbench.grid.values import Axes, Combination, Sections, Value
+from attnbench.messages import say
 from attnbench.plugins import load_entry_points
 from attnbench.registry import REGISTRIES, Entry
-from attnbench.words import say
 
 MOST_BYTES = 10**9  # of a file of sentence pairs, which is read whole
 LENGTHS = ("min_length", "max_length")

@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from attnbench import registry
 from attnbench.cell import Data, Section, Train
+from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
-from attnbench.words import show
 
 COMPONENTS = ("score", "scope", "task")
 DEFAULT_MODEL = "rnn"

@@ -14,7 +14,7 @@ from attnbench.analysis.plots import (
     by_setting,
     png,
 )
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 WORDS = ["a", "b", "c"]
 DARK, PALE, ORANGE = np.array([8, 48, 107]), np.array([247, 251, 255]), np.array([255, 149, 0])

@@ -13,12 +13,12 @@ from made_up_run import failed, outcome, plan, rewrite, write_run
 from rich.console import Console
 
 from attnbench import cli
-from attnbench.analysis.baseline import configurations
-from attnbench.analysis.baseline_file import read
-from attnbench.analysis.gate import check
-from attnbench.analysis.gate_formats import print_check
+from attnbench.analysis.gate.baseline import configurations
+from attnbench.analysis.gate.baseline_file import read
+from attnbench.analysis.gate.check import check
+from attnbench.analysis.gate.formats import print_check
 from attnbench.errors import Exit
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 ODD = "od|d_*[b]<i>%,:&\"'`\x1b[31mé"
 ERROR = "bad | [red]%0A</failure>\nsecond\x00\x1b[2J::error::x"

@@ -14,7 +14,7 @@ from attnbench import cli
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 SKIPPING = SMALL.replace("  task:", "  scope: [global, none]\n  task:") + "exclude: [{score: dot, task: copy}]\n"

@@ -11,7 +11,7 @@ from attnbench.engines.base import Finished, Started
 from attnbench.grid.expand import packs
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Notice, Planned
-from attnbench.states import State
+from attnbench.store.status import State
 
 PLAN = plan("quick", score=["additive", "scaled_dot"], task=["copy", "[b]translate"], model__width=[32], seed=[0, 1])
 PACKS = packs(PLAN.cells)

@@ -12,7 +12,7 @@ from small_grid import SMALL, files_below, write_grid
 
 from attnbench import cli
 from attnbench.errors import Exit
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from attnbench import cli
-from attnbench.store import Store
+from attnbench.store.store import Store
 
 
 def sync(results: Path, *options: str) -> int:
@@ -59,7 +59,10 @@ def test_what_is_missing_is_logged_once_and_the_comparison_with_it(results, uri,
 
 def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
     store = write(results, cells=4)
-    code = f"from pathlib import Path; from attnbench.lock import held\nwith held(Path({str(store.folder)!r})): input()"
+    code = (
+        "from pathlib import Path; from attnbench.store.lock import held\n"
+        f"with held(Path({str(store.folder)!r})): input()"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as other:
         while not (store.folder / ".lock.json").exists():
             time.sleep(0.05)

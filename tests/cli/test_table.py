@@ -9,7 +9,7 @@ import typer
 from made_up_run import outcome, plan, write_run
 from typer.testing import CliRunner
 
-from attnbench.analysis.captions import BEYOND
+from attnbench.analysis.table.captions import BEYOND
 from attnbench.cli.table import table
 from attnbench.errors import AttnbenchError
 
@@ -123,7 +123,7 @@ def test_neither_torch_nor_mlflow_is_imported(call):
     code = """
 import sys
 from attnbench.cli import table, show, list, init, schema
-from attnbench.analysis import tables
+from attnbench.analysis.table import formats
 import pandas
 list.list_("scores")
 heavy = {"torch", "mlflow", "matplotlib"} & sys.modules.keys()

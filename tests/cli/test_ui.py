@@ -13,7 +13,7 @@ import pytest
 
 from attnbench.cli.ui import ui
 from attnbench.errors import AttnbenchError
-from attnbench.tracking import Tracker
+from attnbench.tracking.client import Tracker
 
 COMMAND = "import typer, attnbench.cli.ui as verb; typer.run(verb.ui)"
 

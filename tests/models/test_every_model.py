@@ -16,7 +16,7 @@ from small_packs import build as build_small
 
 from attnbench import registry
 from attnbench.cell import Data, StopAt
-from attnbench.grid.rules import senseless
+from attnbench.grid.incompatible import senseless
 from attnbench.training.batches import Batch
 from attnbench.training.stack import Replica, Stack
 from attnbench.training.train import train

@@ -23,7 +23,7 @@ from torch.func import functional_call
 
 from attnbench.cell import Component
 from attnbench.errors import AttnbenchError
-from attnbench.grid.rules import senseless
+from attnbench.grid.incompatible import senseless
 from attnbench.models.ntm import Machine
 from attnbench.registry import REGISTRIES
 from attnbench.training.batches import Batch

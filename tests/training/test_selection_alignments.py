@@ -6,8 +6,8 @@ import torch
 from small_packs import CPU, DATA, build, pack, stack
 
 from attnbench.cell import Data
-from attnbench.files import read_alignments, write_alignments
 from attnbench.outcome import METRICS
+from attnbench.store.atomic import read_alignments, write_alignments
 from attnbench.tasks.base import Examples
 from attnbench.tasks.streams import build_task, test_set, validation_set
 from attnbench.training.alignments import Formation, read, test_alignments

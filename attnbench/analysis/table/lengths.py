@@ -1,0 +1,61 @@
+"""The length of the source as an axis of a table: a metric that was measured at several lengths, each by itself."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from attnbench.analysis.labels import label_columns
+from attnbench.errors import fail
+from attnbench.outcome import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attnbench.store.store import Store
+
+LENGTH = "length"  # the label column
+Range = tuple[int, int]  # the shortest and the longest source that was trained on
+
+
+def lengths_of(frame: "pd.DataFrame", metric: str) -> list[int]:
+    """The lengths at which a metric was measured, ascending."""
+    parts = (column.partition("@") for column in frame.columns)
+    return sorted(int(length) for name, at, length in parts if at and name == metric)
+
+
+def by_length(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    """The rows of a frame once per length, as the label column `length`, with the metric at that length.
+
+    Raises:
+        AttnbenchError: when the metric was not measured by length.
+    """
+    import pandas as pd
+
+    lengths = lengths_of(frame, metric)
+    if not lengths:
+        measured = [name for name in METRICS if lengths_of(frame, name)]
+        name, at, _ = metric.partition("@")
+        if at and name in measured:
+            raise fail(f"{metric} is of one length already", "--metric", f"{LENGTH} goes with --metric {name}")
+        hint = f"by {LENGTH} there is {' and '.join(measured)}" if measured else "set data.test_lengths in the grid"
+        raise fail(f"{metric!r} was not measured by {LENGTH}", "--metric", hint)
+    place = list(frame.columns).index(label_columns(frame)[-1]) + 1
+    parts = []
+    for length in lengths:
+        part = frame.assign(**{metric: frame[f"{metric}@{length}"]})
+        part.insert(place, LENGTH, length)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def trained_lengths(store: "Store", cells: Iterable[str]) -> dict[str, Range]:
+    """The lengths that each cell was trained on, by its id; sentences of one's own do not tell theirs.
+
+    Raises:
+        AttnbenchError: when a cell cannot be read.
+    """
+    data = {cell: store.read(cell)["config"].get("data") or {} for cell in cells}
+    return {
+        cell: (of["min_length"], of["max_length"])
+        for cell, of in data.items()
+        if not of.get("path") and {"min_length", "max_length"} <= of.keys()
+    }

@@ -1,0 +1,200 @@
+"""What a scan needs of each cell, in one file: a hundred thousand cells are looked through in seconds.
+
+DIR/<name>/.index has a line per cell with what its two files looked like (time and size); a line counts as long as
+they still look so, else the files are read and checked again. It can be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnbench.errors import AttnbenchError
+from attnbench.store.atomic import UNREADABLE, write_atomically
+from attnbench.store.commit import waiting
+from attnbench.store.record import Record, file_digest, read_record
+
+INDEX, FORMAT = ".index", 1  # the format counts up when lines of before should not count any more
+BETWEEN = 0.05  # seconds in which a run has moved both files of a cell
+CODE = "code"  # begins a line that has the fingerprint of code; a cell's line refers to it by its key
+
+Stamps = dict[str, str]  # of each cell in a folder: when its file was changed, and its size
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What tables and states need of a cell.
+
+    Attributes:
+        status: done or failed.
+        metrics: as in its file.
+        error: why it failed.
+        test_lengths: that its configuration asks for.
+        code: the fingerprint of the code that trained it.
+        digest: of its file; empty where an earlier attnbench wrote it.
+    """
+
+    status: str
+    metrics: Mapping[str, float | None]
+    error: str | None
+    test_lengths: tuple[int, ...]
+    code: Mapping[str, str]
+    digest: str
+
+
+class Index:
+    """The summaries of the cells in a run's folder. Reading is safe at any time; writing is for who holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.cells, self.arrays = folder / INDEX, folder / "cells", folder / "alignments"
+        self._lines: dict[str, tuple[str, str]] | None = None  # by cell: its stamp, and its summary as JSON
+        self._codes: dict[str, dict[str, str]] = {}
+        self._news = False  # whether a scan has found what the file does not have
+
+    def scan(self) -> Iterator[tuple[str, Summary | str]]:
+        """Every cell that has a file, by id: its summary, or what is wrong with its files, each by name."""
+        lines = self._load()
+        cells, arrays = _stamps(self.cells, ".json"), _stamps(self.arrays, ".npz")
+        for gone in lines.keys() - cells.keys():
+            del lines[gone]
+        for cell in sorted(cells):
+            stamp = f"{cells[cell]} {arrays.get(cell, '')}"
+            known, text = lines.get(cell, ("", ""))
+            summary = self._summary(text) if known == stamp else None
+            if summary is None:
+                try:
+                    text = self._summary_text(self._check_twice(cell, stamp))
+                except UNREADABLE as error:
+                    lines.pop(cell, None)
+                    yield cell, str(error)
+                    continue
+                lines[cell], self._news, summary = (stamp, text), True, self._summary(text)
+            assert summary is not None
+            yield cell, summary
+
+    def save(self) -> None:
+        """Writes the file anew if a scan has found what it did not have."""
+        if not self._news:
+            return
+        lines = self._load()
+        codes = "".join(_line(f"{CODE} {key}", json.dumps(files)) for key, files in self._codes.items())
+        text = codes + "".join(_line(f"{cell} {stamp}", summary) for cell, (stamp, summary) in lines.items())
+        with suppress(AttnbenchError):  # it saves time, and nothing else
+            write_atomically(self.file, text)
+            self._news = False
+
+    def add(self, records: list[Record]) -> None:
+        """Notes cells that were just written."""
+        lines, known = self._load(), set(self._codes)
+        new = []
+        for record in records:
+            cell, summary = record["cell"], self._summary_text(record)
+            stamp = self._stamp(cell)
+            lines[cell] = (stamp, summary)
+            new.append(_line(f"{cell} {stamp}", summary))
+        codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
+        with suppress(OSError), self.file.open("a", encoding="utf-8") as file:
+            file.write("".join([*codes, *new]))
+
+    def _load(self) -> dict[str, tuple[str, str]]:
+        """The lines of the file, read once; whatever in it makes no sense is left out."""
+        if self._lines is None:
+            self._lines = {}
+            with suppress(*UNREADABLE):
+                for line in self.file.read_text(encoding="utf-8").splitlines():
+                    self._read_line(line)
+        return self._lines
+
+    def _read_line(self, line: str) -> None:
+        assert self._lines is not None
+        head, _, rest = line.partition("\t")
+        text, _, check_sum = rest.rpartition("\t")
+        if check_sum != _check_sum(head, text):  # it was cut short, or edited, or is of another attnbench
+            return
+        name, _, stamp = head.partition(" ")
+        if name == CODE:
+            self._codes[stamp] = json.loads(text)
+        else:
+            self._lines[name] = (stamp, text)
+
+    def _check_twice(self, cell: str, stamp: str) -> Record:
+        """As `_check`; again if a run is replacing the files, one after the other."""
+        try:
+            return self._check(cell)
+        except UNREADABLE:
+            if stamp == self._stamp(cell) and not waiting(self.cells.parent):
+                raise
+            time.sleep(BETWEEN)
+            return self._check(cell)
+
+    def _stamp(self, cell: str) -> str:
+        return f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
+
+    def _check(self, cell: str) -> Record:
+        """The record of a cell whose two files are sound.
+
+        Raises:
+            OSError, ValueError: when one of them is not; the message names it.
+        """
+        file, arrays = self.cells / f"{cell}.json", self.arrays / f"{cell}.npz"
+        try:
+            record = read_record(file)
+        except UNREADABLE as error:
+            raise ValueError(f"{file}: {error}") from error
+        wanted = record.get("alignments")  # an earlier attnbench kept no digest
+        if wanted and not arrays.exists():
+            raise ValueError(f"{arrays}: it is gone")
+        if wanted and file_digest(arrays) != wanted:
+            raise ValueError(f"{arrays}: it is not what was written")
+        return record
+
+    def _summary_text(self, record: Record) -> str:
+        code = json.dumps(record["code"], sort_keys=True)
+        key = hashlib.sha256(code.encode()).hexdigest()[:12]
+        self._codes.setdefault(key, record["code"])
+        lengths = (record["config"].get("data") or {}).get("test_lengths", ())
+        kept = {name: record[name] for name in ("status", "metrics", "error")}
+        return json.dumps(kept | {"test_lengths": lengths, "code": key, "digest": record.get("digest", "")})
+
+    def _summary(self, text: str) -> Summary | None:
+        """What a line says; None where the line of its code is lost."""
+        content: dict[str, Any] = json.loads(text)
+        code = self._codes.get(content["code"])
+        lengths = tuple(content["test_lengths"])
+        return None if code is None else Summary(**content | {"test_lengths": lengths, "code": code})
+
+
+def _line(head: str, text: str) -> str:
+    return f"{head}\t{text}\t{_check_sum(head, text)}\n"
+
+
+def _check_sum(head: str, text: str) -> str:
+    return f"{zlib.crc32(f'{FORMAT} {head} {text}'.encode()):08x}"
+
+
+def _stamps(folder: Path, suffix: str) -> Stamps:
+    """What the files of a folder look like, by their names without the suffix."""
+    found: Stamps = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as files:
+        for file in files:
+            if file.name.endswith(suffix) and not file.name.startswith("."):
+                with suppress(FileNotFoundError):  # a run that goes on may be replacing it
+                    found[file.name.removesuffix(suffix)] = _look(file.stat())
+    return found
+
+
+def _stamp(file: Path) -> str:
+    try:
+        return _look(file.stat())
+    except FileNotFoundError:
+        return ""
+
+
+def _look(state: os.stat_result) -> str:
+    return f"{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_size}"

@@ -1,0 +1,64 @@
+"""The rows of table.csv as a DataFrame, from a plan and what is known of its cells."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attnbench.outcome import METRICS
+from attnbench.store.index import Summary
+from attnbench.store.record import COUNTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = ("model", "score", "scope", "task", "seed")
+_AT_LENGTH = re.compile(rf"({'|'.join(METRICS)})@(\d+)")
+
+
+def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, Summary]) -> "pd.DataFrame":
+    """The finished cells of a plan, in its order.
+
+    Args:
+        plan: as `Store.plan` gives it.
+        summaries: of the cells that are finished, by id.
+    """
+    import pandas as pd
+
+    cells = [cell for cell in plan["cells"] if cell["id"] in summaries]
+    finished = [summaries[cell["id"]] for cell in cells]
+    by_length, others = _length_columns(finished)
+    columns: dict[str, Any] = {
+        "cell": _label_column([cell["id"] for cell in cells]),
+        "status": _label_column([summary.status for summary in finished]),
+    }
+    for name in (*LABELS, *plan["axes"]):
+        columns[name] = _label_column([cell["labels"][name] for cell in cells])
+    for name in (*METRICS, *by_length):
+        columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
+    columns["error"] = pd.Series([summary.error for summary in finished], dtype="object")
+    for name in others:
+        columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
+    return pd.DataFrame(columns)
+
+
+def _label_column(values: list[Any]) -> "pd.Series[Any]":
+    """The labels as they are: pandas may narrow a type that all share, but not turn 1 into 1.0 beside another."""
+    import pandas as pd
+
+    column = pd.Series(values, dtype=object)
+    return column.infer_objects() if len(set(map(type, values))) == 1 else column
+
+
+def _dtype(column: str) -> str:
+    return "Int64" if column.split("@")[0] in COUNTS else "float64"
+
+
+def _length_columns(summaries: list[Summary]) -> tuple[list[str], list[str]]:
+    """The `exact_match@N` columns in the order of N, and those of the other metrics, in the metrics' order."""
+    names = {name for summary in summaries for name in summary.metrics}
+    # A failed cell has no metrics, but its lengths have their columns all the same.
+    names |= {f"exact_match@{length}" for summary in summaries for length in summary.test_lengths}
+    keys = sorted((METRICS.index(match[1]), int(match[2])) for n in names if (match := _AT_LENGTH.fullmatch(n)))
+    columns = [f"{METRICS[metric]}@{length}" for metric, length in keys]
+    first = [name for name in columns if name.startswith("exact_match@")]
+    return first, columns[len(first) :]

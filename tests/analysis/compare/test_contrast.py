@@ -1,0 +1,208 @@
+"""Which value of an axis is better: the right seeds and settings are paired, and nothing is claimed of too few."""
+
+import csv
+import io
+import json
+
+import pytest
+from made_up_run import failed, outcome, plan, write_run
+
+from attnbench.analysis.compare import formats
+from attnbench.analysis.compare.contrast import EVERYTHING, contrast, side_by_side
+from attnbench.errors import AttnbenchError
+
+BASE = {"dot": 0.5, "general": 0.7, "additive": 0.6}
+
+
+def frame_of(folder, seeds=8, accuracy=None, name="made-up", **axes):
+    """Scores × copy and sort; each seed shifts all scores alike, so that only the pairing shows their order."""
+    grid = plan(name, **{"score": list(BASE), "task": ["copy", "sort"], "seed": list(range(seeds))} | axes)
+    accuracy = accuracy or (lambda labels: BASE[labels["score"]] + 0.03 * labels["seed"])
+    return write_run(folder, grid, [outcome(c, exact_match=accuracy(c.labels)) for c in grid.cells]).frame()
+
+
+def line(found, value, task):
+    (one,) = [x for x in found.lines if (x.value, x.task) == (value, task)]
+    return one
+
+
+def test_seeds_are_paired_and_the_best_is_what_the_others_are_held_against(tmp_path):
+    found = contrast(frame_of(tmp_path), "score")
+    assert found.against == "general"
+    assert {(x.value, x.task) for x in found.lines} == {
+        (score, task) for score in ("dot", "additive") for task in ("copy", "sort", EVERYTHING)
+    }
+    one = line(found, "dot", "copy")
+    assert (one.paired.difference, one.paired.low, one.paired.high) == pytest.approx((-0.2, -0.2, -0.2))
+    assert one.paired.n == 8
+    assert one.paired.p == pytest.approx(2 * 2 / 2**8)  # all of one sign, and two comparisons
+    assert one.verdict == "worse"
+    assert one.probability.value < 0.5
+    assert one.rank == 3
+    assert line(found, "dot", EVERYTHING).paired.n == 16
+
+
+def test_what_others_are_held_against_can_be_chosen(tmp_path):
+    found = contrast(frame_of(tmp_path), "score", against="dot")
+    assert {x.verdict for x in found.lines} == {"better"}
+    assert line(found, "general", "sort").probability.value > 0.5
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_of_too_few_seeds_nothing_is_claimed(tmp_path, seeds):
+    found = contrast(frame_of(tmp_path, seeds), "score")
+    assert {x.verdict for x in found.lines if x.task != EVERYTHING} == {"cannot tell: too few seeds"}
+
+
+def test_of_a_loss_the_lower_is_better(tmp_path):
+    frame = frame_of(tmp_path)
+    frame["loss"] = 1 - frame["exact_match"]
+    found = contrast(frame, "score", against="dot", metric="loss")
+    one = line(found, "general", "copy")
+    assert one.paired.difference == pytest.approx(-0.2)
+    assert one.verdict == "better"
+    assert one.probability.value > 0.5
+    assert one.rank == 1
+
+
+def test_settings_are_paired_with_their_like_and_count_each(tmp_path):
+    """A width that helps both alike says nothing about the scores."""
+    frame = frame_of(
+        tmp_path,
+        task=["copy"],
+        model__width=[32, 64],
+        accuracy=lambda labels: BASE[labels["score"]] + 0.03 * labels["seed"] - 0.004 * labels["model.width"],
+    )
+    one = line(contrast(frame, "score", against="dot"), "general", "copy")
+    assert one.paired.n == 16
+    assert (one.paired.low, one.paired.high) == pytest.approx((0.2, 0.2))
+
+
+def test_a_setting_that_goes_with_the_axis_is_said_to(tmp_path):
+    """One width for each: whether it is the score or the width cannot be told."""
+    frame = frame_of(tmp_path, 2, score=["dot", "general"], task=["copy"], model__width=[32, 64])
+    found = contrast(frame[(frame["score"] == "dot") == (frame["model.width"] == 32)], "score")
+    assert found.notes == ("model.width goes with score",)
+    assert not contrast(frame, "score").notes
+
+
+def test_only_seeds_that_both_have_are_compared_and_failed_cells_are_not(tmp_path):
+    grid = plan(score=["dot", "general"], task=["copy"], seed=list(range(4)))
+    written = [
+        failed(c)
+        if (c.labels["score"], c.labels["seed"]) == ("dot", 0)
+        else outcome(c, exact_match=0.1 * c.labels["seed"])
+        for c in grid.cells
+    ]
+    found = contrast(write_run(tmp_path, grid, written).frame(), "score", against="dot")
+    assert [x.paired.n for x in found.lines] == [3]
+    assert found.lines[0].paired.difference == 0
+    assert found.notes == ("1 failed cell not counted",)
+
+
+def test_of_unequal_seeds_those_in_common_are_compared(tmp_path):
+    frame = frame_of(tmp_path, 6, score=["dot", "general"], task=["copy"])
+    frame = frame[
+        ((frame["score"] == "dot") & (frame["seed"] < 4)) | ((frame["score"] == "general") & (frame["seed"] > 1))
+    ]
+    one = line(contrast(frame, "score", against="dot"), "general", "copy")
+    assert (one.paired.n, one.paired.difference) == (2, pytest.approx(0.2))
+    assert one.rank == 1
+
+
+def test_cells_without_the_metric_are_counted_in_a_note(tmp_path):
+    frame = frame_of(tmp_path, 3, task=["copy"])
+    frame["steps_to_95"] = [100.0 if accuracy > 0.5 else None for accuracy in frame["exact_match"]]
+    found = contrast(frame, "score", against="general", metric="steps_to_95", notes=["and more"])
+    assert found.notes == ("1 cell without steps_to_95 not counted", "and more")
+    assert line(found, "dot", "copy").paired.n == 2
+
+
+def test_the_best_has_a_value_in_most_settings_and_of_a_loss_the_least(tmp_path):
+    frame = frame_of(tmp_path, 3)
+    frame["loss"] = 1 - frame["exact_match"]
+    assert contrast(frame, "score", metric="loss").against == "general"
+    once = frame[(frame["score"] != "general") | (frame["task"] == "copy")]
+    assert contrast(once, "score").against == "additive"
+
+
+def test_ranks_are_over_the_settings_of_what_is_held_against(tmp_path):
+    """One score was trained with another width alone: it is left out, and the others have their ranks still."""
+    frame = frame_of(tmp_path, 3, task=["copy"], model__width=[32, 64, 128])
+    frame = frame[(frame["score"] == "additive") == (frame["model.width"] == 128)]
+    found = contrast(frame, "score", against="dot")
+    assert [(x.value, x.rank) for x in found.lines] == [("general", 1.0)]
+    assert found.notes == ("additive: no setting and seed shared with dot",)
+
+
+def test_fewer_seeds_than_the_test_takes_are_never_said_to_do(tmp_path):
+    """Every seed of one is above the other, for which Noether asks five; five cannot tell, nor can seven of two."""
+    apart = {"accuracy": lambda labels: BASE[labels["score"]] + 0.003 * labels["seed"]}
+    found = contrast(frame_of(tmp_path / "two", 5, task=["copy"], **apart), "score")
+    assert {x.needed for x in found.lines} == {7}  # two comparisons: 2 · 2 / 2⁷ is below .05
+    assert {x.verdict for x in contrast(frame_of(tmp_path / "enough", 7, task=["copy"], **apart), "score").lines} == {
+        "worse"
+    }
+    found = contrast(frame_of(tmp_path / "one", 5, task=["copy"], score=["dot", "general"], **apart), "score")
+    assert {x.needed for x in found.lines} == {6}
+
+
+def test_two_runs_are_compared_configuration_by_configuration(tmp_path):
+    before = frame_of(tmp_path / "a", name="before")
+    after = frame_of(tmp_path / "b", name="after", accuracy=lambda x: BASE[x["score"]] + 0.03 * x["seed"] + 0.01)
+    found = contrast(side_by_side([("before", before), ("after", after)]), "run", "before")
+    assert {(x.value, x.verdict) for x in found.lines} == {("after", "better")}
+    assert line(found, "after", "copy").paired.n == 3 * 8
+    assert line(found, "after", "copy").paired.difference == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"axis": "scor"}, ("no axis 'scor'", "score")),
+        ({"axis": "scope"}, ("fewer than two values",)),
+        ({"axis": "score", "metric": "aer"}, ("no cell is done and has aer",)),
+        ({"axis": "score", "against": "dott"}, ("no finished cell has 'dott'", "dot")),
+        ({"axis": "score", "metric": "exact"}, ("no metric 'exact'", "exact_match")),
+        ({"axis": "score", "metric": "parameters"}, ("neither more nor less is better",)),
+    ],
+)
+def test_what_cannot_be_compared_is_told(tmp_path, arguments, words):
+    with pytest.raises(AttnbenchError) as caught:
+        contrast(frame_of(tmp_path, 2), **arguments)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_where_nothing_is_shared_what_parts_the_cells_is_named(tmp_path):
+    frame = frame_of(tmp_path, 2, task=["copy"], model__width=[32, 64], model__cell=["gru", "lstm"])
+    dot = frame["score"] == "dot"
+    frame = frame[(dot & (frame["model.width"] == 32)) | ((frame["score"] == "general") & (frame["model.width"] == 64))]
+    frame = frame[frame["model.cell"] == "gru"]
+    frame.loc[frame.index[0], "model.width"] = 16
+    with pytest.raises(AttnbenchError, match=r"vary in model\.width; --where") as caught:
+        contrast(frame, "score", name="made-up")
+    assert "made-up: nothing shares a setting and a seed with" in str(caught.value)
+
+
+def test_the_caption_says_what_so_few_pairs_tell(tmp_path):
+    told = {n: "\n".join(formats.caption(contrast(frame_of(tmp_path / f"{n}", n), "score"))) for n in (4, 5)}
+    assert "over 4 pairs" in told[4]
+    assert "their range" in told[4]
+    assert "their range" not in told[5]
+    assert "Over all: " in told[5]
+
+
+def test_the_title_says_which_way_is_better(tmp_path):
+    frame = frame_of(tmp_path, 2).assign(loss=1.0)
+    assert "exact_match (higher is better)" in formats.title(contrast(frame, "score"))
+    assert "loss (lower is better)" in formats.title(contrast(frame, "score", metric="loss"))
+
+
+def test_the_formats_agree(tmp_path):
+    found = contrast(frame_of(tmp_path), "score", name="made-up")
+    rows = list(csv.DictReader(io.StringIO(formats.to_csv(found))))
+    assert [float(row["difference"]) for row in rows] == pytest.approx([x.paired.difference for x in found.lines])
+    assert [row["verdict"] for row in json.loads(formats.to_json(found))] == [row["verdict"] for row in rows]
+    markdown = formats.to_markdown(found)
+    assert "| dot | copy | -0.200 [-0.200, -0.200] |" in markdown
+    assert markdown.count("| worse |") == len(found.lines)

@@ -1,0 +1,297 @@
+"""The charts, panels and bars of the report, measured where a person would look."""
+
+import base64
+import dataclasses
+import io
+import re
+
+import made_up_run
+import numpy as np
+import pytest
+from html_page import parse
+from matplotlib.image import imread
+
+from attnbench.analysis.plots import Panel
+from attnbench.analysis.report.alignments import drawing, in_words, longest_sentence
+from attnbench.analysis.report.charts import (
+    HEIGHT,
+    MOST_POINTS,
+    Line,
+    Point,
+    Scale,
+    chart,
+    linear,
+    logarithmic,
+    thinned,
+)
+from attnbench.analysis.report.page import report
+from attnbench.analysis.report.series import COLOURS, facets
+
+WORDS = ["a", "b", "c"]
+
+
+def build(tmp_path, grid, make, left_out=()):
+    """The tree of a run whose cells are made one by one."""
+    outcomes = [made for planned in grid.cells if planned.id not in left_out and (made := make(planned))]
+    return parse(report(made_up_run.write_run(tmp_path, grid, outcomes)))
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", text)]
+
+
+def titles(node):
+    return [mark.one("title").text for mark in node.all(class_="mark") if mark.all("title")]
+
+
+def tick(svg, text):
+    """Where a tick of x stands."""
+    return float(next(t["x"] for t in svg.all("text") if t.text == text and t["y"] == str(HEIGHT - 20)))
+
+
+def pixels(address):
+    """The picture (H,W,3) of a data address, each colour from 0 to 1."""
+    return imread(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))[:, :, :3]
+
+
+def test_learning_curves_are_the_mean_and_the_range_of_the_seeds(tmp_path):
+    shares = {0: (0.6, 1.0), 1: (0.4, 1.0), 2: (0.2, 0.4)}
+
+    def make(planned):
+        history = [
+            {"step": 100 * n, "valid/exact_match": v, "valid/loss": v}
+            for n, v in enumerate(shares[planned.labels["seed"]], 1)
+        ]
+        return dataclasses.replace(made_up_run.outcome(planned, exact_match=0.5), history=history)
+
+    page = build(tmp_path, made_up_run.plan(seed=[0, 1, 2]), make)
+    exact, loss = page.one("section", id="learning").all("figure")
+    assert titles(exact) == ["dot: 0.4 at step 100 (0.2 to 0.6)", "dot: 0.8 at step 200 (0.4 to 1)"]
+    assert "dot 0.8 at step 200" in exact.one("svg")["aria-label"]
+    bottom, top = 156, 10  # of the axis from 0 to 1
+    band = numbers(exact.one("path", class_="band")["d"])
+    assert [(bottom - y) / (bottom - top) for y in band[1::2]] == pytest.approx([0.6, 1.0, 0.4, 0.2], abs=1e-3)
+    line = numbers(exact.one("path", class_="line")["d"])
+    assert [(bottom - y) / (bottom - top) for y in line[1::2]] == pytest.approx([0.4, 0.8], abs=1e-3)
+    assert line[0::2] == [tick(exact, "100"), tick(exact, "200")]
+    assert {t.text for t in loss.all("text")} >= {"0.1", "1"}
+
+
+def test_failed_and_diverged_seeds_do_not_bend_the_curves(tmp_path):
+    def make(planned):
+        history = [{"step": 100, "valid/exact_match": 0.5, "valid/loss": None if planned.labels["seed"] else 2.0}]
+        made = (
+            made_up_run.outcome(planned, exact_match=0.5) if planned.labels["seed"] < 2 else made_up_run.failed(planned)
+        )
+        return dataclasses.replace(
+            made, history=history if made.status == "done" else [{**history[0], "valid/exact_match": 0}]
+        )
+
+    exact, loss = build(tmp_path, made_up_run.plan(seed=[0, 1, 2]), make).one("section", id="learning").all("figure")
+    assert titles(exact) == ["dot: 0.5 at step 100 (0.5 to 0.5)"]
+    assert titles(loss) == ["dot: 2 at step 100"]
+
+
+def test_the_trained_lengths_are_shaded(tmp_path):
+    def make(planned):
+        return made_up_run.outcome(planned, exact_match=0.5, exact_match_at_9=0.75, exact_match_at_20=0.25)
+
+    section = build(tmp_path, made_up_run.plan(score=["dot", "general"]), make).one("section", id="length")
+    svg = section.one("figure").one("svg")
+    shade = svg.one("rect", class_="shade")
+    assert shade.text == "trained on 3 to 10"
+    left, right = float(shade["x"]), float(shade["x"]) + float(shade["width"])
+    assert left == tick(svg, "3")
+    unit = (tick(svg, "20") - tick(svg, "9")) / 11
+    assert right == pytest.approx(tick(svg, "9") + unit, abs=0.1)
+    assert sorted(titles(svg)) == ["dot: 0.250 at 20", "dot: 0.750 at 9", "general: 0.250 at 20", "general: 0.750 at 9"]
+    assert [item.text for item in section.one("ul").all("li")] == ["dot", "general"]
+
+
+INDEX = ("model", "score", "scope", "model.heads")
+FEW = [("rnn", "dot", "global", None), ("rnn", "general", "global", None)]
+SCORES = [("transformer", f"s{n}", "self", heads) for n in range(6) for heads in (1, 4)]
+MANY = [*SCORES, ("rnn", "–", "none", None)]
+ALL_DIFFERENT = [("rnn", f"s{n}", "global", None) for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    "rows", [FEW, MANY, ALL_DIFFERENT, MANY + ALL_DIFFERENT], ids=["few", "many", "different", "all"]
+)
+def test_every_row_has_a_line_that_can_be_told_apart(rows):
+    charts = facets(INDEX, rows)
+    assert sorted(map(str, rows)) == sorted(str(series.row) for facet in charts for series in facet.series)
+    for facet in charts:
+        assert len({series.colour for series in facet.series}) == len(facet.series) <= COLOURS
+        assert len({series.label for series in facet.series}) == len(facet.series)
+    assert len({facet.title for facet in charts}) == len(charts)
+
+
+def test_many_rows_are_shared_out_by_setting_and_coloured_by_score():
+    charts = facets(INDEX, MANY)
+    assert [facet.title for facet in charts] == [
+        "transformer · self · heads 1",
+        "transformer · self · heads 4",
+        "rnn · none",
+    ]
+    one, four, none = charts
+    assert [series.label for series in one.series] == [f"s{n}" for n in range(6)]
+    assert [s.colour for s in one.series] == [s.colour for s in four.series]
+    assert [series.label for series in none.series] == ["no score"]
+
+
+def test_thinned_lines_keep_their_end_and_their_extremes():
+    points = [Point(x, 0.5, 0.4, 0.6, "") for x in range(1000)]
+    points[123] = Point(123, 0.5, 0.0, 1.0, "")
+    few = thinned(points)
+    assert len(few) <= MOST_POINTS
+    assert few[-1].x == 999
+    assert (min(p.low for p in few), max(p.high for p in few)) == (0.0, 1.0)
+    assert [p.x for p in few] == sorted({p.x for p in few})
+    assert thinned(points[:MOST_POINTS]) == points[:MOST_POINTS]
+
+
+def test_thinning_leaves_out_no_stretch():
+    for n in range(MOST_POINTS - 2, 4 * MOST_POINTS):
+        few = thinned([Point(x, 0.5, float(x), float(x), "") for x in range(n)])
+        covered = [step for p in few for step in range(int(p.low), int(p.high) + 1)]
+        assert covered == list(range(n))
+
+
+def test_scales_hold_what_they_show():
+    assert linear([0, 800], "x", most_ticks=4).ticks == (0, 200, 400, 600, 800)
+    assert linear([3, 20], "x", [20, 9, 3, 10]).ticks == (3, 9, 20)
+    assert linear([5], "x").share(5) == 0.5
+    loss = logarithmic([0.004, 3.5, 0.0], "loss")
+    assert (loss.low, loss.high) == (pytest.approx(0.001), 10)
+    assert loss.share(0.1) == pytest.approx(0.5)
+    assert loss.share(0.0) == 0
+    assert logarithmic([1.0], "loss").share(1.0) == 0
+    assert logarithmic([1e-12, 1e12], "loss").ticks[0] == pytest.approx(1e-12)
+
+
+def test_a_line_of_one_point_has_a_mark_and_a_whisker():
+    unit = Scale(0, 1, (0.0, 1.0), "y")
+    svg = parse(chart("t", [Line(3, "dot", [Point(0.5, 0.5, 0.25, 0.75, "half")])], unit, unit))
+    assert not svg.all(class_="band")
+    assert not svg.all(class_="line")
+    assert numbers(svg.one(class_="whisker")["d"])[1:] == [119.5, 46.5]
+
+
+def panel_of(weights, links=None):
+    return Panel(np.array(weights, float), ["x", "y", "z"][: len(weights[0])], ["A", "B"], links)
+
+
+def test_a_panel_has_the_source_across_and_darker_for_more():
+    svg = parse(drawing(panel_of([[0, 0.5, 1], [0, 0, 0]]), "dot on copy"))
+    image = pixels(svg.one("image")["href"])
+    assert image.shape == (2, 3, 3)
+    brightness = image.sum(axis=2)
+    assert brightness[0, 0] > brightness[0, 1] > brightness[0, 2]
+    assert np.ptp(brightness[1]) == 0
+    assert [text.text for text in svg.all("text")] == ["x", "y", "z", "A", "B"]
+
+
+def test_all_panels_share_one_scale():
+    """A weight has the same colour whatever else is in its panel."""
+    half, full = (
+        pixels(parse(drawing(panel_of(w), "")).one("image")["href"]) for w in ([[0.5, 0, 0]] * 2, [[0.5, 1, 0]] * 2)
+    )
+    assert (half[0, 0] == full[0, 0]).all()
+
+
+def test_gold_links_are_outlined_where_they_are():
+    links = np.zeros((2, 3), bool)
+    links[1, 2] = True
+    svg = parse(drawing(panel_of([[1, 0, 0], [1, 0, 0]], links), ""))
+    image, (x, y, width, *_) = svg.one("image"), numbers(svg.one(class_="gold")["d"])
+    cell = float(image["width"]) / 3
+    assert (x - float(image["x"])) // cell == 2
+    assert (y - float(image["y"])) // cell == 1
+    assert width < cell
+    assert not parse(drawing(panel_of([[1, 0, 0], [1, 0, 0]]), "")).all(class_="gold")
+
+
+def test_a_panel_is_told_in_words():
+    links = np.array([[1, 0, 0], [0, 1, 0]], bool)
+    words = in_words(panel_of([[0.75, 0.25, 0], [0, 0, 1]], links))
+    assert words == (
+        "1 of 2 target words with gold links look most at one of them; "
+        "each target word's largest weight: A → x 0.75, B → z 1.00"
+    )
+    assert in_words(panel_of([[0.75, 0.25, 0], [0, 0, 1]])).startswith("each target word's")
+    assert parse(drawing(panel_of([[1, 0, 0]] * 2, links), "dot")).one("title").text.startswith("dot: 1 of 2 target")
+
+
+def test_long_sentences_make_no_large_panels_and_no_tiny_words():
+    words = [f"w{n}" for n in range(60)]
+    svg = parse(drawing(Panel(np.full((60, 60), 1 / 60), words, words, None), ""))
+    assert float(svg.one("svg")["width"]) < 260
+    assert not svg.all("text")
+    assert "w59 → w0 0.02" in svg.one("title").text
+
+
+def test_the_longest_sentence_is_shown_without_its_filling():
+    weights = np.zeros((2, 3, 3))
+    weights[1] = np.eye(3)
+    made = dataclasses.replace(
+        made_up_run.diagonal(["a"]),
+        source=[["a", "e"], ["a", "b", "e"]],
+        target=[["a", "e"], ["a", "e"]],
+        weights=weights,
+        links=np.zeros((0, 0, 0), bool),
+    )
+    panel = longest_sentence(made)
+    assert (panel.source, panel.target, panel.links) == (["a", "b", "e"], ["a", "e"], None)
+    assert (panel.weights == np.eye(3)[:2]).all()
+
+
+def test_panels_stand_by_row_and_task_and_say_what_is_missing(tmp_path):
+    grid = made_up_run.plan(score=["dot", "general", "–"], task=["copy", "sort"], seed=[0, 1])
+    without = {("general", "sort", 0), ("general", "sort", 1), ("dot", "sort", 0)}
+
+    def make(planned):
+        made = made_up_run.outcome(planned, exact_match=0.5)
+        labels = tuple(planned.labels[name] for name in ("score", "task", "seed"))
+        kept = labels[0] != "–" and labels not in without
+        return dataclasses.replace(made, alignments=made_up_run.diagonal(WORDS) if kept else None)
+
+    section = build(tmp_path, grid, make).one("section", id="alignments")
+    assert [[cell[:3] for cell in row] for row in section.one("table").rows()] == [
+        ["sco", "cop", "sor"],
+        ["dot", "dot", "dot"],
+        ["gen", "gen", "–"],
+    ]
+    assert [note.text for note in section.all("small")] == ["seed 1"]  # seed 0 has none there
+    assert "No alignment: –." in section.text
+    assert "seed 0" in section.all("p")[0].text
+    scale = pixels(section.one("img")["src"]).sum(axis=2)[0]
+    assert (np.diff(scale) <= 0).all()
+    assert (scale[0], scale[-1]) == (scale.max(), scale.min())
+
+
+def test_a_cell_whose_alignment_is_broken_is_told_by_name_and_the_rest_is_shown(tmp_path):
+    grid = made_up_run.plan("broken", score=["dot", "general"])
+    outcomes = [
+        dataclasses.replace(made_up_run.outcome(c, exact_match=0.5), alignments=made_up_run.diagonal(WORDS))
+        for c in grid.cells
+    ]
+    store = made_up_run.write_run(tmp_path, grid, outcomes)
+    (store.folder / "alignments" / f"{grid.cells[0].id}.npz").write_bytes(b"nothing")
+    page = parse(report(store))
+    assert f"{grid.cells[0].id}.npz: it is not what was written" in page.text
+    assert len(page.one("section", id="alignments").all("svg", class_="panel")) == 1
+
+
+def test_bars_are_as_long_as_their_numbers(tmp_path):
+    values = {0: 0.2, 1: 0.4}
+
+    def make(planned):
+        aer = values[planned.labels["seed"]] if planned.labels["score"] == "dot" else None
+        return made_up_run.outcome(planned, exact_match=0.5, aer=aer)
+
+    section = build(tmp_path, made_up_run.plan(score=["dot", "none"], seed=[0, 1]), make).one("section", id="bars")
+    assert section.one("table").rows() == [["score", "copy"], ["dot", "0.300 .20–.40"]]
+    track, bar, interval = section.one("svg").all("rect")
+    assert (track["width"], bar["width"]) == ("100", "30")
+    assert (interval["x"], interval["width"]) == ("20", "20")

@@ -1,0 +1,244 @@
+"""What a cell says of its seeds: the statistic, what is told apart from the best, and who learned."""
+
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from made_up_run import failed, outcome, plan, write_run
+from rich.console import Console
+
+from attnbench.analysis.compare.contrast import contrast
+from attnbench.analysis.stats import estimate
+from attnbench.analysis.table import formats
+from attnbench.analysis.table.comparison import comparison
+from attnbench.analysis.table.summary import FEWEST, TooFew, summary
+
+UP = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1]  # no two alike, all of one sign
+OTHERS = ["additive", "cosine", "general", "location", "scaled_dot"]
+MIXED = [0.01, -0.02, 0.03, -0.04, 0.05, -0.06, 0.07, -0.08, 0.09, 0.011]
+
+
+def run(folder, scores, metric="exact_match", tasks=("copy",), **axes):
+    """A run of scores, each with its value per seed, on every task; None is a failed seed."""
+    grid = plan(score=list(scores), task=list(tasks), seed=range(len(next(iter(scores.values())))), **axes)
+    values = [(c, scores[c.labels["score"]][c.labels["seed"]]) for c in grid.cells]
+    return write_run(folder, grid, [failed(c) if x is None else outcome(c, **{metric: x}) for c, x in values])
+
+
+def below(steps, best=0.9):
+    return [best - step for step in steps]
+
+
+def ties(compared, column="copy"):
+    return {row[0]: cell.tie for (row, head), cell in compared.cells.items() if head == column}
+
+
+@pytest.fixture
+def ten(tmp_path):
+    """Ten seeds: dot is best, cosine worse in every seed, general now above and now below, location in three seeds."""
+    scores = {
+        "dot": [0.9] * 10,
+        "cosine": below(UP),
+        "general": below(MIXED),
+        "location": below([0.01, 0.02, 0.03] + [0] * 7),
+    }
+    return run(tmp_path, scores).frame()
+
+
+def test_what_is_told_from_the_best_what_is_not_and_what_cannot_be(ten):
+    compared = comparison(ten)
+    assert ties(compared) == {"dot": "best", "cosine": "worse", "general": "tie", "location": "untold"}
+    assert [row[0] for (row, _), cell in compared.cells.items() if cell.best] == ["dot"]
+    text = formats.to_markdown(compared)
+    for line in ("| dot | **0.900** ", "| cosine | 0.845 ", "| general | 0.894≈ ", "| location | 0.894? "):
+        assert line in text
+    said = "Bold: best of its column; the others are worse, but for ≈ not found worse, ? too few seeds to tell"
+    assert f"{said} (exact Wilcoxon over shared seeds, Holm, p ≤ .05)." in text
+    assert "cannot tell" not in text
+
+
+def test_every_format_has_the_marks(ten):
+    compared = comparison(ten)
+    assert r"general & 0.894$\approx$ " in formats.to_latex(compared)
+    assert "<td>0.894≈ " in formats.to_html(compared)
+    assert [record["tie"] for record in json.loads(formats.to_json(compared))] == ["best", "worse", "tie", "untold"]
+    assert [line.rsplit(",", 1)[1] for line in formats.to_csv(compared).split()] == [
+        "tie", "best", "worse", "tie", "untold"
+    ]  # fmt: skip
+    text = in_terminal(compared, 60, color_system=None)
+    for line in ("dot        0.900* .90–.90", "cosine     0.845  ", "general    0.894≈ ", "location   0.894? "):
+        assert f" {line}" in text
+    text = re.sub(r"\x1b\[[0-9;]*m", "", in_terminal(compared, 24, color_system="standard"))
+    assert re.search(r"general +0.894≈ *\n", text)
+    assert re.search(r"dot +0.900 *\n", text)
+
+
+def in_terminal(compared, width, **options):
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, **options)
+    formats.print_table(compared, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("metric", ["exact_match", "loss"])
+def test_table_and_compare_agree(tmp_path, seed, metric):
+    """Same pairs, same test, same correction; 6 to 9 seeds, some failed, so that every verdict comes about."""
+    rng = np.random.default_rng(seed)
+    n = 6 + seed % 4
+    lean = {"dot": (0, 0.02), "general": (0.02, 0.02), "cosine": (-0.2, 0.02), "location": (-0.01, 0.05)}
+    scores = {name: (0.5 + by + spread * rng.normal(size=n)).tolist() for name, (by, spread) in lean.items()}
+    scores["location"][0] = None
+    frame = run(tmp_path, scores, metric, tasks=["copy", "sort"]).frame()
+    compared = comparison(frame, metric=metric)
+    best = next(row[0] for (row, head), cell in compared.cells.items() if head == "sort" and cell.best)
+    words = {"untold": "cannot tell: too few seeds", "tie": "no difference found"}
+    told = {name: words.get(tie, tie) for name, tie in ties(compared, "sort").items() if name != best}
+    lines = contrast(frame, "score", against=best, metric=metric).lines
+    assert told == {line.value: line.verdict for line in lines if line.task == "sort"}
+
+
+def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
+    """It is not the number of seeds that is too small, but that of those that differ."""
+    frame = run(tmp_path, {"dot": [0.9] * 10, "cosine": below([0.1, 0.2] + [0] * 8)}).frame()
+    assert comparison(frame).too_few is None
+    assert "| cosine | 0.870? " in formats.to_markdown(comparison(frame))
+
+
+@pytest.mark.parametrize(("n", "others", "says"), [
+    (1, 1, "1 seed cannot tell any row from the best: p is 1 at best; 6 can."),
+    (2, 1, "2 seeds cannot tell any row from the best: p is .5 at best; 6 can."),
+    (3, 1, "3 seeds cannot tell any row from the best: p is .25 at best; 6 can."),
+    (3, 5, "3 seeds cannot tell any row from the best: p is .25 at best; 8 can."),
+    (5, 1, "5 seeds cannot tell any row from the best: p is .062 at best; 6 can."),
+    (6, 1, None),
+    (6, 5, "6 seeds cannot tell any row from the best: p is .031 at best, .16 among 6 rows (Holm); 8 can."),
+    (10, 5, None),
+])  # fmt: skip
+def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
+    scores = {"dot": [0.9] * n} | {name: below(UP[:n]) for name in OTHERS[:others]}
+    compared = comparison(run(tmp_path, scores).frame())
+    lines = formats.caption(compared)
+    assert [line for line in lines if "cannot tell" in line] == ([says] if says else [])
+    assert set(ties(compared).values()) == {"best", "untold" if says else "worse"}
+    assert not any(sign in formats.to_markdown(compared).replace("\n", "") for sign in "?≈")
+    told = "Bold: best of its column; the others are worse (exact Wilcoxon over shared seeds, Holm, p ≤ .05)."
+    assert ("Bold: best of its column." if says else told) in lines
+
+
+@pytest.mark.parametrize(("n", "statistic", "says"), [
+    (1, "mean", "Mean over n = 1 seed."),
+    (2, "mean", "Mean over n = 2 seeds, then the range of the seeds (a 95 % interval takes 5)."),
+    (4, "mean", "Mean over n = 4 seeds, then the range of the seeds (a 95 % interval takes 5)."),
+    (5, "mean", "Mean over n = 5 seeds, then its 95 % interval (percentile bootstrap, expanded for few seeds)."),
+    (5, "iqm", "Interquartile mean over n = 5 seeds, then the range of the seeds (a 95 % interval takes 6)."),
+    (7, "median", "Median over n = 7 seeds, then the range of the seeds (a 95 % interval takes 8)."),
+    (8, "median", "Median over n = 8 seeds, then its 95 % interval (percentile bootstrap, expanded for few seeds)."),
+])  # fmt: skip
+def test_the_caption_names_the_statistic_and_its_interval(tmp_path, n, statistic, says):
+    assert formats.caption(comparison(run(tmp_path, {"dot": UP[:n]}).frame(), statistic=statistic))[0] == says
+
+
+def test_the_caption_of_few_and_many_seeds(tmp_path):
+    frame = run(tmp_path, {"dot": UP[:6], "cosine": [0.1, 0.2, None, None, None, None]}).frame()
+    assert "expanded for few seeds; below 5 seeds, their range)." in formats.caption(comparison(frame))[0]
+
+
+@pytest.mark.parametrize("statistic", ["mean", "iqm", "median"])
+def test_from_how_many_seeds_an_interval_is_narrower_than_the_range(statistic):
+    for n in range(2, 12):
+        values = np.random.default_rng(n).normal(size=n)
+        found = estimate(values, statistic)
+        whole = (found.low, found.high) == pytest.approx((values.min(), values.max()))
+        assert whole == (n < FEWEST[statistic])
+
+
+@pytest.mark.parametrize("values", [[0.3, 0.1, 0.2], [0.1], [0.25] * 7, [0.1, 0.1, 0.4, 0.2], UP])
+def test_a_cell_has_the_estimate_of_its_seeds(values):
+    """Also where no bootstrap is needed for it."""
+    for statistic in ("mean", "iqm", "median"):
+        found = summary(dict(enumerate(values)), len(values), 0, "exact_match", statistic)
+        known = estimate(values, statistic)
+        assert (found.mean, found.low, found.high, found.n) == pytest.approx(
+            (known.mean, known.low, known.high, known.n)
+        )
+
+
+def test_the_statistic_decides_the_numbers_and_the_best(tmp_path):
+    frame = run(tmp_path, {"dot": [0.0, 0.9, 0.9], "cosine": [0.7, 0.7, 0.7]}).frame()
+    means, medians = comparison(frame), comparison(frame, statistic="median")
+    assert [cell.best for cell in means.cells.values()] == [False, True]
+    assert [cell.best for cell in medians.cells.values()] == [True, False]
+    assert [record["median"] for record in json.loads(formats.to_json(medians))] == [0.9, 0.7]
+
+
+def test_three_seeds_need_no_scipy(tmp_path, monkeypatch):
+    """Which takes longer to import than all the rest of a table."""
+    frame = run(tmp_path, {"dot": [0.9, 0.8, 0.7], "cosine": [0.7, 0.6, 0.5]}).frame()
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    assert set(ties(comparison(frame)).values()) == {"best", "untold"}
+
+
+def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
+    scores = {"dot": [0.9, 0.5, 1, 0.1, 0.2], "cosine": [0.9] * 5, "general": [0.1] * 5, "location": [0, 1, None, 1, 1]}
+    frame = run(tmp_path, scores).frame()
+    compared = comparison(frame)
+    assert [cell.learned for cell in compared.cells.values()] == [3, 5, 0, 3]
+    text = formats.to_markdown(compared)
+    assert "3/5 learned |" in text
+    assert "n=4/5 3/4 learned |" in text
+    assert text.count(" learned |") == 2
+    assert "a/b learned: so many seeds reached .5, where neither all nor none did." in text
+    everyone = formats.to_markdown(comparison(frame, where=["score=cosine", "score=general"]))
+    assert "learned" not in everyone
+    assert re.search(r"dot +0.540  [.0-9–]+ *\n +3/5 learned *\n", in_terminal(compared, 60, color_system=None))
+    narrow = in_terminal(compared, 20, color_system=None)
+    assert max(map(len, narrow.splitlines())) <= 20
+
+
+@pytest.mark.parametrize(("metric", "counts"), [
+    ("exact_match", True), ("exact_match_at_20", True), ("exact_match_unseen", True), ("token_accuracy", True),
+    ("aer", False), ("loss", False), ("alignment_mass", False),
+])  # fmt: skip
+def test_only_accuracies_are_learned(tmp_path, metric, counts):
+    frame = run(tmp_path, {"dot": [0.9, 0.1]}, metric).frame()
+    cell = comparison(frame, metric=metric.replace("_at_", "@")).cells[("dot",), "copy"]
+    assert cell.learned == (1 if counts else None)
+
+
+def test_nothing_competes_across_tasks(tmp_path):
+    """One task may be easier than another."""
+    grid = plan(score=["dot", "cosine"], task=["copy", "sort"], scope=["global"])
+    results = [outcome(c, exact_match=x) for c, x in zip(grid.cells, (0.9, 0.3, 0.8, 0.4), strict=True)]
+    frame = write_run(tmp_path, grid, results).frame()
+    compared = comparison(frame, columns="scope", rows="score")
+    assert {row for (row, _), cell in compared.cells.items() if cell.best} == {("dot", "copy"), ("cosine", "sort")}
+    assert "Bold: best of its column and task." in formats.caption(compared)
+    assert not any(cell.best for cell in comparison(frame, rows="task", columns="score").cells.values())
+    assert "Bold: best of its column." in formats.caption(comparison(frame))
+
+
+def test_without_a_better_there_are_no_marks(tmp_path):
+    frame = run(tmp_path, {"dot": UP, "cosine": below(UP)}, "alignment_entropy").frame()
+    assert set(ties(comparison(frame, metric="alignment_entropy")).values()) == {None}
+    assert len(formats.caption(comparison(frame, metric="alignment_entropy"))) == 1
+
+
+def test_rows_without_a_shared_seed_are_not_compared(tmp_path):
+    compared = comparison(run(tmp_path, {"dot": UP[:2]}).frame(), rows="seed")
+    assert [cell.tie for cell in compared.cells.values()] == [None, "best"]
+
+
+def test_what_is_worse_is_not_bold_though_it_looks_the_same(tmp_path):
+    """Nine of ten seeds a hair below: compare says worse, and so does the table."""
+    scores = {"dot": [0.9] * 10, "cosine": below([x / 1000 for x in UP]), "general": [0.5] * 10}
+    compared = comparison(run(tmp_path, scores).frame())
+    assert ties(compared) == {"dot": "best", "cosine": "worse", "general": "worse"}
+    assert [cell.best for cell in compared.cells.values()] == [True, False, False]
+
+
+@pytest.mark.parametrize(("seeds", "rows", "needed"), [(3, 2, 6), (3, 3, 7), (6, 6, 8)])
+def test_the_seeds_that_would_do(seeds, rows, needed):
+    assert TooFew(seeds, rows).needed == needed

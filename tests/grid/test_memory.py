@@ -1,0 +1,102 @@
+"""What cannot fit into memory is refused before it is made; what could is not."""
+
+from pathlib import Path
+
+import pytest
+
+from attnbench.errors import AttnbenchError
+from attnbench.grid import memory
+from attnbench.grid.expand import expand, packs
+from attnbench.grid.load import load_grid
+from attnbench.grid.memory import check_size, least_memory, machine_memory
+from grid.conftest import Plans
+
+GB = 10**9
+GRID = "name: g\nseeds: 2\ngrid: {score: [additive], task: [copy]}\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "most"),
+    [
+        ("model.width=1000000000", "the parameters"),
+        ("model.embedding=9000000000000000000", "the parameters"),
+        ("data.vocabulary=1000000", "the parameters"),
+        ("train.batch_size=1000000000", "the attention weights"),
+        ("data.max_length=10000000", "the attention weights"),
+        ("train.batch_size=3000000", "the attention weights"),
+        ("data.test_examples=10000000000", "the examples"),
+        ("data.validation_examples=10000000000", "the examples"),
+        ("data.test_lengths=[1000000000]", "the examples"),
+        ("model={kind: ntm, slots: 1000000000000}", "the states"),
+        ("model={kind: transformer, layers: 1000000000}", "the attention weights"),
+        ("grid.score=[{name: additive, hidden: 1000000000}]", "the attention weights"),
+        ("grid.score=[{name: location, max_source_length: 1000000000}]", "the parameters"),
+    ],
+)
+def test_absurd_sizes_are_refused_by_what_takes_most(plan: Plans, override: str, most: str) -> None:
+    scope = ["grid.scope=[self]"] if "transformer" in override else []
+    with pytest.raises(AttnbenchError) as caught:
+        check_size(packs(plan(GRID, override, *scope).cells), 4 * GB)
+    (problem,) = caught.value.problems
+    assert "needs at least" in problem.what
+    assert "there are 4 GB" in problem.what
+    assert problem.what.partition(" for ")[2].startswith(most)
+    assert "cell " in problem.where
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_real_grids_are_far_from_the_limit(file: Path) -> None:
+    check_size(packs(expand(load_grid(file)).cells), GB)
+
+
+def test_large_but_possible_sizes_are_let_through(plan: Plans) -> None:
+    overrides = ["model.width=1024", "train.batch_size=64", "data.max_length=100", "data.test_lengths=[400]"]
+    check_size(packs(plan(GRID, *overrides).cells), 16 * GB)
+
+
+def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:
+    def bytes_of(*overrides: str) -> list[int]:
+        return [need.bytes for need in least_memory(packs(plan(GRID, *overrides).cells)[0])]
+
+    one, two, batch = bytes_of("seeds=1"), bytes_of("seeds=2"), bytes_of("seeds=1", "train.batch_size=64")
+    assert two == [*(2 * number for number in one[:4]), one[4]]
+    assert batch == [one[0], *(2 * number for number in one[1:4]), one[4]]
+    # 20 symbols, embeddings of 32, width 64, 10 words: by hand.
+    assert one[1] == 4 * 32 * 10 * 20
+    assert one[2] == 4 * 32 * 20 * 64
+    assert one[3] == 4 * 32 * 10 * 10 * 64
+
+
+def test_only_the_first_are_told_and_the_rest_counted(plan: Plans) -> None:
+    with pytest.raises(AttnbenchError) as caught:
+        check_size(packs(plan(GRID, "grid.model.width=[2, 4, 6, 8, 10]").cells), 1000)
+    assert len(caught.value.problems) == 4
+    assert caught.value.problems[-1].what == "and 2 more that do not fit into memory"
+
+
+def test_a_users_own_task_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"a b c{n}\tx\n" for n in range(99)))
+    grid = "name: g\nseeds: 1\ngrid: {score: [dot], task: [translate]}\n"
+    text = f"{grid}data: {{path: pairs.tsv, test_examples: 1000000000000}}"
+    (tmp_path / "grid.yaml").write_text(text)
+    check_size(packs(expand(load_grid(tmp_path / "grid.yaml")).cells), GB)
+
+
+def test_a_container_has_what_it_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "CGROUP", limit)
+    whole = machine_memory()
+    assert whole is not None
+    assert whole > 10**8
+    limit.write_text("1000000\n")
+    assert machine_memory() == 1_000_000
+    limit.write_text("max\n")
+    assert machine_memory() == whole
+
+
+def test_a_machine_that_does_not_tell_refuses_nothing(plan: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "machine_memory", lambda: None)
+    check_size(packs(plan(GRID, "model.width=1000000000").cells))

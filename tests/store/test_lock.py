@@ -1,0 +1,52 @@
+"""One driver per results folder; a dead one holds nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attnbench.errors import AttnbenchError
+from attnbench.store.lock import held
+
+HOLD = "import sys, time; from pathlib import Path; from attnbench.store.lock import held\n"
+HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(100)"
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_the_second_is_told_who_holds_it(holder, tmp_path):
+    with (
+        pytest.raises(AttnbenchError, match=rf"being run already, by process {holder.pid} on .* since 20"),
+        held(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_dead_process_holds_nothing(holder, tmp_path, end):
+    holder.send_signal(end)
+    holder.wait()
+    with held(tmp_path):
+        assert f'"process": {os.getpid()}' in (tmp_path / ".lock.json").read_text()
+
+
+def test_it_is_let_go_at_the_end_also_of_an_error(tmp_path):
+    with pytest.raises(KeyError), held(tmp_path):
+        raise KeyError
+    begun = time.monotonic()
+    with held(tmp_path):
+        pass
+    assert time.monotonic() - begun < 1

@@ -1,0 +1,330 @@
+"""MLflow as a user finds it: read back with MLflow's own client."""
+
+import json
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import made_up_run
+import mlflow
+import pytest
+
+from attnbench.cell import Component
+from attnbench.errors import AttnbenchError
+from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.outcome import Outcome
+from attnbench.store.store import Store
+from attnbench.tracking.client import Tracker, store_uri
+from attnbench.tracking.content import params_of, run_name
+from attnbench.tracking.sync import catch_up
+
+GRID = "name: made-up\n"
+HISTORY = [
+    {"step": 50, "train/loss": 2.0, "valid/exact_match": 0.25, "seconds": 1.0},
+    {"step": 100, "train/loss": float("nan"), "valid/exact_match": 0.75, "seconds": 2.0},
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One MLflow store for all tests of this file, since making one takes seconds; each has a grid of its own."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(autouse=True)
+def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def trained(planned: PlannedCell, **metrics: Any) -> Outcome:
+    given = {"exact_match": 0.75, "seconds": 2.0, "exact_match_at_9": 0.75, "exact_match_at_20": 0.5, **metrics}
+    outcome = made_up_run.outcome(planned, **given)
+    return replace(outcome, history=HISTORY, alignments=made_up_run.diagonal(["a", "b"]))
+
+
+def track(results: Path, plan: Plan, outcomes: list[Outcome], status: str = "FINISHED") -> Tracker:
+    """A whole run of a grid: store and tracker as the runner drives them."""
+    store, tracker = Store(results / plan.name), Tracker(plan.name, None, results)
+    store.start(plan, GRID)
+    tracker.start(plan, GRID)
+    cells = {planned.id: planned for planned in plan.cells}
+    for outcome in outcomes:
+        (digest,) = store.write_pack([outcome], [cells[outcome.cell]], {})
+        tracker.cell(outcome, cells[outcome.cell], digest)
+    tracker.finish(store.frame(), status)
+    return tracker
+
+
+def client(results: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{results}/mlflow.db")
+
+
+def runs(results: Path, name: str, kind: str) -> list[Any]:
+    mlflow = client(results)
+    experiment = mlflow.get_experiment_by_name(name)
+    return list(mlflow.search_runs([experiment.experiment_id], f"tags.`attnbench.kind` = '{kind}'"))
+
+
+def images(results: Path, run: Any) -> list[int]:
+    """The steps of the full-size pictures under the key `alignment`."""
+    paths = [file.path for file in client(results).list_artifacts(run.info.run_id, "images")]
+    return sorted(int(match[1]) for path in paths if (match := re.match(r"images/alignment\+step\+(\d+).*png$", path)))
+
+
+def test_one_run_per_grid_and_one_below_it_per_cell(results: Path) -> None:
+    plan = made_up_run.plan("nested", score=["dot", "additive"], seed=[0, 1])
+    track(results, plan, [trained(planned) for planned in plan.cells])
+    (parent,) = runs(results, "nested", "grid")
+    children = runs(results, "nested", "cell")
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["attnbench.cell"] for run in children} == {planned.id for planned in plan.cells}
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.run_name for run in children} == {
+        "dot · copy · seed 0",
+        "dot · copy · seed 1",
+        "additive · copy · seed 0",
+        "additive · copy · seed 1",
+    }
+
+
+def test_a_cell_brings_params_metrics_series_and_pictures(results: Path) -> None:
+    plan = made_up_run.plan("content")
+    track(results, plan, [trained(plan.cells[0])])
+    (run,) = runs(results, "content", "cell")
+    assert run.data.params == params_of(plan.cells[0].cell)
+    assert run.data.params["model.width"] == "64"
+    assert run.data.params["score.name"] == "dot"
+    assert run.data.params["data.test_lengths"] == "[9, 20]"
+    assert {name: run.data.metrics[name] for name in ("exact_match", "exact_match_at_20", "parameters", "seconds")} == {
+        "exact_match": 0.75,
+        "exact_match_at_20": 0.5,
+        "parameters": 12345,
+        "seconds": 2.0,
+    }
+    assert "bleu" not in run.data.metrics
+    history = client(results).get_metric_history(run.info.run_id, "valid/exact_match")
+    assert [(point.step, point.value) for point in history] == [(50, 0.25), (100, 0.75)]
+    assert history[1].timestamp - history[0].timestamp == 1000
+    assert [p.step for p in client(results).get_metric_history(run.info.run_id, "train/loss")] == [50]
+    assert images(results, run) == [100, 200]
+    assert run.info.end_time - run.info.start_time >= 2000
+
+
+def test_more_points_than_a_batch_takes(results: Path) -> None:
+    plan = made_up_run.plan("long")
+    history = [{"step": step, "train/loss": 1 / step, "valid/loss": 1 / step} for step in range(1, 1301)]
+    track(results, plan, [replace(trained(plan.cells[0]), history=history)])
+    (run,) = runs(results, "long", "cell")
+    for name in ("train/loss", "valid/loss"):
+        assert [p.step for p in client(results).get_metric_history(run.info.run_id, name)] == list(range(1, 1301))
+
+
+def test_the_grids_run_carries_table_and_pictures(results: Path) -> None:
+    plan = made_up_run.plan("overview", score=["dot", "additive"], scope=["global", "local-p window=3"], seed=[0, 1])
+    outcomes = [trained(planned) for planned in plan.cells[:-1]]
+    track(results, plan, [*outcomes, made_up_run.failed(plan.cells[-1])], "FAILED")
+    (parent,) = runs(results, "overview", "grid")
+    mlflow = client(results)
+    assert {file.path for file in mlflow.list_artifacts(parent.info.run_id)} == {
+        "comparison.html", "table.csv", "grid.yaml", "exact_match.png", "alignments_global.png",
+        "alignments_local-p_window_3.png", "exact_match_by_length.html",
+    }  # fmt: skip
+    assert "local-p window=3" in {run.info.run_name.split(" · ")[1] for run in runs(results, "overview", "cell")}
+    tag = mlflow.get_experiment_by_name("overview").tags["mlflow.sharedViewState.cells"]
+    view = json.loads(json.loads(tag)["state"])
+    assert view["selectedColumns"] == [
+        "metrics.`exact_match`",
+        "metrics.`seconds`",
+        "metrics.`exact_match_at_9`",
+        "metrics.`exact_match_at_20`",
+    ]
+    assert parent.info.status == "FAILED"
+    assert parent.data.metrics == {"cells_done": 7, "cells_failed": 1}
+    assert "| dot | global |" in parent.data.tags["mlflow.note.content"]
+    table = Path(mlflow.download_artifacts(parent.info.run_id, "table.csv")).read_text()
+    assert table.count("\n") == 1 + len(plan.cells)
+
+
+def test_a_resumed_grid_goes_on_in_the_same_runs(results: Path) -> None:
+    plan = made_up_run.plan("resumed", score=["dot", "additive"])
+    first = track(results, plan, [trained(plan.cells[0])], "KILLED")
+    digest = dict(Store(results / "resumed").summaries())[plan.cells[0].id].digest
+    assert not first.has(plan.cells[0].id, digest), "not when it began"
+    before = runs(results, "resumed", "grid") + runs(results, "resumed", "cell")
+    second = track(results, plan, [trained(plan.cells[1])])
+    after = runs(results, "resumed", "grid") + runs(results, "resumed", "cell")
+    assert second.has(plan.cells[0].id, digest)
+    assert not second.has(plan.cells[0].id, "another training")
+    assert not second.has(plan.cells[1].id, digest)
+    assert {run.info.run_id for run in before} < {run.info.run_id for run in after}
+    assert len(after) == 3
+    assert [run.info.status for run in after] == ["FINISHED"] * 3
+
+
+def test_a_failed_cell_says_why_and_its_run_serves_the_next_try(results: Path) -> None:
+    plan = made_up_run.plan("failing")
+    track(results, plan, [made_up_run.failed(plan.cells[0], "the loss is NaN at step 7")])
+    (run,) = runs(results, "failing", "cell")
+    assert run.info.status == "FAILED"
+    assert run.data.tags["attnbench.error"] == "the loss is NaN at step 7"
+    track(results, plan, [trained(plan.cells[0])])
+    (again,) = runs(results, "failing", "cell")
+    assert again.info.run_id == run.info.run_id
+    assert again.info.status == "FINISHED"
+    assert "attnbench.error" not in again.data.tags
+    assert "mlflow.note.content" not in again.data.tags
+
+
+def test_a_cell_trained_anew_is_not_mixed_with_its_old_training(results: Path) -> None:
+    plan = made_up_run.plan("fresh")
+    track(results, plan, [trained(plan.cells[0])])
+    track(results, plan, [trained(plan.cells[0], exact_match=1.0)])
+    (run,) = runs(results, "fresh", "cell")
+    assert run.data.metrics["exact_match"] == 1.0
+    assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
+    assert images(results, run) == [100, 200]
+
+
+def test_a_cell_that_failed_on_its_way_is_not_mixed_with_its_next_try(results: Path) -> None:
+    plan = made_up_run.plan("halfway")
+    track(results, plan, [replace(made_up_run.failed(plan.cells[0]), history=HISTORY[:1])])
+    track(results, plan, [trained(plan.cells[0])])
+    (run,) = runs(results, "halfway", "cell")
+    assert run.info.status == "FINISHED"
+    assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
+
+
+def test_a_deleted_experiment_comes_back_without_doubles(results: Path) -> None:
+    plan = made_up_run.plan("deleted")
+    for _ in range(2):
+        track(results, plan, [trained(plan.cells[0])])
+    (kept,) = runs(results, "deleted", "cell")
+    client(results).delete_experiment(client(results).get_experiment_by_name("deleted").experiment_id)
+    track(results, plan, [])
+    assert [run.info.run_id for run in runs(results, "deleted", "cell")] == [kept.info.run_id]
+
+
+def test_nothing_finished_ends_the_run_all_the_same(results: Path) -> None:
+    track(results, made_up_run.plan("empty"), [], "KILLED")
+    (parent,) = runs(results, "empty", "grid")
+    assert parent.info.status == "KILLED"
+
+
+def test_a_file_that_is_no_database_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be looked at as one")
+    with pytest.raises(AttnbenchError, match="MLflow fails"):
+        Tracker("x", None, tmp_path).start(made_up_run.plan(), GRID)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:{port}", "http://:bad:"])
+def test_a_server_that_is_not_there_fails_at_once(uri: str, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    begin = time.monotonic()
+    with pytest.raises(AttnbenchError, match="the tracking server does not answer"):
+        Tracker("x", uri.format(port=port), tmp_path).start(made_up_run.plan(), GRID)
+    assert time.monotonic() - begin < 10
+
+
+def test_a_server_that_never_answers_fails_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnbench.tracking.client.ANSWER_WITHIN", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        with pytest.raises(AttnbenchError, match=r"does not answer.*timed out"):
+            Tracker("x", f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path).start(made_up_run.plan(), GRID)
+        assert time.monotonic() - begin < 5
+
+
+@contextmanager
+def server_of(status: int) -> Iterator[str]:
+    """A server that answers everything with this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_in_trouble_is_told_from_one_that_wants_a_password(tmp_path: Path) -> None:
+    with server_of(503) as uri, pytest.raises(AttnbenchError, match="answers with 503"):
+        Tracker("x", uri, tmp_path).probe()
+    with server_of(401) as uri:
+        Tracker("x", uri, tmp_path).probe()
+
+
+def test_the_option_wins_over_the_environment_and_that_over_the_results_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store_uri(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    assert store_uri(None, Path("here")) == f"sqlite:///{tmp_path}/here/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-environment")
+    assert Tracker("x", None, tmp_path).uri == "http://from-environment"
+    assert Tracker("x", "http://from-option", tmp_path).uri == "http://from-option"
+
+
+def test_params_name_every_field_by_its_path() -> None:
+    planned = made_up_run.plan(scope=["none"], score=["–"]).cells[0]
+    cell = planned.cell.model_copy(update={"scope": Component(name="local-p", options={"window": 3})})
+    params = params_of(cell)
+    assert params["score.name"] == "–"
+    assert (params["scope.name"], params["scope.window"]) == ("local-p", "3")
+    assert json.loads(params["train.stop_at"]) is None
+    assert {name.partition(".")[0] for name in params} == {
+        "model", "score", "scope", "task", "data", "train", "seed",
+    }  # fmt: skip
+
+
+def test_a_name_says_what_tells_a_cell_from_its_neighbours() -> None:
+    labels = {"model": "rnn", "score": "–", "scope": "none", "task": "copy", "seed": 3, "model.width": 64}
+    assert run_name(labels, ()) == "copy · model.width 64 · seed 3"
+    assert run_name(labels, {"scope"}) == "none · copy · model.width 64 · seed 3"
+    assert run_name(labels, {"model", "scope"}) == "rnn · none · copy · model.width 64 · seed 3"
+
+
+def test_a_folder_that_was_moved_or_copied_is_logged_anew(results: Path, tmp_path: Path) -> None:
+    plan = made_up_run.plan("moves", score=["dot", "additive"])
+    track(results, plan, [trained(cell) for cell in plan.cells])
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(results, elsewhere)
+    tracker = Tracker("moves", None, elsewhere)
+    tracker.start(plan, GRID)
+    digest = dict(Store(elsewhere / "moves").summaries())[plan.cells[0].id].digest
+    assert not tracker.has(plan.cells[0].id, digest)
+    tracker.cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
+    (run,) = runs(elsewhere, "moves", "cell")
+    assert run.info.artifact_uri.startswith((elsewhere / "mlartifacts").as_uri())
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{elsewhere / 'mlflow.db'}")
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["images"]
+
+
+def test_what_was_trained_again_without_mlflow_takes_the_place_of_the_old(results: Path) -> None:
+    plan = made_up_run.plan("again")
+    track(results, plan, [trained(plan.cells[0])])
+    store = Store(results / "again")
+    (digest,) = store.write_pack([trained(plan.cells[0], exact_match=0.25)], plan.cells, {})
+    assert catch_up(store, None) == (1, 0)
+    (run,) = runs(results, "again", "cell")
+    assert run.data.metrics["exact_match"] == 0.25
+    assert run.data.tags["attnbench.digest"] == digest
+    assert catch_up(store, None) == (0, 1)

@@ -1,0 +1,113 @@
+"""The pictures that MLflow is given, as plain arrays and figures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import made_up_run
+import numpy as np
+import pytest
+
+from attnbench.analysis.plots import alignment_image
+from attnbench.outcome import Alignments
+from attnbench.tracking.content import (
+    LONGEST_DESCRIPTION,
+    AlignmentPictures,
+    overview_files,
+    overview_pictures,
+    saved_view,
+)
+
+TITLE = "scaled_dot · self"
+
+
+def forming(heads: int) -> Alignments:
+    """Two moments of one sentence, whose heads all differ."""
+    given = made_up_run.diagonal(["a", "b"], heads=heads)
+    each = np.random.default_rng(0).dirichlet(np.ones(3), (2, heads or 1, 3))
+    return replace(given, forming=each.mean(1), forming_heads=each if heads else each[:, :0])
+
+
+def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray:
+    source, target = alignments.forming_source, alignments.forming_target
+    return alignment_image(weights, source, target, alignments.forming_links, title)
+
+
+@pytest.mark.parametrize("heads", [2, 3])
+def test_heads_stand_beside_their_mean_which_is_first(heads: int) -> None:
+    given = forming(heads)
+    found = list(AlignmentPictures().forming(given, TITLE))
+    assert [step for step, _ in found] == [100, 200]
+    for moment, (_, picture) in enumerate(found):
+        mean, *others = np.split(picture, heads + 1, axis=1)
+        np.testing.assert_array_equal(mean, alone(given, given.forming[moment], TITLE))
+        for number, other in enumerate(others):
+            np.testing.assert_array_equal(other, alone(given, given.forming_heads[moment, number], f"head {number}"))
+        assert picture.dtype == np.uint8
+
+
+def test_without_heads_there_is_the_alignment_alone() -> None:
+    for given in (forming(0), replace(forming(0), forming_heads=np.zeros((0, 0, 0, 0)))):  # trained, and read back
+        for moment, (_, picture) in enumerate(AlignmentPictures().forming(given, TITLE)):
+            np.testing.assert_array_equal(picture, alone(given, given.forming[moment], TITLE))
+
+
+def test_a_cell_without_an_alignment_leaves_its_panel_out(tmp_path: Path) -> None:
+    plan = made_up_run.plan(score=["dot", "additive"], scope=["self"])
+    with_one = [
+        replace(made_up_run.outcome(planned, exact_match=0.5), alignments=made_up_run.diagonal(["a"], heads=heads))
+        for planned, heads in zip(plan.cells, (2, 0), strict=True)
+    ]
+    without = [replace(outcome, alignments=None) for outcome in with_one]
+    for outcomes, expected in (
+        (with_one, {"alignments_self.png": 2}),
+        ([without[0], with_one[1]], {"alignments_self.png": 1}),
+        (without, {}),
+    ):
+        store = made_up_run.write_run(tmp_path, plan, outcomes)
+        pictures = dict(overview_pictures(store.frame(), store.folder))
+        assert "exact_match.png" in pictures
+        shown = {name: sum(bool(axes.images) for axes in figure.axes) for name, figure in pictures.items()}
+        assert {name: count for name, count in shown.items() if name != "exact_match.png"} == expected
+
+
+def test_accuracy_against_length_needs_two_lengths(tmp_path: Path) -> None:
+    plan = made_up_run.plan(score=["dot"])
+    for lengths, expected in (
+        ({"exact_match_at_9": 0.5}, False),
+        ({"exact_match_at_9": 0.5, "exact_match_at_20": 0.25}, True),
+    ):
+        outcomes = [made_up_run.outcome(planned, exact_match=0.5, **lengths) for planned in plan.cells]
+        store = made_up_run.write_run(tmp_path, plan, outcomes)
+        files = dict(overview_files(store.frame(), store.folder))
+        assert ("exact_match_by_length.html" in files) is expected
+    page = files["exact_match_by_length.html"].decode()
+    assert "0.500 at 9" in page
+    assert "0.250 at 20" in page
+    assert 'class="shade"' in page, "the trained lengths"
+    assert ".shade" in page, "its style"
+
+
+def view_of(tmp_path: Path, **metrics: float) -> dict[str, Any]:
+    plan = made_up_run.plan(score=["dot"])
+    outcomes = [made_up_run.outcome(planned, **metrics) for planned in plan.cells]
+    state: dict[str, Any] = json.loads(
+        json.loads(saved_view(made_up_run.write_run(tmp_path, plan, outcomes).frame()))["state"]
+    )
+    return state
+
+
+def test_a_view_has_the_metrics_that_there_are_under_their_names_in_mlflow(tmp_path: Path) -> None:
+    columns = view_of(tmp_path, exact_match=0.5, loss=1.0, exact_match_at_9=0.25)["selectedColumns"]
+    assert columns == ["metrics.`exact_match`", "metrics.`loss`", "metrics.`exact_match_at_9`"]
+
+
+def test_a_view_begins_with_alignments_only_where_there_are_some(tmp_path: Path) -> None:
+    assert "compareRunCharts" in view_of(tmp_path, exact_match=0.5, alignment_entropy=0.5)
+    assert "compareRunCharts" not in view_of(tmp_path, exact_match=0.5)
+
+
+def test_a_view_of_many_lengths_fits_into_a_tag(tmp_path: Path) -> None:
+    lengths = {f"exact_match_at_{length}": 0.5 for length in range(9, 300)}
+    assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < LONGEST_DESCRIPTION / 2
