@@ -23,7 +23,7 @@ LAYERS = [
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
     {"registry", "products"},
-    {"errors", "messages"},
+    {"errors", "messages", "metrics"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"

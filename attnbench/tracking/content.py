@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis.labels import KIND, text
-from attnbench.cell import Cell
+from attnbench.cell import KINDS, LABELS, Cell
+from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from attnbench.analysis.plots import AlignmentPainter, Panel
 
 Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
-LABELS = ("model", "score", "scope", "task", "seed")
 LONGEST_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
 PAGE_STYLE = (
     "body{font-family:sans-serif;font-size:14px}table{border-collapse:collapse}caption{font-weight:bold;padding:8px}"
@@ -53,8 +53,8 @@ def run_name(labels: Mapping[str, Any], several: Collection[str]) -> str:
 
     MLflow's lists are narrow: what goes without saying would take the room of what tells the cells apart.
     """
-    first = [name for name in ("model", "score", "scope", "task") if name in ("score", "task", *several)]
-    words = [str(labels[name]) for name in first if labels[name] != "–"]
+    first = [name for name in KINDS if name in ("score", "task", *several)]
+    words = [str(labels[name]) for name in first if labels[name] != NO_VALUE]
     said = {*LABELS, KIND}  # the model says its kind
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in said and value is not None]
     return " · ".join([*words, *axes, f"seed {labels['seed']}"])
@@ -68,8 +68,8 @@ def params_of(cell: Cell) -> dict[str, str]:
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell's `config`, as its file has it, by their dotted paths."""
     fields = dict(config)
-    for kind in ("model", "score", "scope", "task"):
-        component = fields[kind] or {"name": "–", "options": {}}
+    for kind in KINDS:
+        component = fields[kind] or {"name": NO_VALUE, "options": {}}
         fields[kind] = {"name": component["name"], **component["options"]}
     return dict(_flat("", fields))
 

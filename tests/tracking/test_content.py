@@ -9,7 +9,7 @@ import made_up_run
 import numpy as np
 import pytest
 
-from attnbench.analysis.plots import alignment_image
+from attnbench.analysis.plots import AlignmentPainter
 from attnbench.outcome import Alignments
 from attnbench.tracking.content import (
     LONGEST_DESCRIPTION,
@@ -31,7 +31,7 @@ def forming(heads: int) -> Alignments:
 
 def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray:
     source, target = alignments.forming_source, alignments.forming_target
-    return alignment_image(weights, source, target, alignments.forming_links, title)
+    return AlignmentPainter(source, target, alignments.forming_links).paint(weights, title)
 
 
 @pytest.mark.parametrize("heads", [2, 3])
