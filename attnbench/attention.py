@@ -227,6 +227,7 @@ def _build_score(part: Component, width: int, max_source_length: int | None) -> 
 
 
 def _component(value: str | dict[str, Any] | Component) -> Component:
+    """Converts a name or a mapping to a Component with options that may be modified."""
     if isinstance(value, Component):
         # A copy: _assign adds to the options, and the component may belong to the caller.
         return Component(name=value.name, options=dict(value.options))

@@ -91,6 +91,7 @@ class LSTMN(Seq2Seq):
         return state, self.readout(output), weights
 
     def _start(self, tapes: Source | None, source: Tensor) -> State:
+        """Returns the state before the first step, with the given past; h̃ and γ̃ start at 0."""
         zero = self.source_embedding.weight.new_zeros(len(source), self.width)
         return State(tapes, zero, zero)
 

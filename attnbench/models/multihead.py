@@ -118,12 +118,15 @@ class _Head(nn.Module):
         return getattr(self, method)(*arguments)
 
     def prepare(self, keys: Tensor, mask: None, bias: None) -> Tensor:
+        """Returns the prepared keys (B,S,…) of keys (B,S,D/H)."""
+        # _each passes a mask and a bias to every method.
         del mask, bias
         return self.attention.prepare(keys, keys, None).keys
 
     def read(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """Returns the context (B,T,D/H) and the weights (B,T,S) of queries (B,T,D/H)."""
         # Padding is excluded by the mask, so every position counts as valid in the lengths.
         lengths = torch.full(keys.shape[:1], keys.shape[1], device=keys.device)
         attended = self.attention.read(query, Source(keys, values, mask, lengths), bias=bias)

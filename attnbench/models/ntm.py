@@ -110,6 +110,7 @@ class NTM(Seq2Seq):
         return machine, words, (reading @ memory.mT).squeeze(1)
 
     def _start(self, source: Tensor) -> Machine:
+        """Returns the state before the first step, in which all heads are at slot 0."""
         weight, batch = self.readout.weight, len(source)
         at_slot_0 = functional.pad(weight.new_ones(batch, 2 * self.heads, 1), (0, self.slots - 1))
         return Machine(

@@ -104,6 +104,7 @@ class Pointer(Seq2Seq):
         return self.embedding(torch.arange(self.vocabulary, device=words.device))
 
     def _advance(self, word: Tensor, state: Tensor) -> Tensor:
+        """Returns the decoder state (B,…) after a projected word."""
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
 
     def _point(self, query: Tensor, memory: Memory, start: int) -> Attended:

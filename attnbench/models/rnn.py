@@ -152,6 +152,7 @@ class Recurrent(Seq2Seq):
         return state, output, attended
 
     def _run_cell(self, word: Tensor, feed: Tensor | None, state: Tensor) -> Tensor:
+        """Returns the state (B,…) after a projected word and, if the RNN has a second input, `feed` (B,D)."""
         inputs = word if self.feed_proj is None else word + self.feed_proj(feed)
         # Under vmap, adding the bias separately is slightly faster than a linear layer with a bias.
         recurrent = functional.linear(self.kind.output(state), self.recurrent_proj.weight) + self.recurrent_proj.bias

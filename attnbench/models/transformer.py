@@ -141,6 +141,7 @@ class Transformer(Seq2Seq):
         return states + table[known]
 
     def _bias(self, start: int, length: int, keys: int, like: Tensor) -> Tensor | None:
+        """Returns the ALiBi bias (H,T,S), or None with any other position encoding."""
         return distance_bias(self.heads, start, length, keys, like) if self.positions == "alibi" else None
 
 

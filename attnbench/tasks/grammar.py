@@ -99,6 +99,7 @@ def _structure(kinds: tuple[str, ...]) -> Structure:
 
 
 def _noun_phrases(number: str, shape: str, negated: bool) -> list[Phrase]:
+    """Returns all noun phrases of a number; `shape` is "noun" (without adjective) or "adjective" (with one)."""
     adjectives: tuple[Adjective | None, ...] = (None,) if shape == "noun" else ADJECTIVES
     determiners = ("the", "a" if number == "singular" else "some")
     return [_noun_phrase(*chosen, number, negated) for chosen in product(determiners, adjectives, NOUNS)]
@@ -123,6 +124,7 @@ def _noun_phrase(determiner: str, adjective: Adjective | None, noun: Noun, numbe
 
 
 def _english_article(determiner: str, following: str) -> str:
+    """Returns "an" instead of "a" before a vowel, else the determiner."""
     return "an" if determiner == "a" and following.startswith(tuple("aeiou")) else determiner
 
 

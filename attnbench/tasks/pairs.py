@@ -51,6 +51,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
 
 
 def _read_line(line: bytes, where: str) -> Pair | Problem:
+    """Returns the pair in a line, or the reason why the line is not a pair; `where` is its file and line number."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -114,6 +115,7 @@ class Pairs:
         self._examples = {split: self._by_length(side) for split, side in sides.items()}
 
     def _held_out_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
+        """Returns the pairs of the validation or test file or, without one, those of `pairs` selected by the hash."""
         own = self._paths[split]
         return read_pairs(own) if own else [pair for pair in pairs if split_of_words(pair.source) == split]
 
@@ -179,11 +181,13 @@ class Pairs:
 
 
 def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the vocabulary: the special words, <unk>, and the words of the sentences in alphabetical order."""
     # <unk> may occur in the file itself; it must not get a second id.
     return [*SPECIAL, UNKNOWN, *sorted({word for sentence in sentences for word in sentence} - {UNKNOWN})]
 
 
 def _ids(sentences: list[tuple[str, ...]], ids: dict[str, int]) -> np.ndarray:
+    """Returns the ids (N,T) of the words of the sentences, padded with PAD; unknown words get the id of <unk>."""
     table = np.full((len(sentences), max(map(len, sentences))), PAD)
     for row, sentence in zip(table, sentences, strict=True):
         row[: len(sentence)] = [ids.get(word, ids[UNKNOWN]) for word in sentence]

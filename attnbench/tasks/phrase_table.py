@@ -97,4 +97,5 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the vocabulary: the special words, and the words of the sentences in alphabetical order."""
     return [*SPECIAL, *sorted({word for sentence in sentences for word in sentence})]

@@ -141,6 +141,7 @@ class TrainingStream:
         return _stack([self._draw(random, length, count) for random in self._randoms[length]])
 
     def _draw(self, random: np.random.Generator, length: int, count: int) -> Examples:
+        # The training lines of a file have been split already.
         if isinstance(self._task, Pairs):
             return self._task.generate(random, length, count)
         return draw(self._task, random, length, count, Split.TRAINING)

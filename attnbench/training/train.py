@@ -42,7 +42,7 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
 
 
 class _Training:
-    """The state of one training."""
+    """The state of training one pack."""
 
     def __init__(self, pack: Pack, device: torch.device, report: Callable[[Progress], None]) -> None:
         self.pack, self.cell, self.device, self.report = pack, pack.cell, device, report
@@ -144,6 +144,7 @@ class _Training:
         return stop is not None and all(self.history[k][-1]["valid/exact_match"] >= stop.exact_match for k in alive)
 
     def _report(self, step: int, loss: torch.Tensor) -> None:
+        """Reports the step, the mean loss over the replicas and their mean exact match at the last validation."""
         last = [rows[-1]["valid/exact_match"] for rows in self.history if rows]
         exact = float(np.mean(last)) if last else None
         self.report(Progress(self.pack.ids[0], step, self.settings.steps, float(loss.nanmean()), exact))
