@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "attnbench"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"runner"},
+    {"runner", "results"},
     {"tracking"},
     {"analysis"},
     {"estimate", "store", "engines"},

@@ -1,6 +1,7 @@
 """The formats of `attnbench compare`."""
 
 import csv
+import html
 import io
 import json
 from typing import TYPE_CHECKING
@@ -104,6 +105,19 @@ def to_markdown(contrast: Contrast) -> str:
     table = [line(head(contrast)), line(["---"] * len(head(contrast)))]
     table += [line(row(contrast, one)) for one in contrast.lines]
     return "\n\n".join([f"**{title(contrast)}**", "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
+
+
+def to_html(contrast: Contrast) -> str:
+    """A <table> element without styles, to be embedded in a page."""
+    header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head(contrast))
+    lines = ["<table>", f"<caption>{html.escape(title(contrast))}</caption>", f"<thead><tr>{header}</tr></thead>"]
+    lines.append("<tbody>")
+    for line in contrast.lines:
+        first, *rest = map(html.escape, row(contrast, line))
+        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{item}</td>" for item in rest)}</tr>')
+    below = "<br>".join(map(html.escape, caption(contrast)))
+    lines += ["</tbody>", f'<tfoot><tr><td colspan="{len(head(contrast))}">{below}</td></tr></tfoot>', "</table>"]
+    return "\n".join(lines) + "\n"
 
 
 def records(contrast: Contrast) -> list[dict[str, str | int | float | bool | None]]:

@@ -175,20 +175,21 @@ def to_csv(comparison: Comparison) -> str:
     compared) and, by length, beyond (longer than the trained lengths).
     """
     out = io.StringIO()
-    records = _records(comparison)
-    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+    rows = records(comparison)
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     return out.getvalue()
 
 
 def to_json(comparison: Comparison) -> str:
     """A list with one object per cell of the table; its keys are the columns of the CSV."""
-    return json.dumps(_records(comparison), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(records(comparison), indent=1, ensure_ascii=False) + "\n"
 
 
-def _records(comparison: Comparison) -> list[dict[str, Any]]:
-    records = []
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One record per cell of the table, with numbers in full precision."""
+    found = []
     for row in comparison.rows:
         for head in comparison.heads:
             if cell := comparison.cells.get((row, head)):
@@ -196,8 +197,8 @@ def _records(comparison: Comparison) -> list[dict[str, Any]]:
                 numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned")}
                 verdict = {"tie": cell.verdict}
                 beyond = {"beyond": cell.beyond} if LENGTH in labels else {}
-                records.append(labels | {comparison.statistic: cell.mean} | numbers | verdict | beyond)
-    return records
+                found.append(labels | {comparison.statistic: cell.mean} | numbers | verdict | beyond)
+    return found
 
 
 def _header(comparison: Comparison) -> list[str]:
