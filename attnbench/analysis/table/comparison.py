@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
@@ -34,13 +35,11 @@ class Comparison:
         rows: the labels of each row, one per axis of `index`, in the plan's order.
         heads: the label of each column, in the plan's order.
         cells: by (row, head); a combination that the run does not have is absent.
-        n: the most common number of seeds per cell.
         notes: what the table does not show, one sentence each.
         statistic: of the seeds of a cell: mean, iqm or median.
         separate: the axes of `index` that have a best cell for each of their labels.
         too_few: set where the seeds are too few to distinguish any row of any column from the best.
         trained: the ranges of trained lengths, where `length` is an axis and they are known.
-        beyond: the lengths that are longer than the trained lengths in every cell.
     """
 
     name: str
@@ -50,13 +49,25 @@ class Comparison:
     rows: list[RowLabels]
     heads: list[Label]
     cells: dict[Key, TableCell]
-    n: int
     notes: tuple[str, ...] = ()
     statistic: Statistic = "mean"
     separate: tuple[str, ...] = ()
     too_few: TooFew | None = None
     trained: tuple[Range, ...] = ()
-    beyond: frozenset[Label] = frozenset()
+
+    @cached_property
+    def n(self) -> int:
+        """The most common number of seeds per cell."""
+        return Counter(cell.of for cell in self.cells.values()).most_common(1)[0][0]
+
+    @cached_property
+    def beyond(self) -> frozenset[Label]:
+        """The lengths that are longer than the trained lengths in every cell."""
+        axes = (*self.index, self.columns)
+        if LENGTH not in axes:
+            return frozenset()
+        within = {_length(key, axes) for key, cell in self.cells.items() if not cell.beyond}
+        return frozenset({_length(key, axes) for key in self.cells} - within)
 
     @property
     def about(self) -> Metric:
@@ -77,8 +88,7 @@ def comparison(
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
-    Only seeds are averaged: every other axis that varies becomes part of the rows, except an axis that has a one-to-one
-    relation with another, as the axes of a `zip` do.
+    Only seeds are averaged: every other axis that varies becomes part of the rows, unless another axis determines it.
 
     Args:
         frame: the rows of table.csv.
@@ -86,24 +96,20 @@ def comparison(
             for a metric with `<metric>@<length>`. Default of rows: model where there are several, else score.
         metric: a name of METRICS, or `<metric>@<length>`.
         where: conditions `column=value`; several values of one column are alternatives.
-        name: of the run, for the title.
-        notes: sentences to print below the table.
+        name, notes: the title begins with the name of the run; the notes are printed below the table.
         statistic: mean, iqm or median.
         trained: the range of trained lengths of each cell, by its id; used where `length` is an axis.
 
     Raises:
         AttnbenchError: when a column, metric or value is unknown (all of them in one error), or no cell is left.
     """
-    if LENGTH in (rows, columns) and not frame.empty:
-        frame = by_length(frame, metric)
-    labels = label_columns(frame)
-    frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
-    index, same = _index(frame, labels, rows or _default_rows(frame, columns), columns)
+    frame = _chosen(frame, rows, columns, metric, tuple(where), name)
+    index, same = _index(frame, rows or _default_rows(frame, columns), columns)
     groups = _grouped(frame, index, columns, metric)
     separate = [place for place, axis in enumerate(index) if axis in SEPARATE]
     cells = {key: summarise(*group, metric, statistic) for key, group in groups.items()}
-    cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
     cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric))
+    cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
     ordered = _in_order(row for row, _ in groups)
     return Comparison(
         name=name,
@@ -113,28 +119,23 @@ def comparison(
         rows=ordered,
         heads=list(dict.fromkeys(head for _, head in groups)),
         cells=cells,
-        n=Counter(cell.of for cell in cells.values()).most_common(1)[0][0],
         notes=(*(f"{axis} varies with {other}" for axis, other in same.items()), *notes),
         statistic=statistic,
         separate=tuple(index[place] for place in separate if len({row[place] for row in ordered}) > 1),
         too_few=too_few,
         trained=tuple(sorted(set(ranges.values()))),
-        beyond=_lengths_beyond(cells, (*index, columns)),
     )
 
 
 def _chosen(
-    frame: "pd.DataFrame",
-    labels: list[str],
-    rows: str | None,
-    columns: str,
-    metric: str,
-    where: tuple[str, ...],
-    name: str,
+    frame: "pd.DataFrame", rows: str | None, columns: str, metric: str, where: tuple[str, ...], name: str
 ) -> "pd.DataFrame":
     """The rows of the frame that fulfil the conditions, after checking that every requested name exists."""
     if frame.empty:
         raise fail("no cell is finished yet", name, "attnbench run trains the missing cells")
+    if LENGTH in (rows, columns):
+        frame = by_length(frame, metric)
+    labels = label_columns(frame)
     conditions, problems = conditions_of(frame, labels, where)
     problems = [*_unknown(frame, labels, rows, columns, metric), *problems]
     if problems:
@@ -142,11 +143,11 @@ def _chosen(
     return fulfilling(frame, conditions, where, name)
 
 
-def _index(frame: "pd.DataFrame", labels: list[str], rows: str, columns: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _index(frame: "pd.DataFrame", rows: str, columns: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The axes of the rows; and the axes left out, each with the axis that it has a one-to-one relation with."""
     named = {rows, columns, "seed", KIND}  # the column model has the kind
     named |= {"model"} if KIND in (rows, columns) else set()
-    varying = [c for c in labels if c not in named and len(set(values_of(frame, c))) > 1]
+    varying = [c for c in label_columns(frame) if c not in named and len(set(values_of(frame, c))) > 1]
     same = _same_as_another(frame, [columns, rows], varying)
     return (rows, *(axis for axis in varying if axis not in same)), same
 
@@ -202,13 +203,6 @@ def _beyond(
     ranges = {key: trained[cell] for key, cell in keys if cell in trained}
     longer = {key for key, (_, longest) in ranges.items() if _length(key, axes) > longest}
     return {key: replace(cell, beyond=key in longer) for key, cell in cells.items()}, ranges
-
-
-def _lengths_beyond(cells: dict[Key, TableCell], axes: tuple[str, ...]) -> frozenset[Label]:
-    if LENGTH not in axes:
-        return frozenset()
-    within = {_length(key, axes) for key, cell in cells.items() if not cell.beyond}
-    return frozenset({_length(key, axes) for key in cells} - within)
 
 
 def _length(key: Key, axes: tuple[str, ...]) -> int:
