@@ -298,8 +298,7 @@ class _Run:
     def _end_log(self, log: Background, frame: "pd.DataFrame", interrupted: bool) -> None:
         status = "KILLED" if interrupted else "FAILED" if (frame["status"] == "failed").any() else "FINISHED"
         if failure := log.finish(frame, status):
-            what = "The results are complete on disk, but not in MLflow"
-            self.tell(Notice(f"{what}: {log.catch_up_command} brings them there.\n{failure}"))
+            self.tell(Notice(failure))
 
     def _earlier(self) -> list[tuple[PlannedCell, str]]:
         """The cells that were finished before and are left as they are, each with the digest of its file."""

@@ -361,6 +361,24 @@ def test_a_tracker_that_breaks_costs_no_result(fake, log):
     assert "attnbench sync small --results there brings them there" in notice.text
 
 
+@pytest.mark.usefixtures("log")
+def test_a_bug_in_what_is_logged_costs_no_result_and_is_reported_as_attnbenchs(fake, monkeypatch):
+    def finish(*_):
+        raise FileNotFoundError("page.css is missing")
+
+    monkeypatch.setattr(Log, "finish", finish)
+    assert set(fake(mlflow=True)["status"]) == {"done"}
+    assert len(fake.frame) == 12
+    (notice,) = [event for event in fake.events if isinstance(event, Notice)]
+    first, *traceback = notice.text.splitlines()
+    assert first == (
+        "The results are complete on disk, but not in MLflow, because of a bug in attnbench: "
+        "please report it with these lines."
+    )
+    assert traceback[0].startswith("Traceback")
+    assert traceback[-1] == "FileNotFoundError: page.css is missing"
+
+
 def test_the_tracker_hears_of_an_interruption(fake, log):
     def interrupt(event):
         if isinstance(event, Finished):

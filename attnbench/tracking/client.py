@@ -109,7 +109,7 @@ class Tracker:
         self._several = {
             axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
         }
-        with self._plain_errors():
+        with self._mlflow_errors():
             self._client = self._connect()
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
@@ -140,17 +140,18 @@ class Tracker:
         Raises:
             AttnbenchError: when MLflow does not take it.
         """
-        with self._plain_errors():
-            now = int(time.time() * 1000)
-            start = now - int(1000 * (outcome.metrics.get("seconds") or 0))
-            params = params_of(planned.cell)
+        now = int(time.time() * 1000)
+        start = now - int(1000 * (outcome.metrics.get("seconds") or 0))
+        params, title = params_of(planned.cell), run_name(planned.labels, self._several)
+        last = int(outcome.history[-1]["step"]) if outcome.history else 0
+        points = [*series_of(outcome.history, start), *tested(outcome.metrics, now, last)]
+        error = (outcome.error or "")[:LONGEST_DESCRIPTION]
+        tags = {DIGEST: digest} | ({ERROR: error, NOTE: f"Failed: {error}"} if outcome.status == "failed" else {})
+        with self._mlflow_errors():
             run = self._run_of(planned, params, start)
-            if outcome.alignments is not None:
-                self._log_images(run, outcome.alignments, run_name(planned.labels, self._several))
-            last = int(outcome.history[-1]["step"]) if outcome.history else 0
-            points = [*series_of(outcome.history, start), *tested(outcome.metrics, now, last)]
-            error = (outcome.error or "")[:LONGEST_DESCRIPTION]
-            tags = {DIGEST: digest} | ({ERROR: error, NOTE: f"Failed: {error}"} if outcome.status == "failed" else {})
+        if outcome.alignments is not None:
+            self._log_images(run, outcome.alignments, title)
+        with self._mlflow_errors():
             self._log_batches(run, points, params, tags)
             self._client.set_terminated(run, "FAILED" if outcome.status == "failed" else "FINISHED")
 
@@ -164,13 +165,18 @@ class Tracker:
         Raises:
             AttnbenchError: when MLflow does not take it.
         """
-        with self._plain_errors():
-            if not frame.empty:
-                self._log_comparison(frame)
+        if not frame.empty:
+            self._log_comparison(frame)
+        with self._mlflow_errors():
             self._client.set_terminated(self._parent, status)
 
     @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
+    def _mlflow_errors(self) -> Iterator[None]:
+        """Reports what MLflow's client raises as an error of MLflow.
+
+        Only calls of MLflow belong in this block. What attnbench computes or draws is ready before: an OSError of its
+        own, such as a missing template, would be blamed on the tracking server.
+        """
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -254,7 +260,8 @@ class Tracker:
 
     def _log_images(self, run: str, alignments: Alignments, title: str) -> None:
         for step, picture in self._pictures.forming(alignments, title):
-            self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+            with self._mlflow_errors():
+                self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
 
     def _log_batches(
         self, run: str, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]
@@ -272,17 +279,20 @@ class Tracker:
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
         description, page = comparison_texts(frame, self.name)
-        self._log_file("comparison.html", page.encode())
-        for name, content in overview_files(frame, self.results / self.name):
-            self._log_file(name, content)
-        self._client.set_experiment_tag(self._experiment, VIEW_TAG, saved_view(frame))
+        view = saved_view(frame)
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)
         points = [(f"cells_{status}", float(counts.get(status, 0)), now, 0) for status in ("done", "failed")]
-        self._log_batches(self._parent, points, {}, {NOTE: description})
+        self._log_file("comparison.html", page.encode())
+        for name, content in overview_files(frame, self.results / self.name):
+            self._log_file(name, content)
+        with self._mlflow_errors():
+            self._client.set_experiment_tag(self._experiment, VIEW_TAG, view)
+            self._log_batches(self._parent, points, {}, {NOTE: description})
 
     def _log_file(self, name: str, content: bytes) -> None:
-        with TemporaryDirectory() as folder:
+        # MLflow takes a file, not bytes: a full disk here is reported as the failure to log that it is.
+        with self._mlflow_errors(), TemporaryDirectory() as folder:
             file = Path(folder) / name
             file.write_bytes(content)
             self._client.log_artifact(self._parent, str(file))

@@ -14,6 +14,8 @@ from attnbench.tracking.client import Tracker
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_LOGGED = "The results are complete on disk, but not in MLflow"
+
 
 class Background:
     """A tracker with its thread. Once something fails nothing more is logged, and `finish` says why."""
@@ -36,11 +38,6 @@ class Background:
         self.tracker.start(self._plan, self._grid_text)
         self._connected = True
 
-    @property
-    def catch_up_command(self) -> str:
-        """What brings to the tracker what it does not have."""
-        return self.tracker.catch_up_command
-
     def start(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
         """Starts the thread, which connects unless that is done, and logs what earlier runs left unlogged.
 
@@ -56,7 +53,7 @@ class Background:
         self._orders.put(lambda: self.tracker.cell(outcome, planned, digest))
 
     def finish(self, frame: "pd.DataFrame", status: str) -> str | None:
-        """Has the end of the grid logged, waits until all is logged, and returns why that failed, if it did."""
+        """Has the end of the grid logged, waits until all is logged, and returns a message if that failed."""
         self._orders.put(lambda: self.tracker.finish(frame, status))
         self._orders.put(None)
         self._thread.join()
@@ -74,6 +71,7 @@ class Background:
             while order := self._orders.get():
                 order()
         except AttnbenchError as error:
-            self._failure = str(error)
-        except Exception:  # a bug: it may cost the log, never the training, and is shown in full at the end
-            self._failure = traceback.format_exc()
+            self._failure = f"{NOT_LOGGED}: {self.tracker.catch_up_command} brings them there.\n{error}"
+        except Exception:  # a bug: it may cost the log, never the training
+            bug = "because of a bug in attnbench: please report it with these lines."
+            self._failure = f"{NOT_LOGGED}, {bug}\n{traceback.format_exc()}"

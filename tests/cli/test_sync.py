@@ -57,6 +57,19 @@ def test_what_is_missing_is_logged_once_and_the_comparison_with_it(results, uri,
     assert "table.csv" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
 
 
+def test_an_error_in_what_attnbench_draws_is_named_as_its_own(results, uri, capsys, monkeypatch):
+    def overview_files(*_):
+        raise FileNotFoundError("page.css is missing")
+
+    write(results, cells=4)
+    monkeypatch.setattr("attnbench.tracking.client.overview_files", overview_files)
+    assert sync(results, "--tracking-uri", uri) == 1
+    printed = capsys.readouterr().err
+    assert "FileNotFoundError: page.css is missing" in printed
+    assert "This is a bug of attnbench" in printed
+    assert "MLflow fails" not in printed
+
+
 def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
     store = write(results, cells=4)
     code = (

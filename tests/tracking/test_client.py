@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -218,6 +218,40 @@ def test_nothing_finished_ends_the_run_all_the_same(results: Path) -> None:
     track(results, made_up_run.plan("empty"), [], "KILLED")
     (parent,) = runs(results, "empty", "grid")
     assert parent.info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("page.css is missing"), ValueError("no such colour")], ids=["OSError", "ValueError"]
+)
+@pytest.mark.parametrize("broken", ["comparison_texts", "overview_files", "saved_view"])
+def test_an_error_in_what_attnbench_draws_is_not_mlflows(
+    results: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception
+) -> None:
+    monkeypatch.setattr(f"attnbench.tracking.client.{broken}", raises(error))
+    plan = made_up_run.plan("broken-comparison")
+    with pytest.raises(type(error), match=str(error)):
+        track(results, plan, [trained(plan.cells[0])])
+
+
+def test_an_error_in_drawing_an_alignment_is_not_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnbench.tracking.content._painter", raises(OSError("no font")))
+    plan = made_up_run.plan("broken-pictures")
+    with pytest.raises(OSError, match="no font"):
+        track(results, plan, [trained(plan.cells[0])])
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def function(*_: Any, **__: Any) -> None:
+        raise error
+
+    return function
+
+
+def test_an_error_of_mlflow_between_pictures_is_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow.MlflowClient, "log_image", raises(OSError("disk full")))
+    plan = made_up_run.plan("refused-pictures")
+    with pytest.raises(AttnbenchError, match="MLflow fails: disk full"):
+        track(results, plan, [trained(plan.cells[0])])
 
 
 def test_a_file_that_is_no_database_is_said_plainly(tmp_path: Path) -> None:
