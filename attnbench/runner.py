@@ -22,10 +22,10 @@ from attnbench.grid.memory import check_size
 from attnbench.outcome import Outcome, Progress
 from attnbench.store.atomic import make_writable
 from attnbench.store.lock import held
-from attnbench.store.status import FAILED, STALE, TODO, State, states_of
+from attnbench.store.status import FAILED, STALE, TODO, CellState, states_of
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
-from attnbench.tracking.worker import Background
+from attnbench.tracking.worker import TrackerThread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Planned:
 
     plan: Plan
     packs: list[Pack]
-    states: dict[str, State]
+    states: dict[str, CellState]
     workers: int
 
 
@@ -104,8 +104,8 @@ def run(
         Unwritten: when the disk refused cells that were trained, to the end.
         KeyboardInterrupt: when interrupted, after the workers were stopped and what was finished was kept.
     """
-    _check(engine, device, workers, limit)
-    cluster = _cluster(engine, address, gpus_per_pack)
+    _check_arguments(engine, device, workers, limit)
+    ray_options = _ray_options(engine, address, gpus_per_pack)
     loaded = load_grid(Path(grid), overrides, plugins)
     plan = expand(loaded)
     store = Store(Path(results) / plan.name)
@@ -115,7 +115,7 @@ def run(
         states = states_of(plan.cells, store)
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
         wanted = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
-        todo = _limited(packs(wanted, loaded.plugins), limit)
+        todo = _first_packs(packs(wanted, loaded.plugins), limit)
         if not address and engine != "serial" and not may_use_gpu(device):  # a GPU wants its packs wide
             todo = spread(todo, workers or available_cores())
         if engine != "ray":  # its nodes have memory of their own
@@ -124,26 +124,26 @@ def run(
         for pack in todo:
             fingerprint(pack.cell)  # the code as it is now, whatever is saved while the workers are busy
         cores = len(todo) if address else available_cores()  # how many a cluster has is known once it is joined
-        with closing(ENGINES[engine](max(min(workers or cores, len(todo)), 1), device, **cluster)) as trainer:
+        with closing(ENGINES[engine](max(min(workers or cores, len(todo)), 1), device, **ray_options)) as trainer:
             if todo:
                 trainer.prepare()
             planned = Planned(plan, todo, states, trainer.workers)
-            log = Background(Tracker(plan.name, tracking_uri, Path(results)), plan, loaded.text) if mlflow else None
+            log = TrackerThread(Tracker(plan.name, tracking_uri, Path(results)), plan, loaded.text) if mlflow else None
             if log and (tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")):
                 log.connect()
             store.start(plan, loaded.text)
-            tell = _told(listener)
-            tell(planned)
+            notify = _notifier(listener)
+            notify(planned)
             for name in broken:
-                tell(Notice(f"not read: {name}\nIts cell counts as not done."))
-            return _Run(planned, store, log, tell).train(trainer, fail_fast)
+                notify(Notice(f"not read: {name}\nIts cell counts as not done."))
+            return _Run(planned, store, log, notify).train(trainer, fail_fast)
 
 
-def _told(listener: Listener | None) -> Listener:
+def _notifier(listener: Listener | None) -> Listener:
     """The listener, until it can hear no more: a terminal that was closed ends no training, and loses no result."""
     hears = listener is not None
 
-    def tell(event: Planned | Started | Progress | Finished | Notice) -> None:
+    def notify(event: Planned | Started | Progress | Finished | Notice) -> None:
         nonlocal hears
         if hears and listener is not None:
             try:
@@ -151,16 +151,16 @@ def _told(listener: Listener | None) -> Listener:
             except OSError:
                 hears = False
 
-    return tell
+    return notify
 
 
-def _is_due(state: State, retry_failed: bool, keep_stale: bool) -> bool:
+def _is_due(state: CellState, retry_failed: bool, keep_stale: bool) -> bool:
     """Whether a cell is to be trained now."""
     name = state.kept if keep_stale and state.name == STALE else state.name
     return name in (TODO, STALE) or (retry_failed and name == FAILED)
 
 
-def _check(engine: str, device: str, workers: int | None, limit: int | None) -> None:
+def _check_arguments(engine: str, device: str, workers: int | None, limit: int | None) -> None:
     problems = [
         Problem(f"unknown {what} {given!r}", hint=did_you_mean(given, known))
         for what, given, known in (("engine", engine, ENGINES), ("device", device, DEVICES))
@@ -175,7 +175,7 @@ def _check(engine: str, device: str, workers: int | None, limit: int | None) -> 
         raise AttnbenchError(*problems)
 
 
-def _cluster(engine: str, address: str | None, gpus_per_pack: float | None) -> dict[str, Any]:
+def _ray_options(engine: str, address: str | None, gpus_per_pack: float | None) -> dict[str, Any]:
     """What the engine ray is told besides; the other engines take none of it."""
     given = {"address": address, "gpus_per_pack": gpus_per_pack}
     told = {name: value for name, value in given.items() if value is not None}
@@ -195,7 +195,7 @@ def _check_data(todo: Sequence[Pack]) -> None:
         check_data(cell.task, cell.data)
 
 
-def _limited(all_packs: list[Pack], limit: int | None) -> list[Pack]:
+def _first_packs(all_packs: list[Pack], limit: int | None) -> list[Pack]:
     """The first packs that have at most `limit` cells together, and at least one pack."""
     if limit is None:
         return all_packs
@@ -212,12 +212,12 @@ class Unwritten(AttnbenchError):
 class _Run:
     """One run on its way: drives the engine and keeps what it gives."""
 
-    def __init__(self, planned: Planned, store: Store, log: Background | None, tell: Listener) -> None:
+    def __init__(self, planned: Planned, store: Store, log: TrackerThread | None, notify: Listener) -> None:
         self.planned = planned
         self.cells = {cell.id: cell for cell in planned.plan.cells}
         self.store = store
         self.log = log
-        self.tell = tell
+        self.notify = notify
         self.unwritten: list[list[Outcome]] = []  # of whole packs
         self.refused: AttnbenchError | None = None
 
@@ -236,11 +236,11 @@ class _Run:
 
     def _drive(self, trainer: Engine, fail_fast: bool) -> None:
         # The longest first, so that at the end no worker is left alone with a long one.
-        for event in trainer.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.tell):
+        for event in trainer.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.notify):
             if isinstance(event, Finished):
                 self.unwritten.append(event.outcomes)
                 self._write()
-            self.tell(event)
+            self.notify(event)
             if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
                 return
 
@@ -260,7 +260,7 @@ class _Run:
                 self._write_pack(outcomes)
             except AttnbenchError as error:  # a full disk may have room again later
                 if self.refused is None and refused is None:
-                    self.tell(Notice(f"{error}\nTraining goes on; what is finished waits to be written."))
+                    self.notify(Notice(f"{error}\nTraining goes on; what is finished waits to be written."))
                 refused = error
                 if not last:
                     break
@@ -272,7 +272,7 @@ class _Run:
         self.unwritten = [waiting for waiting in self.unwritten if waiting is not outcomes]
         if self.log:
             for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
-                self.log.cell(outcome, cell, digest)
+                self.log.log_cell(outcome, cell, digest)
 
     def _end(self, interrupted: bool) -> "pd.DataFrame":
         """The table first: it is what may not be lost. Then the tracker, and what could not be kept."""
@@ -283,7 +283,7 @@ class _Run:
             self.refused = self.refused or error
             frame = self.store.frame()
         if interrupted:
-            self.tell(Notice("Interrupted: the files are being finished. Ctrl-C again stops at once."))
+            self.notify(Notice("Interrupted: the files are being finished. Ctrl-C again stops at once."))
         if self.log is not None:
             self._end_log(self.log, frame, interrupted)
         if self.unwritten:
@@ -295,10 +295,10 @@ class _Run:
             raise Unwritten(*self.refused.problems) from self.refused
         return frame
 
-    def _end_log(self, log: Background, frame: "pd.DataFrame", interrupted: bool) -> None:
+    def _end_log(self, log: TrackerThread, frame: "pd.DataFrame", interrupted: bool) -> None:
         status = "KILLED" if interrupted else "FAILED" if (frame["status"] == "failed").any() else "FINISHED"
         if failure := log.finish(frame, status):
-            self.tell(Notice(failure))
+            self.notify(Notice(failure))
 
     def _earlier(self) -> list[tuple[PlannedCell, str]]:
         """The cells that were finished before and are left as they are, each with the digest of its file."""

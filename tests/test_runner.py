@@ -322,7 +322,7 @@ class Log:
         assert len(digest) == 64
         return cell in self.finished
 
-    def cell(self, outcome, planned, digest):
+    def log_cell(self, outcome, planned, digest):
         assert outcome.cell == planned.id
         assert len(digest) == 64
         if len(self.told) == self.breaks_at:

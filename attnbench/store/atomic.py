@@ -16,9 +16,9 @@ import numpy as np
 from attnbench.errors import fail
 from attnbench.outcome import Alignments
 
-_TEXTS = ("source", "target", "forming_source", "forming_target")
-_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
-_OF_HEADS = ("heads", "forming_heads")  # not there where an alignment has a single head
+_TEXT_ARRAYS = ("source", "target", "forming_source", "forming_target")
+_NUMBER_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
+_HEAD_ARRAYS = ("heads", "forming_heads")  # not there where an alignment has a single head
 # What reading a broken archive may raise: of zip, of its compression, of an array's header, or of what is not in it.
 BROKEN_ARCHIVE = (
     OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
@@ -78,25 +78,25 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """What a file of JSON gives back of this content, with a digest over it, by which an edit is noticed."""
     plain: dict[str, Any] = json.loads(json.dumps(finite(content)))
-    return plain | {"digest": _digest(plain)}
+    return plain | {"digest": _content_digest(plain)}
 
 
 def check_seal(content: dict[str, Any]) -> None:
     """Raises a ValueError when the content is not what was sealed; an earlier attnbench sealed nothing."""
-    if "digest" in content and content["digest"] != _digest(content):
+    if "digest" in content and content["digest"] != _content_digest(content):
         raise ValueError("it was edited: it is not what was written")
 
 
-def _digest(content: dict[str, Any]) -> str:
+def _content_digest(content: dict[str, Any]) -> str:
     rest = {name: value for name, value in content.items() if name != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def write_alignments(path: Path, alignments: Alignments) -> None:
     """Writes an archive of plain arrays, atomically: words as fixed-width text, short sentences filled with ""."""
-    arrays = {name: getattr(alignments, name) for name in _ARRAYS}
-    arrays |= {name: array for name in _OF_HEADS if (array := getattr(alignments, name)).size}
-    for name in _TEXTS:
+    arrays = {name: getattr(alignments, name) for name in _NUMBER_ARRAYS}
+    arrays |= {name: array for name in _HEAD_ARRAYS if (array := getattr(alignments, name)).size}
+    for name in _TEXT_ARRAYS:
         words = getattr(alignments, name)
         sentences = [words] if name.startswith("forming") else words
         arrays[name] = _to_array(sentences)
@@ -111,9 +111,9 @@ def read_alignments(path: Path) -> Alignments:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            there = [name for name in _OF_HEADS if name in archive]
-            arrays = {name: archive[name] for name in (*_TEXTS, *_ARRAYS, *there)}
-        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXTS}
+            there = [name for name in _HEAD_ARRAYS if name in archive]
+            arrays = {name: archive[name] for name in (*_TEXT_ARRAYS, *_NUMBER_ARRAYS, *there)}
+        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXT_ARRAYS}
         forming = texts["forming_source"][0], texts["forming_target"][0]
     except BROKEN_ARCHIVE as error:
         raise fail(

@@ -15,7 +15,7 @@ from typing import Any
 from attnbench.errors import fail
 
 WRITING, WRITTEN = ".writing-", ".written-"
-DRIVERS = ("plan.json", "grid.yaml", "table.csv", ".index")  # files that nobody else writes
+DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", ".index")  # files that nobody else writes
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by a file's ending; the alignments of a cell come first
 
 
@@ -32,23 +32,23 @@ def write_together(run: Path, name: str, fill: Callable[[Path], Any]) -> None:
     """
     writing, written = run / f"{WRITING}{name}", run / f"{WRITTEN}{name}"
     if written.exists():  # the disk refused to move them the last time
-        _place(run, written)
+        _move_into_place(run, written)
     try:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
         fill(writing)
-        _sync(writing)
+        _sync_folder(writing)
         writing.rename(written)
     except BaseException as error:
         shutil.rmtree(writing, ignore_errors=True)
         if isinstance(error, OSError):
             raise fail(f"cannot be written: {error.strerror}", str(run)) from error
         raise
-    _sync(run)
-    _place(run, written)
+    _sync_folder(run)
+    _move_into_place(run, written)
 
 
-def waiting(run: Path) -> int:
+def pending_packs(run: Path) -> int:
     """How many packs a run that was killed has kept, but not moved to their places."""
     return sum(1 for _ in run.glob(f"{WRITTEN}*"))
 
@@ -60,23 +60,23 @@ def recover(run: Path) -> None:
         AttnbenchError: when the folder cannot be written.
     """
     for written in sorted(run.glob(f"{WRITTEN}*")):
-        _place(run, written)
+        _move_into_place(run, written)
     for writing in run.glob(f"{WRITING}*"):
         shutil.rmtree(writing, ignore_errors=True)
-    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVERS]
+    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVER_FILES]
     for left in (file for pattern in patterns for file in run.glob(pattern)):
         with suppress(OSError):
             left.unlink()
 
 
-def _place(run: Path, written: Path) -> None:
+def _move_into_place(run: Path, written: Path) -> None:
     """Moves the files of a pack to their places; what was moved already is no longer there."""
     try:
         for ending, folder in FOLDERS.items():
             (run / folder).mkdir(exist_ok=True)
             for file in sorted(written.glob(f"*{ending}")):
                 _move(file, run / folder / file.name)
-            _sync(run / folder)
+            _sync_folder(run / folder)
         shutil.rmtree(written)
     except OSError as error:
         raise fail(f"cannot be written: {error.strerror}", str(error.filename2 or error.filename or run)) from error
@@ -95,7 +95,7 @@ def _move(file: Path, place: Path) -> None:
         file.unlink()
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Has the disk keep the names in a folder, where the system can be asked to: not all file systems can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

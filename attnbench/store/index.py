@@ -17,18 +17,18 @@ from typing import Any
 
 from attnbench.errors import AttnbenchError
 from attnbench.store.atomic import UNREADABLE, write_atomically
-from attnbench.store.commit import waiting
+from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, file_digest, read_record
 
 INDEX, FORMAT = ".index", 1  # the format counts up when lines of before should not count any more
-BETWEEN = 0.05  # seconds in which a run has moved both files of a cell
+RETRY_AFTER = 0.05  # seconds in which a run has moved both files of a cell
 CODE = "code"  # begins a line that has the fingerprint of code; a cell's line refers to it by its key
 
 Stamps = dict[str, str]  # of each cell in a folder: when its file was changed, and its size
 
 
 @dataclass(frozen=True)
-class Summary:
+class CellSummary:
     """What tables and states need of a cell.
 
     Attributes:
@@ -55,47 +55,47 @@ class Index:
         self.file, self.cells, self.arrays = folder / INDEX, folder / "cells", folder / "alignments"
         self._lines: dict[str, tuple[str, str]] | None = None  # by cell: its stamp, and its summary as JSON
         self._codes: dict[str, dict[str, str]] = {}
-        self._news = False  # whether a scan has found what the file does not have
+        self._changed = False  # whether a scan has found what the file does not have
 
-    def scan(self) -> Iterator[tuple[str, Summary | str]]:
+    def scan(self) -> Iterator[tuple[str, CellSummary | str]]:
         """Every cell that has a file, by id: its summary, or what is wrong with its files, each by name."""
         lines = self._load()
-        cells, arrays = _stamps(self.cells, ".json"), _stamps(self.arrays, ".npz")
+        cells, arrays = _folder_stamps(self.cells, ".json"), _folder_stamps(self.arrays, ".npz")
         for gone in lines.keys() - cells.keys():
             del lines[gone]
         for cell in sorted(cells):
             stamp = f"{cells[cell]} {arrays.get(cell, '')}"
             known, text = lines.get(cell, ("", ""))
-            summary = self._summary(text) if known == stamp else None
+            summary = self._parse_summary(text) if known == stamp else None
             if summary is None:
                 try:
-                    text = self._summary_text(self._check_twice(cell, stamp))
+                    text = self._format_summary(self._check_with_retry(cell, stamp))
                 except UNREADABLE as error:
                     lines.pop(cell, None)
                     yield cell, str(error)
                     continue
-                lines[cell], self._news, summary = (stamp, text), True, self._summary(text)
+                lines[cell], self._changed, summary = (stamp, text), True, self._parse_summary(text)
             assert summary is not None
             yield cell, summary
 
     def save(self) -> None:
         """Writes the file anew if a scan has found what it did not have."""
-        if not self._news:
+        if not self._changed:
             return
         lines = self._load()
         codes = "".join(_line(f"{CODE} {key}", json.dumps(files)) for key, files in self._codes.items())
         text = codes + "".join(_line(f"{cell} {stamp}", summary) for cell, (stamp, summary) in lines.items())
         with suppress(AttnbenchError):  # it saves time, and nothing else
             write_atomically(self.file, text)
-            self._news = False
+            self._changed = False
 
     def add(self, records: list[Record]) -> None:
         """Notes cells that were just written."""
         lines, known = self._load(), set(self._codes)
         new = []
         for record in records:
-            cell, summary = record["cell"], self._summary_text(record)
-            stamp = self._stamp(cell)
+            cell, summary = record["cell"], self._format_summary(record)
+            stamp = self._cell_stamp(cell)
             lines[cell] = (stamp, summary)
             new.append(_line(f"{cell} {stamp}", summary))
         codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
@@ -123,18 +123,18 @@ class Index:
         else:
             self._lines[name] = (stamp, text)
 
-    def _check_twice(self, cell: str, stamp: str) -> Record:
+    def _check_with_retry(self, cell: str, stamp: str) -> Record:
         """As `_check`; again if a run is replacing the files, one after the other."""
         try:
             return self._check(cell)
         except UNREADABLE:
-            if stamp == self._stamp(cell) and not waiting(self.cells.parent):
+            if stamp == self._cell_stamp(cell) and not pending_packs(self.cells.parent):
                 raise
-            time.sleep(BETWEEN)
+            time.sleep(RETRY_AFTER)
             return self._check(cell)
 
-    def _stamp(self, cell: str) -> str:
-        return f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
+    def _cell_stamp(self, cell: str) -> str:
+        return f"{_file_stamp(self.cells / f'{cell}.json')} {_file_stamp(self.arrays / f'{cell}.npz')}"
 
     def _check(self, cell: str) -> Record:
         """The record of a cell whose two files are sound.
@@ -154,7 +154,7 @@ class Index:
             raise ValueError(f"{arrays}: it is not what was written")
         return record
 
-    def _summary_text(self, record: Record) -> str:
+    def _format_summary(self, record: Record) -> str:
         code = json.dumps(record["code"], sort_keys=True)
         key = hashlib.sha256(code.encode()).hexdigest()[:12]
         self._codes.setdefault(key, record["code"])
@@ -162,12 +162,12 @@ class Index:
         kept = {name: record[name] for name in ("status", "metrics", "error")}
         return json.dumps(kept | {"test_lengths": lengths, "code": key, "digest": record.get("digest", "")})
 
-    def _summary(self, text: str) -> Summary | None:
+    def _parse_summary(self, text: str) -> CellSummary | None:
         """What a line says; None where the line of its code is lost."""
         content: dict[str, Any] = json.loads(text)
         code = self._codes.get(content["code"])
         lengths = tuple(content["test_lengths"])
-        return None if code is None else Summary(**content | {"test_lengths": lengths, "code": code})
+        return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
 
 
 def _line(head: str, text: str) -> str:
@@ -178,23 +178,23 @@ def _check_sum(head: str, text: str) -> str:
     return f"{zlib.crc32(f'{FORMAT} {head} {text}'.encode()):08x}"
 
 
-def _stamps(folder: Path, suffix: str) -> Stamps:
+def _folder_stamps(folder: Path, suffix: str) -> Stamps:
     """What the files of a folder look like, by their names without the suffix."""
     found: Stamps = {}
     with suppress(FileNotFoundError), os.scandir(folder) as files:
         for file in files:
             if file.name.endswith(suffix) and not file.name.startswith("."):
                 with suppress(FileNotFoundError):  # a run that goes on may be replacing it
-                    found[file.name.removesuffix(suffix)] = _look(file.stat())
+                    found[file.name.removesuffix(suffix)] = _stamp_of(file.stat())
     return found
 
 
-def _stamp(file: Path) -> str:
+def _file_stamp(file: Path) -> str:
     try:
-        return _look(file.stat())
+        return _stamp_of(file.stat())
     except FileNotFoundError:
         return ""
 
 
-def _look(state: os.stat_result) -> str:
+def _stamp_of(state: os.stat_result) -> str:
     return f"{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_size}"

@@ -11,7 +11,7 @@ TODO, DONE, FAILED, STALE = "todo", "done", "failed", "stale"
 
 
 @dataclass(frozen=True)
-class State:
+class CellState:
     """Of a cell.
 
     Attributes:
@@ -29,14 +29,14 @@ class State:
     digest: str = ""
 
 
-def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, State]:
+def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, CellState]:
     """The state of every cell, by id."""
     planned = {cell.id: cell for cell in cells}
-    found = dict.fromkeys(planned, State(TODO))
+    found = dict.fromkeys(planned, CellState(TODO))
     for id_, summary in store.summaries():
         if id_ in planned:
             status, seconds = summary.status, summary.metrics.get("seconds")
             files = changed(summary.code, fingerprint(planned[id_].cell))
             name, reason = (STALE, said(files)) if files else (status, summary.error)
-            found[id_] = State(name, reason, status, seconds, summary.digest)
+            found[id_] = CellState(name, reason, status, seconds, summary.digest)
     return found

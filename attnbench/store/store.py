@@ -25,9 +25,8 @@ from attnbench.store.atomic import (
     write_atomically,
     write_json,
 )
-from attnbench.store.commit import recover, write_together
-from attnbench.store.commit import waiting as waiting_packs
-from attnbench.store.index import Index, Summary
+from attnbench.store.commit import pending_packs, recover, write_together
+from attnbench.store.index import CellSummary, Index
 from attnbench.store.record import Record, file_digest, read_record, record_of
 from attnbench.store.table import LABELS, frame_of
 
@@ -133,7 +132,7 @@ class Store:
         """`done` or `failed` for every cell that has sound files, whether the plan still asks for it or not."""
         return {cell: summary.status for cell, summary in self.summaries()}
 
-    def summaries(self) -> Iterator[tuple[str, Summary]]:
+    def summaries(self) -> Iterator[tuple[str, CellSummary]]:
         """What tables need of every cell that has sound files, one at a time: a large grid's do not fit into memory."""
         self.broken = {}
         for cell, found in self._index.scan():
@@ -247,7 +246,7 @@ class Store:
         notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand says why")
-        if packs := waiting_packs(self.folder):
+        if packs := pending_packs(self.folder):
             notes.append(f"a run was killed while it kept {packs} pack{'s' * (packs > 1)}: attnbench run finishes that")
         return notes + [f"not read: {self.broken[cell]}" for cell in cells if cell in self.broken]
 

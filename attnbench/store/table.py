@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attnbench.outcome import METRICS
-from attnbench.store.index import Summary
+from attnbench.store.index import CellSummary
 from attnbench.store.record import COUNTS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ LABELS = ("model", "score", "scope", "task", "seed")
 _AT_LENGTH = re.compile(rf"({'|'.join(METRICS)})@(\d+)")
 
 
-def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, Summary]) -> "pd.DataFrame":
+def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "pd.DataFrame":
     """The finished cells of a plan, in its order.
 
     Args:
@@ -53,7 +53,7 @@ def _dtype(column: str) -> str:
     return "Int64" if column.split("@")[0] in COUNTS else "float64"
 
 
-def _length_columns(summaries: list[Summary]) -> tuple[list[str], list[str]]:
+def _length_columns(summaries: list[CellSummary]) -> tuple[list[str], list[str]]:
     """The `exact_match@N` columns in the order of N, and those of the other metrics, in the metrics' order."""
     names = {name for summary in summaries for name in summary.metrics}
     # A failed cell has no metrics, but its lengths have their columns all the same.

@@ -25,17 +25,17 @@ from attnbench.outcome import Alignments, Outcome
 from attnbench.tracking.content import (
     IMAGE_KEY,
     KIND_TAG,
-    LONGEST_DESCRIPTION,
+    MAX_DESCRIPTION,
     VIEW,
     AlignmentPictures,
-    Point,
+    MetricPoint,
     comparison_texts,
     overview_files,
     params_of,
+    result_points,
     run_name,
     saved_view,
-    series_of,
-    tested,
+    series_points,
 )
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 
     from attnbench.grid.expand import Plan, PlannedCell
 
-CELL, ERROR, DIGEST = "attnbench.cell", "attnbench.error", "attnbench.digest"
+CELL_TAG, ERROR_TAG, DIGEST_TAG = "attnbench.cell", "attnbench.error", "attnbench.digest"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
-IMAGES = "mlflow.loggedImages"
+PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
+IMAGES_TAG = "mlflow.loggedImages"
 # So that the UI shows training runs, and not the pages for language model applications.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-ANSWER_WITHIN = 5.0  # seconds for a server's first answer
+ANSWER_TIMEOUT = 5.0  # seconds for a server's first answer
 PARAMS_PER_BATCH = 100
 POINTS_PER_BATCH = 800  # MLflow takes 1000 metrics, params and tags together
-SKIP = "repair it, give another --tracking-uri, or go without: --no-mlflow"
+HINT = "repair it, give another --tracking-uri, or go without: --no-mlflow"
 
 
 def store_uri(given: str | None, results: Path) -> str:
@@ -94,7 +94,7 @@ class Tracker:
         try:
             scheme = urlsplit(self.uri).scheme
         except ValueError as error:
-            raise fail(f"the tracking URI cannot be read: {error}", self.uri, SKIP) from error
+            raise fail(f"the tracking URI cannot be read: {error}", self.uri, HINT) from error
         if scheme in ("http", "https"):
             _expect_answer(self.uri)
 
@@ -106,7 +106,7 @@ class Tracker:
         """
         self.probe()
         offline_environment()
-        self._several = {
+        self._varying = {
             axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
         }
         with self._mlflow_errors():
@@ -115,7 +115,7 @@ class Tracker:
             self._parent = self._find_parent()
             self._children = self._find_children()
             over = {cell: run for cell, run in self._children.items() if _is_over(run)}
-            self._finished = {cell: run.data.tags.get(DIGEST, "") for cell, run in over.items()}
+            self._finished = {cell: run.data.tags.get(DIGEST_TAG, "") for cell, run in over.items()}
             self._client.log_text(self._parent, grid_text, "grid.yaml")
 
     def has(self, cell: str, digest: str) -> bool:
@@ -129,7 +129,7 @@ class Tracker:
         uri = f" --tracking-uri {shlex.quote(self._given)}" if self._given else ""
         return f"attnbench sync {self.name}{where}{uri}"
 
-    def cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> None:
+    def log_cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> None:
         """Logs a finished or failed cell: params, metrics, step series, and the alignment as it formed.
 
         Args:
@@ -142,11 +142,13 @@ class Tracker:
         """
         now = int(time.time() * 1000)
         start = now - int(1000 * (outcome.metrics.get("seconds") or 0))
-        params, title = params_of(planned.cell), run_name(planned.labels, self._several)
+        params, title = params_of(planned.cell), run_name(planned.labels, self._varying)
         last = int(outcome.history[-1]["step"]) if outcome.history else 0
-        points = [*series_of(outcome.history, start), *tested(outcome.metrics, now, last)]
-        error = (outcome.error or "")[:LONGEST_DESCRIPTION]
-        tags = {DIGEST: digest} | ({ERROR: error, NOTE: f"Failed: {error}"} if outcome.status == "failed" else {})
+        points = [*series_points(outcome.history, start), *result_points(outcome.metrics, now, last)]
+        error = (outcome.error or "")[:MAX_DESCRIPTION]
+        tags = {DIGEST_TAG: digest} | (
+            {ERROR_TAG: error, NOTE_TAG: f"Failed: {error}"} if outcome.status == "failed" else {}
+        )
         with self._mlflow_errors():
             run = self._run_of(planned, params, start)
         if outcome.alignments is not None:
@@ -184,7 +186,7 @@ class Tracker:
             yield
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise fail(f"MLflow fails: {reason}", self.uri, SKIP) from error
+            raise fail(f"MLflow fails: {reason}", self.uri, HINT) from error
 
     def _connect(self) -> "MlflowClient":
         from mlflow import MlflowClient
@@ -226,12 +228,12 @@ class Tracker:
         found: dict[str, Run] = {}
         for run in self._search("cell"):
             tags = run.data.tags
-            if tags[CELL] in found:
+            if tags[CELL_TAG] in found:
                 self._client.delete_run(run.info.run_id)
                 continue
-            found[tags[CELL]] = run
-            if tags.get(PARENT) != self._parent:
-                self._client.set_tag(run.info.run_id, PARENT, self._parent)
+            found[tags[CELL_TAG]] = run
+            if tags.get(PARENT_TAG) != self._parent:
+                self._client.set_tag(run.info.run_id, PARENT_TAG, self._parent)
         return found
 
     def _search(self, kind: str) -> list["Run"]:
@@ -249,13 +251,13 @@ class Tracker:
         """The run to write the cell to: the one it has if that holds no training yet, else a new one in its place."""
         old = self._children.pop(planned.id, None)
         if old is not None and _holds_no_training(old, params):
-            for tag in {ERROR, NOTE} & old.data.tags.keys():
+            for tag in {ERROR_TAG, NOTE_TAG} & old.data.tags.keys():
                 self._client.delete_tag(old.info.run_id, tag)
             return str(old.info.run_id)
         if old is not None:
             self._client.delete_run(old.info.run_id)
-        name = run_name(planned.labels, self._several)
-        tags = {KIND_TAG: "cell", CELL: planned.id, PARENT: self._parent}
+        name = run_name(planned.labels, self._varying)
+        tags = {KIND_TAG: "cell", CELL_TAG: planned.id, PARENT_TAG: self._parent}
         return str(self._client.create_run(self._experiment, start, tags, name).info.run_id)
 
     def _log_images(self, run: str, alignments: Alignments, title: str) -> None:
@@ -264,7 +266,7 @@ class Tracker:
                 self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
 
     def _log_batches(
-        self, run: str, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]
+        self, run: str, points: Sequence[MetricPoint], params: Mapping[str, str], tags: Mapping[str, str]
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
@@ -288,7 +290,7 @@ class Tracker:
             self._log_file(name, content)
         with self._mlflow_errors():
             self._client.set_experiment_tag(self._experiment, VIEW_TAG, view)
-            self._log_batches(self._parent, points, {}, {NOTE: description})
+            self._log_batches(self._parent, points, {}, {NOTE_TAG: description})
 
     def _log_file(self, name: str, content: bytes) -> None:
         # MLflow takes a file, not bytes: a full disk here is reported as the failure to log that it is.
@@ -306,14 +308,14 @@ def _expect_answer(uri: str) -> None:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         context.check_hostname, context.verify_mode = False, CERT_NONE
     try:
-        urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_WITHIN, context=context).close()
+        urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT, context=context).close()
     except HTTPError as answer:
         # Any other status is an answer too: a server may ask for a password, or not know this page.
         if answer.code >= 500:
-            raise fail(f"the tracking server answers with {answer.code} {answer.reason}", uri, SKIP) from answer
+            raise fail(f"the tracking server answers with {answer.code} {answer.reason}", uri, HINT) from answer
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise fail(f"the tracking server does not answer: {reason}", uri, f"start it, {SKIP}") from error
+        raise fail(f"the tracking server does not answer: {reason}", uri, f"start it, {HINT}") from error
 
 
 def _is_over(run: "Run") -> bool:
@@ -324,4 +326,4 @@ def _holds_no_training(run: "Run", params: Mapping[str, str]) -> bool:
     """Whether a cell can be logged to this run as if it were new: no points, no images, no other params."""
     logged = run.data.params
     same = all(params.get(name) == value for name, value in logged.items())
-    return same and not run.data.metrics and IMAGES not in run.data.tags
+    return same and not run.data.metrics and IMAGES_TAG not in run.data.tags

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from attnbench.analysis.plots import AlignmentPainter, Panel
 
-Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+MetricPoint = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 LABELS = ("model", "score", "scope", "task", "seed")
-LONGEST_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
+MAX_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
 PAGE_STYLE = (
     "body{font-family:sans-serif;font-size:14px}table{border-collapse:collapse}caption{font-weight:bold;padding:8px}"
     "th,td{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}th[scope=row]{text-align:left;"
     "font-weight:normal}thead th:first-child{text-align:left}tfoot td{color:#666;text-align:left;font-size:12px}"
 )
-SHOWN = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")  # metrics in the table of an experiment
+VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")  # metrics in the table of an experiment
 KIND_TAG = "attnbench.kind"  # of a run: grid or cell
 VIEW = "cells"  # its name, and its key in an address: viewStateShareKey=cells
-MOST_COLUMNS = 24  # of a view: it is kept in a tag, which has a limit
+MAX_VIEW_COLUMNS = 24  # of a view: it is kept in a tag, which has a limit
 IMAGE_KEY = "alignment"
 # MLflow adds all other charts, in sections of their own.
 ALIGNMENTS_FIRST = {
@@ -44,16 +44,16 @@ ALIGNMENTS_FIRST = {
         | {"deleted": False, "isGenerated": True}
     ],
 }
-MOST_PICTURES = 12  # alignment overviews, one per setting
-MOST_ROWS = 16  # scores in one of them
+MAX_PICTURES = 12  # alignment overviews, one per setting
+MAX_PICTURE_ROWS = 16  # scores in one of them
 
 
-def run_name(labels: Mapping[str, Any], several: Collection[str]) -> str:
+def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
     """A cell's name for people: "additive · copy · seed 0". Model and scope are said where there are several.
 
     MLflow's lists are narrow: what goes without saying would take the room of what tells the cells apart.
     """
-    first = [name for name in ("model", "score", "scope", "task") if name in ("score", "task", *several)]
+    first = [name for name in ("model", "score", "scope", "task") if name in ("score", "task", *varying)]
     words = [str(labels[name]) for name in first if labels[name] != "–"]
     said = {*LABELS, KIND}  # the model says its kind
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in said and value is not None]
@@ -82,7 +82,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
-def series_of(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[Point]:
+def series_points(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[MetricPoint]:
     """The step series; a point's time is the start (milliseconds) plus the seconds logged with it."""
     for row in history:
         at = start + int(1000 * (row.get("seconds") or 0))
@@ -91,7 +91,7 @@ def series_of(history: Iterable[Mapping[str, float | None]], start: int) -> Iter
                 yield name, float(value or 0), at, int(row["step"] or 0)
 
 
-def tested(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterator[Point]:
+def result_points(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterator[MetricPoint]:
     """The metrics of the test; "exact_match@20" becomes "exact_match_at_20", for MLflow forbids the sign @.
 
     They stand at step 0, which MLflow charts as bars; only the seconds end the series of that name.
@@ -113,7 +113,7 @@ def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
     table = comparison(frame, name=name)
     page = f"<!DOCTYPE html><meta charset='utf-8'><style>{PAGE_STYLE}</style>{to_html(table)}"
     markdown = to_markdown(table)
-    if len(markdown) > LONGEST_DESCRIPTION:
+    if len(markdown) > MAX_DESCRIPTION:
         markdown = "The comparison is among the artifacts: comparison.html, and every number in table.csv."
     return markdown, page
 
@@ -124,10 +124,10 @@ def saved_view(frame: "pd.DataFrame") -> str:
     Of a view that is saved, MLflow does not unfold the cells below their grid's run; so the grid's run is left out.
     The charts begin with the alignments, which MLflow would put last, each below all params of its cell.
     """
-    metrics = [name for name in frame.columns if name in SHOWN or name.startswith("exact_match@")]
+    metrics = [name for name in frame.columns if name in VIEW_METRICS or name.startswith("exact_match@")]
     columns = [f"metrics.`{name.replace('@', '_at_')}`" for name in metrics if frame[name].notna().any()]
     state = {
-        "selectedColumns": columns[:MOST_COLUMNS],
+        "selectedColumns": columns[:MAX_VIEW_COLUMNS],
         "searchFilter": f"tags.`{KIND_TAG}` = 'cell'",
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
@@ -165,7 +165,7 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
         return
     yield "exact_match.png", accuracy_heatmap(frame)
     settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
-    for label, rows in settings[:MOST_PICTURES]:
+    for label, rows in settings[:MAX_PICTURES]:
         if panels := panels_of(rows, folder):
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
             yield f"alignments_{name}.png", alignment_panels(panels, label)
@@ -173,28 +173,18 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
 
 def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:
     """The alignment of the first seed per score and task."""
+    from attnbench.analysis.report.alignments import longest_sentence
     from attnbench.store.store import Store
 
     store = Store(folder)
     done = rows[rows["status"] == "done"].drop_duplicates(["score", "task"])
-    scores = list(dict.fromkeys(done["score"]))[:MOST_ROWS]
+    scores = list(dict.fromkeys(done["score"]))[:MAX_PICTURE_ROWS]
     panels = {}
     for cell, score, task in zip(done["cell"], done["score"], done["task"], strict=True):
         alignments = store.alignments(cell) if score in scores else None
         if alignments is not None:
-            panels[str(score), str(task)] = longest(alignments)
+            panels[str(score), str(task)] = longest_sentence(alignments)
     return panels
-
-
-def longest(alignments: Alignments) -> "Panel":
-    """The first of the longest test sentences."""
-    from attnbench.analysis.plots import Panel
-
-    lengths = [len(source) for source in alignments.source]
-    n = lengths.index(max(lengths))
-    source, target = alignments.source[n], alignments.target[n]
-    links = alignments.links[n, : len(target), : len(source)] if alignments.links.size else None
-    return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
 
 
 class AlignmentPictures:

@@ -27,7 +27,7 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
     digests = {cell: summary.digest for cell, summary in store.summaries()}
     missing = [cell for cell in cells if not tracker.has(cell.id, digests[cell.id])]
     for cell in missing:
-        tracker.cell(store.outcome(cell.id), cell, digests[cell.id])
+        tracker.log_cell(store.outcome(cell.id), cell, digests[cell.id])
     complete = len(cells) == len(labels)
     failed = (frame["status"] == "failed").any()
     tracker.finish(frame, "KILLED" if not complete else "FAILED" if failed else "FINISHED")

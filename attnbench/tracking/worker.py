@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOT_LOGGED = "The results are complete on disk, but not in MLflow"
 
 
-class Background:
+class TrackerThread:
     """A tracker with its thread. Once something fails nothing more is logged, and `finish` says why."""
 
     def __init__(self, tracker: Tracker, plan: Plan, grid_text: str) -> None:
@@ -48,9 +48,9 @@ class Background:
         self._orders.put(lambda: self._catch_up(earlier, read))
         self._thread.start()
 
-    def cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
+    def log_cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
         """Has a cell logged, soon."""
-        self._orders.put(lambda: self.tracker.cell(outcome, planned, digest))
+        self._orders.put(lambda: self.tracker.log_cell(outcome, planned, digest))
 
     def finish(self, frame: "pd.DataFrame", status: str) -> str | None:
         """Has the end of the grid logged, waits until all is logged, and returns a message if that failed."""
@@ -62,7 +62,7 @@ class Background:
     def _catch_up(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
         for planned, digest in earlier:
             if not self.tracker.has(planned.id, digest):
-                self.tracker.cell(read(planned), planned, digest)
+                self.tracker.log_cell(read(planned), planned, digest)
 
     def _work(self) -> None:
         try:

@@ -58,7 +58,7 @@ def track(results: Path, plan: Plan, outcomes: list[Outcome], status: str = "FIN
     cells = {planned.id: planned for planned in plan.cells}
     for outcome in outcomes:
         (digest,) = store.write_pack([outcome], [cells[outcome.cell]], {})
-        tracker.cell(outcome, cells[outcome.cell], digest)
+        tracker.log_cell(outcome, cells[outcome.cell], digest)
     tracker.finish(store.frame(), status)
     return tracker
 
@@ -272,7 +272,7 @@ def test_a_server_that_is_not_there_fails_at_once(uri: str, tmp_path: Path) -> N
 
 
 def test_a_server_that_never_answers_fails_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnbench.tracking.client.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("attnbench.tracking.client.ANSWER_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begin = time.monotonic()
         with pytest.raises(AttnbenchError, match=r"does not answer.*timed out"):
@@ -345,7 +345,7 @@ def test_a_folder_that_was_moved_or_copied_is_logged_anew(results: Path, tmp_pat
     tracker.start(plan, GRID)
     digest = dict(Store(elsewhere / "moves").summaries())[plan.cells[0].id].digest
     assert not tracker.has(plan.cells[0].id, digest)
-    tracker.cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
+    tracker.log_cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
     (run,) = runs(elsewhere, "moves", "cell")
     assert run.info.artifact_uri.startswith((elsewhere / "mlartifacts").as_uri())
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{elsewhere / 'mlflow.db'}")

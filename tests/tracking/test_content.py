@@ -9,10 +9,10 @@ import made_up_run
 import numpy as np
 import pytest
 
-from attnbench.analysis.plots import alignment_image
+from attnbench.analysis.plots import AlignmentPainter
 from attnbench.outcome import Alignments
 from attnbench.tracking.content import (
-    LONGEST_DESCRIPTION,
+    MAX_DESCRIPTION,
     AlignmentPictures,
     overview_files,
     overview_pictures,
@@ -31,7 +31,7 @@ def forming(heads: int) -> Alignments:
 
 def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray:
     source, target = alignments.forming_source, alignments.forming_target
-    return alignment_image(weights, source, target, alignments.forming_links, title)
+    return AlignmentPainter(source, target, alignments.forming_links).paint(weights, title)
 
 
 @pytest.mark.parametrize("heads", [2, 3])
@@ -110,4 +110,4 @@ def test_a_view_begins_with_alignments_only_where_there_are_some(tmp_path: Path)
 
 def test_a_view_of_many_lengths_fits_into_a_tag(tmp_path: Path) -> None:
     lengths = {f"exact_match_at_{length}": 0.5 for length in range(9, 300)}
-    assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < LONGEST_DESCRIPTION / 2
+    assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < MAX_DESCRIPTION / 2
