@@ -256,14 +256,14 @@ def test_broken_files_are_told_by_name_and_trained_again(fake, store):
 
 def test_a_results_folder_that_cannot_be_written_is_said_before_training(fake, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(AttnbenchError, match="cannot be made"):
+    with pytest.raises(AttnbenchError, match="cannot be created"):
         fake(results=tmp_path / "file" / "results")
     assert fake.events == []
 
 
 def test_a_tracking_server_hears_nothing_of_a_run_that_cannot_be_written(fake, log, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(AttnbenchError, match="cannot be made"):
+    with pytest.raises(AttnbenchError, match="cannot be created"):
         fake(results=tmp_path / "file", mlflow=True, tracking_uri="http://server")
     assert log.started == 0
 
@@ -358,7 +358,7 @@ def test_a_tracker_that_breaks_costs_no_result(fake, log):
     (notice,) = [event for event in fake.events if isinstance(event, Notice)]
     assert "the server went away" in notice.text
     assert "complete on disk" in notice.text
-    assert "attnbench sync small --results there brings them there" in notice.text
+    assert "To log them: attnbench sync small --results there" in notice.text
 
 
 @pytest.mark.usefixtures("log")

@@ -81,4 +81,4 @@ def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
             time.sleep(0.05)
         assert sync(results, "--tracking-uri", uri) == 2
         other.communicate(b"\n")
-    assert f"this grid is being run already, by process {other.pid}" in capsys.readouterr().err
+    assert f"another process is running this grid: process {other.pid}" in capsys.readouterr().err

@@ -29,7 +29,9 @@ def holder(tmp_path: Path):
 
 def test_the_second_is_told_who_holds_it(holder, tmp_path):
     with (
-        pytest.raises(AttnbenchError, match=rf"being run already, by process {holder.pid} on .* since 20"),
+        pytest.raises(
+            AttnbenchError, match=rf"another process is running this grid: process {holder.pid} on .*, since 20"
+        ),
         held(tmp_path),
     ):
         pass

@@ -322,7 +322,7 @@ def test_a_kept_pack_is_finished_whatever_else_lies_there(tmp_path):
     (store.folder / ".written-000000000000" / ".DS_Store").write_text("")
     (store.folder / "cells").rmdir()
     again = Store(store.folder)
-    assert any("a run was killed while it kept 1 pack" in note for note in again.notes())
+    assert any("a run was killed while saving 1 pack" in note for note in again.notes())
     again.recover()
     assert again.states() == dict.fromkeys(["000000000000", "000000000001"], "done")
     assert again.notes() == []
