@@ -5,7 +5,7 @@ Then the files are moved to `cells/` and `alignments/`. The next run completes m
 folders that were not committed.
 
 A pack is committed as a whole because its cells are trained together: if some of them were lost, they would be
-trained again in a pack of another size, whose rounding differs.
+trained again in a pack of another size, with other rounding errors.
 """
 
 import errno

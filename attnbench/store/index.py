@@ -68,13 +68,14 @@ class Index:
             del lines[deleted]
         for cell in sorted(cells):
             stamp = f"{cells[cell]} {arrays.get(cell, '')}"
+            # Time and size are compared instead of the content, because reading every file is what the index avoids.
             known, text = lines.get(cell, ("", ""))
             summary = self._parse_summary(text) if known == stamp else None
             if summary is None:
                 try:
                     text = self._format_summary(self._check_with_retry(cell, stamp))
                 except UNREADABLE as error:
-                    lines.pop(cell, None)
+                    lines.pop(cell, None)  # so that the broken files are checked again by the next scan
                     yield cell, str(error)
                     continue
                 lines[cell], self._changed, summary = (stamp, text), True, self._parse_summary(text)
@@ -141,7 +142,7 @@ class Index:
         return f"{_file_stamp(self.cells / f'{cell}.json')} {_file_stamp(self.arrays / f'{cell}.npz')}"
 
     def _check(self, cell: str) -> Record:
-        """The record of a cell whose two files are valid.
+        """Reads and checks the two files of a cell, and returns its record.
 
         Raises:
             OSError, ValueError: if a file is not valid; the message names it.

@@ -120,6 +120,7 @@ class Store:
                 arrays = folder / f"{outcome.cell}.npz"
                 if outcome.alignments is not None:
                     write_alignments(arrays, outcome.alignments)
+                # Part of the record, so that a scan detects a lost or changed alignments file.
                 digest = None if outcome.alignments is None else file_digest(arrays)
                 records.append(record_of(outcome, cell, code, digest))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
@@ -187,6 +188,7 @@ class Store:
         Raises:
             AttnbenchError: if there is no such cell, or several.
         """
+        # A dict keeps the order of the plan and removes duplicates.
         known = dict.fromkeys([*(cell["id"] for cell in self.plan()["cells"]), *self.states()])
         found = [cell for cell in known if cell.startswith(prefix)]
         if not found:
@@ -239,6 +241,7 @@ class Store:
     def write_table(self) -> "pd.DataFrame":
         """Writes table.csv, with the same bytes for the same results, and returns the frame with all columns."""
         frame = self.frame()
+        # The metrics per length other than exact match come after `error`, and are not part of the file.
         table = frame.loc[:, : frame.columns[list(frame.columns).index("error")]]
         write_atomically(self.folder / "table.csv", table.to_csv(index=False, lineterminator="\n"))
         return frame

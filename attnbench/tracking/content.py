@@ -31,7 +31,8 @@ PAGE_STYLE = (
 VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")
 KIND_TAG = "attnbench.kind"  # of a run: grid or cell
 VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateShareKey=cells
-MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, whose length is limited
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
+MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, which has a maximum length
 IMAGE_KEY = "alignment"
 # Alignments as the first section of the charts; MLflow adds all other charts in further sections.
 ALIGNMENTS_FIRST = {
