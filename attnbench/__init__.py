@@ -9,12 +9,12 @@ from attnbench.registry import model, scope, score, task
 __version__ = "0.1.0"
 __all__ = [
     "Attention", "AttnbenchError", "Examples", "Output", "Seq2Seq",
-    "build_score", "model", "run", "scope", "score", "task",
+    "build_score", "load", "model", "run", "scope", "score", "task",
 ]  # fmt: skip
 
 # These load torch or pandas, so they are imported when they are first asked for.
 _LAZY = {
-    "Attention": "attention", "build_score": "attention", "run": "runner",
+    "Attention": "attention", "build_score": "attention", "load": "results", "run": "runner",
     "Examples": "tasks.base", "Output": "models.base", "Seq2Seq": "models.base",
 }  # fmt: skip
 

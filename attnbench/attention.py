@@ -1,4 +1,4 @@
-"""Score + scope + mask → context and weights."""
+"""Attention: combines a score, a scope and a mask into context vectors and weights."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,10 +14,13 @@ from attnbench.scopes.masking import valid_positions
 
 
 class Source(NamedTuple):
-    """What attention reads, computed once per source.
+    """Keys and values of a batch of sources, prepared once and used at every step.
 
-    Shapes: keys (B,S,D) as the score prepared them; values (B,S,D); mask (B,1,S), or None where every position is
-    valid; lengths (B,).
+    Attributes:
+        keys: (B,S,…), the result of the score's `prepare`; the keys (B,S,D) themselves for a score without it.
+        values: (B,S,D).
+        mask: (B,1,S) bool, True on valid positions; None if every position is valid.
+        lengths: (B,), the number of valid positions of each source.
     """
 
     keys: Tensor
@@ -28,9 +31,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Attended:
-    """What was read: context (B,T,D), the weights (B,T,S) of the sum, and the logits (B,T,S) they came from.
+    """The result of attention.
 
-    Without attention (scope `none`) the weights and logits are 0: no position was weighed.
+    Attributes:
+        context: (B,T,D), the sums of the values weighted by `weights`.
+        weights: (B,T,S).
+        logits: (B,T,S), from which the weights were computed.
+
+    Under the scope `none`, which uses no score, the weights and logits are all 0.
     """
 
     context: Tensor
@@ -39,18 +47,22 @@ class Attended:
 
 
 class Attention(nn.Module):
-    """Attends to a source with one score function under one scope.
+    """Attention with one score function under one scope.
 
-    `score` and `scope` are names, or mappings with a name and options: `{"name": "local-p", "window": 3}`. Further
-    keyword arguments are options of the one that declares them. The two modules are `.score` (None where the scope
-    is `none`) and `.scope`.
+    The two modules are available as `.score` (None under the scope `none`) and `.scope`. A scope is a module with
+    `forward(logits, mask, query, lengths, step) -> weights`. Its arguments are the logits (B,T,S), the mask (B,1,S) of
+    valid positions (bool; None if all are valid), the query (B,T,D), the source lengths (B,) and the index of the first
+    of the T queries; it returns the weights (B,T,S).
 
-    A scope is a module with `forward(logits, mask, query, lengths, step) -> weights`: logits (B,T,S); mask (B,1,S)
-    bool, or None where all positions are valid; query (B,T,D); lengths (B,) of the sources; step, the index of the
-    first of the T queries.
+    Args:
+        score: a registered name, or a mapping with a name and options, such as `{"name": "cosine", "strength": 1.0}`.
+        scope: likewise, such as `{"name": "local-p", "window": 3}`.
+        width: D, the width of queries and keys.
+        max_source_length: the longest source, for scores with a parameter per position.
+        options: options of the score or the scope, each passed to the one that declares it.
 
     Raises:
-        AttnbenchError: for an unknown name or option, or an option with an impossible value.
+        AttnbenchError: if a name or an option is unknown, missing or ambiguous, or an option has an invalid value.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         scope_part = _component(scope)
+        # The scope none uses no score. Building one would add parameters that never get a gradient.
         score_part = None if score is None or scope_part.name == "none" else _component(score)
         parts = [(r, p) for r, p in ((registry.score, score_part), (registry.scope, scope_part)) if p is not None]
         for key, value in options.items():
@@ -75,29 +88,35 @@ class Attention(nn.Module):
         self.scope = registry.scope.build(scope_part.name, options, width=width)
 
     def prepare(self, keys: Tensor, values: Tensor, source_lengths: Tensor | None) -> Source:
-        """Computes what depends on the source alone.
+        """Prepares a source: computes everything that does not depend on the query.
 
         Args:
             keys: (B,S,D).
             values: (B,S,D).
-            source_lengths: (B,), or None where every sentence has all S positions.
+            source_lengths: (B,), or None if every sequence has S valid positions.
         """
+        # Training batches have a single source length; without a mask they skip the masking below and in the scope.
         mask, valid = None, valid_positions(source_lengths, keys.shape[-2])
         if source_lengths is None or valid is None:
             source_lengths = torch.full(keys.shape[:1], keys.shape[-2], device=keys.device)
         else:
             mask = valid.unsqueeze(-2)
-            # 0 · NaN is NaN: a weight of 0 alone would not keep padding out of sums and gradients.
+            # 0 · NaN is NaN: weights of 0 alone would not keep NaN or ∞ at padded positions out of sums and gradients.
             keys = keys.masked_fill(~valid.unsqueeze(-1), 0)
             values = values.masked_fill(~valid.unsqueeze(-1), 0)
+        # A score from a plugin may be a plain module without the two halves of scores.base.Score.
         prepare = getattr(self.score, "prepare", None)
         return Source(prepare(keys) if prepare else keys, values, mask, source_lengths)
 
     def extend(self, source: Source | None, keys: Tensor, values: Tensor) -> Source:
-        """A source with these keys and values (B,n,D) after those it has: the past that a model looks back on."""
+        """Returns the source with the given keys and values (B,n,D) appended, for attention to a model's own past.
+
+        `source` is None before the first step.
+        """
         new = self.prepare(keys, values, None)
         if source is None:
             return new
+        # No mask is needed: all sequences of a batch have made the same number of steps.
         assert source.mask is None
         return Source(
             torch.cat([source.keys, new.keys], dim=-2),
@@ -107,13 +126,20 @@ class Attention(nn.Module):
         )
 
     def compare(self, query: Tensor, source: Source) -> Tensor:
-        """The score's logits (B,T,S) of queries (B,T,D), before any scope."""
+        """Returns the logits (B,T,S) of the score for queries (B,T,D), before the scope is applied."""
         assert self.score is not None
         logits: Tensor = getattr(self.score, "compare", self.score)(query, source.keys)
         return logits
 
     def read(self, query: Tensor, source: Source, step: int = 0, bias: Tensor | None = None) -> Attended:
-        """Attends with queries (B,T,D), the first of which is of step `step`; `bias` (B,T,S) is added to the logits."""
+        """Attends with queries (B,T,D) to a prepared source.
+
+        Args:
+            query: (B,T,D).
+            source: the result of `prepare` or `extend`.
+            step: index of the first query.
+            bias: broadcasts to (B,T,S), added to the logits; None for no bias.
+        """
         if self.score is None:
             context = self.scope.context(source.values, source.lengths)
             nothing = source.values.new_zeros(*query.shape[:-1], source.values.shape[-2])
@@ -126,11 +152,19 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, source_lengths: Tensor | None = None, step: int = 0
     ) -> Attended:
-        """Attends with queries (B,T,D) to keys and values (B,S,D) of the given lengths (B,).
+        """Attends with queries (B,T,D) to keys and values (B,S,D).
+
+        Args:
+            query: (B,T,D).
+            keys: (B,S,D).
+            values: (B,S,D).
+            source_lengths: (B,), or None if every sequence has S valid positions.
+            step: index of the first query.
 
         Raises:
-            ValueError: when the shapes do not fit together; the message gives the expected and the found one.
+            ValueError: if the shapes do not match; the message states the expected and the found shapes.
         """
+        # Shapes are checked only here, at the public entry: models call `prepare` and `read`, the latter at every step.
         batch, source_length = keys.shape[0], keys.shape[1]
         like_keys = (batch, query.shape[1], keys.shape[-1])
         if query.shape != like_keys or values.shape[:2] != keys.shape[:2]:
@@ -148,14 +182,16 @@ class Attention(nn.Module):
     def objective(
         self, log_likelihood: Tensor, logits: Tensor, weights: Tensor, mask: Tensor | None, target_mask: Tensor
     ) -> Tensor:
-        """The training loss (): the scope's own if it has one, else the mean negative log-likelihood per word.
+        """Returns the training loss, a scalar in nats per target token.
+
+        This is the scope's `objective` if the scope defines one (see `Hard`), else the mean negative log-likelihood.
 
         Args:
-            log_likelihood: (B,T) of the target words.
-            logits: (B,T,S).
-            weights: (B,T,S).
-            mask: (B,1,S) or None.
-            target_mask: (B,T), True on target words.
+            log_likelihood: (B,T) of the target tokens.
+            logits: (B,T,S) of the attention.
+            weights: (B,T,S) of the attention.
+            mask: (B,1,S), or None if every source position is valid.
+            target_mask: (B,T), True on target tokens.
         """
         own = getattr(self.scope, "objective", None)
         if own is not None:
@@ -166,16 +202,17 @@ class Attention(nn.Module):
 def build_score(
     name: str | dict[str, Any] | Component, width: int, max_source_length: int | None = None, **options: Any
 ) -> nn.Module:
-    """A score function by name: a module (B,T,D), (B,S,D) → (B,T,S) logits.
+    """Builds a score function by name: a module that maps (B,T,D) and (B,S,D) to logits (B,T,S).
 
     Args:
         name: a registered name, or a mapping with a name and options.
-        width: D, of queries and keys.
+        width: D, the width of queries and keys.
         max_source_length: the longest source, for scores with a parameter per position.
-        options: the score's own.
+        options: options of the score; they take precedence over those in the mapping.
 
     Raises:
-        AttnbenchError: for an unknown name or option, or a missing max_source_length.
+        AttnbenchError: if the name or an option is unknown, an option has an invalid value, or max_source_length is
+            required and missing.
     """
     part = _component(name)
     return _build_score(Component(name=part.name, options=part.options | options), width, max_source_length)
@@ -190,7 +227,9 @@ def _build_score(part: Component, width: int, max_source_length: int | None) -> 
 
 
 def _component(value: str | dict[str, Any] | Component) -> Component:
+    """Converts a name or a mapping to a Component with options that may be modified."""
     if isinstance(value, Component):
+        # A copy: _assign adds to the options, and the component may belong to the caller.
         return Component(name=value.name, options=dict(value.options))
     if isinstance(value, str):
         return Component(name=value, options={})
@@ -200,7 +239,7 @@ def _component(value: str | dict[str, Any] | Component) -> Component:
 
 
 def _assign(key: str, value: Any, parts: list[tuple[registry.Registry, Component]]) -> None:
-    """Hands a keyword argument to the one component that declares it."""
+    """Adds a keyword argument to the options of the one component that declares it."""
     options = {part.name: [o.name for o in reg.entry(part.name).options] for reg, part in parts}
     declaring = [part for _, part in parts if key in options[part.name]]
     if not declaring:

@@ -14,6 +14,10 @@ from pydantic import (
     model_validator,
 )
 
+KINDS = ("model", "score", "scope", "task")  # of the components of a cell
+# The columns that every table of cells begins with; the axes of the grid follow.
+LABELS = (*KINDS, "seed")
+
 
 class Section(BaseModel):
     """Strict and frozen: an unknown key, a wrong type or a NaN is an error, and nothing changes later."""

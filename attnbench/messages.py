@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
 SHOWN = 60  # characters of a value that are shown
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 

@@ -5,12 +5,6 @@ from typing import Any
 
 import numpy as np
 
-# The metrics of table.csv, in the order of its columns.
-METRICS = (
-    "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy",
-    "steps_to_95", "parameters", "seconds", "tokens_per_second", "exact_match_unseen",
-)  # fmt: skip
-
 
 def _no_heads() -> np.ndarray:
     return np.zeros((0, 0, 0, 0), np.float32)
@@ -43,7 +37,7 @@ class Alignments:
 class Outcome:
     """A finished or failed cell.
 
-    `metrics` has METRICS and `<metric>@<length>` per test length; None where a metric has no meaning.
+    `metrics` has every name of METRICS, and `<metric>@<length>` per test length; None where a metric has no meaning.
     `history` is one dict per logged step: {"step", "train/loss", "valid/loss", "valid/exact_match",
     "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}.
     """

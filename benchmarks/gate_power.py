@@ -107,7 +107,7 @@ def of_seeds(found: Sequence[Configuration], seeds: Sequence[int]) -> list[Confi
 
 def alarms(result: Check) -> list[Finding]:
     """What fails the check."""
-    return [finding for finding in result.findings if finding.state in FAILING]
+    return [finding for finding in result.findings if finding.verdict in FAILING]
 
 
 def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int, Counter[str]]:

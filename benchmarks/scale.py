@@ -23,7 +23,8 @@ from attnbench.engines.base import Finished
 from attnbench.engines.serial import SerialEngine
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
-from attnbench.outcome import METRICS, Alignments, Outcome
+from attnbench.metrics import METRICS
+from attnbench.outcome import Alignments, Outcome
 from attnbench.store.status import states_of
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker

@@ -10,7 +10,8 @@ import numpy as np
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.grid.expand import Plan, PlannedCell
-from attnbench.outcome import METRICS, Alignments, Outcome
+from attnbench.metrics import METRICS
+from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import sealed
 from attnbench.store.store import Store
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "attnbench"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"runner"},
+    {"runner", "results"},
     {"driver"},
     {"tracking"},
     {"analysis"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
     {"registry", "products"},
-    {"errors", "messages"},
+    {"errors", "messages", "metrics"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"

@@ -1,34 +1,34 @@
-"""The labels of a run's cells, and the cells that fulfil a condition on them."""
+"""The labels of a run's cells, and the selection of cells by conditions on them."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.outcome import METRICS
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTHING = "–"
 KIND = "model.kind"
 Label = str | int | float | bool | None
 
 
 def text(label: Any) -> str:
-    """A label as the grid file would say it, and a dash for none."""
+    """A label as it is written in the grid file; a dash for None."""
     if label is None:
-        return NOTHING
+        return NO_VALUE
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def label_columns(frame: "pd.DataFrame") -> list[str]:
-    """The columns that say what a cell is: model, score, scope, task, seed and the axes of the grid."""
+    """The columns that identify a cell: model, score, scope, task, seed and the axes of the grid."""
     columns = list(frame.columns)
-    return columns[columns.index("status") + 1 : columns.index(METRICS[0])]
+    return columns[columns.index("status") + 1 : columns.index(next(iter(METRICS)))]
 
 
 def values_of(frame: "pd.DataFrame", column: str) -> list[Any]:
-    """The column as Python values, None where nothing is."""
+    """The column as Python values; None for a missing value."""
     return [
         None if missing else value for value, missing in zip(frame[column].tolist(), frame[column].isna(), strict=True)
     ]
@@ -50,18 +50,18 @@ def filtered(frame: "pd.DataFrame", where: Iterable[str], name: str) -> "pd.Data
 def fulfilling(
     frame: "pd.DataFrame", conditions: dict[str, set[str]], where: tuple[str, ...], name: str
 ) -> "pd.DataFrame":
-    """The rows whose labels are among those of the conditions; `where` is how they were written."""
+    """The rows whose labels are among those of the conditions; `where` has the conditions as written."""
     for column, values in conditions.items():
         frame = frame[[text(value) in values for value in values_of(frame, column)]]
     if frame.empty:
-        raise fail(f"no finished cell has {' and '.join(where)}", name, "ask for fewer conditions")
+        raise fail(f"no finished cell has {' and '.join(where)}", name, "remove a condition")
     return frame
 
 
 def conditions_of(
     frame: "pd.DataFrame", labels: list[str], where: Iterable[str]
 ) -> tuple[dict[str, set[str]], list[Problem]]:
-    """The values wanted of each column, and what is wrong with the conditions."""
+    """The accepted values of each column, and the problems of the conditions."""
     conditions: dict[str, set[str]] = {}
     problems = []
     for condition in where:

@@ -1,9 +1,10 @@
-"""Whether one of two is better: over the seeds that they share, over tasks, and among many comparisons."""
+"""Paired comparison of two configurations over shared seeds: test, interval, verdict, and correction for several."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -19,22 +20,30 @@ from attnbench.analysis.stats import (
 )
 
 ALPHA = 0.05
-DIGITS = 12  # of a difference that are more than rounding
+DIGITS = 12  # decimals of a relative difference that are more than rounding
 
-Verdict = Literal["better", "worse", "cannot tell: too few seeds", "no difference found"]
+
+class Verdict(StrEnum):
+    """The outcome of a statistical comparison; the only words for it in tables, CSV, JSON and the report."""
+
+    BEST = "best"  # the reference itself, or what cannot be distinguished from it by its printed value
+    BETTER = "better"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no difference found"
+    INCONCLUSIVE = "inconclusive"  # too few seeds: no values could have led to another verdict
 
 
 @dataclass(frozen=True)
 class Paired:
-    """How a compares to b over n pairs.
+    """The comparison of a with b over n pairs.
 
     Attributes:
         difference: the mean of a − b; over several tasks, the mean of the tasks' means.
-        low, high: the ends of its 95 % interval, None where the pairs cannot tell them.
+        low, high: the ends of its 95 % interval; None where the pairs do not determine one.
         p: of the exact two-sided Wilcoxon signed-rank test.
-        smallest_p: the smallest p that the test can reach with as many pairs that differ.
+        smallest_p: the smallest p that the test can reach with this number of differing pairs.
         n: the number of pairs.
-        ranks: where the test's ranks lean, from −1 (b is above a in every pair that differs) to 1 (a above b).
+        ranks: the rank-biserial correlation, from −1 (b is above a in every pair that differs) to 1 (a above b).
     """
 
     difference: float
@@ -47,14 +56,14 @@ class Paired:
 
 
 def paired(a: Values, b: Values) -> Paired:
-    """Compares a to b on the same seeds, in the same order.
+    """Compares a with b on the same seeds, in the same order.
 
-    The interval is that of `stats.estimate`, for the differences. The test is exact whatever the ties: it goes through
-    all 2^m signs of the m differences, ranked with ties averaged. Pairs that do not differ are left out of it, as
-    Wilcoxon did, since they say nothing about which is better; when none differs, p is 1.
+    The interval is that of `stats.estimate` for the differences. The test is exact with ties too: its distribution is
+    over all 2^m signs of the m differences, ranked with ties averaged. Pairs that do not differ are left out, as in
+    Wilcoxon's paper, since they do not show which is better; when no pair differs, p is 1.
 
     Raises:
-        ValueError: when a and b are not equally many, or none.
+        ValueError: when a and b have different lengths, or none.
 
     Source: Wilcoxon 1945, Individual Comparisons by Ranking Methods; ranks: Kerby 2014, The Simple Difference Formula
     """
@@ -62,10 +71,10 @@ def paired(a: Values, b: Values) -> Paired:
 
 
 def paired_over_tasks(a: Sequence[Values], b: Sequence[Values]) -> Paired:
-    """Compares a to b over several tasks: for each, the values on the same seeds.
+    """Compares a with b over several tasks; for each task, the values on the same seeds.
 
-    Every task weighs the same in the difference; its interval is that of `stats.stratified`. The test is over the pairs
-    of all tasks, so that a task whose differences are large has the higher ranks. It is about these tasks.
+    Every task has the same weight in the difference; its interval is that of `stats.stratified`. The test is over the
+    pairs of all tasks, so a task with large differences has the higher ranks. The result holds for these tasks only.
 
     Raises:
         ValueError: when a and b do not have the same numbers of values, or none.
@@ -77,46 +86,46 @@ def paired_over_tasks(a: Sequence[Values], b: Sequence[Values]) -> Paired:
     mean = stratified(groups)
     pooled = np.concatenate(groups)
     largest = max(float(np.abs(side).max()) for pair in pairs for side in pair) or 1.0
-    pooled = np.round(pooled / largest, DIGITS)  # differences that are equal but for rounding tie
+    pooled = np.round(pooled / largest, DIGITS)  # differences that are equal up to rounding are ties
     p, ranks = _signed_ranks(pooled)
     differing = int(np.count_nonzero(pooled))
     return Paired(mean.value, mean.low, mean.high, p, smallest_p(differing), mean.n, ranks)
 
 
 def smallest_p(pairs: int) -> float:
-    """The smallest two-sided p that a signed-rank test of so many differing pairs can reach: all of one sign."""
+    """The smallest two-sided p of a signed-rank test with this number of differing pairs: all of one sign."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def fewest_pairs(alpha: float = ALPHA) -> int:
-    """The number of pairs below which no signed-rank test reaches alpha: 6 for 0.05."""
+    """The number of pairs from which a signed-rank test can reach alpha: 6 for 0.05."""
     return math.ceil(1 - math.log2(alpha))
 
 
 def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1) -> Verdict:
-    """What a comparison of a to b says about a.
+    """The verdict about a, from a comparison of a with b.
 
-    "No difference found" is said only where the test could have found one: where the smallest p that it can reach is
-    above alpha, it cannot tell, as with 5 pairs, whose p is .0625 at best. Better and worse take a p of at most alpha
-    and a mean difference on the side to which the ranks lean.
+    NO_DIFFERENCE is given only where the test could have found one. Where the smallest p that it can reach is above
+    alpha, the verdict is INCONCLUSIVE: for example with 5 pairs, whose p is .0625 at best. BETTER and WORSE need a p of
+    at most alpha and a mean difference of the same sign as the rank correlation.
 
     Args:
-        comparison: of a to b, corrected for the number of comparisons where there are several (`corrected`).
-        alpha: the share of false verdicts that is borne where there is no difference.
+        comparison: of a with b, corrected for the number of comparisons where there are several (`corrected`).
+        alpha: the accepted share of false verdicts where there is no difference.
         better: 1 where higher values are better, −1 where lower ones are.
     """
     if comparison.smallest_p > alpha:
-        return "cannot tell: too few seeds"
+        return Verdict.INCONCLUSIVE
     if comparison.p <= alpha and comparison.difference * comparison.ranks > 0:
-        return "better" if comparison.difference * better > 0 else "worse"
-    return "no difference found"
+        return Verdict.BETTER if comparison.difference * better > 0 else Verdict.WORSE
+    return Verdict.NO_DIFFERENCE
 
 
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
-    """The comparisons with their p corrected by `holm`, and the smallest p that each could reach with it.
+    """The comparisons with p corrected by `holm`, and with the smallest corrected p that each could reach.
 
-    That smallest p is what the correction would make of a comparison's smallest p, the others being as they are: with
-    6 pairs (.03125) and 7 comparisons no verdict may be possible, and then none is given.
+    The smallest corrected p is the correction of a comparison's smallest p with the other p as they are. With 6 pairs
+    (.03125) and 7 comparisons it may be above alpha, and then no verdict is given.
     """
     given = [comparison.p for comparison in comparisons]
     adjusted = holm(given)
@@ -129,14 +138,14 @@ def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
 def probability_of_improvement(a: Sequence[Values], b: Sequence[Values]) -> Estimate:
     """P(A > B) + P(A = B)/2 for a random seed of each, averaged over tasks, with its 95 % interval.
 
-    The seeds of a and of b are resampled by themselves within each task, as rliable does; a and b may have different
-    numbers of them. The level is expanded as in `stats.estimate`, from the placements of each seed among the other
-    side's. Simulated, it holds the truth 93 % of the time with 5 seeds each, 96 % with 10, 95 % with
-    20. Where every a lies above every b, so do all resamples and the interval has no width: that is not
-    certainty, and the test's p tells how much it means. n counts the seeds of a and of b.
+    The seeds of a and of b are resampled separately within each task, as in rliable; a and b may have different numbers
+    of seeds. The level is expanded as in `stats.estimate`, from the placements of each seed among those of the other
+    side. In simulations the interval covers the true value in 93 % of cases with 5 seeds each, 96 % with 10, 95 % with
+    20. Where every a is above every b, so are all resamples, and the interval has no width. This is not certainty; use
+    the p of the test. n counts the seeds of a and of b.
 
     Args:
-        a, b: for each task, the values of the seeds. Where lower is better, swap them.
+        a, b: for each task, the values of the seeds; where lower is better, swapped.
 
     Raises:
         ValueError: when a and b do not have the same number of tasks, or a task has no value.
@@ -154,7 +163,7 @@ def probability_of_improvement(a: Sequence[Values], b: Sequence[Values]) -> Esti
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: those at most alpha are found at a familywise error of alpha.
+    """Adjusted p-values in the given order; rejecting those at most alpha keeps the familywise error at alpha.
 
     Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure
     """
@@ -167,14 +176,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_ranks(table: Sequence[Values] | Array, better: int = 1) -> list[float]:
-    """The average rank of each competitor over blocks; 1 is the best, and ties share the mean of their ranks.
+    """The average rank of each competitor over blocks; 1 is the best, and ties get the mean of their ranks.
 
     Args:
-        table: (blocks, competitors); a block is what all of them met: a task with a seed.
+        table: (blocks, competitors); a block is one task with one seed, which all competitors have.
         better: 1 where higher values are better, −1 where lower ones are.
 
     Raises:
-        ValueError: when a value is missing (not a number): such a block has no ranks.
+        ValueError: when a value is NaN, since such a block has no ranks.
 
     Source: Demšar 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, §3.2.2
     """
@@ -187,10 +196,10 @@ def mean_ranks(table: Sequence[Values] | Array, better: int = 1) -> list[float]:
 
 
 def seeds_needed(probability: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
-    """How many seeds each of two needs for a rank-sum test to find that P(A > B) is this; None for one half.
+    """The number of seeds of each side with which a rank-sum test detects this P(A > B); None for one half.
 
-    It is for a one-sided test at alpha, and an approximation: below `fewest_pairs` no paired two-sided test can find
-    anything. Sources of the probability should be generous: estimated from few seeds it is uncertain itself.
+    This is an approximation for a one-sided test at alpha; below `fewest_pairs` no paired two-sided test can reach
+    alpha. A probability that was estimated from few seeds is itself uncertain, and so is the result.
 
     Source: Noether 1987, Sample Size Determination for Some Common Nonparametric Tests, eq. 9 with equal samples;
     Bouthillier et al. 2021, Accounting for Variance in Machine Learning Benchmarks, has 29 for 0.75 at alpha .05,
@@ -205,10 +214,10 @@ def seeds_needed(probability: float, alpha: float = ALPHA, power: float = 0.8) -
 
 
 def _signed_ranks(differences: Array) -> tuple[float, float]:
-    """The exact two-sided p of the signed-rank test, and where its ranks lean (−1..1).
+    """The exact two-sided p of the signed-rank test, and the rank-biserial correlation (−1..1).
 
-    scipy's exact distribution knows no ties, and it goes through the signs one by one for 13 pairs at most. Here the
-    doubled ranks are whole numbers, and the distribution of their sum grows by one pair at a time.
+    scipy's exact distribution does not support ties, and enumerates the signs for 13 pairs at most. Here the doubled
+    ranks are whole numbers, so the distribution of their sum is built by convolution, one pair at a time.
     """
     from scipy.stats import rankdata
 
@@ -230,7 +239,7 @@ def _mean_superiority(*sides: Array, axis: int) -> Any:
 
 
 def _superiority(a: Array, b: Array, axis: int) -> Any:
-    """The Mann–Whitney U of n values a and m values b along an axis, as a share of its largest, nm."""
+    """The Mann–Whitney U of n values a and m values b along an axis, divided by its maximum nm."""
     from scipy.stats import rankdata
 
     n, m = a.shape[axis], b.shape[axis]
@@ -239,6 +248,6 @@ def _superiority(a: Array, b: Array, axis: int) -> Any:
 
 
 def _placements(a: Array, b: Array) -> tuple[Array, Array]:
-    """For each of a the share of b below it, for each of b the share of a above it; equals count half."""
+    """For each value of a the share of b below it, for each of b the share of a above it; equal values count half."""
     above = (a[:, None] > b) + (a[:, None] == b) / 2
     return above.mean(axis=1), above.mean(axis=0)

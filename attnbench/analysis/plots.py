@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.labels import label_columns
+from attnbench.cell import LABELS
+from attnbench.messages import NO_VALUE
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -35,20 +39,6 @@ class Panel:
     source: Sequence[str]
     target: Sequence[str]
     links: np.ndarray | None = None
-
-
-def alignment_image(
-    weights: np.ndarray, source: list[str], target: list[str], links: np.ndarray | None, title: str = ""
-) -> np.ndarray:
-    """The picture of one alignment, as (height, width, 3) bytes.
-
-    Source words stand along the top, target words down the side, gold links are outlined.
-
-    Args:
-        weights: (T,S), each in 0..1; row t holds the weights of target word t.
-        links: (T,S), the gold links, or None.
-    """
-    return AlignmentPainter(source, target, links).paint(weights, title)
 
 
 class AlignmentPainter:
@@ -144,8 +134,7 @@ def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure
 
 def by_setting(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """The rows of each setting of model, scope and further axes, named by what varies ("local-p · model.width 64")."""
-    columns = list(frame.columns)
-    axes = ["model", "scope", *columns[columns.index("seed") + 1 : columns.index("exact_match")]]
+    axes = ["model", "scope", *(column for column in label_columns(frame) if column not in LABELS)]
     for values, rows in frame.groupby(axes, sort=False, dropna=False):
         varying = [(a, v) for a, v in zip(axes, values, strict=True) if a == "scope" or frame[a].nunique() > 1]
         yield " · ".join(str(v) if a in ("model", "scope") else f"{a} {v}" for a, v in varying), rows
@@ -243,7 +232,7 @@ def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
     axes.set_yticks([])
     axes.spines[:].set_linewidth(0.5)
     if panel is None:
-        axes.text(0.5, 0.5, "–", ha="center", va="center", fontsize=14, transform=axes.transAxes)
+        axes.text(0.5, 0.5, NO_VALUE, ha="center", va="center", fontsize=14, transform=axes.transAxes)
         axes.spines[:].set_visible(False)
         return
     _heat(axes, panel.weights)
@@ -264,7 +253,7 @@ def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> Non
     axes.set_yticks(range(len(table)), list(map(str, table.index)), fontsize=9)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{value:.2f}"
+        text = NO_VALUE if np.isnan(value) else f"{value:.2f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if value > 0.6 else "black")
 
 

@@ -6,7 +6,7 @@ import typer
 
 from attnbench.cli.options import RESULTS, Cells, Results, Run
 from attnbench.errors import fail
-from attnbench.messages import harmless
+from attnbench.messages import NO_VALUE, harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +99,7 @@ def _plain(value: Any) -> str:
         return ",".join(f"{key}:{_plain(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ",".join(map(_plain, value))
-    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return NO_VALUE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _metrics(metrics: dict[str, float | None]) -> "Table":
@@ -107,19 +107,17 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from attnbench.analysis.labels import NOTHING
-    from attnbench.analysis.table.comparison import STYLES, show_mean
-    from attnbench.outcome import METRICS
+    from attnbench.metrics import METRICS
 
     lengths = sorted({int(name.split("@")[1]) for name in metrics if "@" in name})
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     table.add_column("metric")
     for head in ("trained lengths", *(f"length {length}" for length in lengths)):
         table.add_column(head, justify="right")
-    for metric in METRICS:
-        values = [metrics.get(name) for name in (metric, *(f"{metric}@{length}" for length in lengths))]
+    for name, metric in METRICS.items():
+        values = [metrics.get(column) for column in (name, *(f"{name}@{length}" for length in lengths))]
         if any(value is not None for value in values):
-            table.add_row(metric, *(NOTHING if v is None else show_mean(v, STYLES[metric]) for v in values))
+            table.add_row(name, *(NO_VALUE if v is None else metric.show(v) for v in values))
     return table
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attnbench.messages import NO_VALUE
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -17,22 +19,21 @@ def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
 
     configs = [flat_config(record["config"]) for record in records]
     names = dict.fromkeys(name for config in configs for name in config)
-    lines = {name: [config.get(name, "–") for config in configs] for name in names}
+    lines = {name: [config.get(name, NO_VALUE) for config in configs] for name in names}
     return _columns(records, {name: line for name, line in lines.items() if len(set(line)) > 1})
 
 
 def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
     """A line per metric, over the trained lengths and then per test length, a column per cell."""
-    from attnbench.analysis.labels import NOTHING
-    from attnbench.analysis.table.comparison import STYLES, show_mean
+    from attnbench.metrics import metric_of
 
     names = dict.fromkeys(name for record in records for name in record["metrics"])
     lines = {}
     for name in names:
         values = [record["metrics"].get(name) for record in records]
         if any(value is not None for value in values):
-            style = STYLES[name.split("@")[0]]
-            lines[name] = [NOTHING if value is None else show_mean(value, style) for value in values]
+            show = metric_of(name).show
+            lines[name] = [NO_VALUE if value is None else show(value) for value in values]
     return _columns(records, lines)
 
 

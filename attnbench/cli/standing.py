@@ -7,7 +7,8 @@ from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds
-from attnbench.grid.expand import NO_LABEL, PlannedCell
+from attnbench.grid.expand import PlannedCell
+from attnbench.messages import NO_VALUE
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned
 
@@ -98,7 +99,7 @@ class Standing:
     def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
         """A cell's labels of these names and of the grid's other axes, as "additive · global · copy · width 32"."""
         axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
-        words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_LABEL]
+        words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_VALUE]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
 
     def _pack_label(self, pack: Pack) -> str:

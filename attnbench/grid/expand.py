@@ -13,8 +13,8 @@ from attnbench.grid.resolve import UNUSED, Reason, Resolver, find
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.task_check import TaskCheck
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
+from attnbench.messages import NO_VALUE
 
-NO_LABEL = "–"
 PACK_SIZE = 64  # replicas trained as one: more gain no speed on a CPU, and their memory adds up
 
 
@@ -236,7 +236,7 @@ class _Expansion:
 
     def _skip(self, combination: Combination, reason: str) -> None:
         def name(kind: str) -> Label:
-            return combination[kind].label if kind in combination else NO_LABEL
+            return combination[kind].label if kind in combination else NO_VALUE
 
         labels = {"model": self.resolver.written("model.kind", combination)} | {k: name(k) for k in COMPONENTS}
         written = {axis: self._written_label(axis, combination) for axis in self.axes}
@@ -248,7 +248,7 @@ class _Expansion:
     def _labels(self, combination: Combination, parts: Parts) -> dict[str, Label]:
         labels: dict[str, Label] = {
             "model": parts.model.name,
-            "score": combination["score"].label if parts.score else NO_LABEL,
+            "score": combination["score"].label if parts.score else NO_VALUE,
             "scope": combination["scope"].label,
             "task": combination["task"].label,
             "seed": None,

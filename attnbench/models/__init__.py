@@ -1,1 +1,1 @@
-"""Models: from source and target words to logits and alignments. One file each."""
+"""Models, one per file: from source and target words to output logits and alignments."""

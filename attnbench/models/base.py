@@ -1,4 +1,4 @@
-"""What training and decoding ask of a model."""
+"""The interface that training and decoding require of a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,17 +13,21 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 class Parts(nn.ModuleList, Generic[Part]):
-    """A ModuleList that knows, for the type checker, what its modules are."""
+    """A ModuleList with the type of its modules, for the type checker."""
 
     def __iter__(self) -> Iterator[Part]:
         return super().__iter__()  # type: ignore[return-value]
 
 
 class Output(NamedTuple):
-    """One teacher-forced pass: logits over words (B,T,V), and the alignment: attention weights (B,T,S).
+    """The result of a teacher-forced pass.
 
-    A model of several heads also gives each head's weights (B,H,T,S), whose mean the alignment is; a model whose
-    scope may have an objective of its own, the weights' logits (B,T,S).
+    Attributes:
+        words: (B,T,V), the logits of the target words. Despite its name this field holds logits, not words.
+        weights: (B,T,S), the alignment: the attention weights, averaged over heads if there are several.
+        heads: (B,H,T,S), the weights of each head; None for a single head.
+        scores: (B,T,S), the logits of `weights`. Required of a model that supports scopes with an objective, such as
+            `hard`; None otherwise.
     """
 
     words: Tensor
@@ -33,43 +37,60 @@ class Output(NamedTuple):
 
 
 class MakeAttention(Protocol):
-    """Builds the cell's attention for vectors of a width, as often as a model asks for one."""
+    """A function that builds the configured attention for a given width; a model may call it several times."""
 
     def __call__(self, width: int) -> Attention: ...
 
 
 class Seq2Seq(nn.Module, ABC):
-    """A model of one cell, written without the axis K: the runner stacks replicas.
+    """Base class of models: a sequence-to-sequence model for a single seed.
 
-    It is built by keyword, with what it declares of source_vocabulary and target_vocabulary (numbers of words),
-    source_words and target_words (the words by id), attention (a function: `attention(width)` gives the cell's
-    Attention) and its own options.
+    It has no replica axis K: training stacks the replicas with `torch.func.vmap`, so control flow must not depend on
+    the values of tensors.
+
+    A model is built with keyword arguments. Its constructor declares those it needs: `source_vocabulary` and
+    `target_vocabulary` (the numbers of words), `source_words` and `target_words` (the words by id), `attention` (a
+    function; `attention(width)` returns an `Attention`) and its own options.
     """
 
-    aligns = True  # whether the weights are an alignment of target and source at all
-    half_precision = True  # whether a GPU may take the matrix products of training in bfloat16
-    alignment_heads = 1  # where there are more, Output.heads has the weights of each
+    # Whether the weights are an alignment between target and source. If False, no alignment metrics are reported.
+    aligns = True
+    # Whether matrix products may be computed in bfloat16 when training on a GPU.
+    half_precision = True
+    # Number of attention heads in the alignment. If greater than 1, the model must set Output.heads.
+    alignment_heads = 1
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Any, Any]:
-        """What every step of decoding reads, and the state before the first: tensors, or tuples of them.
+        """Encodes the source and returns (memory, state), each a tensor or a (nested) tuple of tensors.
+
+        The memory is passed unchanged to every step; the state is the one before the first step.
 
         Args:
             source: (B,S) ids, EOS included.
-            lengths: (B,), or None where all sources have S words.
+            lengths: (B,), or None if all sources have S words.
         """
 
     @abstractmethod
     def step(self, memory: Any, state: Any, previous: Tensor, index: int) -> tuple[Any, Tensor, Tensor]:
-        """One step of decoding, number `index`, after the words (B,): the new state, logits (B,V), weights (B,S)."""
+        """Decodes step `index` and returns (state, logits (B,V), weights (B,S)).
+
+        Args:
+            memory: the first value that `encode` returned.
+            state: the state after the previous step.
+            previous: (B,) ids of the previous target words, BOS at step 0.
+            index: the number of the step, from 0.
+        """
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input: step by step, unless a model has a faster way to the same numbers.
+        """Runs a teacher-forced pass: all steps, with the gold words as input.
+
+        By default it calls `step` repeatedly. A model may override it with a faster way to the same numbers.
 
         Args:
             source: (B,S) ids, EOS included.
-            lengths: (B,), or None where all sources have S words.
-            previous: (B,T) ids of the words before each target word, BOS first.
+            lengths: (B,), or None if all sources have S words.
+            previous: (B,T) ids of the word before each target word, BOS first.
         """
         memory, state = self.encode(source, lengths)
         words, rows = [], []
@@ -80,6 +101,15 @@ class Seq2Seq(nn.Module, ABC):
         return Output(torch.stack(words, dim=1), torch.stack(rows, dim=1))
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
-        """The training loss (): the mean negative log-likelihood (B,T) over the words of target_mask (B,T)."""
+        """Returns the training loss, a scalar: by default the mean negative log-likelihood in nats per target word.
+
+        A model that supports scopes with an objective overrides it to call `Attention.objective`, as `rnn` does.
+
+        Args:
+            output: the result of `forward`.
+            log_likelihood: (B,T) of the target words.
+            lengths: (B,), or None if all sources have S words.
+            target_mask: (B,T), True on target words.
+        """
         del output, lengths
         return -(log_likelihood * target_mask).sum() / target_mask.sum()

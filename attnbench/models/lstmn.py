@@ -1,4 +1,4 @@
-"""The long short-term memory-network: an LSTM that attends to its own past."""
+"""The long short-term memory-network (LSTMN): an LSTM that attends to its own past states."""
 
 from typing import Literal, NamedTuple
 
@@ -13,10 +13,13 @@ from attnbench.registry import model
 
 
 class State(NamedTuple):
-    """What an LSTMN carries from step to step.
+    """The state of an LSTMN between two steps.
 
-    `tapes`: the hidden states h_i as keys and [h_i; c_i] as values (B,t,2D) of all steps so far, None before the first;
-    `read`: h̃ of the last step (B,D); `crossed`: γ̃ of the last step (B,D), which deep fusion compares with.
+    Attributes:
+        tapes: all previous steps, with the hidden states h_i (B,t,D) as keys and [h_i; c_i] (B,t,2D) as values; None
+            before the first step.
+        read: h̃ of the previous step (B,D).
+        crossed: γ̃ of the previous step (B,D), part of the query of deep fusion.
     """
 
     tapes: Source | None
@@ -26,16 +29,19 @@ class State(NamedTuple):
 
 @model("lstmn")
 class LSTMN(Seq2Seq):
-    """LSTMs, as encoder and as decoder, whose gates see a weighted sum of all their past instead of the last step.
+    """Long short-term memory-network: LSTMs that attend to their own past.
 
-    Formula: s = softmax_{i<t} score(W_s [x_t; h̃_{t−1}], h_i), [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i],
-        i, f, o, ĉ = σ, σ, σ, tanh of W [x_t; h̃_t] + b, c_t = f ⊙ c̃_t + i ⊙ ĉ, h_t = o ⊙ tanh(c_t)
-    Source: Cheng, Dong & Lapata 2016, §3.1, and for fusion §4 (arXiv 1601.06733); their score is additive
+    Formula: s = softmax_{i<t} score(W_s [x_t; h̃_{t−1}], h_i); [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i];
+        i, f, o = σ(W [x_t; h̃_t] + b); ĉ = tanh(W [x_t; h̃_t] + b); c_t = f ⊙ c̃_t + i ⊙ ĉ;
+        h_t = o ⊙ tanh(c_t)
+    Source: Cheng, Dong & Lapata 2016, §3.1, fusion: §4 (arXiv 1601.06733); the paper uses the additive score
 
-    `fusion` says how the decoder reads the source: `shallow` by a cross-attention beside the recurrence,
-    h̃ = tanh(W_c [γ̃; h_t]) being read out; `deep` inside it, c_t = r ⊙ α̃_t + f ⊙ c̃_t + i ⊙ ĉ with
-    [γ̃; α̃] the source's tapes weighted, r = σ(W_r [x_t; γ̃]); `none` not at all. The decoder's tapes begin with the
-    encoder's last h and c. The alignment is the cross-attention.
+    Encoder and decoder are both LSTMNs. The option `fusion` selects how the decoder attends to the source:
+    - `shallow`: after the recurrence; the output layer gets tanh(W_c [γ̃_t; h_t]).
+    - `deep`: inside the recurrence; c_t = r ⊙ α̃_t + f ⊙ c̃_t + i ⊙ ĉ, with r = σ(W_r [x_t; γ̃_t]).
+    - `none`: no attention to the source.
+    Here [γ̃_t; α̃_t] is the weighted sum of the encoder's [h_i; c_i]. The decoder's past starts with the last h and
+    c of the encoder. The alignment is the cross-attention.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class LSTMN(Seq2Seq):
         self.readout = nn.Linear(width, target_vocabulary)
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Source, State]:
-        """The encoder's tapes as the cross-attention wants them, and the decoder's state before its first step."""
+        """Returns the encoder's states, prepared for cross-attention, and the decoder's state before its first step."""
         state = self._start(None, source)
         outputs = []
         for word in self.source_embedding(source).unbind(1):
@@ -68,26 +74,31 @@ class LSTMN(Seq2Seq):
             state = State(self.encoder.remember(state, output), read[0], state.crossed)
             outputs.append(output)
         tapes = torch.stack(outputs, dim=1)  # (B,S,2D)
+        # The encoder attends only to earlier positions and padding comes last, so padding cannot change the states of
+        # the words.
         last = tapes[:, -1:]
         if lengths is not None:
             last = tapes.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, tapes.shape[-1]))
+        # Without fusion nothing reads the memory: the encoder's own attention prepares it, for its shape alone.
         reader = self.shallow or self.deep or self.encoder
         begun = self.decoder.attention.extend(None, last[..., : self.width], last)
         return reader.attention.prepare(tapes[..., : self.width], tapes, lengths), self._start(begun, source)
 
     def step(self, memory: Source, state: State, previous: Tensor, index: int) -> tuple[State, Tensor, Tensor]:
-        """One step of decoding: the new state, the logits (B,V), the weights (B,S)."""
+        """Decodes one step: returns the new state, the logits (B,V) and the weights (B,S)."""
         del index
         state, output, weights = self._advance(memory, state, self.target_embedding(previous))
         return state, self.readout(output), weights
 
     def _start(self, tapes: Source | None, source: Tensor) -> State:
+        """Returns the state before the first step, with the given past; h̃ and γ̃ start at 0."""
         zero = self.source_embedding.weight.new_zeros(len(source), self.width)
         return State(tapes, zero, zero)
 
     def _advance(self, memory: Source, state: State, word: Tensor) -> tuple[State, Tensor, Tensor]:
-        """A step of the decoder after an embedded word (B,E): the state, what is read out (B,D), the weights (B,S)."""
+        """Advances the decoder by an embedded word (B,E): returns the state, the output (B,D) and the weights (B,S)."""
         hidden, cell = self.decoder.look_back(word, state)
+        # Without fusion the weights stay 0; they are no alignment, as `aligns` says.
         crossed, more, weights = state.crossed, None, memory.values.new_zeros(memory.values.shape[:2])
         if self.deep is not None:
             crossed, more, weights = self.deep(word, crossed, memory)
@@ -100,7 +111,7 @@ class LSTMN(Seq2Seq):
 
 
 class IntraAttention(nn.Module):
-    """The cell of an LSTMN: attention over the tapes of its own past, then the LSTM's gates."""
+    """The cell of an LSTMN: attention over its own past states, followed by the gates of an LSTM."""
 
     def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
         super().__init__()
@@ -111,7 +122,7 @@ class IntraAttention(nn.Module):
         self.attention = attention(width)
 
     def look_back(self, word: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """h̃ and c̃ (B,D) for an embedded word (B,E); 0 where there is no past."""
+        """Returns h̃ and c̃ (B,D), attended from the past, for an embedded word (B,E); 0 at the first step."""
         if state.tapes is None:
             return torch.zeros_like(state.read), torch.zeros_like(state.read)
         query = self.query_proj(torch.cat([word, state.read], dim=-1))
@@ -119,17 +130,24 @@ class IntraAttention(nn.Module):
         return hidden, cell
 
     def advance(self, word: Tensor, hidden: Tensor, cell: Tensor, more: Tensor | None = None) -> Tensor:
-        """[h_t; c_t] (B,2D), with `more` (B,D) added to what the forget gate lets through to c_t."""
+        """Returns [h_t; c_t] (B,2D).
+
+        Args:
+            word: (B,E), the embedded word.
+            hidden: h̃_t (B,D), which replaces h_{t−1}.
+            cell: c̃_t (B,D), which replaces c_{t−1}.
+            more: (B,D), added to c_t by deep fusion; None for nothing.
+        """
         inputs, recurrent = self.input_proj(word), self.recurrent_proj(hidden)
         return lstm_step(inputs, recurrent, torch.cat([hidden, cell], dim=-1), more)
 
     def remember(self, state: State, output: Tensor) -> Source:
-        """The tapes with [h_t; c_t] (B,2D) at their end."""
+        """Returns the past of the state with `output` = [h_t; c_t] (B,2D) appended."""
         return self.attention.extend(state.tapes, output[:, None, : self.width], output.unsqueeze(1))
 
 
 class ShallowFusion(nn.Module):
-    """Cross-attention beside the recurrence: h_t compares, and tanh(W_c [γ̃; h_t]) is read out."""
+    """Cross-attention after the recurrence: the query is h_t and the output is tanh(W_c [γ̃_t; h_t])."""
 
     def __init__(self, width: int, attention: MakeAttention) -> None:
         super().__init__()
@@ -137,14 +155,15 @@ class ShallowFusion(nn.Module):
         self.combine = nn.Linear(2 * width, width, bias=False)
 
     def forward(self, output: Tensor, memory: Source) -> tuple[Tensor, Tensor]:
-        """What is read out (B,D) and the weights (B,S)."""
+        """Returns the input of the output layer (B,D) and the weights (B,S) for h_t (B,D)."""
         attended = self.attention.read(output.unsqueeze(1), memory)
+        # The context is [γ̃; α̃]; shallow fusion uses only its first half, the hidden states.
         context = attended.context.squeeze(1)[:, : output.shape[-1]]
         return self.combine(torch.cat([context, output], dim=-1)).tanh(), attended.weights.squeeze(1)
 
 
 class DeepFusion(nn.Module):
-    """Cross-attention inside the recurrence: [x_t; γ̃_{t−1}] compares, and the source's cells flow into c_t."""
+    """Cross-attention inside the recurrence, with the query W [x_t; γ̃_{t−1}]; it adds the source's cells to c_t."""
 
     def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
         super().__init__()
@@ -153,7 +172,13 @@ class DeepFusion(nn.Module):
         self.gate = nn.Linear(embedding + width, width)
 
     def forward(self, word: Tensor, crossed: Tensor, memory: Source) -> tuple[Tensor, Tensor, Tensor]:
-        """γ̃_t (B,D), r_t ⊙ α̃_t (B,D) and the weights (B,S)."""
+        """Returns γ̃_t (B,D), r_t ⊙ α̃_t (B,D) and the weights (B,S).
+
+        Args:
+            word: (B,E), the embedded word.
+            crossed: γ̃_{t−1} (B,D).
+            memory: the encoder's states.
+        """
         query = self.query_proj(torch.cat([word, crossed], dim=-1))
         attended = self.attention.read(query.unsqueeze(1), memory)
         crossed, cell = attended.context.squeeze(1).chunk(2, dim=-1)

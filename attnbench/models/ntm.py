@@ -1,4 +1,4 @@
-"""The neural Turing machine: a controller that writes the source to a memory and reads the target from it."""
+"""The neural Turing machine: a controller that writes the source to a memory and produces the target from it."""
 
 from typing import Literal, NamedTuple
 
@@ -13,12 +13,20 @@ from attnbench.models.recurrent_cells import KINDS
 from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
 
-BLANK = 1e-6  # what stands in every slot at the beginning
+# Initial value of all memory entries. Collier & Beel 2018 found that training converges about twice as fast with a
+# small constant as with other initialisations.
+BLANK = 1e-6
 
 
 class Machine(NamedTuple):
-    """The state: memory (B,N,M), weights of the H read and then the H write heads (B,2H,N), what was read (B,H·M), and
-    the controller's own state (B,…)."""
+    """The state of an NTM.
+
+    Attributes:
+        memory: (B,N,M).
+        weights: (B,2H,N), of the H read heads followed by the H write heads.
+        read: (B,H·M), the vectors read at the last step.
+        controller: (B,…), the state of the controller.
+    """
 
     memory: Tensor
     weights: Tensor
@@ -28,17 +36,22 @@ class Machine(NamedTuple):
 
 @model("ntm")
 class NTM(Seq2Seq):
-    """A controller with a memory of `slots` slots of `slot_width` numbers, and `heads` heads each to read and write it.
+    """Neural Turing machine: a controller with read and write heads on a memory.
 
-    Formula: w^c = softmax_n β·score(k, M(n)), w^g = g·w^c + (1 − g)·w_{t−1}, w̃(n) = Σ_j w^g(n − j)·s(j),
-        w = w̃^γ / Σ w̃^γ, M(n) ← M(n) ⊙ (1 − w(n)·e) + w(n)·a, r = Σ_n w(n)·M(n), p(y_t) = softmax(W_o [h_t; r_t])
-    Source: Graves, Wayne & Danihelka 2014, §3 (arXiv 1410.5401); the constant initial memory: Collier & Beel 2018
+    Formula: w^c = softmax_n β·score(k, M(n)); w^g = g·w^c + (1 − g)·w_{t−1}; w̃(n) = Σ_j w^g(n − j)·s(j);
+        w = w̃^γ / Σ w̃^γ; M(n) ← M(n) ⊙ (1 − w(n)·e) + w(n)·a; r = Σ_n w(n)·M(n); p(y_t) = softmax(W_o [h_t; r_t])
+    Source: Graves, Wayne & Danihelka 2014, §3 (arXiv 1410.5401); constant initial memory: Collier & Beel 2018
         (arXiv 1807.08518)
 
-    The machine reads the source word by word; then, without any input, it gives a target word per step. Its heads
-    address by content, with the chosen score, and by location, with circular shifts of up to `shifts` slots; all begin
-    at slot 0. The alignment is A_{t,i} = Σ_n read_t(n)·write_i(n), the mean over the heads: how much step t reads where
-    word i wrote. Its rows need not sum to 1. The score cosine multiplies β by its own; `strength: 1` leaves β alone.
+    The memory has `slots` slots of `slot_width` numbers; there are `heads` read heads and `heads` write heads. The
+    controller first reads the source word by word. Then it produces one target word per step without any input, not
+    even the previous target word. Heads address by content, with the chosen score, and by location, with circular
+    shifts of up to `shifts` slots. All heads start at slot 0.
+
+    The alignment is A_{t,i} = Σ_n read_t(n)·write_i(n), with the weights averaged over the heads: how much step t reads
+    from the slots that word i was written to. Its rows need not sum to 1.
+
+    The score `cosine` has its own learned strength, which multiplies β. With `strength: 1` only β remains.
     """
 
     def __init__(
@@ -59,7 +72,7 @@ class NTM(Seq2Seq):
         self.embedding_width = embedding
         self.source_embedding = nn.Embedding(source_vocabulary, embedding)
         self.controller = Controller(embedding + heads * slot_width, width, controller)
-        # Per head: a key k, then β, g, γ, then s; per write head also e and a.
+        # Per head: the key k, β, g, γ and the shift weights s. Write heads also get e and a, from their own layers.
         self.split = [slot_width, 1, 1, 1, 2 * shifts + 1]
         self.address_proj = nn.Linear(width, 2 * heads * sum(self.split))
         self.erase_proj = nn.Linear(width, heads * slot_width)
@@ -68,13 +81,14 @@ class NTM(Seq2Seq):
         self.attention = attention(slot_width)
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Tensor, Machine]:
-        """Where each source word was written (B,S,N), and the machine after the last."""
+        """Reads the source; returns the write weights of each source word (B,S,N) and the state after the last word."""
         machine, written = self._start(source), []
         valid = valid_positions(lengths, source.shape[1])
         for i, word in enumerate(self.source_embedding(source).unbind(1)):
             new, _ = self._advance(machine, word)
             row = new.weights[:, self.heads :].mean(1)
-            if valid is not None:  # beyond its end, a sentence leaves no trace
+            # Past the end of a sentence the state stays as it is, so that padding changes nothing.
+            if valid is not None:
                 here = valid[:, i]
                 new = Machine(*(torch.where(_like(here, a), a, b) for a, b in zip(new, machine, strict=True)))
                 row = torch.where(_like(here, row), row, 0)
@@ -83,8 +97,12 @@ class NTM(Seq2Seq):
         return torch.stack(written, dim=1), machine
 
     def step(self, memory: Tensor, state: Machine, previous: Tensor, index: int) -> tuple[Machine, Tensor, Tensor]:
-        """One step without input, whatever the previous word: the machine, the logits (B,V), the alignment (B,S)."""
+        """Decodes one step: returns the new state, the logits (B,V) and the alignment (B,S).
+
+        The previous word is not used, except for the batch size.
+        """
         del index
+        # Graves et al. give no input while the output is produced: the target must come from the memory.
         nothing = state.read.new_zeros(len(previous), self.embedding_width)
         machine, output = self._advance(state, nothing)
         reading = machine.weights[:, : self.heads].mean(1, keepdim=True)
@@ -92,6 +110,7 @@ class NTM(Seq2Seq):
         return machine, words, (reading @ memory.mT).squeeze(1)
 
     def _start(self, source: Tensor) -> Machine:
+        """Returns the state before the first step, in which all heads are at slot 0."""
         weight, batch = self.readout.weight, len(source)
         at_slot_0 = functional.pad(weight.new_ones(batch, 2 * self.heads, 1), (0, self.slots - 1))
         return Machine(
@@ -102,20 +121,22 @@ class NTM(Seq2Seq):
         )
 
     def _advance(self, machine: Machine, inputs: Tensor) -> tuple[Machine, Tensor]:
-        """A step with inputs (B,E): the machine after it, the controller's output (B,D)."""
+        """Runs one step with inputs (B,E); returns the new state and the controller's output (B,D)."""
         state, output = self.controller(torch.cat([inputs, machine.read], dim=-1), machine.controller)
         weights = self._address(output, machine)
         each_head = (self.heads, self.slot_width)
         erase = self.erase_proj(output).sigmoid().unflatten(-1, each_head)
         add = self.add_proj(output).tanh().unflatten(-1, each_head)
+        # The write comes first, so a step can read what it has just written.
         memory = addressing.write(machine.memory, weights[:, self.heads :], erase, add)
         read = addressing.read(memory, weights[:, : self.heads]).flatten(1)
         return Machine(memory, weights, read, state), output
 
     def _address(self, output: Tensor, machine: Machine) -> Tensor:
-        """The weights (B,2H,N) of all heads, from the controller's output (B,D)."""
+        """Returns the weights (B,2H,N) of all heads, from the controller's output (B,D)."""
         parameters = self.address_proj(output).unflatten(-1, (2 * self.heads, -1))
         key, strength, gate, power, amounts = parameters.split(self.split, dim=-1)
+        # Unlike a source, the memory changes at every step, so its keys are prepared at every step.
         source = self.attention.prepare(machine.memory, machine.memory, None)
         logits = self.attention.compare(key.tanh(), source) * functional.softplus(strength)
         content = self.attention.scope(logits, None, key, source.lengths, 0)
@@ -125,7 +146,10 @@ class NTM(Seq2Seq):
 
 
 class Controller(nn.Module):
-    """A GRU, an LSTM, or a layer of tanh units that has no state of its own."""
+    """The controller: a GRU, an LSTM, or a stateless layer of tanh units (`feedforward`).
+
+    The state of the feedforward controller is a tensor of width 0.
+    """
 
     def __init__(self, inputs: int, width: int, kind: str) -> None:
         super().__init__()
@@ -136,7 +160,7 @@ class Controller(nn.Module):
         self.recurrent_proj = nn.Linear(width, rows) if self.kind else None
 
     def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The new state (B,…) and the output (B,D) from inputs (B,I) and the last state."""
+        """Returns the new state (B,…) and the output (B,D) for inputs (B,I) and the previous state (B,…)."""
         if self.kind is None or self.recurrent_proj is None:
             return state, self.input_proj(inputs).tanh()
         state = self.kind.step(self.input_proj(inputs), self.recurrent_proj(self.kind.output(state)), state)
@@ -144,5 +168,5 @@ class Controller(nn.Module):
 
 
 def _like(mask: Tensor, other: Tensor) -> Tensor:
-    """The mask (B,) with as many axes as another tensor (B,…)."""
+    """Reshapes the mask (B,) to broadcast against `other` (B,…)."""
     return mask.view(-1, *[1] * (other.ndim - 1))

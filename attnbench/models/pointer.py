@@ -1,4 +1,4 @@
-"""The pointer network: attention that answers with positions of the source."""
+"""The pointer network: its output is a distribution over source positions."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -16,7 +16,12 @@ from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
-    """What every step of decoding reads: the source for each glimpse and for the pointer, and its words (B,S)."""
+    """The encoded source.
+
+    Attributes:
+        sources: prepared for the attention of each glimpse and, last, of the pointer.
+        words: (B,S), the ids of the source.
+    """
 
     sources: tuple[Source, ...]
     words: Tensor
@@ -24,20 +29,23 @@ class Memory(NamedTuple):
 
 @model("pointer")
 class Pointer(Seq2Seq):
-    """A recurrent encoder-decoder whose attention weights are the output: each step points at a source position.
+    """Pointer network: the attention weights are the output distribution.
 
-    Formula: p(y_t = w) = Σ_{i: x_i = w} α_{t,i}, α_t = scope(score(q_t, h_i)), q_t = s_t = f(s_{t−1}, y_{t−1});
-        a glimpse: q ← tanh(W_g [Σ_i softmax(score_g(q, h_i)) h_i; q])
-    Source: Vinyals, Fortunato & Jaitly 2015, §2.3 (arXiv 1506.03134);
-        `glimpses`: Vinyals, Bengio & Kudlur 2016, §4–5 (arXiv 1511.06391)
+    Formula: p(y_t = w) = Σ_{i: x_i = w} α_{t,i}; α_t = scope(score(q_t, h_i)); q_t = s_t = f(s_{t−1}, y_{t−1});
+        a glimpse: q ← tanh(W_g [Σ_i α^g_i h_i; q]), α^g = scope(score_g(q, h_i))
+    Source: Vinyals, Fortunato & Jaitly 2015, §2.3 (arXiv 1506.03134); glimpses: Vinyals, Bengio & Kudlur 2016, §4–5
+        (arXiv 1511.06391)
 
-    A word that stands in the source several times has the weight of all its positions; under a scope whose weights do
-    not sum to 1 (local-p), its share of them. Words come in by their place
-    in the vocabulary, as a number from 0 to 1, and not from a table: so a symbol that training never showed can be
-    compared with others, and pointed at.
+    The encoder and the decoder are RNNs. The probability of a word that occurs several times in the source is the sum
+    of the weights of its positions. Under a scope with weights that do not sum to 1 (`local-p`), the loss divides by
+    their sum.
+
+    Words are embedded by their index in the vocabulary, scaled to 0..1, and not with a table (`ValueEmbedding`). The
+    network can therefore compare, and point at, symbols that do not occur in training.
     """
 
-    half_precision = False  # the weights are the answer, and its logarithm shows their rounding
+    # The loss is the logarithm of the weights, in which the rounding errors of bfloat16 would be visible.
+    half_precision = False
 
     def __init__(
         self,
@@ -66,21 +74,23 @@ class Pointer(Seq2Seq):
         self.attention = attention(width)
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
-        """The memory, and the state (B,…) before the first step: tanh(W_s ←h_0)."""
+        """Returns the memory and the state (B,…) before the first step, tanh(W_s ←h_0)."""
         states = self.encoder(source, self._vectors(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
+        # For the LSTM only the output starts at tanh(W_s ←h_0); the memory cell starts at 0.
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
         return Memory(sources, source), start
 
     def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of decoding: the new state, log-probabilities (B,V), weights (B,S)."""
+        """Decodes one step: returns the new state, the log-probabilities (B,V) and the weights (B,S)."""
         state = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state)
         attended = self._point(self.kind.output(state).unsqueeze(1), memory, index)
         return state, self._name(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input: no state depends on what was read, so all steps point at once."""
+        """Runs a teacher-forced pass."""
+        # The state does not depend on the attention, so the attention of all steps is computed at once afterwards.
         memory, state = self.encode(source, lengths)
         outputs = []
         for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
@@ -90,22 +100,24 @@ class Pointer(Seq2Seq):
         return Output(self._name(weights, memory), weights)
 
     def _vectors(self, words: Tensor) -> Tensor:
-        """The vectors (V,E) of the whole vocabulary, on the device of the words."""
+        """Returns the embeddings (V,E) of the whole vocabulary, on the device of `words`."""
         return self.embedding(torch.arange(self.vocabulary, device=words.device))
 
     def _advance(self, word: Tensor, state: Tensor) -> Tensor:
+        """Returns the decoder state (B,…) after a projected word."""
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
 
     def _point(self, query: Tensor, memory: Memory, start: int) -> Attended:
-        """Queries (B,T,D), the first of them of step `start`, through every glimpse to the pointer."""
+        """Applies all glimpses and then the pointer to queries (B,T,D), the first of which is at step `start`."""
+        # memory.sources has one more entry than there are glimpses: the last one is the pointer's.
         for glimpse, combine, source in zip(self.glimpses, self.combine, memory.sources, strict=False):
             context = glimpse.read(query, source, start).context
             query = combine(torch.cat([context, query], dim=-1)).tanh()
         return self.attention.read(query, memory.sources[-1], start)
 
     def _name(self, weights: Tensor, memory: Memory) -> Tensor:
-        """Log-probabilities (B,T,V) of the words at the positions that have these weights (B,T,S)."""
-        # A word that stands nowhere has probability 0; the smallest number keeps its logarithm finite.
+        """Returns the log-probabilities (B,T,V) of the words, from the weights (B,T,S) of the source positions."""
+        # A word that is not in the source has probability 0; clamping keeps its logarithm finite.
         nothing = weights.new_zeros(*weights.shape[:2], self.vocabulary)
         words = nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)
         return words.clamp(min=torch.finfo(weights.dtype).tiny).log()

@@ -1,6 +1,6 @@
-"""GRU and LSTM, one step at a time, written out: under vmap, torch's own have no batching rule.
+"""GRU and LSTM cells, written out step by step because torch's own modules have no batching rule under vmap.
 
-A state is one tensor (…,D) for the GRU, (…,2D) for the LSTM, whose first D entries are its output.
+The state of a GRU is a tensor (…,D), that of an LSTM a tensor (…,2D). The first D entries are the output.
 """
 
 import math
@@ -13,36 +13,38 @@ from torch.nn import functional
 
 
 def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
-    """The GRU's elementwise part.
+    """Computes the elementwise part of a GRU step and returns the new state (…,D).
 
-    r = σ(a_r + u_r), z = σ(a_z + u_z), n = tanh(a_n + r ⊙ u_n), h = (1 − z) ⊙ n + z ⊙ h_{t−1}
-    Source: Cho et al. 2014, with the reset gate after the product, as torch.nn.GRU has it.
+    Formula: r = σ(a_r + u_r); z = σ(a_z + u_z); n = tanh(a_n + r ⊙ u_n); h = (1 − z) ⊙ n + z ⊙ h_{t−1}
+    Source: Cho et al. 2014 (arXiv 1406.1078), with the reset gate applied after the matrix product, as in torch.nn.GRU.
 
     Args:
-        inputs: a (…,3D), what the input contributes to r, z, n.
-        recurrent: u (…,3D), what the last output contributes.
+        inputs: a (…,3D), the projected input for the gates r and z and the candidate n.
+        recurrent: u (…,3D), the projected previous output for the same.
         state: h_{t−1} (…,D).
     """
     width = state.shape[-1]
-    # split, not slices: its gradient is one cat, a slice's a zero tensor of full size each.
+    # split and not slices: the gradient of split is a single cat, that of each slice a full-size tensor of zeros.
     input_gates, input_candidate = inputs.split([2 * width, width], dim=-1)
     recurrent_gates, recurrent_candidate = recurrent.split([2 * width, width], dim=-1)
     reset, update = (input_gates + recurrent_gates).sigmoid().chunk(2, dim=-1)
     candidate = (input_candidate + reset * recurrent_candidate).tanh()
+    # The same as (1 − z) ⊙ n + z ⊙ h with one multiplication less.
     return candidate + update * (state - candidate)
 
 
 def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, more: Tensor | None = None) -> Tensor:
-    """The LSTM's elementwise part.
+    """Computes the elementwise part of an LSTM step and returns the new state [h; c] (…,2D).
 
-    i, f, o = σ(a + u), g = tanh(a + u), c = f ⊙ c_{t−1} + i ⊙ g, h = o ⊙ tanh(c); gates in the order i, f, g, o.
-    Source: Hochreiter & Schmidhuber 1997, Gers et al. 2000, as torch.nn.LSTM has it.
+    Formula: i, f, o = σ(a + u); g = tanh(a + u); c = f ⊙ c_{t−1} + i ⊙ g; h = o ⊙ tanh(c)
+    Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000 (forget gate); the same as torch.nn.LSTM.
 
     Args:
-        inputs: a (…,4D).
-        recurrent: u (…,4D).
+        inputs: a (…,4D), the projected input for i, f, g and o, in this order: input gate, forget gate, candidate and
+            output gate (`enter`, `forget`, `candidate` and `leave` in the code).
+        recurrent: u (…,4D), the projected previous output for the same.
         state: [h_{t−1}; c_{t−1}] (…,2D).
-        more: (…,D) added to c; an LSTMN of deep fusion has it.
+        more: (…,D), added to c, for the deep fusion of an LSTMN; None for nothing.
     """
     _, last_memory = state.chunk(2, dim=-1)
     enter, forget, candidate, leave = (inputs + recurrent).chunk(4, dim=-1)
@@ -52,14 +54,20 @@ def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, more: Tensor | N
 
 
 class Kind(NamedTuple):
-    """A recurrent cell: its number of gates, how many widths its state has, and its step."""
+    """A type of recurrent cell.
+
+    Attributes:
+        gates: number of gates, the candidate included; projections have gates · D rows.
+        parts: width of the state in multiples of D.
+        step: computes the new state from the projected input, the projected output and the state.
+    """
 
     gates: int
     parts: int
     step: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def output(self, state: Tensor) -> Tensor:
-        """The output h (…,D) of a state."""
+        """Returns the output h (…,D) of a state."""
         return state if self.parts == 1 else state.chunk(self.parts, dim=-1)[0]
 
 
@@ -67,9 +75,16 @@ KINDS = {"gru": Kind(3, 1, gru_step), "lstm": Kind(4, 2, lstm_step)}
 
 
 class Encoder(nn.Module):
-    """A bidirectional RNN over words: h_i = [→h_i; ←h_i], D/2 units per direction.
+    """A bidirectional RNN over words: h_i = [→h_i; ←h_i], with D/2 units per direction.
 
-    The backward direction starts at each sentence's own last position, and padded positions are 0.
+    The backward direction starts at the last position of each sentence, not at the padded end. Padded positions are 0.
+    The states have width D, the width of the decoder, so that no projection between encoder and score is needed: with
+    one, the score `dot` would be `general`.
+
+    Args:
+        embedding: E, the width of the word vectors.
+        width: D, even.
+        cell: "gru" or "lstm".
     """
 
     def __init__(self, embedding: int, width: int, cell: str) -> None:
@@ -78,17 +93,19 @@ class Encoder(nn.Module):
         self.units = width // 2
         rows = self.kind.gates * self.units
         self.input_proj = nn.Linear(embedding, 2 * rows)  # both directions at once
+        # The directions are stacked in one tensor, so that a step is one batched product. The initial values of these
+        # weights are those of torch.nn.GRU and torch.nn.LSTM.
         bound = 1 / math.sqrt(self.units)
         self.recurrent_weight = nn.Parameter(torch.empty(2, self.units, rows).uniform_(-bound, bound))
         self.recurrent_bias = nn.Parameter(torch.empty(2, 1, rows).uniform_(-bound, bound))
 
     def forward(self, words: Tensor, vectors: Tensor, mask: Tensor | None) -> Tensor:
-        """States (B,S,D).
+        """Returns the states (B,S,D).
 
         Args:
             words: (B,S) ids.
-            vectors: (V,E), of every word of the vocabulary.
-            mask: (B,S), True on words; None where all are.
+            vectors: (V,E), the embeddings of the whole vocabulary.
+            mask: (B,S), True on words and False on padding; None if there is no padding.
         """
         inputs = self._inputs(words.mT, vectors).unbind(0)  # S times (2,B,rows)
         masks = None if mask is None else torch.stack([mask.mT, mask.mT.flip(0)], dim=1).unsqueeze(-1).unbind(0)
@@ -97,7 +114,7 @@ class Encoder(nn.Module):
         for i, each in enumerate(inputs):
             recurrent = self.kind.output(state) @ self.recurrent_weight + self.recurrent_bias
             new = self.kind.step(each, recurrent, state)
-            # Flipped, a sentence begins with its padding: the state stays 0 until its last word comes.
+            # In the flipped order a sentence starts with its padding: the state stays 0 until the last word.
             state = new if masks is None else torch.where(masks[i], new, state)
             outputs.append(self.kind.output(state))
         forward, backward = torch.stack(outputs).unbind(1)  # (S,B,units)
@@ -105,8 +122,9 @@ class Encoder(nn.Module):
         return states if mask is None else states.masked_fill(~mask.unsqueeze(-1), 0)
 
     def _inputs(self, words: Tensor, vectors: Tensor) -> Tensor:
-        """What words (S,B) contribute to the gates, (S,2,B,rows); the backward direction reads them from the last."""
+        """Returns the projected inputs (S,2,B,rows) of words (S,B), for the backward direction in reverse order."""
         both = torch.stack([words, words.flip(0)], dim=1)
+        # As in project_words: with fewer words than the vocabulary has, project the words, else the vocabulary.
         if words.numel() < len(vectors):
             forward, backward = self.input_proj(functional.embedding(both, vectors)).chunk(2, dim=-1)
             return torch.stack([forward[:, 0], backward[:, 1]], dim=1)
@@ -116,10 +134,15 @@ class Encoder(nn.Module):
 
 
 def project_words(words: Tensor, vectors: Tensor, projection: nn.Linear) -> Tensor:
-    """W x + b of the vectors x of words (…), given those of every word of the vocabulary, (V,E).
+    """Returns the projections W x + b (…,R) of the embeddings x of words (…).
 
-    The same numbers, whichever is fewer is projected: the words, or the vocabulary.
+    Args:
+        words: (…) ids.
+        vectors: (V,E), the embeddings of the whole vocabulary.
+        projection: from E to R.
     """
+    # A training batch usually has far more words than the vocabulary. Then projecting the vocabulary once and looking
+    # up the results is cheaper than projecting every word; the numbers are the same.
     if words.numel() < len(vectors):
         return projection(functional.embedding(words, vectors))
     return functional.embedding(words, projection(vectors))

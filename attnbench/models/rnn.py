@@ -1,4 +1,4 @@
-"""The recurrent encoder-decoder with attention, the model of the seed article."""
+"""The RNN encoder-decoder with attention, the default model (semantics.md §1)."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -16,7 +16,12 @@ from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
-    """What every step of decoding reads: the source as attention wants it, and the order it was read in, (B,S)."""
+    """The encoded source.
+
+    Attributes:
+        source: the encoder states, prepared for attention.
+        order: (B,S), the positions in the order in which `reverse_source` reads them; None without it.
+    """
 
     source: Source
     order: Tensor | None
@@ -24,16 +29,24 @@ class Memory(NamedTuple):
 
 @model("rnn")
 class Recurrent(Seq2Seq):
-    """Bidirectional RNN encoder of width D, RNN decoder of width D, attention between them.
+    """Bidirectional RNN encoder and RNN decoder with attention.
 
-    Formula: c_t = Σ_i α_{t,i} h_i, s_t = f(s_{t−1}, y_{t−1}, c_t), p(y_t) = softmax(W_o [s_t; c_t; y_{t−1}])
-    Source: Bahdanau, Cho & Bengio 2015 (query: previous); Luong, Pham & Manning 2015 (query: current)
+    Formula: c_t = Σ_i α_{t,i} h_i; s_t = f(s_{t−1}, y_{t−1}, c_t); p(y_t) = softmax(W_o [s_t; c_t; y_{t−1}])
+    Source: Bahdanau, Cho & Bengio 2015 (arXiv 1409.0473; query: previous); Luong, Pham & Manning 2015
+        (arXiv 1508.04025; query: current)
 
-    `query: previous` compares s_{t−1}, before the RNN steps. `query: current` lets it step first, compares s_t and
-    reads out s̃_t = tanh(W_c [c_t; s_t]), p = softmax(W_o s̃_t); with `input_feeding`, s̃_{t−1} joins the next input.
-    `init: encoder` starts at s_{−1} = tanh(W_s ←h_0), `zero` at 0: then content reaches the decoder by attention alone.
-    `reverse_source` reads the source backwards (EOS stays last), as Sutskever et al. 2014 trained;
-    the alignment keeps the order of the words as they stood.
+    Options:
+    - `query: previous` (Bahdanau's order): the query is s_{t−1}, and c_t is an input of the RNN.
+    - `query: current` (Luong's order): the RNN steps first and the query is s_t. The output is
+      p(y_t) = softmax(W_o s̃_t), with s̃_t = tanh(W_c [c_t; s_t]).
+    - `input_feeding` (with `query: current` only): s̃_{t−1} is an input of the RNN.
+    - `init: encoder`: s_{−1} = tanh(W_s ←h_0). `init: zero`: s_{−1} = 0, so that the decoder gets information about the
+      source through attention only.
+    - `reverse_source`: reads the source in reverse order, EOS still last, as in Sutskever et al. 2014. The alignment
+      refers to the original order.
+
+    Raises:
+        AttnbenchError: if `input_feeding` is used with `query: previous`.
     """
 
     def __init__(
@@ -62,18 +75,22 @@ class Recurrent(Seq2Seq):
         rows = self.kind.gates * width
         self.word_proj = nn.Linear(embedding, rows)
         self.recurrent_proj = nn.Linear(width, rows)
-        # What joins the word at the RNN's input: the context c_t, or the last s̃.
+        # The projection of the second input of the RNN, in addition to the word: the context c_t, or the previous s̃.
         self.feed_proj = nn.Linear(width, rows, bias=False) if previous or input_feeding else None
         self.combine = None if previous else nn.Linear(2 * width, width, bias=False)
         self.readout = nn.Linear(2 * width + embedding if previous else width, target_vocabulary)
         self.attention = attention(width)
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
-        """The memory, and the state (B,…) before the first step."""
+        """Returns the memory and the state (B,…) before the first step.
+
+        With `input_feeding` the state ends in s̃_{t−1} (B,D).
+        """
         order = reversed_order(source, lengths) if self.reverse_source else None
         words = source if order is None else source.gather(1, order)
         states = self.encoder(words, self.source_embedding.weight, valid_positions(lengths, source.shape[1]))
         start = states.new_zeros(source.shape[0], self.kind.parts * self.width)
+        # Position 0 holds the final state of the backward direction, in its second half.
         if self.init_proj is not None:
             output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
             start = torch.cat([output, start[:, self.width :]], dim=1)
@@ -82,7 +99,7 @@ class Recurrent(Seq2Seq):
         return Memory(self.attention.prepare(states, states, lengths), order), start
 
     def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of decoding: the new state, the logits (B,V), the weights (B,S)."""
+        """Decodes one step: returns the new state, the logits (B,V) and the weights (B,S)."""
         embedded = self.target_embedding(previous)
         word = project_words(previous, self.target_embedding.weight, self.word_proj)
         state, output, attended = self._advance(memory, state, word, index)
@@ -90,7 +107,7 @@ class Recurrent(Seq2Seq):
         return state, words, self._in_source_order(attended.weights, memory).squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input."""
+        """Runs a teacher-forced pass; the output layer is applied to all steps at once."""
         memory, state = self.encode(source, lengths)
         inputs = project_words(previous.mT, self.target_embedding.weight, self.word_proj).unbind(0)
         outputs, reads = [], []
@@ -100,7 +117,7 @@ class Recurrent(Seq2Seq):
             reads.append(attended)
         weights = torch.cat([read.weights for read in reads], dim=1)
         scores = torch.cat([read.logits for read in reads], dim=1)
-        # (T,B,…): a step's numbers stay together, and joining the steps is a plain copy.
+        # (T,B,…) and not (B,T,…): the numbers of a step stay contiguous, so stacking the steps is a plain copy.
         output, embedded = torch.stack(outputs), self.target_embedding(previous.mT)
         if getattr(self.attention.scope, "marginalises", False):
             words = self._marginal(output, weights, memory.source.values, embedded)
@@ -111,14 +128,15 @@ class Recurrent(Seq2Seq):
         return Output(words.transpose(0, 1), in_order[0], scores=in_order[1])
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
-        """The loss () that the attention's scope asks for."""
+        """Returns the training loss, a scalar: the objective of the attention, which may be that of its scope."""
         assert output.scores is not None
         valid = valid_positions(lengths, output.weights.shape[-1])
         mask = None if valid is None else valid.unsqueeze(1)
         return self.attention.objective(log_likelihood, output.scores, output.weights, mask, target_mask)
 
     def _advance(self, memory: Memory, state: Tensor, word: Tensor, index: int) -> tuple[Tensor, Tensor, Attended]:
-        """The state after a step, the RNN's output s_t (B,D), and what was read."""
+        """Runs one step; returns the new state (B,…), the RNN's output s_t (B,D) and the result of attention."""
+        # Only query: current has a combination layer.
         if self.combine is None:
             attended = self.attention.read(self.kind.output(state).unsqueeze(1), memory.source, index)
             state = self._run_cell(word, attended.context.squeeze(1), state)
@@ -134,23 +152,27 @@ class Recurrent(Seq2Seq):
         return state, output, attended
 
     def _run_cell(self, word: Tensor, feed: Tensor | None, state: Tensor) -> Tensor:
+        """Returns the state (B,…) after a projected word and, if the RNN has a second input, `feed` (B,D)."""
         inputs = word if self.feed_proj is None else word + self.feed_proj(feed)
+        # Under vmap, adding the bias separately is slightly faster than a linear layer with a bias.
         recurrent = functional.linear(self.kind.output(state), self.recurrent_proj.weight) + self.recurrent_proj.bias
         return self.kind.step(inputs, recurrent, state)
 
     def _combined(self, output: Tensor, context: Tensor) -> Tensor:
-        """s̃ = tanh(W_c [c; s])."""
+        """Returns s̃ = tanh(W_c [c; s]) (…,D)."""
         assert self.combine is not None
         return self.combine(torch.cat([context, output], dim=-1)).tanh()
 
     def _read_out(self, output: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
-        """Logits (…,V) from the RNN's output (…,D), the context (…,D) and the embedded last word (…,E)."""
+        """Returns the logits (…,V) for the RNN's output (…,D), the context (…,D) and the previous word (…,E)."""
         if self.combine is None:
             return self.readout(torch.cat([output, context, embedded], dim=-1))
         return self.readout(self._combined(output, context))
 
     def _marginal(self, output: Tensor, weights: Tensor, values: Tensor, embedded: Tensor) -> Tensor:
-        """Log-probabilities (T,B,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), each position read out by itself.
+        """Returns the log-probabilities (T,B,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), for the `exact` hard attention.
+
+        The output layer is applied to every source position separately, so this needs S times the memory.
 
         Args:
             output: (T,B,D).
@@ -163,19 +185,20 @@ class Recurrent(Seq2Seq):
         each = self._read_out(
             output.unsqueeze(2).expand(shape), values.expand(shape), embedded.unsqueeze(2).expand(shape)
         )
-        # A weight of 0 would give −∞ and a NaN gradient; the smallest number stands for it.
+        # The logarithm of a weight of 0 would be −∞, with a NaN gradient; weights are clamped to the smallest number.
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         return (each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(2)
 
     def _in_source_order(self, weights: Tensor, memory: Memory) -> Tensor:
-        """Weights (B,T,S) over the words as they stood before `reverse_source`."""
+        """Returns weights (B,T,S) in the original order of the source, before `reverse_source`."""
         if memory.order is None:
             return weights
+        # The reversal is its own inverse, so the same order restores the original one.
         return weights.gather(-1, memory.order.unsqueeze(1).expand_as(weights))
 
 
 def reversed_order(source: Tensor, lengths: Tensor | None) -> Tensor:
-    """For sources (B,S), the positions (B,S) that read the words backwards; EOS and padding stay where they are."""
+    """Returns the positions (B,S) that reverse the words of sources (B,S); EOS and padding keep their positions."""
     positions = torch.arange(source.shape[1], device=source.device).expand_as(source)
     last = (source.shape[1] if lengths is None else lengths.unsqueeze(1)) - 1  # EOS
     return torch.where(positions < last, last - 1 - positions, positions)

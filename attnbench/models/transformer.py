@@ -1,4 +1,4 @@
-"""The Transformer: an encoder and a decoder of multi-head attention, any score in every head."""
+"""The Transformer: an encoder and a decoder with multi-head attention, for any score."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -14,27 +14,38 @@ from attnbench.scopes.masking import valid_positions
 
 
 class Memory(NamedTuple):
-    """What every step of decoding reads: the source as each decoder layer's heads want it, and its mask (B,1,S)."""
+    """The encoded source.
+
+    Attributes:
+        sources: its keys and values, prepared for the cross-attention of each decoder layer.
+        mask: (B,1,S), True on words; None if there is no padding.
+    """
 
     sources: tuple[Heads, ...]
     mask: Tensor | None
 
 
-Caches = tuple[Heads | None, ...]  # what each decoder layer has of the steps so far
+# The keys and values of the previous steps, for the self-attention of each decoder layer; None before the first step.
+Caches = tuple[Heads | None, ...]
 
 
 @model("transformer")
 class Transformer(Seq2Seq):
-    """Encoder self-attention, causal decoder self-attention and cross-attention, of `heads` heads in `layers` layers.
+    """Transformer encoder-decoder, with the chosen score in every attention head.
 
-    Formula: x ← x + MultiHead(norm(x)), x ← x + W_2 relu(W_1 norm(x)), p(y_t) = softmax(W_o norm(x_t))
-    Source: Vaswani et al. 2017 (arXiv 1706.03762), the norm before each part (Xiong et al. 2020, arXiv 2002.04745)
+    Formula: x ← x + MultiHead(norm(x)); x ← x + W_2 relu(W_1 norm(x)); p(y_t) = softmax(W_o norm(x_t))
+    Source: Vaswani et al. 2017 (arXiv 1706.03762); layer normalisation first: Xiong et al. 2020 (arXiv 2002.04745)
 
-    The norm comes first so that no warm-up is needed. `positions`: `sinusoidal` and `learned` (up to `max_positions`;
-    what lies beyond takes the last one) are added to the embedded words; `rotary` and `alibi` act in the two
-    self-attentions; with `none` no score but location can tell an input from its permutation. The inner layer of W_1
-    and W_2 has `hidden` units, 4 times the width unless set. The alignment is the last layer's cross-attention, the
-    mean of its heads.
+    The encoder and the decoder have `layers` layers each; every attention (encoder self-attention, causal decoder
+    self-attention, cross-attention) has `heads` heads. Layer normalisation is applied before each sublayer, because
+    training then needs no warm-up. The feed-forward layer has `hidden` units (default: 4 times the width). The
+    alignment is the cross-attention of the last layer, averaged over its heads.
+
+    The option `positions` selects the position encoding:
+    - `sinusoidal`, `learned`: added to the word embeddings. `learned` has `max_positions` positions; later ones use the
+      last of them.
+    - `rotary`, `alibi`: applied in the encoder's and the decoder's self-attention.
+    - `none`: only the score `location` can then distinguish a source from its permutations.
     """
 
     def __init__(
@@ -55,7 +66,7 @@ class Transformer(Seq2Seq):
         self.source_embedding = nn.Embedding(source_vocabulary, width)
         self.target_embedding = nn.Embedding(target_vocabulary, width)
         table = nn.Parameter(torch.randn(2, max_positions, width)) if positions == "learned" else None
-        self.position_table = table  # of the source and of the target
+        self.position_table = table  # one table for the source and one for the target
         hidden, rotary = hidden or 4 * width, positions == "rotary"
         shape = width, heads, hidden, attention, rotary
         self.encoder = Parts[Layer](Layer(*shape) for _ in range(layers))
@@ -64,12 +75,12 @@ class Transformer(Seq2Seq):
         self.readout = nn.Linear(width, target_vocabulary)
 
     def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Caches]:
-        """The memory, and the empty cache of each decoder layer."""
+        """Returns the memory, and an empty cache for each decoder layer."""
         states, mask = self._embed(self.source_embedding, source, 0), None
         valid = valid_positions(lengths, source.shape[1])
         if valid is not None:
             mask = valid.unsqueeze(1)
-            # 0 · NaN is NaN: a weight of 0 alone would not keep padding out of sums.
+            # 0 · NaN is NaN: weights of 0 alone would not keep NaN or ∞ at padded positions out of the sums.
             states = states.masked_fill(~mask.mT, 0)
         bias = self._bias(0, source.shape[1], source.shape[1], states)
         for layer in self.encoder:
@@ -80,18 +91,25 @@ class Transformer(Seq2Seq):
         return Memory(sources, mask), (None,) * len(self.decoder)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """The pass with the gold words as input, all steps at once."""
+        """Runs a teacher-forced pass over all steps at once, with a causal mask."""
         memory, caches = self.encode(source, lengths)
         _, words, weights = self._decode(memory, caches, previous, 0)
         return Output(words, weights.mean(1), weights)
 
     def step(self, memory: Memory, state: Caches, previous: Tensor, index: int) -> tuple[Caches, Tensor, Tensor]:
-        """One step of decoding: the caches with its keys and values, the logits (B,V), the weights (B,S)."""
+        """Decodes one step: returns the extended caches, the logits (B,V) and the weights (B,S)."""
         state, words, weights = self._decode(memory, state, previous.unsqueeze(1), index)
         return state, words.squeeze(1), weights.mean(1).squeeze(1)
 
     def _decode(self, memory: Memory, caches: Caches, previous: Tensor, start: int) -> tuple[Caches, Tensor, Tensor]:
-        """Steps start, start+1, … after the words (B,T): the caches, logits (B,T,V), weights (B,H,T,S)."""
+        """Decodes the steps from `start` on; returns the caches, the logits (B,T,V) and the weights (B,H,T,S).
+
+        Args:
+            memory: the encoded source.
+            caches: keys and values of the steps before `start`.
+            previous: (B,T), the previous target word of each step.
+            start: index of the first of the T steps.
+        """
         states = self._embed(self.target_embedding, previous, start)
         length = start + previous.shape[1]
         steps = torch.arange(start, length, device=previous.device).unsqueeze(1)
@@ -101,6 +119,7 @@ class Transformer(Seq2Seq):
         for layer, cache, source in zip(self.decoder, caches, memory.sources, strict=True):
             own = layer.own.prepare(layer.own_norm(states), start)
             own = own if cache is None else cache.followed_by(own)
+            # A single query may use all keys in the cache, so step-by-step decoding needs no mask.
             states = layer.look_around(states, own, causal if previous.shape[1] > 1 else None, bias, start)
             states, weights = layer.look_across(states, source, memory.mask)
             states = layer.think(states)
@@ -108,7 +127,10 @@ class Transformer(Seq2Seq):
         return tuple(longer), self.readout(self.decoder_norm(states)), weights
 
     def _embed(self, embedding: nn.Embedding, words: Tensor, start: int) -> Tensor:
-        """Words (B,T) as vectors (B,T,D), with what they are told of their positions from `start` on."""
+        """Returns the embeddings (B,T,D) of words (B,T), the first of which is at position `start`.
+
+        `sinusoidal` and `learned` position embeddings are added here.
+        """
         states = embedding(words)
         if self.positions == "sinusoidal":
             return states + sinusoids(start, words.shape[1], self.width, states)
@@ -119,11 +141,20 @@ class Transformer(Seq2Seq):
         return states + table[known]
 
     def _bias(self, start: int, length: int, keys: int, like: Tensor) -> Tensor | None:
+        """Returns the ALiBi bias (H,T,S), or None with any other position encoding."""
         return distance_bias(self.heads, start, length, keys, like) if self.positions == "alibi" else None
 
 
 class Layer(nn.Module):
-    """Self-attention and an inner layer; each is added to what comes in."""
+    """A Transformer layer: self-attention and a feed-forward layer, each with a residual connection.
+
+    Args:
+        width: D, a multiple of `heads`.
+        heads: H.
+        hidden: number of units of the feed-forward layer.
+        attention: builds the attention of each head.
+        rotary: whether self-attention uses rotary position embeddings.
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
         super().__init__()
@@ -132,22 +163,33 @@ class Layer(nn.Module):
         self.inner = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
     def look_around(self, states: Tensor, own: Heads, mask: Tensor | None, bias: Tensor | None, start: int) -> Tensor:
-        """Self-attention of states (B,T,D), the first at position `start`, over what `own` offers."""
+        """Applies self-attention to states (B,T,D), the first of which is at position `start`.
+
+        Args:
+            states: (B,T,D).
+            own: the prepared keys and values, including those of previous steps.
+            mask: broadcasts to (B,T,S), True where a position may be used; None if all positions may be used.
+            bias: (H,T,S), added to the logits; None for no bias.
+            start: position of the first query.
+        """
         return states + self.own.read(self.own_norm(states), own, mask, bias, start)[0]
 
     def think(self, states: Tensor) -> Tensor:
-        """The inner layer, each position by itself."""
+        """Applies the feed-forward layer to states (B,T,D), independently at each position."""
         return states + self.inner(self.inner_norm(states))
 
 
 class DecoderLayer(Layer):
-    """A layer that also reads the source."""
+    """A Transformer layer with an additional cross-attention to the source."""
 
     def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
         super().__init__(width, heads, hidden, attention, rotary)
         self.cross_norm, self.cross = nn.LayerNorm(width), MultiHead(width, heads, attention)
 
     def look_across(self, states: Tensor, source: Heads, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Cross-attention of states (B,T,D) to the source; also its weights (B,H,T,S)."""
+        """Applies cross-attention to states (B,T,D); returns the new states and the weights (B,H,T,S).
+
+        Rotary embeddings and the ALiBi bias are not applied here: they encode distances within one sequence.
+        """
         read, weights = self.cross.read(self.cross_norm(states), source, mask)
         return states + read, weights

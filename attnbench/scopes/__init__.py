@@ -1,1 +1,1 @@
-"""Scopes: which source positions a query may use, and how logits become weights. One file each."""
+"""Scopes, one per file: which source positions a query may use, and how logits (B,T,S) become weights (B,T,S)."""

@@ -1,4 +1,4 @@
-"""Global, soft attention: every valid position."""
+"""Global attention: a softmax over all valid positions."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,16 @@ from attnbench.scopes.masking import masked_softmax
 
 @scope("global")
 class Global(nn.Module):
-    """Spreads the weight over all valid positions ("soft" attention).
+    """Soft attention over all valid positions.
 
     Formula: α_t = softmax(e_t) over i < L_b
-    Source: Bahdanau, Cho & Bengio 2015, eq. 6; Xu et al. 2015, §4.2; Luong, Pham & Manning 2015, §3.1
+    Source: Bahdanau, Cho & Bengio 2015, eq. 6 (arXiv 1409.0473); Xu et al. 2015, §4.2 (arXiv 1502.03044); Luong, Pham &
+        Manning 2015, §3.1 (arXiv 1508.04025)
+
+    L_b is the length of source b.
     """
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
-        """Weights (B,T,S). See `Attention` for the arguments, which are the same for every scope."""
+        """Returns the weights (B,T,S). The arguments are the same for every scope; `Attention` describes them."""
         del query, lengths, step
         return masked_softmax(logits, mask)

@@ -1,4 +1,4 @@
-"""Local attention with monotonic alignment: a window that moves with the step."""
+"""Local attention with monotonic alignment: the window moves by one position per step."""
 
 import torch
 from pydantic import PositiveInt
@@ -10,12 +10,12 @@ from attnbench.scopes.masking import masked_softmax
 
 @scope("local-m")
 class LocalMonotonic(nn.Module):
-    """Looks only at a window around the position that has the number of the step.
+    """Soft attention in a window of W = `window` positions on either side of t.
 
     Formula: α_t = softmax(e_t) over |i − p_t| ≤ W, with p_t = min(t, L_b − 1)
     Source: Luong, Pham & Manning 2015, §3.2, "local-m" (arXiv 1508.04025)
 
-    `window` is W. Positions outside the sentence are left out of the softmax, they take no mass.
+    L_b is the length of source b. Positions outside the source are excluded from the softmax.
     """
 
     def __init__(self, window: PositiveInt = 10) -> None:
@@ -23,9 +23,10 @@ class LocalMonotonic(nn.Module):
         self.window = window
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
-        """Weights (B,T,S)."""
+        """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del query
         steps = torch.arange(step, step + logits.shape[-2], device=logits.device)
+        # The length of each source, not the padded one. A target longer than its source keeps the last window.
         centre = torch.minimum(steps, lengths.unsqueeze(-1) - 1).unsqueeze(-1)  # (B,T,1)
         positions = torch.arange(logits.shape[-1], device=logits.device)
         near = (positions - centre).abs() <= self.window

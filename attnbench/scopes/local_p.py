@@ -1,4 +1,4 @@
-"""Local attention with predictive alignment: the query says where its window is."""
+"""Local attention with predictive alignment: the centre of the window is computed from the query."""
 
 import torch
 from pydantic import PositiveInt
@@ -10,14 +10,15 @@ from attnbench.scopes.masking import masked_softmax
 
 @scope("local-p")
 class LocalPredictive(nn.Module):
-    """Looks at a window around a position that the query predicts, favouring its centre.
+    """Soft attention in a window around a position predicted from the query.
 
-    Formula: α_t = softmax(e_t) over |i − ⌊p_t⌋| ≤ W, times exp(−(i−p_t)²/(2σ²)), σ = W/2,
-        with p_t = (L_b − 1) · sigmoid(v_pᵀ tanh(W_p s))
+    Formula: α_t = softmax(e_t) over |i − ⌊p_t⌋| ≤ W, times exp(−(i−p_t)²/(2σ²)), with σ = W/2 and
+        p_t = (L_b − 1) · sigmoid(v_pᵀ tanh(W_p s))
     Source: Luong, Pham & Manning 2015, eq. 9–10 (arXiv 1508.04025)
 
-    `window` is W. The weights are not renormalised after the Gaussian, so a row sums to at most 1. The gradient
-    reaches p_t through the Gaussian alone: the window's edge is a step.
+    W is the option `window` and L_b the length of source b. The parameters are `centre_proj.weight` W_p (D,D) and
+    `centre_v.weight` v_pᵀ (1,D). The weights are not renormalised after the Gaussian, so a row sums to at most 1. The
+    gradient reaches p_t only through the Gaussian, because the edge of the window is not differentiable.
     """
 
     def __init__(self, width: int, window: PositiveInt = 10) -> None:
@@ -28,11 +29,12 @@ class LocalPredictive(nn.Module):
         self.centre_v = nn.Linear(width, 1, bias=False)
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
-        """Weights (B,T,S)."""
+        """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del step
+        # L_b − 1 and not the paper's S: positions count from 0 here, and S would include padding.
         last = (lengths - 1).view(-1, 1, 1)
         share = self.centre_v(self.centre_proj(query).tanh()).sigmoid()
-        # bfloat16 has no whole numbers of its own above 256: positions need more.
+        # bfloat16 represents integers exactly only up to 256, so positions are computed in float32 at least.
         centre = last * share.to(torch.promote_types(share.dtype, torch.float32))  # (B,T,1)
         positions = torch.arange(logits.shape[-1], device=logits.device)
         near = (positions - centre.floor()).abs() <= self.window

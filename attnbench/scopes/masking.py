@@ -1,27 +1,28 @@
-"""Which positions are valid, and the one softmax that every scope uses."""
+"""The mask of valid positions and the masked softmax, used by every scope."""
 
 import torch
 from torch import Tensor
 
 
 def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the last axis, with exactly zero weight outside the mask.
+    """Returns the softmax over the last axis, with exactly zero weight outside the mask.
 
     Args:
-        logits: (B,T,S); −∞ excludes a position too.
-        mask: bool, broadcasts to (B,T,S), True where a position may be used; None where all may be.
+        logits: (B,T,S); a logit of −∞ also excludes its position.
+        mask: bool, broadcasts to (B,T,S), True where a position may be used; None if all positions may be used.
 
     Returns:
-        (B,T,S). Every row sums to 1, but for a row without any allowed position: that is all zero.
+        (B,T,S). Every row sums to 1, except rows without any allowed position, which are all 0.
     """
     if mask is None:
         return logits.softmax(-1)
-    # NaN is not −∞: it stays allowed and shows as NaN, so that a diverged model is seen.
+    # Masking after the softmax and dividing by the sum would be 0/0 if all valid logits are far below the masked ones.
+    # A logit of NaN stays allowed, so that the NaN of a diverged model is not hidden.
     allowed = mask & (logits != -torch.inf)
-    # A row of −∞ alone comes out of the softmax as NaN: the second filling makes it 0, the first its gradient.
+    # The softmax of a row of −∞ only is NaN. The second fill sets its weights to 0, the first one its gradient.
     return logits.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0)
 
 
 def valid_positions(lengths: Tensor | None, source_length: int) -> Tensor | None:
-    """(B,S), True on the positions of each sentence of the given lengths (B,); None where every sentence has S."""
+    """Returns the mask (B,S) that is True at positions below `lengths` (B,); None if `lengths` is None."""
     return None if lengths is None else torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)

@@ -8,15 +8,16 @@ from attnbench.scopes.masking import masked_softmax
 
 @scope("self")
 class SelfAttention(nn.Module):
-    """Spreads the weight over all valid positions of the sequence that the query itself stands in.
+    """Self-attention over the positions that the mask of the model allows.
 
-    Formula: α_t = softmax(e_t) over the positions that the model lets query t see
+    Formula: α_t = softmax(e_t) over the allowed positions
     Source: Cheng, Dong & Lapata 2016, §3.1 (arXiv 1601.06733); Vaswani et al. 2017, §3.2.3 (arXiv 1706.03762)
 
-    The model says by its mask what a query may see: all of the source, or only its own past.
+    Queries and keys come from the same sequence. Depending on the model and the layer, a query may use the whole
+    source or only the positions before it.
     """
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
-        """Weights (B,T,S); the mask (B,T,S) may differ from query to query."""
+        """Returns the weights (B,T,S); the mask broadcasts to (B,T,S), so it may differ between queries."""
         del query, lengths, step
         return masked_softmax(logits, mask)

@@ -1,1 +1,4 @@
-"""Score functions: how well a query and a key fit. One file each; a logit per query and key, nothing else."""
+"""Score functions, one per file: (B,T,D) queries and (B,S,D) keys → (B,T,S) logits.
+
+A score returns logits only. Masking and normalisation are done by the scope, and the weighted sum by `Attention`.
+"""

@@ -1,4 +1,4 @@
-"""What the built-in scores share: the part that depends on the keys alone is computed once per source."""
+"""Base class of the built-in scores."""
 
 from torch import Tensor, nn
 
@@ -6,19 +6,24 @@ from attnbench.products import dot_products
 
 
 class Score(nn.Module):
-    """A score in two halves, so that decoding step by step does not repeat the products with the keys.
+    """A score split into `prepare`, which sees the keys only, and `compare`, which also sees the query.
 
-    A score of your own need not follow this: a plain module with `forward(query, keys)` will do.
+    `prepare` runs once per source and `compare` once per step, so step-by-step decoding does not repeat the products
+    with the keys. A custom score need not derive from this class: a plain module with `forward(query, keys)` works.
     """
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """What the keys (B,S,D) contribute, whatever the query: (B,S,…), each position by itself."""
+        """Returns the part of the score that depends on the keys (B,S,D) alone, as (B,S,…).
+
+        Each position must be computed independently of the others: the LSTMN and the Transformer's decoder append
+        prepared keys step by step.
+        """
         return keys
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
-        """The logits (B,T,S) of queries (B,T,D) against prepared keys; a dot product unless a score says otherwise."""
+        """Returns the logits (B,T,S) of queries (B,T,D) and prepared keys; by default their dot products."""
         return dot_products(query, prepared)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Logits (B,T,S) of queries (B,T,D) against keys (B,S,D)."""
+        """Returns the logits (B,T,S) of queries (B,T,D) and keys (B,S,D)."""
         return self.compare(query, self.prepare(keys))

@@ -1,4 +1,4 @@
-"""The content-base score: the cosine of query and key, with a strength."""
+"""The content-based score: the cosine of query and key times a strength."""
 
 import torch
 from pydantic import PositiveFloat
@@ -12,13 +12,14 @@ from attnbench.scores.base import Score
 
 @score("cosine")
 class Cosine(Score):
-    """Compares by the angle between query and key, sharpened by a strength β.
+    """Cosine similarity times a strength β, which is learned by default.
 
     Formula: score(s, h) = β · cos(s, h), with β = softplus(strength) + 1
     Source: Graves, Wayne & Danihelka 2014, eq. 5–6 (arXiv 1410.5401)
 
-    β is learned by default, because without it the largest weight over n keys is e²/(e²+n−1): .28 at n=20.
-    The option `strength` fixes β to a number; 1 is the raw cosine. A zero vector has logit 0.
+    The parameter is `strength` (). β is learned by default because with β = 1 the largest possible weight over n keys
+    is e²/(e² + n − 1), which is .28 for n = 20. The option `strength` fixes β to a number; 1 gives the plain cosine.
+    A zero vector has logit 0.
     """
 
     def __init__(self, strength: PositiveFloat | None = None) -> None:
@@ -36,6 +37,8 @@ class Cosine(Score):
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """The vectors (…,D) at length 1; a zero vector stays zero, and its gradient finite."""
+    """Returns the vectors (…,D) scaled to length 1; a zero vector stays zero, with a finite gradient."""
+    # Dividing zero vectors by 1 avoids NaN without an ε in the denominator, which would change the cosine of short
+    # vectors.
     norm = vectors.norm(dim=-1, keepdim=True)
     return vectors / torch.where(norm > 0, norm, 1)

@@ -6,7 +6,7 @@ from attnbench.scores.base import Score
 
 @score("dot")
 class Dot(Score):
-    """Compares by the dot product; it has no parameters.
+    """Dot product of query and key, without parameters.
 
     Formula: score(s, h) = sᵀ h
     Source: Luong, Pham & Manning 2015, §3.1 (arXiv 1508.04025)

@@ -8,12 +8,12 @@ from attnbench.scores.base import Score
 
 @score("general")
 class General(Score):
-    """Compares through a learned matrix.
+    """Bilinear form of query and key with a learned matrix.
 
     Formula: score(s, h) = sᵀ W_a h
     Source: Luong, Pham & Manning 2015, §3.1 (arXiv 1508.04025)
 
-    `key_proj.weight` is W_a itself, (D,D): the logit is s · (W_a h). Some toolkits store its transpose.
+    The parameter is `key_proj.weight` = W_a (D,D). Some toolkits store its transpose.
     """
 
     def __init__(self, width: int) -> None:
@@ -21,4 +21,5 @@ class General(Score):
         self.key_proj = nn.Linear(width, width, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
+        # W_a is applied to the keys and not to the query, so that it is computed once per source.
         return self.key_proj(keys)

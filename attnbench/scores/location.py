@@ -1,4 +1,4 @@
-"""The location-base score: positions are chosen from the query alone."""
+"""The location-based score: a logit per position from the query alone."""
 
 import torch
 from pydantic import PositiveInt
@@ -11,12 +11,13 @@ from attnbench.scores.base import Score
 
 @score("location")
 class Location(Score):
-    """Gives every position a logit from the query alone, without a look at the key that stands there.
+    """Logit per position computed from the query alone; the keys are not used.
 
     Formula: score(s, h_i) = (W_a s)_i
     Source: Luong, Pham & Manning 2015, eq. 8 and footnote 6 (arXiv 1508.04025)
 
-    W_a has one row per position up to `max_source_length`. Positions beyond it get −∞, hence no weight.
+    The parameter is `proj.weight` = W_a (max_source_length, D). Positions i ≥ max_source_length get the logit −∞ and so
+    no weight; a longer source is not an error.
     """
 
     def __init__(self, width: int, max_source_length: PositiveInt) -> None:
@@ -25,5 +26,6 @@ class Location(Score):
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
         source_length = prepared.shape[-2]
+        # −∞ and not 0, which would take a share of the softmax.
         logits = self.proj(query)[..., :source_length]
         return functional.pad(logits, (0, source_length - logits.shape[-1]), value=-torch.inf)

@@ -1,4 +1,4 @@
-"""The dot product, scaled by the square root of the width."""
+"""The dot product divided by the square root of the width."""
 
 import math
 
@@ -10,11 +10,14 @@ from attnbench.scores.base import Score
 
 @score("scaled_dot")
 class ScaledDot(Score):
-    """Compares by the dot product over √D, so that the logits of wide random vectors keep variance 1.
+    """Dot product of query and key divided by √D, without parameters.
 
     Formula: score(s, h) = sᵀ h / √D
     Source: Vaswani et al. 2017, eq. 1 (arXiv 1706.03762)
+
+    For independent components of variance 1, the logits have variance 1 at any width.
     """
 
     def prepare(self, keys: Tensor) -> Tensor:
+        # The keys are scaled once per source, instead of the logits at every step.
         return keys / math.sqrt(keys.shape[-1])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.metrics import is_metric, metric_of
 from attnbench.outcome import Outcome
 from attnbench.store.atomic import check_seal, sealed
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from attnbench.grid.expand import PlannedCell
 
 Record = dict[str, Any]
-COUNTS = ("steps_to_95", "parameters")  # metrics that are whole numbers
 _KINDS: dict[str, type] = dict.fromkeys(("labels", "config", "metrics", "versions", "code"), dict) | {"history": list}
 
 
@@ -85,7 +85,8 @@ def _check_metric(name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} is {value!r}, not a number")
-    if name.split("@")[0] in COUNTS and (value != int(value) or abs(value) > 2**53):
+    whole = is_metric(name) and metric_of(name).whole
+    if whole and (value != int(value) or abs(value) > 2**53):
         raise ValueError(f"{name} is {value!r}, not a whole number")
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.cell import LABELS
 from attnbench.errors import did_you_mean, fail
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import (
@@ -28,7 +29,7 @@ from attnbench.store.atomic import (
 from attnbench.store.commit import pending_packs, recover, write_together
 from attnbench.store.index import CellSummary, Index
 from attnbench.store.record import Record, file_digest, read_record, record_of
-from attnbench.store.table import LABELS, frame_of
+from attnbench.store.table import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd

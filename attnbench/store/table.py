@@ -4,15 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attnbench.outcome import METRICS
+from attnbench.cell import LABELS
+from attnbench.metrics import METRICS, metric_of
 from attnbench.store.index import CellSummary
-from attnbench.store.record import COUNTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("model", "score", "scope", "task", "seed")
-_AT_LENGTH = re.compile(rf"({'|'.join(METRICS)})@(\d+)")
+_NAMES = tuple(METRICS)
+_AT_LENGTH = re.compile(rf"({'|'.join(_NAMES)})@(\d+)")
 
 
 def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "pd.DataFrame":
@@ -50,7 +50,7 @@ def _label_column(values: list[Any]) -> "pd.Series[Any]":
 
 
 def _dtype(column: str) -> str:
-    return "Int64" if column.split("@")[0] in COUNTS else "float64"
+    return "Int64" if metric_of(column).whole else "float64"
 
 
 def _length_columns(summaries: list[CellSummary]) -> tuple[list[str], list[str]]:
@@ -58,7 +58,7 @@ def _length_columns(summaries: list[CellSummary]) -> tuple[list[str], list[str]]
     names = {name for summary in summaries for name in summary.metrics}
     # A failed cell has no metrics, but its test lengths have columns too: they must not depend on what failed.
     names |= {f"exact_match@{length}" for summary in summaries for length in summary.test_lengths}
-    keys = sorted((METRICS.index(match[1]), int(match[2])) for n in names if (match := _AT_LENGTH.fullmatch(n)))
-    columns = [f"{METRICS[metric]}@{length}" for metric, length in keys]
+    keys = sorted((_NAMES.index(match[1]), int(match[2])) for n in names if (match := _AT_LENGTH.fullmatch(n)))
+    columns = [f"{_NAMES[metric]}@{length}" for metric, length in keys]
     first = [name for name in columns if name.startswith("exact_match@")]
     return first, columns[len(first) :]

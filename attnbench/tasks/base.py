@@ -1,4 +1,4 @@
-"""What a task gives: examples as plain arrays, with their gold links."""
+"""The interface of a task, and the examples that it generates."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,15 +6,18 @@ from typing import Protocol
 import numpy as np
 
 PAD, BOS, EOS = 0, 1, 2
-SPECIAL = ("<pad>", "<bos>", "</s>")  # the words behind the ids 0, 1, 2; symbols begin at 3
+SPECIAL = ("<pad>", "<bos>", "</s>")  # the words with the ids 0, 1 and 2; other words start at 3
 
 
 @dataclass(frozen=True)
 class Examples:
-    """N sentences of one source length, without EOS.
+    """N sentence pairs of the same source length, without EOS.
 
-    Shapes: source (N,S) ids; target (N,T) ids, filled up with PAD; links (N,T,S) bool: whether target word t
-    renders source word s, or None where the task has no gold.
+    Attributes:
+        source: (N,S) ids.
+        target: (N,T) ids, padded with PAD.
+        links: (N,T,S) bool, the gold alignment: True where target word t renders source word s. None if the task has
+            no gold alignment.
     """
 
     source: np.ndarray
@@ -30,17 +33,28 @@ class Examples:
 
 
 class Task(Protocol):
-    """A generator of examples. Words are lists of strings whose index is the id, the three SPECIAL ones first."""
+    """A generator of examples.
+
+    A task whose targets are text also sets `bleu = True`; it is then evaluated with BLEU as well.
+
+    A task whose constructor declares `unseen_symbols` receives `data.unseen_symbols`, the number of its symbols that
+    `generate` must not use. It must also have a method `generate_unseen(random, length, count)`, which is like
+    `generate` but returns sources with at least one of these symbols each. It is called only if
+    `data.unseen_symbols` is greater than 0.
+
+    Attributes:
+        source_words: the source words; the index of a word is its id. The words of SPECIAL come first.
+        target_words: likewise, the target words.
+    """
 
     source_words: list[str]
     target_words: list[str]
-    # A task whose targets are text also sets `bleu = True`, and is then scored by BLEU.
-    # A task whose constructor declares `unseen_symbols` is given data.unseen_symbols: so many of its symbols `generate`
-    # never shows. It then has `generate_unseen(random, length, count)` too, as `generate`, but with at least one of
-    # those symbols in each source; it is called only where data.unseen_symbols is above 0.
 
     def check(self, length: int) -> str | None:
-        """Why there is no source of this length, or None when there is."""
+        """Returns the reason why the task has no source of `length` words, or None if it has one."""
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random examples whose sources have `length` words; the same `random` gives the same examples."""
+        """Returns `count` random examples with sources of exactly `length` words.
+
+        The examples must depend on `random` only, so that runs with the same seed see the same data.
+        """

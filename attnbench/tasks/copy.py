@@ -9,11 +9,16 @@ from attnbench.tasks.symbols import Symbols, one_to_one, random_symbols, symbol_
 
 @task("copy")
 class Copy:
-    """Repeats the source: target word t is source word t.
+    """Copies the source: target symbol t is source symbol t.
 
-    Symbols are uniform and independent. Gold links: t → t. Right attention is the diagonal.
+    Formula: y_t = x_t
+    Source: Graves, Wayne & Danihelka 2014, §4.1 (arXiv 1410.5401)
 
-    Source: Graves 2014, §4.1.
+    Symbols are uniform and independent. Gold links: t → t. A correct alignment is the diagonal.
+
+    Args:
+        vocabulary: V, the number of symbols.
+        unseen_symbols: number of symbols that do not occur in training, less than V.
     """
 
     def __init__(self, vocabulary: int, unseen_symbols: int = 0) -> None:
@@ -21,15 +26,15 @@ class Copy:
         self.source_words = self.target_words = symbol_words(vocabulary)
 
     def check(self, length: int) -> str | None:  # noqa: ARG002
-        """Every length has sources."""
+        """Returns None: the task has sources of every length."""
         return None
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random sources of `length` seen symbols, with targets (count, length) and links."""
+        """Returns `count` random examples of `length` seen symbols, with targets (count, length)."""
         return _examples(self._symbols.draw_seen(random_symbols, random, length, count))
 
     def generate_unseen(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """As `generate`, of all symbols, with at least one in each source that `generate` never shows."""
+        """Like `generate`, with symbols of the whole vocabulary and at least one unseen symbol in each source."""
         return _examples(self._symbols.draw_unseen(random_symbols, random, length, count))
 
 

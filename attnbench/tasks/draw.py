@@ -1,4 +1,4 @@
-"""Draws examples of one length from one side of the split, from a random stream that only the data determine."""
+"""Random examples of one length from one part of the split, and the random streams that they are drawn from."""
 
 import hashlib
 import json
@@ -13,15 +13,18 @@ from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
 from attnbench.tasks.split import Split, fingerprints, split_of
 
-# A side that has shown nothing, or nothing new, in so many draws is taken to have nothing.
+# Maximum number of draws at a time. If that many draws give no source, or no new one, the part of the split is taken
+# to have no (more) sources of this length.
 PATIENCE = 4096
 
 
 def random_for(component: Component, data: Data, *key: str | int) -> np.random.Generator:
-    """The random stream of a task's configuration and a key such as ("training", seed, length).
+    """Returns the random generator for a task's configuration and a key such as ("training", seed, length).
 
-    It depends on nothing else: not on the score, the scope, the steps or the batch size.
+    It depends on nothing else, in particular not on the score or the scope: runs with the same seed see the same data
+    and can be compared in pairs.
     """
+    # A field is part of the key only if the task uses it, so that changing an unused field does not change the data.
     vocabulary = data.vocabulary if tasks.entry(component.name).takes("vocabulary") else None
     unseen = [{"unseen_symbols": data.unseen_symbols}] if has_unseen(component, data) else []
     text = json.dumps([component.name, component.options, vocabulary, *unseen, *key], sort_keys=True, default=repr)
@@ -30,12 +33,15 @@ def random_for(component: Component, data: Data, *key: str | int) -> np.random.G
 
 
 def has_unseen(component: Component, data: Data) -> bool:
-    """Whether the task has symbols that training never shows."""
+    """Returns whether the task has symbols that do not occur in training."""
     return data.unseen_symbols > 0 and tasks.entry(component.name).takes("unseen_symbols")
 
 
 def concatenate(parts: list[Examples]) -> Examples:
-    """Several Examples of one source length as one, targets and links filled up to the longest target."""
+    """Joins several Examples of the same source length; targets and links are padded to the longest target.
+
+    The result has links only if all parts have them.
+    """
     longest = max(part.target.shape[-1] for part in parts)
     filled = [fill(part, longest) for part in parts]
     links = [part.links for part in filled if part.links is not None]
@@ -47,7 +53,7 @@ def concatenate(parts: list[Examples]) -> Examples:
 
 
 def fill(examples: Examples, width: int) -> Examples:
-    """The examples with PAD and empty links added up to `width` target words."""
+    """Returns the examples with the targets padded to `width` words with PAD and no links."""
     more = width - examples.target.shape[1]
     if more == 0:
         return examples
@@ -56,13 +62,13 @@ def fill(examples: Examples, width: int) -> Examples:
 
 
 def has_any(task: Task, random: np.random.Generator, length: int, split: Split) -> bool:
-    """Whether any source of this length is on this side."""
-    # The first few draws settle it unless the sources of this length are few.
+    """Returns whether the part `split` has any source of this length (see PATIENCE)."""
+    # 64 draws are nearly always enough; more are needed only if the task has few sources of this length.
     return any(len(_draw_once(task, random, length, count, split)) for count in (64, PATIENCE))
 
 
 def draw(task: Task, random: np.random.Generator, length: int, count: int, split: Split) -> Examples:
-    """`count` examples of this length from a side that `has_any`."""
+    """Returns `count` examples of this length from the part `split`, for which `has_any` must hold."""
     parts: list[Examples] = []
     missing = count
     while missing > 0:
@@ -73,20 +79,24 @@ def draw(task: Task, random: np.random.Generator, length: int, count: int, split
 
 
 def draw_distinct(task: Task, random: np.random.Generator, length: int, count: int, split: Split) -> Examples:
-    """`count` examples from a side that `has_any`, with distinct sources; repeated in turn where there are too few."""
+    """Returns `count` examples with distinct sources from the part `split`, for which `has_any` must hold.
+
+    If there are fewer distinct sources, they are repeated in turn.
+    """
     return _distinct(lambda asked: _draw_once(task, random, length, asked, split), _ask(count, split), count)
 
 
 def draw_unseen(task: Task, random: np.random.Generator, length: int, count: int) -> Examples:
-    """`count` examples with unseen symbols, with distinct sources; repeated in turn where there are too few."""
+    """Returns `count` examples with unseen symbols and distinct sources, which are repeated if there are too few."""
     return _distinct(lambda asked: _generate(task, "generate_unseen", random, length, asked), count, count)
 
 
 def _distinct(some: Callable[[int], Examples], first: int, count: int) -> Examples:
-    """`count` distinct ones of what `some(asked)` gives, which is asked for `first` and then for more."""
+    """Calls `some(n)`, which draws n examples, until `count` distinct ones are found; n is `first`, then PATIENCE."""
     found = _once_each(some(min(first, PATIENCE)))
     while len(found) < count:
         both = _once_each(concatenate([found, some(PATIENCE)]))
+        # No new source in PATIENCE draws: there are probably no others.
         if len(both) == len(found) > 0:
             break
         found = both
@@ -94,24 +104,32 @@ def _distinct(some: Callable[[int], Examples], first: int, count: int) -> Exampl
 
 
 def _once_each(examples: Examples) -> Examples:
-    """Each source once."""
+    """Returns the examples without repeated sources."""
     _, first = np.unique(fingerprints(examples.source), return_index=True)
     return examples[first]
 
 
 def _ask(count: int, split: Split) -> int:
-    """How many draws give about `count` on this side, and rarely fewer; bounded to bound the memory of the links."""
+    """Returns a number of draws that usually gives at least `count` examples from the part `split`.
+
+    It is at most PATIENCE, which limits the memory that the links need.
+    """
+    # 10 % and 8 more than the expected number, so that a second round of draws is rare.
     return min(math.ceil(count / split.share * 1.1) + 8, PATIENCE)
 
 
 def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int, split: Split) -> Examples:
-    """Those of `asked` random examples that are on this side."""
+    """Draws `asked` random examples and returns those in the part `split`."""
     examples = _generate(task, "generate", random, length, asked)
     return examples[split_of(examples.source) == split]
 
 
 def _generate(task: Task, method: str, random: np.random.Generator, length: int, asked: int) -> Examples:
-    """What the task's method gives, if it is what was asked for."""
+    """Calls a method of the task and checks the result.
+
+    Raises:
+        AttnbenchError: if the shapes or the ids are wrong, which is possible with a custom task.
+    """
     examples: Examples = getattr(task, method)(random, length, asked)
     problem = _what_is_wrong(task, examples, asked, length)
     if problem:
@@ -123,7 +141,7 @@ def _generate(task: Task, method: str, random: np.random.Generator, length: int,
 
 
 def _what_is_wrong(task: Task, examples: Examples, count: int, length: int) -> str | None:
-    """What does not fit of examples that were asked for, or None."""
+    """Returns a description of what is wrong with the examples, or None."""
     source, target, links = examples.source, examples.target, examples.links
     if source.shape != (count, length):
         return f"sources {source.shape}, asked for {(count, length)}"

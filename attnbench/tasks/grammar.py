@@ -1,7 +1,8 @@
-"""The phrases of the toy translation, each with its French and its gold links, and the structures of a clause.
+"""The phrases of the toy translation, with their French and their gold links, and the structures of a clause.
 
-A phrase is a subject, a verb group (with its negation and its object pronoun) or an object: what happens inside it
-needs nothing from outside but its number and whether it is negated. So a sentence is a row of phrases.
+A phrase is a subject, a verb group (with negation and object pronoun) or an object. Its French depends only on the
+phrase itself, its grammatical number and its negation. A sentence is therefore a sequence of phrases, and all phrases
+can be listed in advance.
 """
 
 from functools import cache
@@ -26,7 +27,13 @@ ELIDING = tuple("aâàeéèêiîïoôuûyœh")  # every h of the lexicon is mute
 
 
 class Phrase(NamedTuple):
-    """English words, their French, and per French word the positions of the English words that it renders."""
+    """A phrase and its translation.
+
+    Attributes:
+        source: the English words.
+        target: the French words.
+        links: for each French word, the positions of the English words that it renders.
+    """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -34,19 +41,26 @@ class Phrase(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """The kinds of phrase of a clause, in order (both languages have the same), and its length in English words."""
+    """The structure of a clause.
+
+    Attributes:
+        kinds: the kinds of its phrases, in order; the order is the same in both languages.
+        length: the number of English words.
+    """
 
     kinds: tuple[str, ...]
     length: int
 
 
+# The kind of the empty phrase, which fills the place of a missing object so that every clause has the same number of
+# phrases.
 NOTHING = "nothing"
 AND = "and"
 
 
 @cache
 def phrases() -> dict[str, list[Phrase]]:
-    """Every phrase by its kind. A kind fixes the number of its English words."""
+    """Returns all phrases by kind. All phrases of a kind have the same number of English words."""
     kinds = {NOTHING: [Phrase((), (), ())], AND: [Phrase(("and",), ("et",), ((0,),))]}
     for number in NUMBERS:
         pronouns = SUBJECT_PRONOUNS[number]
@@ -61,6 +75,7 @@ def phrases() -> dict[str, list[Phrase]]:
                 pairs = product(verbs, OBJECT_PRONOUNS)
                 kinds[f"{verb} {name} with pronoun"] = [_verb_group(v, number, negated, p) for v, p in pairs]
     for shape, (name, negated) in product(("noun", "adjective"), (("plain", False), ("negated", True))):
+        # An object may have either number, whatever the number of the subject.
         objects = (_noun_phrases(number, shape, negated) for number in NUMBERS)
         kinds[f"{name} object {shape}"] = [phrase for found in objects for phrase in found]
     return kinds
@@ -68,7 +83,7 @@ def phrases() -> dict[str, list[Phrase]]:
 
 @cache
 def structures() -> list[tuple[Structure, Structure]]:
-    """Every structure of a clause, with its subject in the singular and in the plural; both are of one length."""
+    """Returns all structures of a clause, each with a singular and a plural subject; both have the same length."""
     shapes = list(product(("pronoun", "noun", "adjective"), ("plain", "negated")))
     rows = [(s, f"{n} intransitive", NOTHING) for s, n in shapes]
     for verb in ("transitive", "phrasal"):
@@ -79,21 +94,25 @@ def structures() -> list[tuple[Structure, Structure]]:
 
 
 def _structure(kinds: tuple[str, ...]) -> Structure:
+    # All phrases of a kind have the same length, so the first one is representative.
     return Structure(kinds, sum(len(phrases()[kind][0].source) for kind in kinds))
 
 
 def _noun_phrases(number: str, shape: str, negated: bool) -> list[Phrase]:
+    """Returns all noun phrases of a number; `shape` is "noun" (without adjective) or "adjective" (with one)."""
     adjectives: tuple[Adjective | None, ...] = (None,) if shape == "noun" else ADJECTIVES
     determiners = ("the", "a" if number == "singular" else "some")
     return [_noun_phrase(*chosen, number, negated) for chosen in product(determiners, adjectives, NOUNS)]
 
 
 def _noun_phrase(determiner: str, adjective: Adjective | None, noun: Noun, number: str, negated: bool) -> Phrase:
-    """determiner (adjective) noun → article noun (adjective)."""
+    """Translates "determiner (adjective) noun" to "article noun (adjective)"."""
     english, french = (
         (noun.singular, noun.french_singular) if number == "singular" else (noun.plural, noun.french_plural)
     )
+    # The article elides before the noun: the adjectives of the lexicon all follow it.
     article = _article(determiner, noun.gender, number, french, negated)
+    # A French noun of several words ("pomme de terre"): each of its words is linked to the English noun.
     nouns = french.split()
     if adjective is None:
         with_article = (_english_article(determiner, english), english)
@@ -105,11 +124,12 @@ def _noun_phrase(determiner: str, adjective: Adjective | None, noun: Noun, numbe
 
 
 def _english_article(determiner: str, following: str) -> str:
+    """Returns "an" instead of "a" before a vowel, else the determiner."""
     return "an" if determiner == "a" and following.startswith(tuple("aeiou")) else determiner
 
 
 def _article(determiner: str, gender: str, number: str, following: str, negated: bool) -> str:
-    """The French article; an indefinite one in a negated clause's object is "de"."""
+    """Returns the French article; in the object of a negated clause the indefinite article is "de"."""
     if determiner == "the":
         return "les" if number == "plural" else _elide({"m": "le", "f": "la"}[gender], following)
     if negated:
@@ -118,9 +138,13 @@ def _article(determiner: str, gender: str, number: str, following: str, negated:
 
 
 def _verb_group(verb: Verb, number: str, negated: bool, pronoun: tuple[str, str] | None = None) -> Phrase:
-    """(does not) verb (particle) (him) → (ne) (le) verb (pas); ne and pas each render auxiliary and not together."""
+    """Translates "(does not) verb (particle) (him)" to "(ne) (le) verb (pas)".
+
+    "ne" and "pas" are each linked to the auxiliary and to "not".
+    """
     singular = number == "singular"
     before = (("does" if singular else "do"), "not") if negated else ()
+    # After the auxiliary English uses the base form, which is the same as the plural.
     main = (verb.plural if negated or not singular else verb.singular).split()
     after = () if pronoun is None else pronoun[:1]
     verb_at = tuple(range(len(before), len(before) + len(main)))
@@ -135,5 +159,5 @@ def _verb_group(verb: Verb, number: str, negated: bool, pronoun: tuple[str, str]
 
 
 def _elide(word: str, following: str) -> str:
-    """le, la, ne and de lose their vowel before a vowel or a mute h; the elided word stays a token of its own."""
+    """Elides le, la, ne and de before a vowel or a mute h; the elided word remains a separate token."""
     return f"{word[0]}'" if word in ("le", "la", "ne", "de") and following.startswith(ELIDING) else word

@@ -1,13 +1,13 @@
-"""The words of the toy translation: English on the left, French on the right.
+"""The lexicon of the toy translation, English and French.
 
-Every English word has one meaning, but for "look", which means what its particle makes it mean.
+Every English word has one translation, except "look", the translation of which depends on its particle.
 """
 
 from typing import NamedTuple
 
 
 class Noun(NamedTuple):
-    """A noun in both numbers; gender is "m" or "f". A French noun of several words begins with the one that counts."""
+    """A noun in singular and plural; `gender` is "m" or "f". The first word of a French compound carries the gender."""
 
     singular: str
     plural: str
@@ -17,7 +17,7 @@ class Noun(NamedTuple):
 
 
 class Adjective(NamedTuple):
-    """An adjective that French puts after its noun, in the four forms of agreement."""
+    """An adjective that follows its noun in French, with the four forms of agreement."""
 
     english: str
     masculine: str
@@ -27,7 +27,7 @@ class Adjective(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb in the third person of the present; the plural of English is its base form too."""
+    """A verb in the third person of the present tense; the English plural is also the base form."""
 
     singular: str
     plural: str
@@ -92,7 +92,7 @@ TRANSITIVE = (
     Verb("calls", "call", "appelle", "appellent"),
 )
 
-# Verbs with a particle, which French does without.
+# English verbs with a particle; their French translations have none.
 PHRASAL = (
     Verb("looks at", "look at", "regarde", "regardent"),
     Verb("looks for", "look for", "cherche", "cherchent"),
@@ -111,6 +111,6 @@ INTRANSITIVE = (
     Verb("hesitates", "hesitate", "hésite", "hésitent"),
 )
 
-# English has no gender for "they": it is always rendered by the masculine.
+# English does not mark the gender of "they": the translation is always masculine, so that it is unique.
 SUBJECT_PRONOUNS = {"singular": (("he", "il"), ("she", "elle")), "plural": (("they", "ils"),)}
 OBJECT_PRONOUNS = (("him", "le"), ("her", "la"), ("them", "les"))

@@ -1,4 +1,4 @@
-"""A user's own sentence pairs as a task: one `source<TAB>target` per line, tokens separated by spaces."""
+"""Sentence pairs from a file as a task: one `source<TAB>target` per line, tokens separated by spaces."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from attnbench.tasks.base import PAD, SPECIAL, Examples
 from attnbench.tasks.split import Split, split_of_words
 
 UNKNOWN = "<unk>"
-SHOWN = 10  # errors of one file that are shown; the rest are counted
+SHOWN = 10  # maximum number of errors of one file that are shown; the others are counted
 
 FORMAT = "each line is source<TAB>target, the tokens separated by spaces"
 
@@ -25,15 +25,17 @@ class Pair:
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
-    """The pairs of a UTF-8 file.
+    """Reads the pairs of a UTF-8 file.
 
     Raises:
-        AttnbenchError: when there is no such file, when it has no line, and for each line that is not a pair.
+        AttnbenchError: if the file cannot be read, is empty, or has lines that are not pairs (one problem per line).
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise fail(f"cannot be read: {error.strerror}", str(path), "paths are relative to the grid file") from error
+    # Split as bytes at "\n" only: str.splitlines would also split at characters such as U+2028 within a sentence, and
+    # decoding line by line gives the number of a line that is not UTF-8.
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     lines = lines if lines[-1] else lines[:-1]
     if not lines:
@@ -49,6 +51,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
 
 
 def _read_line(line: bytes, where: str) -> Pair | Problem:
+    """Returns the pair in a line, or the reason why the line is not a pair; `where` is its file and line number."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -58,7 +61,7 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
     columns = text.split("\t")
     if len(columns) != 2:
         return Problem(f"expected 2 columns, found {len(columns)}: {text!r}", where, FORMAT)
-    # Only spaces separate: a no-break space may stand inside a token.
+    # Only spaces separate tokens: split() without an argument would also split at a no-break space within a token.
     source, target = (tuple(word for word in column.split(" ") if word) for column in columns)
     if not source or not target:
         return Problem(f"the {'target' if source else 'source'} is empty: {text!r}", where, FORMAT)
@@ -69,15 +72,22 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
 
 
 class Pairs:
-    """Sentence pairs from files; there are no gold links.
+    """Sentence pairs from files, without gold links.
 
-    A missing validation or test file is made up of the lines of `path` whose source the hash puts on that side, 5 %
-    each. A training line whose source is also a validation or test source is left out, `dropped` in number, and so is a
-    validation line whose source is also a test source. The words
-    are those of the training lines; any other word is `<unk>`.
+    Without a validation or test file, the hash of the source assigns 5 % of the lines of `path` to that part. Training
+    lines with a source that is also in the validation or test part are dropped, and so are validation lines with a
+    source that is also in the test part. The vocabulary is that of the training lines; other words become `<unk>`.
+
+    Args:
+        path: the file with the training pairs.
+        validation_path: the file with the validation pairs; None to take them from `path`.
+        test_path: the file with the test pairs; None to take them from `path`.
+
+    Attributes:
+        dropped: the number of lines of `path` that are not trained on.
 
     Raises:
-        AttnbenchError: when a file cannot be read, or nothing is left to train on.
+        AttnbenchError: if a file cannot be read, or no training line is left.
     """
 
     bleu = True  # its targets are text
@@ -87,7 +97,7 @@ class Pairs:
         pairs = read_pairs(path)
         sides = {Split.TEST: self._held_out_pairs(Split.TEST, pairs)}
         tested = {pair.source for pair in sides[Split.TEST]}
-        # Weights are chosen on validation: it must not know the test's sources either.
+        # The best weights are selected on the validation set, so it must not contain test sources either.
         validated = self._held_out_pairs(Split.VALIDATION, pairs)
         sides[Split.VALIDATION] = [pair for pair in validated if pair.source not in tested]
         held_sources = {pair.source for side in sides.values() for pair in side}
@@ -105,11 +115,12 @@ class Pairs:
         self._examples = {split: self._by_length(side) for split, side in sides.items()}
 
     def _held_out_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
+        """Returns the pairs of the validation or test file or, without one, those of `pairs` selected by the hash."""
         own = self._paths[split]
         return read_pairs(own) if own else [pair for pair in pairs if split_of_words(pair.source) == split]
 
     def _by_length(self, pairs: list[Pair]) -> dict[int, Examples]:
-        """The pairs as ids, by the length of the source, in ascending order of it."""
+        """Returns the pairs as ids, by source length in ascending order."""
         groups: dict[int, list[Pair]] = {}
         for pair in sorted(pairs, key=lambda pair: len(pair.source)):
             groups.setdefault(len(pair.source), []).append(pair)
@@ -125,25 +136,25 @@ class Pairs:
         }
 
     def origin(self, split: Split) -> str:
-        """The file that this side's lines come from."""
+        """Returns the file that the lines of this part come from."""
         return str(self._paths[split] or self._paths[Split.TRAINING])
 
     def check(self, length: int) -> str | None:
-        """A length needs a training line."""
+        """Returns the reason why there is no training line with a source of this length, or None if there is one."""
         if length in self._examples[Split.TRAINING]:
             return None
         return f"{self.origin(Split.TRAINING)} has no training source of {length} words"
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random training lines with sources of `length` words, drawn with replacement."""
+        """Returns `count` random training pairs with sources of `length` words, drawn with replacement."""
         lines = self._examples[Split.TRAINING][length]
         return lines[random.integers(len(lines), size=count)]
 
     def length_counts(self, lengths: range) -> dict[int, int]:
-        """How many training lines there are of each of these source lengths that has any.
+        """Returns the number of training lines of each source length in `lengths`, without lengths that have none.
 
         Raises:
-            AttnbenchError: when none has.
+            AttnbenchError: if there is no training line of any of these lengths.
         """
         training = self._examples[Split.TRAINING]
         counts = {length: len(lines) for length, lines in training.items() if length in lengths}
@@ -157,9 +168,9 @@ class Pairs:
         return counts
 
     def held_out(self, split: Split, lengths: range, at_most: int, random: np.random.Generator) -> list[Examples]:
-        """The validation or test lines with sources of these lengths, one Examples per length.
+        """Returns the validation or test pairs with source lengths in `lengths`, one Examples per length.
 
-        All of them, or a random `at_most` where there are more.
+        If there are more than `at_most` pairs, a random selection of that number is returned.
         """
         inside = [lines for length, lines in self._examples[split].items() if length in lengths]
         keep = np.zeros(sum(map(len, inside)), dtype=bool)
@@ -170,10 +181,13 @@ class Pairs:
 
 
 def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the vocabulary: the special words, <unk>, and the words of the sentences in alphabetical order."""
+    # <unk> may occur in the file itself; it must not get a second id.
     return [*SPECIAL, UNKNOWN, *sorted({word for sentence in sentences for word in sentence} - {UNKNOWN})]
 
 
 def _ids(sentences: list[tuple[str, ...]], ids: dict[str, int]) -> np.ndarray:
+    """Returns the ids (N,T) of the words of the sentences, padded with PAD; unknown words get the id of <unk>."""
     table = np.full((len(sentences), max(map(len, sentences))), PAD)
     for row, sentence in zip(table, sentences, strict=True):
         row[: len(sentence)] = [ids.get(word, ids[UNKNOWN]) for word in sentence]

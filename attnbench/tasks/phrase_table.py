@@ -1,4 +1,4 @@
-"""The phrases of the toy translation as arrays, and their joining into sentences without a loop over sentences."""
+"""The phrases of the toy translation as arrays, joined into sentences without a Python loop over sentences."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from attnbench.tasks.grammar import Phrase
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of different lengths, one after the other: row p is flat[start[p] : start[p] + count[p]]."""
+    """Rows of different lengths in one array: row p is flat[start[p] : start[p] + count[p]].
+
+    Attributes:
+        flat: the items of all rows.
+        start: the index of the first item of each row.
+        count: the number of items of each row.
+    """
 
     flat: np.ndarray
     start: np.ndarray
@@ -19,20 +25,28 @@ class Ragged:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
-        """From lists of numbers."""
+        """Builds it from sequences of numbers."""
         listed = list(rows)
         count = np.array([len(row) for row in listed])
         return cls(np.array([item for row in listed for item in row]), np.cumsum(count) - count, count)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """The items of these rows, one row after the other."""
+        """Returns the items of the given rows in one flat array."""
         count = self.count[rows]
+        # The index of each item: the start of its row plus its offset in the row, where the offset is its index in the
+        # result minus the index of its row's first item.
         first = np.cumsum(count) - count
         return self.flat[np.repeat(self.start[rows] - first, count) + np.arange(count.sum())]
 
 
 class PhraseTable:
-    """All phrases, by number. `kinds` gives the numbers of a kind: its first one and how many there are."""
+    """All phrases, numbered in the order of their kinds.
+
+    Attributes:
+        kinds: for each kind, the number of its first phrase and how many phrases it has.
+        source_words: the English words; the index of a word is its id.
+        target_words: the French words, likewise.
+    """
 
     def __init__(self, phrases: dict[str, list[Phrase]]) -> None:
         listed = [phrase for kind in phrases.values() for phrase in kind]
@@ -51,7 +65,12 @@ class PhraseTable:
         self._link_source = Ragged.of([s for _, s in pairs] for pairs in links)
 
     def sentences(self, chosen: np.ndarray) -> Examples:
-        """The sentences made of phrases `chosen` (N,P); all must have the same number of source words."""
+        """Joins phrases into sentences.
+
+        Args:
+            chosen: (N,P), the numbers of the phrases of each sentence. All sentences must have the same number of
+                source words.
+        """
         count = len(chosen)
         phrase = chosen.ravel()
         source = self._source.take(phrase).reshape(count, -1)
@@ -60,6 +79,8 @@ class PhraseTable:
         target = np.full((count, sizes.max(initial=0)), PAD)
         target[np.arange(target.shape[1]) < sizes[:, None]] = self._target.take(phrase)
         links = np.zeros((*target.shape, source.shape[1]), dtype=bool)
+        # Links are stored per phrase, with positions in the phrase. The offset of the phrase in its sentence is added
+        # to both positions of each link.
         linked = self._link_target.count[phrase]
         row = np.repeat(np.arange(count), linked.reshape(chosen.shape).sum(axis=1))
         links[
@@ -71,9 +92,10 @@ class PhraseTable:
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:
-    """Where in its sentence each phrase begins, flat, from the phrases' numbers of words (N,P)."""
+    """Returns the position of each phrase's first word in its sentence (N·P,), from the phrase lengths (N,P)."""
     return (np.cumsum(counts, axis=1) - counts).ravel()
 
 
 def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the vocabulary: the special words, and the words of the sentences in alphabetical order."""
     return [*SPECIAL, *sorted({word for sentence in sentences for word in sentence})]

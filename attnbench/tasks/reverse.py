@@ -9,11 +9,17 @@ from attnbench.tasks.symbols import Symbols, one_to_one, random_symbols, symbol_
 
 @task("reverse")
 class Reverse:
-    """Says the source backwards: target word t is source word n−1−t.
+    """Reverses the source: target symbol t is source symbol n−1−t.
 
-    Symbols are uniform and independent. Gold links: t → n−1−t. Right attention is the anti-diagonal.
+    Formula: y_t = x_{n−1−t}
+    Source: Grefenstette et al. 2015, sequence reversal (arXiv 1506.02516)
 
-    Source: Grefenstette et al. 2015 ("Learning to transduce with unbounded memory"), sequence reversal.
+    n is the length of the source without EOS. Symbols are uniform and independent. Gold links: t → n−1−t. A correct
+    alignment is the anti-diagonal.
+
+    Args:
+        vocabulary: V, the number of symbols.
+        unseen_symbols: number of symbols that do not occur in training, less than V.
     """
 
     def __init__(self, vocabulary: int, unseen_symbols: int = 0) -> None:
@@ -21,19 +27,19 @@ class Reverse:
         self.source_words = self.target_words = symbol_words(vocabulary)
 
     def check(self, length: int) -> str | None:  # noqa: ARG002
-        """Every length has sources."""
+        """Returns None: the task has sources of every length."""
         return None
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random sources of `length` seen symbols, with targets (count, length) and links."""
+        """Returns `count` random examples of `length` seen symbols, with targets (count, length)."""
         return _examples(self._symbols.draw_seen(random_symbols, random, length, count))
 
     def generate_unseen(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """As `generate`, of all symbols, with at least one in each source that `generate` never shows."""
+        """Like `generate`, with symbols of the whole vocabulary and at least one unseen symbol in each source."""
         return _examples(self._symbols.draw_unseen(random_symbols, random, length, count))
 
 
 def _examples(source: np.ndarray) -> Examples:
     positions = np.broadcast_to(np.arange(source.shape[1])[::-1], source.shape)
-    # torch takes no negative strides, so the reversed rows are written out.
+    # torch does not accept negative strides, so the reversed rows are copied.
     return Examples(source, np.ascontiguousarray(source[:, ::-1]), one_to_one(positions))

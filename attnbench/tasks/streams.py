@@ -1,4 +1,4 @@
-"""What a model is trained, validated and tested on: a task's examples, split by their sources."""
+"""The training stream and the validation and test sets of a task."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -14,17 +14,18 @@ from attnbench.tasks.draw import draw, draw_distinct, draw_unseen, fill, has_any
 from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.split import Split
 
-# At most so many batches of a length are made at once, and fewer where a replica's links take more than so many bytes.
+# Maximum number of batches of one length that are generated at once, and maximum size in bytes of the links that a
+# replica's batches may have together (at least one batch is generated in any case).
 BATCHES_AHEAD = 16
 BYTES_AHEAD = 2**18
 
 
 def build_task(component: Component, data: Data) -> Task:
-    """The task of a cell; `translate` with `data.path` reads the user's sentence pairs.
+    """Builds the task of a cell; `translate` with `data.path` becomes `Pairs`, which reads the file.
 
     Raises:
-        AttnbenchError: when the task has no source of a length that is asked for, no symbol is left to train on, or
-            the pairs cannot be read.
+        AttnbenchError: if the task has no source of a configured length, no symbol is left to train on, or the pairs
+            cannot be read.
     """
     entry = tasks.entry(component.name)
     if component.name == "translate" and data.path is not None:
@@ -43,7 +44,10 @@ def build_task(component: Component, data: Data) -> Task:
 
 @contextmanager
 def blaming(component: Component) -> Iterator[None]:
-    """What a user's own task raises is told as a mistake in it; a built-in's exception is a bug and stays one."""
+    """Turns an exception in a custom task into an AttnbenchError that names the line in its file.
+
+    An exception in a built-in task is a bug in attnbench and is raised unchanged.
+    """
     try:
         yield
     except AttnbenchError:
@@ -60,13 +64,18 @@ def blaming(component: Component) -> Iterator[None]:
 
 
 def check_data(component: Component, data: Data) -> None:
-    """Raises every AttnbenchError that training on these data could raise, in a fraction of a second."""
+    """Checks that training and evaluation on these data are possible, in a fraction of a second.
+
+    Raises:
+        AttnbenchError: any that training on these data could raise.
+    """
     with blaming(component):
         _try_all(component, data)
 
 
 def _try_all(component: Component, data: Data) -> None:
     task = build_task(component, data)
+    # Everything that training does with the data, with one example each.
     least = data.model_copy(update={"validation_examples": 1, "test_examples": 1})
     TrainingStream(task, component, least, seeds=(0,), batch_size=1).batch()
     validation_set(task, component, least)
@@ -77,26 +86,28 @@ def _try_all(component: Component, data: Data) -> None:
 
 
 class TrainingStream:
-    """An endless stream of batches for K replicas: one length per batch, the same for all; the tokens differ by seed.
+    """An endless stream of training batches for K replicas.
 
-    A replica's sentences depend on the task's configuration and its seed alone, not on its neighbours; they are the
-    same for every score and scope.
+    Each batch has a single source length, the same for all replicas, so training needs no padding of sources. The
+    sentences of a replica depend only on the task's configuration and the replica's seed, not on the other replicas;
+    they are the same for every score and scope.
 
     Args:
-        task: what `build_task` gave.
-        component: the task's name and options.
+        task: the result of `build_task`.
+        component: the name and the options of the task.
         data: the lengths and the vocabulary.
         seeds: one per replica.
-        batch_size: B, sentences per replica and step.
+        batch_size: B, the number of sentences per replica and step.
 
     Raises:
-        AttnbenchError: when no length from min_length to max_length has a source on the training side.
+        AttnbenchError: if no length from min_length to max_length has a source in the training part.
     """
 
     def __init__(self, task: Task, component: Component, data: Data, seeds: Sequence[int], batch_size: int) -> None:
         self._task, self._component, self._data = task, component, data
         self._seeds, self._batch_size = tuple(seeds), batch_size
         self._lengths, self._weights = _schedule(task, component, data)
+        # The order of the lengths must not depend on the seeds: stacked replicas share the length of every batch.
         self._plan = random_for(component, data, "lengths")
         self._planned: list[int] = []
         self._randoms: dict[int, list[np.random.Generator]] = {}
@@ -104,11 +115,11 @@ class TrainingStream:
 
     @property
     def longest(self) -> int:
-        """The length of the longest source that training can show."""
+        """The length of the longest source in training, without EOS."""
         return max(self._lengths)
 
     def batch(self) -> Examples:
-        """The next batch, a replica axis first: source (K,B,S), target (K,B,T), links (K,B,T,S) or None."""
+        """Returns the next batch: source (K,B,S), target (K,B,T) and links (K,B,T,S) or None."""
         if not self._planned:
             self._planned = self._plan.choice(self._lengths, size=1024, p=self._weights).tolist()
         length = self._planned.pop()
@@ -119,9 +130,10 @@ class TrainingStream:
         return _between(block, start, stop)
 
     def _block(self, length: int) -> Examples:
-        """Several batches of one length at once, which spares most of NumPy's overhead."""
+        """Generates several batches of one length at once, which avoids most of NumPy's overhead per call."""
         fit = BYTES_AHEAD // (self._batch_size * length * length)
         count = self._batch_size * max(1, min(BATCHES_AHEAD, fit))
+        # One generator per seed and length: the sentences of a length do not depend on how often the others are drawn.
         if length not in self._randoms:
             self._randoms[length] = [
                 random_for(self._component, self._data, "training", seed, length) for seed in self._seeds
@@ -129,40 +141,41 @@ class TrainingStream:
         return _stack([self._draw(random, length, count) for random in self._randoms[length]])
 
     def _draw(self, random: np.random.Generator, length: int, count: int) -> Examples:
+        # The training lines of a file have been split already.
         if isinstance(self._task, Pairs):
             return self._task.generate(random, length, count)
         return draw(self._task, random, length, count, Split.TRAINING)
 
 
 def validation_set(task: Task, component: Component, data: Data) -> list[Examples]:
-    """The fixed validation set: `data.validation_examples` over the trained lengths, one Examples per length.
+    """Returns the fixed validation set: `data.validation_examples` examples, one Examples per trained length.
 
-    Of a user's sentence pairs it has all the validation lines in that range, or so many where there are more.
+    For sentence pairs from files it has at most that many of the validation lines in the trained range.
 
     Raises:
-        AttnbenchError: when no trained length has a source on the validation side.
+        AttnbenchError: if no trained length has a source in the validation part.
     """
     return _fixed_set(task, component, data, Split.VALIDATION, data.validation_examples)
 
 
 def test_set(task: Task, component: Component, data: Data) -> list[Examples]:
-    """The fixed test set of the trained range: `data.test_examples` over its lengths, one Examples per length.
+    """Returns the fixed test set of the trained range: `data.test_examples` examples, one Examples per trained length.
 
-    Of a user's sentence pairs it has all the test lines in that range, or so many where there are more.
+    For sentence pairs from files it has at most that many of the test lines in the trained range.
 
     Raises:
-        AttnbenchError: when no trained length has a source on the test side.
+        AttnbenchError: if no trained length has a source in the test part.
     """
     return _fixed_set(task, component, data, Split.TEST, data.test_examples)
 
 
 def test_set_at(task: Task, component: Component, data: Data, length: int) -> list[Examples]:
-    """The fixed test set of one length, trained or not: one Examples of `data.test_examples`.
+    """Returns the fixed test set of one length, which need not be in the trained range: `data.test_examples` examples.
 
-    Of a user's sentence pairs it has all the test lines of this length, or so many where there are more.
+    For sentence pairs from files it has at most that many of the test lines of this length.
 
     Raises:
-        AttnbenchError: when no source of this length is on the test side.
+        AttnbenchError: if no source of this length is in the test part.
     """
     random = random_for(component, data, Split.TEST.name, length)
     where = "data.test_lengths"
@@ -181,13 +194,14 @@ def test_set_at(task: Task, component: Component, data: Data, length: int) -> li
 
 
 def test_set_unseen(task: Task, component: Component, data: Data) -> list[Examples]:
-    """The fixed test set of symbols that training never shows: `data.test_examples` over the trained lengths.
+    """Returns the fixed test set with unseen symbols: `data.test_examples` examples over the trained lengths.
 
-    Each source has at least one of them. Empty where the task has no such symbols.
+    Each source has at least one symbol that does not occur in training. The set is empty if the task has no such
+    symbols.
     """
     if not has_unseen(component, data):
         return []
-    # The split is not asked: no such source is ever trained or validated on, whatever side it is on.
+    # The split need not be applied: sources with unseen symbols never occur in training or validation.
     lengths = _lengths_on(task, component, data, Split.TRAINING)
     return [
         draw_unseen(task, random_for(component, data, "unseen", length), length, count)
@@ -196,7 +210,7 @@ def test_set_unseen(task: Task, component: Component, data: Data) -> list[Exampl
 
 
 def _check_symbols(component: Component, data: Data) -> None:
-    """Raises when the task has no symbols, or none that training shows."""
+    """Raises AttnbenchError if data.vocabulary is missing or no symbol is left for training."""
     if data.vocabulary is None:
         raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
     if has_unseen(component, data) and data.unseen_symbols >= data.vocabulary:
@@ -205,7 +219,7 @@ def _check_symbols(component: Component, data: Data) -> None:
 
 
 def _check_lengths(task: Task, component: Component, data: Data) -> None:
-    """Raises with one problem per field that asks for a length of which the task has no sources."""
+    """Raises AttnbenchError with one problem for each field with a length of which the task has no sources."""
     asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length)]
     asked += [("data.test_lengths", length) for length in data.test_lengths]
     reasons = [(where, task.check(length)) for where, length in asked]
@@ -216,7 +230,7 @@ def _check_lengths(task: Task, component: Component, data: Data) -> None:
 
 
 def _schedule(task: Task, component: Component, data: Data) -> tuple[list[int], list[float]]:
-    """The lengths that are trained on, and how often each: evenly, or as often as the user's lines have them."""
+    """Returns the lengths to train on and their probabilities: uniform, or the frequencies in the user's file."""
     if isinstance(task, Pairs):
         counts = task.length_counts(range(data.min_length, data.max_length + 1))
         total = sum(counts.values())
@@ -226,13 +240,17 @@ def _schedule(task: Task, component: Component, data: Data) -> tuple[list[int], 
 
 
 def _is_on(task: Task, component: Component, data: Data, split: Split, length: int) -> bool:
-    """Whether any source of this length is on this side: with a tiny vocabulary it may be that none is."""
+    """Returns whether the part `split` has any source of this length; with a tiny vocabulary it may have none."""
     random = random_for(component, data, "probe", split.name, length)
     return task.check(length) is None and has_any(task, random, length, split)
 
 
 def _lengths_on(task: Task, component: Component, data: Data, split: Split) -> list[int]:
-    """The lengths of the trained range that have a source on this side."""
+    """Returns the lengths of the trained range that have a source in the part `split`.
+
+    Raises:
+        AttnbenchError: if there are none.
+    """
     inside = range(data.min_length, data.max_length + 1)
     lengths = [length for length in inside if _is_on(task, component, data, split, length)]
     if not lengths:
@@ -246,7 +264,7 @@ def _lengths_on(task: Task, component: Component, data: Data, split: Split) -> l
 
 
 def _fixed_set(task: Task, component: Component, data: Data, split: Split, total: int) -> list[Examples]:
-    """`total` examples spread evenly over the trained lengths that have any on this side."""
+    """Returns `total` examples, spread evenly over the trained lengths that have sources in the part `split`."""
     side = split.name.lower()
     if isinstance(task, Pairs):
         inside = range(data.min_length, data.max_length + 1)
@@ -262,13 +280,14 @@ def _fixed_set(task: Task, component: Component, data: Data, split: Split, total
 
 
 def _spread(lengths: list[int], total: int) -> list[tuple[int, int]]:
-    """The lengths that get any of `total` examples, each with how many: evenly."""
+    """Distributes `total` examples evenly over the lengths; returns the lengths with a count above 0 and the counts."""
+    # Differences of rounded cumulative sums: they add up to exactly `total`.
     counts = np.diff(np.arange(len(lengths) + 1) * total // len(lengths)).tolist()
     return [(length, count) for length, count in zip(lengths, counts, strict=True) if count]
 
 
 def _stack(replicas: list[Examples]) -> Examples:
-    """Examples of one length and number with a replica axis before them, targets filled up to the longest."""
+    """Stacks Examples of the same length and number along a new first axis K, with targets padded to the longest."""
     longest = max(replica.target.shape[1] for replica in replicas)
     filled = [fill(replica, longest) for replica in replicas]
     links = [replica.links for replica in filled if replica.links is not None]
@@ -280,7 +299,7 @@ def _stack(replicas: list[Examples]) -> Examples:
 
 
 def _between(block: Examples, start: int, stop: int) -> Examples:
-    """Rows start to stop of every replica, without the target columns that are PAD in all of them."""
+    """Returns the rows from `start` to `stop` of every replica, without target columns that are PAD in all of them."""
     target = block.target[:, start:stop]
     longest = int((target != PAD).any(axis=(0, 1)).sum())
     links = None if block.links is None else block.links[:, start:stop, :longest]

@@ -1,4 +1,4 @@
-"""The translate task: toy English to toy French, by the lexicon and the grammar of the files beside this one."""
+"""The translate task: toy English to toy French, by the lexicon and the grammar in `lexicon.py` and `grammar.py`."""
 
 from functools import cache
 from itertools import accumulate
@@ -15,18 +15,23 @@ SHORTEST = 2  # "he sleeps"
 
 @task("translate")
 class Translate:
-    """Translates toy English to toy French by a grammar; with data.path, learns from your own sentence pairs instead.
+    """Translates toy English to toy French, or the pairs in `data.path`.
 
-    French has gendered articles (le la l' les, un une des, de after a negation), adjectives after the noun and in
-    agreement with it, negation around the verb (does not see → ne voit pas), object pronouns before the verb (sees
-    him → le voit), no particles (looks at → regarde), some nouns of three words (potato → pomme de terre), and l' n'
-    d' before a vowel as words of their own. Clauses joined by "and" make up any length. The French follows from the
-    English.
+    Source: the grammar is part of attnbench; sets of gold links per word: Och & Ney 2003
 
-    Gold links: per French word the English words that it renders; ne and pas each render auxiliary and not together
-    (so with one attention link per word, AER stays above 0 on negated sentences), an article only the English article.
+    The English sentence determines the French one. French has
+    - gendered articles: le, la, l', les; un, une, des; de in the object of a negated clause;
+    - adjectives after the noun, which agree with it;
+    - negation around the verb (does not see → ne voit pas);
+    - object pronouns before the verb (sees him → le voit);
+    - no particles (looks at → regarde);
+    - some nouns of three words (potato → pomme de terre);
+    - l', n' and d' before a vowel, as separate tokens.
+    Clauses joined by "and" give sentences of any length from 2 words on.
 
-    Source: sets of gold links per word as in Och and Ney 2003; the grammar is attnbench's own.
+    Gold links: each French word is linked to the English words that it renders. "ne" and "pas" are both linked to the
+    auxiliary and to "not", so an alignment with one link per word has an AER above 0 on negated sentences. An article
+    is linked to the English article only.
     """
 
     bleu = True  # its targets are text
@@ -36,14 +41,13 @@ class Translate:
         self.source_words, self.target_words = self._table.source_words, self._table.target_words
 
     def check(self, length: int) -> str | None:
-        """The shortest sentence is a pronoun and a verb."""
+        """Returns the reason why there is no sentence of this length: the shortest is a pronoun and a verb."""
         return None if length >= SHORTEST else f"translate has no sentence of {length} word"
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """`count` random sentences of `length` words, with targets (count, T) filled up with PAD, and links.
+        """Returns `count` random sentences of `length` words, with targets (count, T) padded with PAD.
 
-        Every sequence of clause structures that has this length is as likely as any other, and so is every phrase
-        of a kind.
+        All sequences of clause structures of this length have the same probability, and so have all phrases of a kind.
         """
         return self._table.sentences(_draw_phrases(random, _draw_structures(random, length, count)))
 
@@ -54,26 +58,35 @@ def _table() -> PhraseTable:
 
 
 def _draw_structures(random: np.random.Generator, length: int, count: int) -> np.ndarray:
-    """The structures of each sentence's clauses (count, clauses), by number; past the last clause the number is K."""
+    """Draws the structures of the clauses of each sentence.
+
+    Returns:
+        (count, clauses), the numbers of the structures. After the last clause of a sentence the number is K, the number
+        of structures.
+    """
     chances = _chances(length)
     sizes = np.array([singular.length for singular, _ in structures()] + [0])
     remaining = np.full(count, length)
     columns = []
     while remaining.any():
+        # The number of cumulative probabilities that a uniform number reaches is the index of the drawn structure. Row
+        # 0, of finished sentences, is all zero: the index is K.
         columns.append((random.random((count, 1)) >= chances[remaining]).sum(axis=1))
-        # Where a clause does not end the sentence, "and" takes a word more.
+        # If the sentence goes on, "and" takes one more word. After the last clause the difference is −1, clipped to 0.
         remaining = np.maximum(remaining - sizes[columns[-1]] - 1, 0)
     return np.stack(columns, axis=1)
 
 
 @cache
 def _chances(length: int) -> np.ndarray:
-    """Row n: the cumulative chances (K) of a clause's structure when n words remain to be filled.
+    """Returns the cumulative probabilities (length + 1, K) of the structure of the next clause.
 
-    A structure's chance is its part of the sequences of structures that fill n words. Row 0 is zero: none is chosen.
+    Row n is for n remaining words. The probability of a structure is the share of the sequences of structures of n
+    words that start with it; drawing clause by clause with these makes all sequences equally likely. Row 0 is all zero.
     """
     sizes = [singular.length for singular, _ in structures()]
-    ways = [0]  # exact integers: they grow exponentially
+    # The number of sequences grows exponentially with the length; Python's integers stay exact.
+    ways = [0]
     chances = np.zeros((length + 1, len(sizes)))
     for n in range(1, length + 1):
         each = [1 if size == n else ways[n - size - 1] if size < n else 0 for size in sizes]
@@ -85,14 +98,21 @@ def _chances(length: int) -> np.ndarray:
 
 @cache
 def _ranges() -> tuple[np.ndarray, np.ndarray]:
-    """Per structure, number and place in the clause (K+1,2,3): the first phrase and how many there are."""
+    """Returns, per structure, number and place in the clause (K+1,2,3), the first phrase and the number of phrases.
+
+    Row K is for the empty clauses after the end of a sentence.
+    """
     kinds = [[structure.kinds for structure in both] for both in structures()] + [[(NOTHING,) * 3] * 2]
     ranges = np.array([[[_table().kinds[kind] for kind in places] for places in both] for both in kinds])
     return ranges[..., 0], ranges[..., 1]
 
 
 def _draw_phrases(random: np.random.Generator, clauses: np.ndarray) -> np.ndarray:
-    """The phrases of each sentence (N, 4·clauses), by number: subject, verb group, object and "and" per clause."""
+    """Draws the phrases of each sentence for the given structures (N, clauses).
+
+    Returns:
+        (N, 4·clauses), the numbers of the phrases: subject, verb group, object and "and" of each clause.
+    """
     first, size = _ranges()
     number = random.integers(2, size=clauses.shape)
     sizes = size[clauses, number]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis.labels import KIND, text
-from attnbench.cell import Cell
+from attnbench.cell import KINDS, LABELS, Cell
+from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from attnbench.analysis.plots import AlignmentPainter, Panel
 
 MetricPoint = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
-LABELS = ("model", "score", "scope", "task", "seed")
 MAX_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
 PAGE_STYLE = (
     "body{font-family:sans-serif;font-size:14px}table{border-collapse:collapse}caption{font-weight:bold;padding:8px}"
@@ -59,8 +59,8 @@ def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
         labels: the labels of the cell.
         varying: those of "model" and "scope" that have several values in the grid.
     """
-    first = [name for name in ("model", "score", "scope", "task") if name in ("score", "task", *varying)]
-    words = [str(labels[name]) for name in first if labels[name] != "–"]
+    first = [name for name in KINDS if name in ("score", "task", *varying)]
+    words = [str(labels[name]) for name in first if labels[name] != NO_VALUE]
     named = {*LABELS, KIND}  # the kind of model is part of the model's label
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in named and value is not None]
     return " · ".join([*words, *axes, f"seed {labels['seed']}"])
@@ -74,8 +74,8 @@ def params_of(cell: Cell) -> dict[str, str]:
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell's `config`, as stored in its file, by their dotted paths."""
     fields = dict(config)
-    for kind in ("model", "score", "scope", "task"):
-        component = fields[kind] or {"name": "–", "options": {}}
+    for kind in KINDS:
+        component = fields[kind] or {"name": NO_VALUE, "options": {}}
         fields[kind] = {"name": component["name"], **component["options"]}
     return dict(_flat("", fields))
 

@@ -1,1 +1,4 @@
-"""Training a pack: the data in, its outcomes out. It knows no grid, no tracker, no engine and no screen."""
+"""Training and evaluation of a pack: cells that differ in the seed only and are trained as one stacked model.
+
+It has no dependency on grids, tracking, engines or the command line.
+"""

@@ -1,4 +1,4 @@
-"""Adam with clipped gradients, for replicas that are stacked along a leading axis K."""
+"""Adam with gradient clipping, for replicas stacked along a leading axis K."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,16 @@ from torch.optim.adam import adam
 
 
 class Adam:
-    """Adam as torch.optim.Adam has it, by the function beneath it.
-
-    The class imports torch's compiler when it is built, which takes each worker a second.
+    """The Adam optimiser, with the same numbers as torch.optim.Adam.
 
     Source: Kingma & Ba 2015, algorithm 1 (arXiv 1412.6980), with β₁ = .9, β₂ = .999, ε = 1e-8
+
+    Args:
+        parameters: tensors (K,…).
     """
+
+    # It calls torch's functional interface, because the constructor of torch.optim.Adam imports torch's compiler, which
+    # takes about a second in each worker.
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = list(parameters)
@@ -22,7 +26,8 @@ class Adam:
 
     @torch.no_grad()
     def step(self, learning_rate: float, clip: float) -> None:
-        """Takes a step, each replica's gradient scaled to at most the norm `clip`, and forgets the gradients."""
+        """Clips the gradient of each replica to the norm `clip`, takes a step, and clears the gradients."""
+        # A parameter that the loss does not depend on has no gradient.
         used = [i for i, p in enumerate(self.parameters) if p.grad is not None]
         gradients = [g for p in self.parameters if (g := p.grad) is not None]
         clip_norms(gradients, clip)
@@ -47,7 +52,8 @@ class Adam:
 
 
 def clip_norms(gradients: Sequence[Tensor], clip: float) -> None:
-    """Scales each replica's gradient, in tensors (K,…), to at most the norm `clip`, in place."""
+    """Scales the gradient of each replica, over all tensors (K,…), in place to a norm of at most `clip`."""
+    # torch.nn.utils.clip_grad_norm_ would use a norm over all replicas, which would make them depend on each other.
     squares = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0)  # (K,)
     scale = (clip / (squares.sqrt() + 1e-6)).clamp(max=1)
     for gradient in gradients:

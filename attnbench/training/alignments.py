@@ -1,4 +1,4 @@
-"""The alignments that are kept for pictures: of a few test sentences, and of one while training forms it."""
+"""The alignments that are stored for plots: of some test sentences, and of one sentence during training."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,19 @@ from attnbench.tasks.base import EOS, PAD, Examples, Task
 from attnbench.training.batches import to_batch
 from attnbench.training.stack import Stack
 
-EXAMPLES = 8  # test sentences whose alignment is kept
+EXAMPLES = 8  # number of test sentences with a stored alignment
 
 
 class Sentences(NamedTuple):
-    """Words of N sentences, weights (K,N,T,S) of all replicas and (K,N,H,T,S) of each head, gold links (N,T,S)."""
+    """The alignments of N sentences, EOS included.
+
+    Attributes:
+        source: the source words of each sentence.
+        target: the target words of each sentence.
+        weights: (K,N,T,S).
+        heads: (K,N,H,T,S), the weights of each head; H = 0 if the model has a single head.
+        links: (N,T,S) bool, the gold links; (0,0,0) if the task has none.
+    """
 
     source: list[list[str]]
     target: list[list[str]]
@@ -24,17 +32,23 @@ class Sentences(NamedTuple):
 
 
 class Formation:
-    """How the alignment of one validation sentence forms: untrained, at validations 1, 2, 4, 8, … and the last."""
+    """The alignment of one validation sentence before training, at validations 1, 2, 4, 8, … and at the last one."""
 
     def __init__(self, validation: list[Examples], task: Task) -> None:
+        # A sentence of the longest trained length.
         self._example = validation[-1][:1]
         self._task = task
-        self._validations = -1  # the first note is of the untrained model
+        self._validations = -1  # the first call of `note` is for the untrained model
         self._steps: list[int] = []
         self._kept: list[Sentences] = []
 
     def note(self, step: int, stack: Stack, device: torch.device) -> None:
-        """Notes the weights after `step` steps. The latest stands until a later one comes that is kept for good."""
+        """Records the weights after `step` steps.
+
+        The latest record is always present. It is replaced by the next one if it is not that of validation 1, 2, 4, …
+        """
+        # The number of validations is not known in advance, because training may stop early. Powers of two give enough
+        # detail at the start, where the alignment changes most, and few records in total.
         if self._validations > 0 and not _power_of_two(self._validations):
             self._steps.pop()
             self._kept.pop()
@@ -43,7 +57,7 @@ class Formation:
         self._validations += 1
 
     def join(self, tested: Sentences, replica: int) -> Alignments:
-        """The alignments of one replica, with those of the tested sentences."""
+        """Returns the alignments of one replica: those of the test sentences and the records of this object."""
         last = self._kept[-1]
         return Alignments(
             source=tested.source,
@@ -65,7 +79,7 @@ def _power_of_two(number: int) -> bool:
 
 
 def test_alignments(stack: Stack, groups: list[Examples], task: Task, device: torch.device) -> Sentences:
-    """The alignments of some sentences of a test set: of each length one, the longest first, then the next."""
+    """Returns the alignments of EXAMPLES test sentences: one of each length, from the longest on, then the next."""
     rounds = [group[n : n + 1] for n in range(EXAMPLES) for group in reversed(groups) if len(group) > n]
     found = [read(stack, example, task, device) for example in rounds[:EXAMPLES]]
     height = max(f.weights.shape[2] for f in found)
@@ -81,12 +95,13 @@ def test_alignments(stack: Stack, groups: list[Examples], task: Task, device: to
 
 
 def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> Sentences:
-    """The alignment of one sentence (N=1) under forced decoding, EOS included; its links are empty without gold."""
+    """Returns the alignment of one sentence (N = 1) under teacher forcing, EOS included."""
     batch = to_batch(example, device)
     weights = stack.forced(batch)[1].numpy(force=True)
     heads = stack.each_head(batch).numpy(force=True)
     source = [task.source_words[i] for i in batch.source[0].tolist()]
     target = [task.target_words[i] for i in batch.target[0].tolist() if i != PAD]
+    # EOS has no gold link: a row and a column without links are appended for it.
     links = np.zeros((0, 0, 0), bool) if example.links is None else np.pad(example.links, ((0, 0), (0, 1), (0, 1)))
     assert source[-1] == task.source_words[EOS]
     rows = len(target)
@@ -94,5 +109,6 @@ def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> S
 
 
 def _fill(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pads the last two axes with zeros to (…,height,width)."""
     edge = [(0, 0)] * (array.ndim - 2)
     return np.pad(array, [*edge, (0, height - array.shape[-2]), (0, width - array.shape[-1])])

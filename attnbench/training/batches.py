@@ -1,4 +1,4 @@
-"""Examples as tensors: EOS and BOS are added here."""
+"""Batches: examples as tensors, with EOS and BOS added."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +11,12 @@ from attnbench.tasks.base import BOS, EOS, PAD, Examples
 
 
 class Batch(NamedTuple):
-    """Sentences of one source length, with EOS. During training each tensor has a leading axis K.
+    """Sentences of the same source length, with EOS. In training each tensor has a leading axis K.
 
-    Shapes: source (…,B,S); previous, the word before each target word, (…,B,T); target (…,B,T), PAD beyond its EOS.
+    Attributes:
+        source: (…,B,S) ids.
+        previous: (…,B,T), the word before each target word, BOS first.
+        target: (…,B,T), PAD after EOS.
     """
 
     source: Tensor
@@ -22,9 +25,13 @@ class Batch(NamedTuple):
 
 
 class PaddedBatch(NamedTuple):
-    """Sentences of several source lengths, filled up with PAD.
+    """Sentences of different source lengths, padded with PAD.
 
-    Shapes: as a Batch's; lengths (B,) of the sources, EOS included.
+    Attributes:
+        source: (B,S) ids, PAD after EOS.
+        previous: (B,T), the word before each target word, BOS first.
+        target: (B,T), PAD after EOS.
+        lengths: (B,), the lengths of the sources, EOS included.
     """
 
     source: Tensor
@@ -34,7 +41,7 @@ class PaddedBatch(NamedTuple):
 
 
 def to_padded_batch(groups: Sequence[Examples], device: torch.device) -> Batch | PaddedBatch:
-    """The examples of several groups as one batch, padded where their source lengths differ."""
+    """Returns the examples of several groups as one batch, which is padded if their source lengths differ."""
     longest = max(group.source.shape[1] for group in groups)
     filled = [np.pad(group.source, ((0, 0), (0, longest - group.source.shape[1]))) for group in groups]
     lengths = np.concatenate([np.full(len(group), group.source.shape[1]) for group in groups])
@@ -42,19 +49,19 @@ def to_padded_batch(groups: Sequence[Examples], device: torch.device) -> Batch |
     if (lengths == longest).all():
         return batch
     ends = torch.as_tensor(lengths, dtype=torch.long, device=device).unsqueeze(1)
-    # Every source ended in EOS behind the padding; the shorter ones end behind their own words.
+    # to_batch has put EOS after the padding of every source; it is moved to the end of the words.
     source = batch.source.scatter(1, torch.full_like(ends, longest), PAD).scatter(1, ends, EOS)
     return PaddedBatch(source, batch.previous, batch.target, ends.squeeze(1) + 1)
 
 
 def joined_targets(groups: Sequence[Examples]) -> np.ndarray:
-    """The targets of several groups (N,T), filled up with PAD to the longest."""
+    """Returns the targets of several groups (N,T), padded with PAD to the longest."""
     longest = max(group.target.shape[1] for group in groups)
     return np.concatenate([np.pad(g.target, ((0, 0), (0, longest - g.target.shape[1]))) for g in groups])
 
 
 def joined_links(groups: Sequence[Examples]) -> np.ndarray | None:
-    """The gold links of several groups (N,T,S), False where there is nothing; None where a group has none."""
+    """Returns the gold links of several groups (N,T,S), padded with False; None if any group has no links."""
     rows, columns = (max(getattr(g, name).shape[1] for g in groups) for name in ("target", "source"))
     links = [g.links for g in groups if g.links is not None]
     if len(links) < len(groups):
@@ -63,10 +70,11 @@ def joined_links(groups: Sequence[Examples]) -> np.ndarray | None:
 
 
 def to_batch(examples: Examples, device: torch.device) -> Batch:
-    """The batch of the examples; any leading axes are kept."""
+    """Returns the examples as a batch, on any number of leading axes."""
     edge = [(0, 0)] * (examples.source.ndim - 1)
     source = np.pad(examples.source, [*edge, (0, 1)], constant_values=EOS)
     target = np.pad(examples.target, [*edge, (0, 1)], constant_values=PAD)
+    # EOS follows the last word of each target, which may be before the end of the row.
     ends = (target != PAD).sum(-1, keepdims=True)
     np.put_along_axis(target, ends, EOS, axis=-1)
     previous = np.pad(target[..., :-1], [*edge, (1, 0)], constant_values=BOS)

@@ -1,4 +1,4 @@
-"""Builds the model of a cell from its description."""
+"""Construction of the model of a cell, and of the random seeds for torch."""
 
 import hashlib
 
@@ -12,26 +12,28 @@ from attnbench.tasks.base import Task
 
 
 def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Seq2Seq:
-    """A model with fresh weights, which depend on the seed alone.
+    """Builds the model of a cell with initial weights that depend on the seed only.
 
-    Cells that share a seed share the initial weights of all that is not attention, whatever their score or scope:
-    the attention draws its weights beside the model's own stream of random numbers.
+    Cells with the same seed have the same initial weights outside the attention, whatever their score and scope.
 
     Args:
-        cell: what to build; its seed is not read.
-        task: for the sizes of its vocabularies.
-        max_source_length: the longest source that training can show, EOS included.
-        seed: of the initial weights.
+        cell: the configuration; its seed is not used.
+        task: the task, for the vocabularies.
+        max_source_length: the longest source in training, EOS included.
+        seed: the seed of the initial weights.
     """
     built = 0
 
     def attention(width: int) -> Attention:
         nonlocal built
         built += 1
+        # Forked, because scores and scopes have different numbers of parameters: without it, everything that the model
+        # initialises after its attention would depend on them, and runs with the same seed would not be paired.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("attention", seed, built))  # the attentions of one model differ
             return Attention(cell.score, cell.scope, width=width, max_source_length=max_source_length)
 
+    # Seeded before the model is built: seeding afterwards leaves the initial weights to chance.
     torch.manual_seed(torch_seed("model", seed))
     return registry.model.build(
         cell.model.name,
@@ -45,6 +47,7 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
 
 
 def torch_seed(use: str, *numbers: int) -> int:
-    """A seed for torch's generator: uses that differ, and numbers that differ, have unrelated random streams."""
+    """Returns a seed for torch's generator; a different `use` or different numbers give an unrelated random stream."""
+    # Hashed, because torch accepts only 64-bit seeds, while seeds in a grid may be of any size.
     digest = hashlib.sha256(repr((use, *numbers)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

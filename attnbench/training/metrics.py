@@ -1,4 +1,4 @@
-"""Every metric of a test or validation set, per replica."""
+"""The metrics of a validation or test set, per replica (semantics.md §7)."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from attnbench.tasks.base import EOS, PAD, Examples, Task
 from attnbench.training.batches import joined_links, to_padded_batch
 from attnbench.training.stack import Stack
 
-CHUNK = 128  # sentences
+CHUNK = 128  # number of sentences that are evaluated at a time
 
 Metrics = dict[str, float | None]
 
 
 class Tally:
-    """Sums over the sentences seen so far, of K replicas each, and the sentences themselves for BLEU."""
+    """Sums over the evaluated sentences, for each of K replicas, and the sentences themselves for BLEU."""
 
     def __init__(self, replicas: int) -> None:
         self.sentences = self.words = 0
@@ -29,21 +29,23 @@ class Tally:
 
 
 def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, device: torch.device) -> list[Metrics]:
-    """The metrics of semantics.md §7, one dict per replica; None where one has no meaning.
+    """Computes the metrics of semantics.md §7, one dict per replica; a metric that does not apply is None.
+
+    `loss` is in nats per target token, EOS included, and `bleu` is in 0..100. The other metrics are in 0..1.
 
     Args:
         stack: the replicas.
-        groups: examples, each group of one source length.
-        task: for the words, if it asks for BLEU.
-        attends: whether the model has an alignment at all.
-        device: where to compute.
+        groups: the examples, each group of a single source length.
+        task: the task, for the words and for whether to compute BLEU.
+        attends: whether the model has an alignment.
+        device: the device to compute on.
     """
     wants_bleu = getattr(task, "bleu", False)
     tally = Tally(stack.replicas)
     for chunk in in_chunks(groups):
         batch = to_padded_batch(chunk, device)
         target = batch.target.numpy(force=True)
-        # A hypothesis may run past its reference only where that is scored.
+        # A word after the end of the reference counts in BLEU only; the other metrics need no further steps.
         steps = target.shape[1] + (10 if wants_bleu else 0)
         words = stack.greedy(batch, steps).numpy(force=True)
         log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
@@ -57,10 +59,10 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
 
 
 def in_chunks(groups: list[Examples]) -> Iterator[list[Examples]]:
-    """The groups, whole or in parts, as chunks of CHUNK sentences; the last has what is left.
+    """Yields the groups in chunks of CHUNK sentences; a group may be divided, and the last chunk may be smaller.
 
-    A chunk bounds the memory that an evaluation takes. Shorter sentences are padded beside longer ones: that takes
-    fewer steps than each length by itself, and what the masks do is measured with everything else.
+    Chunks limit the memory that an evaluation needs. Sentences of different lengths are padded and evaluated together,
+    which takes fewer steps than one length at a time and includes the masks in what is evaluated.
     """
     chunk: list[Examples] = []
     for group in groups:
@@ -76,11 +78,19 @@ def in_chunks(groups: list[Examples]) -> Iterator[list[Examples]]:
 
 
 def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelihood: np.ndarray) -> None:
-    """Counts greedy words (K,N,T') against the target (N,T), and the forced log-likelihoods (K,N,T)."""
+    """Adds the results of N sentences to the tally.
+
+    Args:
+        tally: the sums so far.
+        words: (K,N,T'), from greedy decoding, T' ≥ T.
+        target: (N,T), EOS included.
+        log_likelihood: (K,N,T) of the target words under teacher forcing.
+    """
     gold = target != PAD
     right = (words[..., : target.shape[1]] == target) & gold
     tally.sentences += len(target)
     tally.words += int(gold.sum())
+    # EOS is part of the target, so an exact match also requires the right length.
     tally.exact += (right == gold).all(-1).sum(-1)
     tally.right_words += right.sum((-1, -2))
     tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
@@ -89,10 +99,17 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
 def count_alignment(
     tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None, lengths: np.ndarray
 ) -> None:
-    """Counts the weights (K,N,T,S) of forced decoding against the gold links (N,T−1,S−1) of sources of lengths (N,).
+    """Adds the alignments of N sentences to the tally.
 
-    EOS has no part in links: its row is left out, and a word whose largest weight lies on the source's EOS, or
-    nowhere, is linked to nothing. Entropy is that of the row as a distribution, over log S, in all rows.
+    EOS is not part of an alignment. The row of the target's EOS is left out, and a word with its largest weight on the
+    source's EOS, or with no weight at all, has no link. The entropy includes the row of EOS.
+
+    Args:
+        tally: the sums so far.
+        weights: (K,N,T,S), under teacher forcing.
+        target: (N,T), EOS included.
+        links: (N,T−1,S−1), the gold links, without EOS; None if the task has none.
+        lengths: (N,), the source lengths without EOS.
     """
     tally.has_alignment = True
     gold_words = target != PAD
@@ -102,12 +119,14 @@ def count_alignment(
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
     best = weights[:, :, :-1].argmax(-1)  # (K,N,T−1)
     linked = is_word & (best < lengths[:, None]) & (weights[:, :, :-1].max(-1) > 0)
+    # The gold link at each argmax. Positions beyond the links (EOS, padding) are clipped: `linked` excludes them.
     at_best = np.take_along_axis(
         np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
     )[..., 0]
     tally.hits += (linked & at_best).sum((-1, -2))
     tally.found_links += linked.sum((-1, -2))
     tally.gold_links += int((links & is_word[..., None]).sum())
+    # A target word may have no gold link at all; there is no mass to measure for it.
     has_gold = is_word & links.any(-1)
     mass = (weights[:, :, :-1, :-1] * links).sum(-1)
     tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
@@ -115,9 +134,13 @@ def count_alignment(
 
 
 def row_entropy(weights: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """H(α)/log S of each row (K,N,T) of weights (K,N,T,S'), S being the sentence's own of lengths (N,).
+    """Returns the normalised entropy H(α)/log S (K,N,T) of each row of weights.
 
-    Each row is scaled to sum to 1 first; a row without weight has 0, and so has one over a single position.
+    Rows are first scaled to sum to 1. The result is 0 for a row without weight and for a source of a single position.
+
+    Args:
+        weights: (K,N,T,S'), with S' the padded source length.
+        lengths: (N,), S of each source, EOS included.
     """
     total = weights.sum(-1, keepdims=True)
     rows = weights / np.where(total > 0, total, 1)
@@ -126,19 +149,20 @@ def row_entropy(weights: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, vocabulary: list[str]) -> None:
-    """Keeps hypotheses (K,N,T') and references (N,T) as text."""
+    """Adds hypotheses (K,N,T') and references (N,T), given as ids, to the tally as text."""
     for texts, rows in zip(tally.hypotheses, words, strict=True):
         texts.extend(to_text(row, vocabulary) for row in rows)
     tally.references.extend(to_text(row, vocabulary) for row in target)
 
 
 def to_text(row: np.ndarray, vocabulary: list[str]) -> str:
-    """The words before EOS, joined by spaces."""
+    """Returns the words before EOS, joined by spaces; the whole row if it has no EOS."""
     return " ".join(vocabulary[i] for i in row[: int(np.argmax(np.append(row, EOS) == EOS))] if i != PAD)
 
 
 def summarise(tally: Tally) -> list[Metrics]:
-    """The metrics of each replica."""
+    """Returns the metrics of each replica."""
+    # Python numbers are converted to np.float64 so that a division by zero gives NaN instead of an exception.
     columns: dict[str, np.ndarray] = {
         "exact_match": tally.exact / np.float64(tally.sentences),
         "token_accuracy": tally.right_words / np.float64(tally.words),
@@ -147,13 +171,14 @@ def summarise(tally: Tally) -> list[Metrics]:
     if tally.has_alignment:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
     if tally.gold_links:
+        # AER = 1 − (|A∩S| + |A∩P|)/(|A| + |S|) (Och & Ney 2003), with sure links S = possible links P = gold links.
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
         columns["alignment_mass"] = tally.mass / np.float64(tally.linked_words)
     metrics: list[Metrics] = [
         {name: float(column[k]) for name, column in columns.items()} for k in range(len(tally.exact))
     ]
     if tally.references:
-        # The words are tokens already; what is counted of the references serves all replicas.
+        # The words are tokens already. With the references given here, their n-grams are counted once for all replicas.
         bleu = BLEU(tokenize="none", force=True, references=[tally.references])
         for row, texts in zip(metrics, tally.hypotheses, strict=True):
             row["bleu"] = float(bleu.corpus_score(texts, None).score)

@@ -1,4 +1,4 @@
-"""The replicas of a pack as one model: the axis K lives here and nowhere else."""
+"""The replicas of a pack, stacked into one model with torch.func.vmap; models themselves have no axis K."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,18 +13,24 @@ from attnbench.training.batches import Batch, PaddedBatch
 
 
 class Replica(nn.Module):
-    """One model and what is computed with it. `functional_call` reaches a module's forward alone, so all pass there."""
+    """One model with the computations of training and evaluation.
+
+    `functional_call` can call only `forward`, so `forward` takes the name of the method to run.
+    """
 
     def __init__(self, model: Seq2Seq) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, method: str, *arguments: Any) -> Any:
-        """Calls one of the methods below."""
+        """Calls the method with the given name."""
         return getattr(self, method)(*arguments)
 
     def loss(self, source: Tensor, previous: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective () and the negative log-likelihood () in nats per target word."""
+        """Returns the objective and the negative log-likelihood in nats per target word, both scalars.
+
+        They differ if the model or its scope has its own objective (see `Hard`); only the objective has a gradient.
+        """
         output = self.model(source, None, previous)
         log_likelihood, mask = _log_likelihood(output.words, target), target != PAD
         objective = self.model.objective(output, log_likelihood, None, mask)
@@ -33,21 +39,22 @@ class Replica(nn.Module):
     def forced(
         self, source: Tensor, previous: Tensor, target: Tensor, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """With gold words as input: log-likelihoods (B,T) of the target words, and weights (B,T,S)."""
+        """Returns, under teacher forcing, the log-likelihoods (B,T) of the target words and the weights (B,T,S)."""
         output = self.model(source, lengths, previous)
         return _log_likelihood(output.words, target), output.weights
 
     def each_head(self, source: Tensor, previous: Tensor) -> Tensor:
-        """With gold words as input: the weights (B,H,T,S) of a model of several heads."""
+        """Returns, under teacher forcing, the weights of each head (B,H,T,S), for a model with several heads."""
         heads = self.model(source, None, previous).heads
         assert heads is not None
         return heads
 
     def greedy(self, source: Tensor, steps: int, lengths: Tensor | None = None) -> Tensor:
-        """The likeliest words (B,steps), each fed to the next step; PAD beyond EOS."""
+        """Decodes greedily: returns the most probable word of each step (B,steps), PAD after EOS."""
         memory, state = self.model.encode(source, lengths)
         word = torch.full_like(source[:, 0], BOS)
         words, ended = [], torch.zeros_like(word, dtype=torch.bool)
+        # Always `steps` steps: under vmap Python cannot test whether all sentences have ended.
         for index in range(steps):
             state, logits, _ = self.model.step(memory, state, word, index)
             word = logits.argmax(-1).masked_fill(ended, PAD)
@@ -57,10 +64,20 @@ class Replica(nn.Module):
 
 
 class Stack:
-    """K replicas, one per seed, trained and evaluated together; none can see another.
+    """K independent replicas of a model, one per seed, trained and evaluated together.
 
-    `parameters` holds tensors with a leading axis K. `half`: whether training's matrix products are taken in bfloat16,
-    as on a GPU; the weights, their gradients, softmax and the loss stay in float32, and evaluation is all in float32.
+    Args:
+        build: builds the model for a seed.
+        seeds: one per replica.
+        device: the device to compute on.
+
+    Attributes:
+        replicas: K.
+        template: the module that vmap calls, with the parameters and buffers of each replica in turn.
+        parameters: by name, each with a leading axis K.
+        buffers: likewise.
+        half: whether the matrix products of training are computed in bfloat16, which is the default on a GPU. The
+            parameters, their gradients, the softmax and the loss remain in float32, and so does all of evaluation.
     """
 
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
@@ -71,33 +88,43 @@ class Stack:
         self.half = device.type == "cuda" and self.template.model.half_precision
 
     def size(self) -> int:
-        """The number of parameters of one replica."""
+        """Returns the number of parameters of one replica."""
         return sum(p[0].numel() for p in self.parameters.values())
 
     def state(self) -> dict[str, Tensor]:
-        """The parameters and buffers by name, each with a leading axis K."""
+        """Returns the parameters and buffers by name, each with a leading axis K."""
         return self.parameters | self.buffers
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes over what `state` gave before."""
+        """Replaces the parameters and buffers by those that `state` returned earlier."""
         self.parameters = {name: state[name] for name in self.parameters}
         self.buffers = {name: state[name] for name in self.buffers}
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Per replica, (K,): the objective, to be summed and differentiated, and the loss in nats per word."""
+        """Returns the objective (K,), for the backward pass, and the loss (K,) in nats per target word.
+
+        Args:
+            batch: tensors (K,B,…); each replica has its own examples.
+        """
         self.template.train()
         with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=self.half):
             return self._call("loss", 0, *batch)
 
     @torch.no_grad()
     def forced(self, batch: Batch | PaddedBatch) -> tuple[Tensor, Tensor]:
-        """On a batch that all replicas share: log-likelihoods (K,B,T) of the gold words, weights (K,B,T,S)."""
+        """Returns the log-likelihoods (K,B,T) of the target words and the weights (K,B,T,S) under teacher forcing.
+
+        The batch (B,…) is the same for all replicas.
+        """
         self.template.eval()
         return self._call("forced", None, *batch)
 
     @torch.no_grad()
     def each_head(self, batch: Batch) -> Tensor:
-        """On a batch that all replicas share: the weights (K,B,H,T,S), H = 0 where the alignment has a single head."""
+        """Returns the weights of each head (K,B,H,T,S), with H = 0 if the alignment has a single head.
+
+        The batch (B,…) is the same for all replicas.
+        """
         if self.template.model.alignment_heads == 1:
             shape = (self.replicas, len(batch.source), 0, batch.target.shape[1], batch.source.shape[1])
             return torch.zeros(shape, device=batch.source.device)
@@ -106,20 +133,29 @@ class Stack:
 
     @torch.no_grad()
     def greedy(self, batch: Batch | PaddedBatch, steps: int) -> Tensor:
-        """On a batch that all replicas share: the words (K,B,steps) of greedy decoding."""
+        """Returns the words (K,B,steps) of greedy decoding.
+
+        The batch (B,…) is the same for all replicas.
+        """
         self.template.eval()
         return self._call("greedy", None, batch.source, steps, getattr(batch, "lengths", None))
 
     def _call(self, method: str, data_axis: int | None, *data: Any) -> Any:
+        """Calls a method of `Replica` for all replicas; `data_axis` is None if they share the data, else 0."""
+
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *data: Any) -> Any:
             return functional_call(self.template, (parameters, buffers), (method, *data))
 
-        if data_axis is None:  # each replica its own, without a copy: torch gathers a table's rows faster so
+        # Shared data are expanded, without a copy: embedding lookups are faster when the ids have the axis K as well.
+        if data_axis is None:
             data = tuple(d.expand(self.replicas, *d.shape) if isinstance(d, Tensor) else d for d in data)
         axes = tuple(0 if isinstance(d, Tensor) else None for d in data)
+        # randomness="different": replicas must not share the samples of hard attention.
         return vmap(one, in_dims=(0, 0, *axes), randomness="different")(self.parameters, self.buffers, *data)
 
 
 def _log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
+    """Returns the log-likelihoods (B,T) of the target words (B,T) under logits (B,T,V)."""
+    # Under autocast the logits are bfloat16, too coarse for a loss.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Trains a pack and measures it."""
+"""Training and evaluation of a pack."""
 
 import math
 import time
@@ -20,28 +20,29 @@ from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
 from attnbench.training.trial import try_model
 
-REPORT_EVERY = 0.5  # seconds between two reports of progress
+REPORT_EVERY = 0.5  # minimum number of seconds between two progress reports
 
 
 def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None) -> list[Outcome]:
-    """Trains the replicas of a pack as one stacked model, and tests each with its best weights on validation.
+    """Trains the replicas of a pack as one stacked model and tests each with its best weights on validation.
 
     Args:
-        pack: the cells, which differ in seed alone; the engine has loaded its plugins.
+        pack: the cells, which differ in the seed only. Their plugins must have been loaded.
         device: "cpu" or "cuda".
-        report: is told now and then how far the training is.
+        report: called with the progress, at most about every REPORT_EVERY seconds and after each validation.
 
     Returns:
-        One outcome per seed, in their order. A replica whose loss is no longer finite has failed; the others finish.
+        One outcome per seed, in the order of the seeds. A replica with a loss that is not finite has failed; the others
+        are trained to the end.
 
     Raises:
-        AttnbenchError: when the pack asks for data that the task cannot give.
+        AttnbenchError: if the task has no data for the configured lengths, or a custom model or task has an error.
     """
     return _Training(pack, torch.device(device), report).run()
 
 
 class _Training:
-    """The state of one training."""
+    """The state of training one pack."""
 
     def __init__(self, pack: Pack, device: torch.device, report: Callable[[Progress], None]) -> None:
         self.pack, self.cell, self.device, self.report = pack, pack.cell, device, report
@@ -52,10 +53,12 @@ class _Training:
         self.validation = validation_set(*self.data)
         self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
         longest = self.stream.longest + 1  # EOS
+        # Before anything is trained, so that an error in a custom model is reported at once.
         try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.adam = Adam(list(self.stack.parameters.values()))
-        # Draws in training (hard attention) follow the seeds too; building the models has moved the stream.
+        # Sampling in training (hard attention) must depend on the seeds only, and not on the random numbers that
+        # building the models has used.
         torch.manual_seed(torch_seed("draws", *pack.seeds))
         self.attends = self.cell.score is not None and self.stack.template.model.aligns
         self.selection = Selection(self.stack.state(), len(pack.seeds))
@@ -66,13 +69,14 @@ class _Training:
         self.training_seconds = 0.0
 
     def run(self) -> list[Outcome]:
-        """Trains, validates, tests."""
+        """Trains with regular validation, then tests, and returns the outcomes."""
         losses: list[torch.Tensor] = []
         reported = 0.0
         if self.attends:
             self.formation.note(0, self.stack, self.device)
         for step in range(1, self.settings.steps + 1):
             begun = time.perf_counter()
+            # The losses stay tensors until the next validation: reading one would wait for the GPU at every step.
             losses.append(self._step(step))
             self.training_seconds += time.perf_counter() - begun
             if step % self.settings.valid_every == 0 or step == self.settings.steps:
@@ -87,23 +91,28 @@ class _Training:
         return self._test()
 
     def _step(self, step: int) -> torch.Tensor:
-        """Step number `step` of all replicas; the loss (K,) in nats per word."""
+        """Takes step number `step` with all replicas; returns the loss (K,) in nats per target word."""
         examples = self.stream.batch()
         batch = to_batch(examples, self.device)
         objective, loss = self.stack.loss(batch)
-        # Replicas share nothing: the gradient of the sum is every replica's own.
+        # The replicas are independent, so the gradient of the sum is the gradient of each replica's objective.
         objective.sum().backward()
         self.adam.step(self._rate(step), self.settings.clip)
-        self.words += int((examples.target != PAD).sum()) + examples.target[..., 0].size  # each with its EOS
+        # Counted on the NumPy arrays, because counting on the GPU would wait for it. EOS is not in the examples yet.
+        self.words += int((examples.target != PAD).sum()) + examples.target[..., 0].size
         return loss
 
     def _rate(self, step: int) -> float:
-        """The learning rate of a step, the first being 1."""
+        """Returns the learning rate of a step, counted from 1.
+
+        It is constant and then falls linearly towards 0 over the last share `decay` of the steps.
+        """
         left = self.settings.steps - (step - 1)
         falling = self.settings.decay * self.settings.steps
         return self.settings.learning_rate * (min(1.0, left / falling) if falling else 1.0)
 
     def _note_divergence(self, losses: list[torch.Tensor], step: int) -> None:
+        """Records an error for each replica with a loss that is not finite, among the losses up to step `step`."""
         finite = torch.stack(losses).isfinite()  # (steps, K)
         for k in range(len(self.errors)):
             if self.errors[k] is None and not finite[:, k].all():
@@ -112,12 +121,14 @@ class _Training:
                 self.errors[k] = f"diverged: the training loss was {value} at step {first}"
 
     def _validate(self, step: int, loss: torch.Tensor) -> None:
+        """Evaluates on the validation set; `loss` (K,) is the mean training loss since the last validation."""
         metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
         if self.attends:
             self.formation.note(step, self.stack, self.device)
         self.selection.offer(self.stack.state(), metrics)
         seconds = time.perf_counter() - self.started
         for k, row in enumerate(metrics):
+            # The last step may have spoilt the weights although its own loss was finite.
             if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
                 self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {step}"
             shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
@@ -127,17 +138,19 @@ class _Training:
         self._report(step, loss)
 
     def _converged(self) -> bool:
+        """Returns whether all replicas without an error have reached the exact match of `stop_at`."""
         stop = self.settings.stop_at
         alive = [k for k, error in enumerate(self.errors) if error is None]
         return stop is not None and all(self.history[k][-1]["valid/exact_match"] >= stop.exact_match for k in alive)
 
     def _report(self, step: int, loss: torch.Tensor) -> None:
+        """Reports the step, the mean loss over the replicas and their mean exact match at the last validation."""
         last = [rows[-1]["valid/exact_match"] for rows in self.history if rows]
         exact = float(np.mean(last)) if last else None
         self.report(Progress(self.pack.ids[0], step, self.settings.steps, float(loss.nanmean()), exact))
 
     def _test(self) -> list[Outcome]:
-        """The outcomes, with the weights that were best on validation."""
+        """Evaluates the weights that were best on validation on the test sets; returns the outcomes."""
         self.stack.load(self.selection.best)
         tests = test_set(*self.data)
         metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)
@@ -151,7 +164,7 @@ class _Training:
         return [self._outcome(k, row, unseen[k], aligned) for k, row in enumerate(metrics)]
 
     def _test_unseen(self) -> list[float | None]:
-        """Each replica's exact match on symbols that it never saw; None where there are none."""
+        """Returns the exact match of each replica on unseen symbols; None if the task has none."""
         groups = test_set_unseen(*self.data)
         if not groups:
             return [None] * len(self.pack.seeds)
@@ -159,11 +172,20 @@ class _Training:
         return [row["exact_match"] for row in metrics]
 
     def _outcome(self, k: int, row: Metrics, unseen: float | None, aligned: Sentences | None) -> Outcome:
+        """Returns the outcome of replica k.
+
+        Args:
+            k: index of the replica.
+            row: its test metrics.
+            unseen: its exact match on unseen symbols; None if the task has none.
+            aligned: the alignments of all replicas; None if the model has none.
+        """
         replicas = len(self.pack.seeds)
         steps_to_95 = next((r["step"] for r in self.history[k] if r.get("valid/exact_match", 0) >= 0.95), None)
         row |= {
             "steps_to_95": steps_to_95,
             "parameters": self.stack.size(),
+            # The replicas are trained together, so each is assigned an equal share of the time.
             "seconds": (time.perf_counter() - self.started) / replicas,
             "tokens_per_second": self.words / self.training_seconds,
             "exact_match_unseen": unseen,

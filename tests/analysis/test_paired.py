@@ -20,7 +20,7 @@ from attnbench.analysis.paired import (
 )
 from attnbench.analysis.stats import estimate, stratified
 
-CANNOT_TELL, NO_DIFFERENCE = "cannot tell: too few seeds", "no difference found"
+CANNOT_TELL, NO_DIFFERENCE = "inconclusive", "no difference found"
 
 
 def exact_p(differences):

@@ -9,7 +9,6 @@ from attnbench.analysis.plots import (
     AlignmentPainter,
     Panel,
     accuracy_heatmap,
-    alignment_image,
     alignment_panels,
     by_setting,
     png,
@@ -18,6 +17,10 @@ from attnbench.store.store import Store
 
 WORDS = ["a", "b", "c"]
 DARK, PALE, ORANGE = np.array([8, 48, 107]), np.array([247, 251, 255]), np.array([255, 149, 0])
+
+
+def alignment_image(weights, source, target, links, title=""):
+    return AlignmentPainter(source, target, links).paint(weights, title)
 
 
 def near(picture: np.ndarray, colour: np.ndarray, by: int = 3) -> np.ndarray:

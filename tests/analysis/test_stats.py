@@ -38,7 +38,7 @@ def test_nothing_cannot_be_estimated(statistic):
         estimate([], statistic)
     with pytest.raises(ValueError, match="at least one value"):
         stratified([], statistic)
-    with pytest.raises(ValueError, match="of each group"):
+    with pytest.raises(ValueError, match="per group"):
         stratified([[0.5], []], statistic)
 
 

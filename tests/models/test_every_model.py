@@ -1,6 +1,6 @@
 """What every registered model promises, whatever its score and scope: a new file is held to it without a new test.
 
-The model of the README is held to it too, as a user's own: it is a plugin like any other.
+The model of docs/own-parts.md is tested too, as a user's own: it is a plugin like any other.
 """
 
 import re
@@ -24,24 +24,24 @@ from attnbench.training.train import train
 PAIRS = [(score, scope) for score in SCORES for scope in SCOPES if scope != "none"] + [(None, "none")]
 
 
-def readme_model() -> Path:
-    """The README's model in a file of its own."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+def documented_model() -> Path:
+    """The model of docs/own-parts.md, in a file."""
+    page = (Path(__file__).parents[2] / "docs/own-parts.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     file = Path(mkdtemp()) / "my_model.py"
     file.write_text(next(block for block in blocks if "@attnbench.model" in block))
     return file
 
 
-README_MODEL = readme_model()
+DOCUMENTED_MODEL = documented_model()
 
 
 @pytest.fixture(autouse=True)
 def _own_model():
-    run_path(str(README_MODEL))
+    run_path(str(DOCUMENTED_MODEL))
 
 
-run_path(str(README_MODEL))
+run_path(str(DOCUMENTED_MODEL))
 MODELS = registry.model.names()
 # What other models than the recurrent one have, small.
 SMALL = {"heads": 2, "slots": 5, "slot_width": 4, "glimpses": 1, "fusion": "deep"}

@@ -12,7 +12,8 @@ from made_up_run import diagonal, failed, outcome, plan, write_run
 
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import Skipped
-from attnbench.outcome import METRICS, Outcome
+from attnbench.metrics import METRICS
+from attnbench.outcome import Outcome
 from attnbench.store.atomic import read_alignments
 from attnbench.store.store import Store
 

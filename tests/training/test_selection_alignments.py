@@ -6,7 +6,7 @@ import torch
 from small_packs import CPU, DATA, build, pack, stack
 
 from attnbench.cell import Data
-from attnbench.outcome import METRICS
+from attnbench.metrics import METRICS
 from attnbench.store.atomic import read_alignments, write_alignments
 from attnbench.tasks.base import Examples
 from attnbench.tasks.streams import build_task, test_set, validation_set

@@ -10,7 +10,8 @@ import torch
 from small_packs import DATA, pack
 
 from attnbench.cell import Pack
-from attnbench.outcome import METRICS, Outcome, Progress
+from attnbench.metrics import METRICS
+from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.split import Split, split_of
 from attnbench.tasks.symbols import unseen_symbols
 from attnbench.training import train as module

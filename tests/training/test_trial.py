@@ -8,8 +8,8 @@ from small_packs import pack
 
 from attnbench.engines.base import attempt
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGE = (Path(__file__).parents[2] / "docs/own-parts.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SOUND = next(block for block in BLOCKS if "@attnbench.model" in block)
 STEP = "        new = torch.tanh"
 MISTAKES = {

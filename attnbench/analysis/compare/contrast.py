@@ -1,4 +1,4 @@
-"""One axis of a run, value against value: is additive better than dot, on which task, and how sure is that?"""
+"""The comparison of every value of an axis with one of them: is additive better than dot, on which task?"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,30 +19,30 @@ from attnbench.analysis.paired import (
     verdict,
 )
 from attnbench.analysis.stats import Estimate
-from attnbench.analysis.table.comparison import STYLES
 from attnbench.errors import AttnbenchError, did_you_mean, fail
+from attnbench.metrics import is_metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EVERYTHING = "all"  # the task of a line that is over all of them
-Block = tuple[Label, ...]  # everything but the axis and the seed
+ALL_TASKS = "all"  # the task of a line over all tasks
+Block = tuple[Label, ...]  # all labels except the axis and the seed; the task comes first
 
 
 @dataclass(frozen=True)
-class Line:
-    """One value of the axis against the one that it is held against, on one task or over all.
+class ContrastLine:
+    """One value of the axis compared with the reference, on one task or over all tasks.
 
     Attributes:
         value: of the axis.
-        task: its name, or EVERYTHING.
-        paired: the difference to the other and its test, the p corrected for all lines of the same task.
-        probability: that a seed of this one is better than a seed of the other.
-        rank: the mean rank among all values of the axis that have every block of the one held against; None where this
-            one has not.
-        verdict: in words.
-        needed: the seeds that it would take to tell, for a difference as large as seen, and never fewer than the test
-            needs to reach ALPHA at all; None where there is no difference.
+        task: its name, or ALL_TASKS.
+        paired: the difference from the reference and its test, with p corrected for all lines of the same task.
+        probability: that a seed of this value is better than a seed of the reference.
+        rank: the mean rank among the values of the axis that have every block of the reference; None where this value
+            lacks one.
+        verdict: better, worse, no difference found, or inconclusive.
+        needed: the number of seeds that would detect a difference of the observed size, but at least the number that
+            the test needs to reach ALPHA; None where there is no difference.
     """
 
     value: Label
@@ -56,13 +56,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The values of an axis, each against one of them; `notes` say what could not be compared."""
+    """Every value of an axis compared with the reference `against`; `notes` say what was not compared."""
 
     name: str
     metric: str
     axis: str
     against: Label
-    lines: list[Line]
+    lines: list[ContrastLine]
     notes: tuple[str, ...]
 
 
@@ -74,85 +74,85 @@ def contrast(
     name: str = "",
     notes: Iterable[str] = (),
 ) -> Contrast:
-    """Holds every value of an axis against one of them, on the seeds and in the settings that both have.
+    """Compares every value of an axis with one of them, over the seeds and settings that both have.
 
     Args:
-        frame: rows of table.csv; failed cells do not count.
+        frame: rows of table.csv; failed cells are not used.
         axis: a label column.
-        against: the value that the others are held against; the one that is best over all unless given.
-        metric: a name of METRICS, or `<metric>@<length>`, of which higher or lower is better.
+        against: the reference value; default: the value with the best mean over all settings.
+        metric: a name of METRICS, or `<metric>@<length>`, with a better direction.
         name: of the run, for the title.
-        notes: what else there is to say of the cells.
+        notes: further sentences about the cells.
 
     Raises:
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
     better = _direction(frame, axis, metric)
-    if _counted(frame, metric).empty:
-        raise fail(f"no cell is done and has {metric}", name, "attnbench run carries on with what is missing")
+    if _measured(frame, metric).empty:
+        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
     seeds = _seeds_by_block(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in seeds))
     if len(values) < 2:
-        raise fail(f"{axis} has fewer than two values that are finished", name or "--axis", "choose another axis")
-    chosen = _against(values, against, seeds, better)
+        raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
+    reference = _reference(values, against, seeds, better)
     tasks = list(dict.fromkeys(text(block[0]) for _, block in seeds))
     lines = [
         line
-        for task in ([*tasks, EVERYTHING] if len(tasks) > 1 else tasks)
-        for line in _lines_of(seeds, values, chosen, task, better)
+        for task in ([*tasks, ALL_TASKS] if len(tasks) > 1 else tasks)
+        for line in _lines_of(seeds, values, reference, task, better)
     ]
     if not lines:
-        raise _nothing_shared(frame, axis, metric, text(chosen), name)
-    told = {line.value for line in lines}
-    left_out = [text(value) for value in values if value != chosen and value not in told]
-    alone = [f"{', '.join(left_out)}: no setting and seed shared with {text(chosen)}"] if left_out else []
-    told_as_well = [*alone, *_not_counted(frame, metric), *_going_with(frame, axis, metric), *notes]
-    return Contrast(name, metric, axis, chosen, lines, tuple(told_as_well))
+        raise _nothing_shared(frame, axis, metric, text(reference), name)
+    compared = {line.value for line in lines}
+    left_out = [text(value) for value in values if value != reference and value not in compared]
+    unshared = [f"{', '.join(left_out)}: no setting and seed shared with {text(reference)}"] if left_out else []
+    all_notes = [*unshared, *_not_used(frame, metric), *_confounded(frame, axis, metric), *notes]
+    return Contrast(name, metric, axis, reference, lines, tuple(all_notes))
 
 
-def _not_counted(frame: "pd.DataFrame", metric: str) -> list[str]:
-    """The cells that the comparison does not see: those left may be the better ones."""
+def _not_used(frame: "pd.DataFrame", metric: str) -> list[str]:
+    """Notes about cells that are not compared; the remaining cells may be the better ones."""
     failed = int((frame["status"] != "done").sum())
     without = int((frame[metric].isna() & (frame["status"] == "done")).sum())
-    told = [f"{failed} failed cell{'s' * (failed != 1)} not counted"] * bool(failed)
-    return told + [f"{without} cell{'s' * (without != 1)} without {metric} not counted"] * bool(without)
+    notes = [f"{failed} failed cell{'s' * (failed != 1)} not used"] * bool(failed)
+    return notes + [f"{without} cell{'s' * (without != 1)} without {metric} not used"] * bool(without)
 
 
-def _going_with(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
-    """What else differs wherever the axis does, so that it may be what makes the difference."""
-    done = _counted(frame, metric)
+def _confounded(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
+    """A note about other axes that vary together with this one, and so may cause the difference."""
+    done = _measured(frame, metric)
     same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *_others(done, axis)}
     varying = [c for c in label_columns(done) if c not in same and len(set(values_of(done, c))) > 1]
-    return [f"{', '.join(varying)} {'goes' if len(varying) == 1 else 'go'} with {axis}"] * bool(varying)
+    return [f"{', '.join(varying)} {'varies' if len(varying) == 1 else 'vary'} with {axis}"] * bool(varying)
 
 
 def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, name: str) -> AttnbenchError:
-    varying = [c for c in _others(_counted(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
+    varying = [c for c in _others(_measured(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
     hint = "they have no task and seed in common" + " with the same settings" * bool(varying)
     if varying:
-        hint += f": beside {axis} the cells vary in {', '.join(varying)}; --where COLUMN=VALUE narrows them down"
-    return fail(f"nothing shares a setting and a seed with {against}", name or "--against", hint)
+        hint += f": the cells also vary in {', '.join(varying)}; select some of them with --where COLUMN=VALUE"
+    return fail(f"no value shares a setting and a seed with {against}", name or "--against", hint)
 
 
 def _direction(frame: "pd.DataFrame", axis: str, metric: str) -> int:
     labels = [column for column in label_columns(frame) if column != "seed"]
     if axis not in labels:
         raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
-    if metric not in frame.columns or metric.split("@")[0] not in STYLES:
-        known = [column for column in frame.columns if column.split("@")[0] in STYLES]
+    if metric not in frame.columns or not is_metric(metric):
+        known = [column for column in frame.columns if is_metric(column)]
         raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
-    better = STYLES[metric.split("@")[0]].better
+    better = metric_of(metric).better
     if not better:
-        raise fail(f"of {metric}, neither more nor less is better", "--metric", "choose one that is, e.g. exact_match")
+        raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
     return better
 
 
 def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple[Label, Block], dict[Any, float]]:
-    """The metric by seed, for each value of the axis in each block, whose first label is the task."""
-    done = _counted(frame, metric)
+    """The metric by seed, for each value of the axis in each block."""
+    done = _measured(frame, metric)
     others = _others(done, axis)
     found: dict[tuple[Label, Block], dict[Any, float]] = {}
-    tasks = values_of(done, "task") if axis != "task" else [EVERYTHING] * len(done)
+    tasks = values_of(done, "task") if axis != "task" else [ALL_TASKS] * len(done)
     blocks = zip(tasks, *(values_of(done, column) for column in others), strict=True)
     for value, block, seed, number in zip(
         values_of(done, axis), blocks, values_of(done, "seed"), values_of(done, metric), strict=True
@@ -161,25 +161,25 @@ def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple
     return found
 
 
-def _counted(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+def _measured(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
     return frame[(frame["status"] == "done") & frame[metric].notna()]
 
 
 def _others(done: "pd.DataFrame", axis: str) -> list[str]:
-    """The label columns that part the cells, beside axis, task and seed.
+    """The label columns, other than axis, task and seed, that define a block.
 
-    model.kind says what model says; an axis that only one of two values has does not part them.
+    Columns that are determined by the axis do not: they are part of what is compared.
     """
     return [c for c in label_columns(done) if c not in (axis, "seed", "task") and not _follows(done, c, axis)]
 
 
 def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
-    """Whether each value of the axis has a single value of the column: then it is part of what is compared."""
+    """Whether each value of the axis has a single value of the column."""
     pairs = set(zip(values_of(frame, axis), values_of(frame, column), strict=True))
     return len(pairs) == len({value for value, _ in pairs})
 
 
-def _against(
+def _reference(
     values: Sequence[Label], against: str | None, seeds: dict[tuple[Label, Block], dict[Any, float]], better: int
 ) -> Label:
     by_text = {text(value): value for value in values}
@@ -199,9 +199,9 @@ def _against(
 
 def _lines_of(
     seeds: dict[tuple[Label, Block], dict[Any, float]], values: Sequence[Label], against: Label, task: str, better: int
-) -> list[Line]:
-    """The lines of one task, or of all, their p corrected together."""
-    blocks = [block for value, block in seeds if value == against and task in (EVERYTHING, text(block[0]))]
+) -> list[ContrastLine]:
+    """The lines of one task or of all tasks, with p corrected over them."""
+    blocks = [block for value, block in seeds if value == against and task in (ALL_TASKS, text(block[0]))]
     ranks = _ranks(seeds, values, blocks, better)
     found = []
     for value in (value for value in values if value != against):
@@ -210,10 +210,10 @@ def _lines_of(
             a, b = [x for x, _ in pairs], [y for _, y in pairs]
             probability = probability_of_improvement(*((a, b) if better > 0 else (b, a)))
             found.append((value, paired_over_tasks(a, b), probability, len(pairs)))
-    fair = corrected([comparison for _, comparison, _, _ in found])
+    adjusted = corrected([comparison for _, comparison, _, _ in found])
     least = fewest_pairs(ALPHA / max(1, len(found)))
     return [
-        Line(
+        ContrastLine(
             value,
             task,
             one,
@@ -222,12 +222,12 @@ def _lines_of(
             verdict(one, better=better),
             _needed(chance.value, math.ceil(least / count)),
         )
-        for (value, _, chance, count), one in zip(found, fair, strict=True)
+        for (value, _, chance, count), one in zip(found, adjusted, strict=True)
     ]
 
 
 def _needed(probability: float, least: int) -> int | None:
-    """Noether's number, but not below what the signed-rank test takes, which knows nothing of fewer."""
+    """Noether's number, but at least the number with which the signed-rank test can reach ALPHA."""
     needed = seeds_needed(probability)
     return None if needed is None else max(needed, least)
 
@@ -240,7 +240,7 @@ def _shared(one: dict[Any, float], other: dict[Any, float]) -> tuple[list[float]
 def _ranks(
     seeds: dict[tuple[Label, Block], dict[Any, float]], values: Iterable[Label], blocks: Sequence[Block], better: int
 ) -> dict[Label, float]:
-    """The mean ranks of the values that have every block, over the seeds that all of them share."""
+    """The mean ranks of the values that have every block, over their shared seeds."""
     whole = [value for value in values if all((value, block) in seeds for block in blocks)]
     rows = []
     for block in blocks:
@@ -250,7 +250,7 @@ def _ranks(
 
 
 def side_by_side(frames: "Sequence[tuple[str, pd.DataFrame]]") -> "pd.DataFrame":
-    """The rows of several runs with a column `run` among their labels; axes that only some have are empty elsewhere."""
+    """The rows of several runs with a label column `run`; an axis that a run does not have is empty there."""
     import pandas as pd
 
     named = [frame.assign(run=name) for name, frame in frames]

@@ -1,45 +1,50 @@
-"""A contrast as people and programs read it."""
+"""The formats of `attnbench compare`."""
 
 import csv
+import html
 import io
 import json
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.compare.contrast import EVERYTHING, Contrast, Line
-from attnbench.analysis.labels import NOTHING, text
+from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine
+from attnbench.analysis.labels import text
+from attnbench.analysis.paired import Verdict
 from attnbench.analysis.stats import Estimate
-from attnbench.analysis.table.comparison import STYLES
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-_FEW = 4  # pairs whose interval is their range
-VERDICT_STYLES = {"better": "bold green", "worse": "bold red"}
+_FEW = 4  # up to this number of pairs the interval is their range
+VERDICT_STYLES = {Verdict.BETTER: "bold green", Verdict.WORSE: "bold red"}
 
 
 def title(contrast: Contrast) -> str:
-    """What is held against what."""
+    """The run, the metric, and which values are compared with which."""
     name = f"{contrast.name}: " if contrast.name else ""
-    better = {1: "higher", -1: "lower"}[STYLES[contrast.metric.split("@")[0]].better]
-    return f"{name}{contrast.metric} ({better} is better), every {contrast.axis} against {text(contrast.against)}"
+    direction = metric_of(contrast.metric).direction
+    return f"{name}{contrast.metric} ({direction} is better), every {contrast.axis} against {text(contrast.against)}"
 
 
 def caption(contrast: Contrast) -> list[str]:
     """How to read a line."""
     several = len({line.value for line in contrast.lines}) > 1
-    pairs = sorted({line.paired.n for line in contrast.lines if line.task != EVERYTHING})
+    pairs = sorted({line.paired.n for line in contrast.lines if line.task != ALL_TASKS})
     shared = " or ".join(map(str, pairs)) if pairs else "the"
     holm = ", corrected for the several comparisons of a task (Holm)" if several else ""
-    few = " (of so few: their range)" if pairs and pairs[0] <= _FEW else ""
+    few = " (with few pairs, their range)" if pairs and pairs[0] <= _FEW else ""
     lines = [
         f"Difference: the mean over {shared} pairs of the same seed and setting, with its 95 % interval{few}. "
-        f"P(better): that a seed of it does better than one of {text(contrast.against)}.",
+        f"P(better): the probability that a seed is better than a seed of {text(contrast.against)}.",
         f"p: exact Wilcoxon signed-rank test{holm}.",
-        "Seeds: how many of each it would take to tell such a P(better) (Noether, one-sided, power .8; at least what "
-        "the test needs).",
+        "Seeds: the number of each that would detect this P(better) (Noether, one-sided, power .8; at least the number "
+        "that the test needs).",
     ]
-    if any(line.task == EVERYTHING for line in contrast.lines):
-        lines.append("Over all: the pairs of all settings in one test, as if one seed's were independent.")
+    if any(line.verdict == Verdict.INCONCLUSIVE for line in contrast.lines):
+        lines.append("Inconclusive: too few seeds; p cannot reach .05, whatever the values.")
+    if any(line.task == ALL_TASKS for line in contrast.lines):
+        lines.append("Over all: the pairs of all settings in one test, as if those of one seed were independent.")
     return [*lines, *contrast.notes]
 
 
@@ -48,19 +53,19 @@ def head(contrast: Contrast) -> list[str]:
     return [contrast.axis, "task", "difference", "P(better)", "p", "rank", "seeds", "verdict"]
 
 
-def row(contrast: Contrast, line: Line) -> list[str]:
-    """A line as it is shown."""
-    style = STYLES[contrast.metric.split("@")[0]]
-    decimals = max(style.decimals, 3 if style.decimals else 0)
+def row(contrast: Contrast, line: ContrastLine) -> list[str]:
+    """A line as text, one item per column."""
+    decimals = metric_of(contrast.metric).decimals
+    decimals = max(decimals, 3 if decimals else 0)
     difference = Estimate(line.paired.difference, line.paired.low, line.paired.high, line.paired.n)
     return [
         text(line.value),
-        "over all" if line.task == EVERYTHING else line.task,
+        "over all" if line.task == ALL_TASKS else line.task,
         _with_interval(difference, decimals, signed=True),
         _with_interval(line.probability, 2),
         f"{line.paired.p:.3f}" if line.paired.p >= 0.001 else "< .001",
-        NOTHING if line.rank is None else f"{line.rank:.2f}",
-        NOTHING if line.needed is None else str(line.needed),
+        NO_VALUE if line.rank is None else f"{line.rank:.2f}",
+        NO_VALUE if line.needed is None else str(line.needed),
         line.verdict,
     ]
 
@@ -72,7 +77,7 @@ def _with_interval(estimate: Estimate, decimals: int, signed: bool = False) -> s
 
 
 def to_rich(contrast: Contrast) -> "Group":
-    """For the terminal: a block of lines per value of the axis."""
+    """Title, table and caption for the terminal; the lines of one value are a block."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -87,12 +92,12 @@ def to_rich(contrast: Contrast) -> "Group":
         first, *rest, last = row(contrast, line)
         name = "" if line.value == above else first
         above = line.value
-        table.add_row(Text(name), *map(Text, rest), Text(last, style=VERDICT_STYLES.get(last, "dim")))
+        table.add_row(Text(name), *map(Text, rest), Text(last, style=VERDICT_STYLES.get(line.verdict, "dim")))
     return Group(Text(title(contrast), style="bold"), table, Text("\n".join(caption(contrast)), style="dim"))
 
 
 def to_markdown(contrast: Contrast) -> str:
-    """A GitHub table, its title above and its caption below."""
+    """A GitHub table with its title above and its caption below."""
 
     def line(items: list[str]) -> str:
         return f"| {' | '.join(item.replace('|', chr(92) + '|') for item in items)} |"
@@ -102,8 +107,21 @@ def to_markdown(contrast: Contrast) -> str:
     return "\n\n".join([f"**{title(contrast)}**", "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
 
 
+def to_html(contrast: Contrast) -> str:
+    """A <table> element without styles, to be embedded in a page."""
+    header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head(contrast))
+    lines = ["<table>", f"<caption>{html.escape(title(contrast))}</caption>", f"<thead><tr>{header}</tr></thead>"]
+    lines.append("<tbody>")
+    for line in contrast.lines:
+        first, *rest = map(html.escape, row(contrast, line))
+        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{item}</td>" for item in rest)}</tr>')
+    below = "<br>".join(map(html.escape, caption(contrast)))
+    lines += ["</tbody>", f'<tfoot><tr><td colspan="{len(head(contrast))}">{below}</td></tr></tfoot>', "</table>"]
+    return "\n".join(lines) + "\n"
+
+
 def records(contrast: Contrast) -> list[dict[str, str | int | float | bool | None]]:
-    """A record per line, with every number in full."""
+    """One record per line, with numbers in full precision."""
     return [
         {
             contrast.axis: line.value,

@@ -14,12 +14,13 @@ from typing import Any
 
 from attnbench import __version__
 from attnbench.analysis.gate.judge import ALLOWANCES
-from attnbench.analysis.labels import NOTHING, text
+from attnbench.analysis.labels import text
+from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.grid.identity import DIGITS, PATHS
+from attnbench.messages import NO_VALUE
 from attnbench.store.store import Store
 
-LABELS = ("model", "score", "scope", "task")
 DEFAULT_METRICS = ("exact_match", "aer")
 DECIMALS = 4
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.-]*")
@@ -54,7 +55,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Row:
+class BaselineRow:
     """A configuration's metric by seed; `line` of the file it was read from, else 0."""
 
     labels: dict[str, str]
@@ -105,7 +106,7 @@ def settings_of(config: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for section, value in config.items():
         fields = value if isinstance(value, dict) else {}  # the seed is none
-        if section in LABELS:
+        if section in KINDS:
             found[section] = _setting(fields.get("name"))
             fields = fields.get("options", {})
         for name, item in fields.items():
@@ -137,7 +138,7 @@ def key_of(settings: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
-def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[Row]:
+def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     """A baseline of a run: a row per configuration and metric that it has.
 
     Args:
@@ -152,7 +153,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[Row]:
     wanted = [metric for metric in dict.fromkeys(metrics or DEFAULT_METRICS) if not unknown_metric(metric)]
     problems = [*_undone(store, found), *(p for metric in metrics if (p := unknown_metric(metric)))]
     rows = [
-        Row(one.labels, one.key, metric, values, one.settings, one.versions)
+        BaselineRow(one.labels, one.key, metric, values, one.settings, one.versions)
         for one in found
         for metric in wanted
         if (values := one.values(metric))
@@ -190,8 +191,8 @@ def unknown_metric(metric: str) -> Problem | None:
 
 def name_of(labels: dict[str, str]) -> str:
     """A configuration's name for people: "rnn · dot · global · copy · model.width 64"."""
-    return " · ".join([labels[name] for name in LABELS if labels[name] != NOTHING] + [
-        f"{name} {value}" for name, value in labels.items() if name not in LABELS and value != NOTHING
+    return " · ".join([labels[name] for name in KINDS if labels[name] != NO_VALUE] + [
+        f"{name} {value}" for name, value in labels.items() if name not in KINDS and value != NO_VALUE
     ])  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def same_labels(first: dict[str, str], second: dict[str, str]) -> bool:
     return all(second[column] == value for column, value in first.items() if column in second)
 
 
-def update(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+def update(old: Sequence[BaselineRow], new: Sequence[BaselineRow]) -> list[BaselineRow]:
     """The old rows with the new ones in their place.
 
     A row of the same values stays as it is, versions and all. Rows of a configuration that the run has not are kept,

@@ -19,17 +19,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnbench.analysis.gate.baseline import DECIMALS, LABELS, Row, join, key_of, unknown_metric
-from attnbench.analysis.gate.judge import ALLOWANCES
-from attnbench.analysis.labels import NOTHING
+from attnbench.analysis.gate.baseline import DECIMALS, BaselineRow, join, key_of, unknown_metric
+from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import metric_of
 from attnbench.store.atomic import write_atomically
 
 COLUMNS = ("configuration", "metric", "seeds", "values", "settings", "versions")
 _ANEW = "attnbench baseline RUN -o FILE writes it anew, attnbench baseline RUN -o FILE --update in part"
 
 
-def write(rows: Sequence[Row], file: Path) -> None:
+def write(rows: Sequence[BaselineRow], file: Path) -> None:
     """Writes a baseline of at least one row: the same bytes for the same rows.
 
     Raises:
@@ -40,21 +41,21 @@ def write(rows: Sequence[Row], file: Path) -> None:
     write_atomically(file, to_text(rows))
 
 
-def to_text(rows: Sequence[Row]) -> str:
+def to_text(rows: Sequence[BaselineRow]) -> str:
     """The file's content."""
-    axes = sorted({name for row in rows for name in row.labels} - set(LABELS))
+    axes = sorted({name for row in rows for name in row.labels} - set(KINDS))
     first = rows[0].settings
     shared = {k: v for k, v in first.items() if all(row.settings.get(k) == v for row in rows)}
     if all(shared.get(k, v) == v for row in rows for k, v in _implied(row.labels).items()):
-        shared = {k: v for k, v in shared.items() if k not in LABELS}
+        shared = {k: v for k, v in shared.items() if k not in KINDS}
     out = io.StringIO()
     out.writelines(f"# {name}={value}\n" for name, value in sorted(shared.items()))
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*LABELS, *axes, *COLUMNS])
+    writer.writerow([*KINDS, *axes, *COLUMNS])
     for row in sorted(rows, key=lambda row: _order(row, axes)):
         said = shared.items() | _implied(row.labels).items()
         own = "; ".join(f"{k}={v}" for k, v in sorted(row.settings.items()) if (k, v) not in said)
-        labels = [row.labels.get(name, NOTHING) for name in (*LABELS, *axes)]
+        labels = [row.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)]
         values = " ".join(f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in row.values.values())
         writer.writerow([*labels, row.configuration, row.metric, join(row.values), values, own, row.versions])
     return out.getvalue()
@@ -62,18 +63,18 @@ def to_text(rows: Sequence[Row]) -> str:
 
 def _implied(labels: dict[str, str]) -> dict[str, str]:
     """The names of the components, which the labels begin with, are not said twice."""
-    names = {name: labels[name].split(" ")[0] for name in LABELS}
-    return {name: "null" if value == NOTHING else value for name, value in names.items()}
+    names = {name: labels[name].split(" ")[0] for name in KINDS}
+    return {name: "null" if value == NO_VALUE else value for name, value in names.items()}
 
 
-def _order(row: Row, axes: Iterable[str]) -> tuple[Any, ...]:
+def _order(row: BaselineRow, axes: Iterable[str]) -> tuple[Any, ...]:
     """By label, numbers among the labels by size; then by metric."""
-    labels = [row.labels.get(name, NOTHING) for name in (*LABELS, *axes)]
+    labels = [row.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)]
     parts = [[(1, int(p), "") if p.isdecimal() else (0, 0, p) for p in re.split(r"(\d+)", label)] for label in labels]
     return (*parts, row.configuration, row.metric)
 
 
-def read(file: Path) -> list[Row]:
+def read(file: Path) -> list[BaselineRow]:
     """The rows of a baseline.
 
     Raises:
@@ -100,7 +101,7 @@ class _Reader:
         self.columns: list[str] = []
         self.edited = False
 
-    def run(self) -> list[Row]:
+    def run(self) -> list[BaselineRow]:
         shared = self._shared()
         rows = list(self._rows(shared))
         if not rows and not self.problems:
@@ -119,7 +120,7 @@ class _Reader:
             settings[name] = value
         return settings
 
-    def _rows(self, shared: dict[str, str]) -> Iterator[Row]:
+    def _rows(self, shared: dict[str, str]) -> Iterator[BaselineRow]:
         reader = csv.reader(self.table, strict=True)
         try:
             self.columns = next(reader, [])
@@ -135,7 +136,7 @@ class _Reader:
             self._wrong(self.start + reader.line_num, f"this is no CSV: {error}")
 
     def _sound_columns(self) -> bool:
-        wanted = (*LABELS, *COLUMNS)
+        wanted = (*KINDS, *COLUMNS)
         missing = [name for name in wanted if name not in self.columns]
         twice = [name for name, count in Counter(self.columns).items() if count > 1]
         if missing or twice:
@@ -143,7 +144,7 @@ class _Reader:
             self._wrong(self.start + 1, "; ".join(named))
         return not missing and not twice
 
-    def _row(self, cells: dict[str, str], shared: dict[str, str], line: int) -> Row | None:
+    def _row(self, cells: dict[str, str], shared: dict[str, str], line: int) -> BaselineRow | None:
         before = len(self.problems)
         metric = cells["metric"]
         if problem := unknown_metric(metric):
@@ -159,7 +160,7 @@ class _Reader:
         if len(self.problems) > before:
             return None
         labels = {name: cells[name] for name in self.columns if name not in COLUMNS}
-        return Row(labels, cells["configuration"], metric, values, settings, cells["versions"], line)
+        return BaselineRow(labels, cells["configuration"], metric, values, settings, cells["versions"], line)
 
     def _values(self, seeds: list[str], values: list[str], metric: str, line: int) -> dict[int, float]:
         numbers = [int(seed) for seed in seeds if re.fullmatch("[0-9]{1,18}", seed)]
@@ -170,13 +171,13 @@ class _Reader:
         found = {}
         for seed, value in zip(numbers, values, strict=False):
             found[seed] = number = _number(value)
-            most = ALLOWANCES[metric.partition("@")[0]].most
-            if not 0 <= number <= (math.inf if most is None else most) or math.isinf(number):
-                range_ = "from 0 on" if most is None else f"from 0 to {most:g}"
+            high = metric_of(metric).high
+            if not 0 <= number <= (math.inf if high is None else high) or math.isinf(number):
+                range_ = "of at least 0" if high is None else f"from 0 to {high:g}"
                 self._wrong(line, f"the value {value!r} of {metric} is not a number {range_}")
         return found
 
-    def _refuse_doubles(self, rows: Iterable[Row]) -> None:
+    def _refuse_doubles(self, rows: Iterable[BaselineRow]) -> None:
         first: dict[tuple[str, str], int] = {}
         for row in rows:
             line = first.setdefault((row.configuration, row.metric), row.line)

@@ -9,35 +9,44 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from attnbench.analysis.gate.baseline import LABELS, name_of
+from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import FAILING, Check, Finding
-from attnbench.analysis.gate.judge import State
-from attnbench.analysis.labels import NOTHING
-from attnbench.analysis.table.comparison import STYLES
+from attnbench.analysis.gate.judge import GateVerdict
+from attnbench.cell import KINDS
 from attnbench.errors import Exit
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 COLOURS = {
-    State.UNCLEAR: "yellow", State.TOO_FEW: "yellow", State.IMPROVEMENT: "green", State.NEW: "cyan",
-}  # fmt: skip
-_LEVELS = {State.UNCLEAR: "warning", State.TOO_FEW: "warning", State.IMPROVEMENT: "notice", State.NEW: "notice"}
+    GateVerdict.UNCLEAR: "yellow",
+    GateVerdict.TOO_FEW: "yellow",
+    GateVerdict.IMPROVEMENT: "green",
+    GateVerdict.NEW: "cyan",
+}
+_LEVELS = {
+    GateVerdict.UNCLEAR: "warning",
+    GateVerdict.TOO_FEW: "warning",
+    GateVerdict.IMPROVEMENT: "notice",
+    GateVerdict.NEW: "notice",
+}
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&$])")
 
 
 def summary(check: Check) -> str:
     """One line: what was held against what, how it ended, and how many of each state."""
-    counts = Counter(finding.state for finding in check.findings)
+    counts = Counter(finding.verdict for finding in check.findings)
     ending = {Exit.OK: "passed", Exit.REGRESSION: "failed"}.get(check.exit, "failed: nothing could be compared")
-    told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    told = ", ".join(f"{counts[state]} {state}" for state in GateVerdict if counts[state])
     return f"{check.name} against {check.baseline}: {ending} ({told})"
 
 
 def changed(check: Check) -> list[Finding]:
     """All but the rows that are as they were."""
-    return [finding for finding in check.findings if finding.state is not State.UNCHANGED]
+    return [finding for finding in check.findings if finding.verdict is not GateVerdict.UNCHANGED]
 
 
 def print_check(check: Check, console: "Console") -> None:
@@ -53,15 +62,15 @@ def print_check(check: Check, console: "Console") -> None:
     table.add_column("baseline → run\nchange", no_wrap=True)
     names = _names(check)
     for finding in changed(check):
-        colour = "red" if finding.state in FAILING else COLOURS[finding.state]
+        colour = "red" if finding.verdict in FAILING else COLOURS[finding.verdict]
         what = Text(names(finding))
         if finding.message:
             what.append(f"\n{printable(finding.message)}", style="dim")
         numbers = Text()
-        if finding.verdict:
+        if finding.judgement:
             before, now, change = _numbers(finding)
             numbers = Text.assemble(f"{before} → {now}\n", (change.partition("\n")[2] or change, "dim"))
-        table.add_row(Text(finding.state, style=colour), what, Text(finding.metric), numbers)
+        table.add_row(Text(finding.verdict, style=colour), what, Text(finding.metric), numbers)
     given = console.width
     console.width = 10_000
     needed = console.measure(table).maximum if table.rows else 0
@@ -81,21 +90,21 @@ def _names(check: Check) -> Callable[[Finding], str]:
     alike = {column for column, found in values.items() if len(found) == 1 and column not in ("score", "task")}
 
     def name(finding: Finding) -> str:
-        return printable(name_of({c: NOTHING if c in alike else v for c, v in finding.labels.items()}))
+        return printable(name_of({c: NO_VALUE if c in alike else v for c, v in finding.labels.items()}))
 
     return name
 
 
 def _numbers(finding: Finding) -> list[str]:
     """The two means and the change with its interval, as a table shows them."""
-    if finding.verdict is None:
+    if finding.judgement is None:
         return ["", "", ""]
-    decimals = STYLES[finding.metric.partition("@")[0]].decimals
-    before, now = (f"{mean:.{decimals}f}" if mean is not None else NOTHING for mean in finding.means)
-    verdict = finding.verdict
-    change = _signed(verdict.difference, decimals)
-    if verdict.low is not None and verdict.high is not None:
-        change += f"\n{_signed(verdict.low, decimals)} to {_signed(verdict.high, decimals)}"
+    decimals = metric_of(finding.metric).decimals
+    before, now = (f"{mean:.{decimals}f}" if mean is not None else NO_VALUE for mean in finding.means)
+    judgement = finding.judgement
+    change = _signed(judgement.difference, decimals)
+    if judgement.low is not None and judgement.high is not None:
+        change += f"\n{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)}"
     return [before, now, change]
 
 
@@ -110,7 +119,7 @@ def printable(text: str) -> str:
 
 def sentence(finding: Finding) -> str:
     """A finding in words: "exact_match fell from 0.998 to 0.512 (−0.486; −0.52 to −0.45)"."""
-    if finding.verdict is None:
+    if finding.judgement is None:
         words = finding.message
         return printable(f"{finding.metric}: {words}" if finding.metric and words else words or "not in the baseline")
     before, now, change = _numbers(finding)
@@ -122,9 +131,9 @@ def to_github(check: Check) -> str:
     """A workflow command per finding, at its line of the baseline, and the summary."""
     lines = []
     for finding in changed(check):
-        level = _LEVELS.get(finding.state, "error")
+        level = _LEVELS.get(finding.verdict, "error")
         place = f"file={_property(check.baseline)},line={finding.line}," if finding.line else ""
-        title = _property(f"{finding.state}: {printable(name_of(finding.labels))}")
+        title = _property(f"{finding.verdict}: {printable(name_of(finding.labels))}")
         lines.append(f"::{level} {place}title={title}::{_data(sentence(finding))}")
     return "\n".join([*lines, printable(summary(check))]) + "\n"
 
@@ -146,7 +155,7 @@ def to_markdown(check: Check) -> str:
     rows = []
     for finding in changed(check):
         numbers = [number.replace("\n", "<br>") for number in _numbers(finding)]
-        names = [finding.state, name_of(finding.labels), finding.metric]
+        names = [finding.verdict, name_of(finding.labels), finding.metric]
         rows.append(line([*map(_escaped, names), *numbers, _escaped(finding.message)]))
     head = ["verdict", "configuration", "metric", "baseline", "run", "change", ""]
     table = [line(head), line(["---", "---", "---", "---:", "---:", "---:", "---"]), *rows]
@@ -174,23 +183,23 @@ def to_json(check: Check) -> str:
 
 
 def _records(check: Check) -> list[dict[str, Any]]:
-    axes = sorted({name for finding in check.findings for name in finding.labels} - set(LABELS))
+    axes = sorted({name for finding in check.findings for name in finding.labels} - set(KINDS))
     records = []
     for finding in check.findings:
-        verdict, (before, now) = finding.verdict, finding.means
-        labels = {name: finding.labels.get(name, NOTHING) for name in (*LABELS, *axes)}
+        judgement, (before, now) = finding.judgement, finding.means
+        labels = {name: finding.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)}
         numbers = {
             "baseline": before,
             "run": now,
-            "difference": verdict.difference if verdict else None,
-            "low": verdict.low if verdict else None,
-            "high": verdict.high if verdict else None,
-            "tolerance": finding.tolerance if verdict else None,
+            "difference": judgement.difference if judgement else None,
+            "low": judgement.low if judgement else None,
+            "high": judgement.high if judgement else None,
+            "tolerance": finding.tolerance if judgement else None,
             "baseline_seeds": len(finding.baseline) or None,
             "run_seeds": len(finding.run) or None,
         }
         records.append(
-            {"verdict": str(finding.state), **labels, "metric": finding.metric or None}
+            {"verdict": str(finding.verdict), **labels, "metric": finding.metric or None}
             | numbers
             | {"message": finding.message or None}
         )
@@ -200,12 +209,12 @@ def _records(check: Check) -> list[dict[str, Any]]:
 def to_junit(check: Check) -> str:
     """JUnit's XML, a test per finding: an error for failed cells, a failure for what else fails, skipped if new."""
     findings = check.findings
-    errors = sum(finding.state is State.FAILED for finding in findings)
+    errors = sum(finding.verdict is GateVerdict.FAILED for finding in findings)
     counts = {
         "tests": str(len(findings)),
-        "failures": str(sum(finding.state in FAILING for finding in findings) - errors),
+        "failures": str(sum(finding.verdict in FAILING for finding in findings) - errors),
         "errors": str(errors),
-        "skipped": str(sum(finding.state in (State.NEW, State.TOO_FEW) for finding in findings)),
+        "skipped": str(sum(finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW) for finding in findings)),
     }
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": _xml(f"attnbench check {check.name}"), **counts})
@@ -213,14 +222,14 @@ def to_junit(check: Check) -> str:
         name = f"{name_of(finding.labels)}: {finding.metric}" if finding.metric else name_of(finding.labels)
         case = ElementTree.SubElement(suite, "testcase", {"classname": _xml(check.name), "name": _xml(name)})
         words = _xml(sentence(finding))
-        if finding.state in FAILING:
-            tag = "error" if finding.state is State.FAILED else "failure"
-            result = ElementTree.SubElement(case, tag, {"type": finding.state, "message": words})
+        if finding.verdict in FAILING:
+            tag = "error" if finding.verdict is GateVerdict.FAILED else "failure"
+            result = ElementTree.SubElement(case, tag, {"type": finding.verdict, "message": words})
             result.text = _xml(finding.message) or words
-        elif finding.state in (State.NEW, State.TOO_FEW):
+        elif finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW):
             ElementTree.SubElement(case, "skipped", {"message": words})
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.state}: {words}"
+            ElementTree.SubElement(case, "system-out").text = f"{finding.verdict}: {words}"
     ElementTree.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
 

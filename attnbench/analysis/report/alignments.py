@@ -8,12 +8,13 @@ from io import BytesIO
 
 import numpy as np
 
-from attnbench.analysis.labels import NOTHING, text
+from attnbench.analysis.labels import text
 from attnbench.analysis.plots import COLOURS, Panel
-from attnbench.analysis.report.data import Findings, row_label, short_names
+from attnbench.analysis.report.data import ReportData, row_label, short_names
 from attnbench.analysis.report.markup import Html, element, joined, number
-from attnbench.analysis.table.comparison import Key, Row
+from attnbench.analysis.table.comparison import Key, RowLabels
 from attnbench.errors import AttnbenchError
+from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 MOST_PANELS = 240  # rows beyond are left to `attnbench show`
@@ -41,13 +42,13 @@ def longest_sentence(alignments: Alignments) -> Panel:
     return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
 
 
-def panels(findings: Findings) -> Html | None:
+def panels(data: ReportData) -> Html | None:
     """The table of panels under its colour scale, or None where no cell kept an alignment."""
-    layout = findings.layout
+    layout = data.layout
     rows = layout.rows[: max(1, MOST_PANELS // len(layout.heads))]
     found: dict[Key, Found | str] = {}
     for key in ((row, head) for row in rows for head in layout.heads):
-        if one := _first(findings, key):
+        if one := _first(data, key):
             found[key] = one
     shown = [row for row in rows if any((row, head) in found for head in layout.heads)]
     if not shown:
@@ -56,16 +57,16 @@ def panels(findings: Findings) -> Html | None:
     usual = min(seeds, default=0)
     corner = element("th", short_names(layout.index), scope="col")
     header = element("tr", corner, *(element("th", text(head), scope="col") for head in layout.heads))
-    body = [_row(findings, row, found, usual) for row in shown]
+    body = [_row(data, row, found, usual) for row in shown]
     table = element("table", element("thead", header), element("tbody", *body), class_="panels")
-    return joined(_says(findings, len(rows), shown, usual), _scale(), element("div", table, class_="scroll"))
+    return joined(_says(data, len(rows), shown, usual), _scale(), element("div", table, class_="scroll"))
 
 
-def _first(findings: Findings, key: Key) -> Found | str | None:
+def _first(data: ReportData, key: Key) -> Found | str | None:
     """The alignment of the first seed that has one; why it cannot be read, where that is so."""
-    for record in findings.done(key):
+    for record in data.done(key):
         try:
-            alignments = findings.store.alignments(record["cell"])
+            alignments = data.store.alignments(record["cell"])
         except AttnbenchError as error:
             return f"not read: {error}"
         if alignments is not None and len(alignments.source):
@@ -73,28 +74,28 @@ def _first(findings: Findings, key: Key) -> Found | str | None:
     return None
 
 
-def _says(findings: Findings, drawn: int, shown: Sequence[Row], seed: int) -> Html:
+def _says(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int) -> Html:
     """What is to be seen, and what is not."""
     lines = [
         f"Where each looks, on the longest test sentence of seed {seed}: source across, target down, gold links "
-        f"outlined. Of several heads the mean; attnbench show {findings.store.name} CELL has each head and more "
+        f"outlined. Of several heads the mean; attnbench show {data.store.name} CELL has each head and more "
         "sentences.",
     ]
-    if none := [row_label(findings.layout.index, row) for row in findings.layout.rows[:drawn] if row not in shown]:
+    if none := [row_label(data.layout.index, row) for row in data.layout.rows[:drawn] if row not in shown]:
         lines.append(f"No alignment: {', '.join(none)}.")
-    if drawn < len(findings.layout.rows):
-        lines.append(f"Drawn are the first {drawn} of {len(findings.layout.rows)} rows.")
+    if drawn < len(data.layout.rows):
+        lines.append(f"Drawn are the first {drawn} of {len(data.layout.rows)} rows.")
     return joined(*(element("p", line, class_="note") for line in lines))
 
 
-def _row(findings: Findings, row: Row, found: dict[Key, Found | str], usual: int) -> Html:
-    layout = findings.layout
+def _row(data: ReportData, row: RowLabels, found: dict[Key, Found | str], usual: int) -> Html:
+    layout = data.layout
     name = row_label(layout.index, row)
     cells = [element("th", name, scope="row")]
     for head in layout.heads:
         one = found.get((row, head))
         if one is None:
-            cells.append(element("td", NOTHING, class_="missing", data_column=text(head)))
+            cells.append(element("td", NO_VALUE, class_="missing", data_column=text(head)))
         elif isinstance(one, str):
             cells.append(element("td", one, class_="missing", data_column=text(head)))
         else:

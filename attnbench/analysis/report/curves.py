@@ -5,7 +5,7 @@ from typing import Any
 
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.charts import UNIT, Line, Point, Scale, chart, linear, logarithmic, thinned
-from attnbench.analysis.report.data import LEAD, Findings
+from attnbench.analysis.report.data import LEAD, ReportData
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.series import Facet, Series, facets, legend
 from attnbench.analysis.table.comparison import Comparison
@@ -14,35 +14,35 @@ MOST_ROWS = 64  # that are drawn; the tables have them all
 BY_LENGTH = "Exact match by source length, mean over the seeds with its interval as a band; trained lengths are shaded."
 
 
-def by_length(findings: Findings) -> Html | None:
+def by_length(data: ReportData) -> Html | None:
     """Exact match by source length, the trained lengths shaded; None where no length was tested by itself."""
-    lengths = findings.lengths
+    lengths = data.lengths
     if not lengths:
         return None
-    trained = [(low, high) for low, high in map(_trained, findings.records.values()) if low is not None]
+    trained = [(low, high) for low, high in map(_trained, data.records.values()) if low is not None]
     ends = [end for stretch in trained for end in stretch]
     x = linear([*lengths, *ends], "source length", [*reversed(lengths), *ends])
     y = Scale(0, 1, UNIT, LEAD.replace("_", " "))
-    compared = [(length, findings.comparisons[f"{LEAD}@{length}"]) for length in lengths]
+    compared = [(length, data.comparisons[f"{LEAD}@{length}"]) for length in lengths]
 
     def draw(facet: Facet, head: Label) -> Html | None:
         lines = [line for series in facet.series if (line := _length_line(series, head, compared))]
-        stretches = {_trained(record) for series in facet.series for record in findings.done((series.row, head))}
+        stretches = {_trained(record) for series in facet.series for record in data.done((series.row, head))}
         shaded = [(low, high, f"trained on {low} to {high}") for low, high in sorted(stretches) if low is not None]
         return chart(text(head), lines, x, y, shaded) if lines else None
 
-    return _gallery(findings, draw)
+    return _gallery(data, draw)
 
 
-def learning(findings: Findings, metric: str, log: bool) -> Html | None:
+def learning(data: ReportData, metric: str, log: bool) -> Html | None:
     """A metric of the validation by training step: the mean over the seeds and, as a band, all of them.
 
     Args:
-        findings: the run.
+        data: the run.
         metric: a key of the histories, such as valid/loss.
         log: whether its axis is logarithmic, and not from 0 to 1.
     """
-    curves = {key: found for key in findings.groups if (found := _curve(findings.done(key), metric))}
+    curves = {key: found for key in data.groups if (found := _curve(data.done(key), metric))}
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return None
@@ -56,20 +56,20 @@ def learning(findings: Findings, metric: str, log: bool) -> Html | None:
         lines = [Line(series.colour, series.label, thinned(curve)) for series, curve in found if curve]
         return chart(text(head), lines, x, y) if lines else None
 
-    return _gallery(findings, draw)
+    return _gallery(data, draw)
 
 
-def left_out(findings: Findings) -> str | None:
+def left_out(data: ReportData) -> str | None:
     """What to say when there are more rows than are drawn."""
-    rows = len(findings.layout.rows)
+    rows = len(data.layout.rows)
     return f"Drawn are the first {MOST_ROWS} of {rows} rows; the tables have them all." if rows > MOST_ROWS else None
 
 
-def _gallery(findings: Findings, draw: Callable[[Facet, Label], Html | None]) -> Html:
+def _gallery(data: ReportData, draw: Callable[[Facet, Label], Html | None]) -> Html:
     """The charts of every facet, one per column of the tables, under the facet's legend."""
     parts = []
-    for facet in facets(findings.layout.index, findings.layout.rows[:MOST_ROWS]):
-        charts = [drawn for head in findings.layout.heads if (drawn := draw(facet, head)) is not None]
+    for facet in facets(data.layout.index, data.layout.rows[:MOST_ROWS]):
+        charts = [drawn for head in data.layout.heads if (drawn := draw(facet, head)) is not None]
         if charts:
             title = element("h4", facet.title) if facet.title else Html()
             parts.append(joined(title, legend(facet), element("div", *charts, class_="charts")))

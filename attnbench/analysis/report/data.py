@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.labels import NOTHING, Label, text
-from attnbench.analysis.table.comparison import Comparison, Key, Row, comparison
-from attnbench.outcome import METRICS
+from attnbench.analysis.labels import Label, text
+from attnbench.analysis.table.comparison import Comparison, Key, RowLabels, comparison
+from attnbench.cell import KINDS
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,11 +17,10 @@ if TYPE_CHECKING:
     from attnbench.store.store import Store
 
 LEAD = "exact_match"  # the metric that comes first, and decides rows and columns
-PLAIN = ("model", "score", "scope", "task")  # axes whose values speak for themselves
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """A run as the report sees it.
 
     Attributes:
@@ -59,7 +60,7 @@ class Findings:
         return [record for record in records if record["status"] == "done"]
 
 
-def read(store: "Store") -> Findings:
+def read(store: "Store") -> ReportData:
     """Reads a run.
 
     Raises:
@@ -73,13 +74,13 @@ def read(store: "Store") -> Findings:
     for cell in sorted(records, key=lambda cell: labels[cell]["seed"]):
         row = tuple(labels[cell][axis] for axis in layout.index)
         groups.setdefault((row, labels[cell][layout.columns]), []).append(cell)
-    return Findings(store, frame, layout, records, groups)
+    return ReportData(store, frame, layout, records, groups)
 
 
-def row_label(index: Sequence[str], row: Row) -> str:
+def row_label(index: Sequence[str], row: RowLabels) -> str:
     """A row in one line: "transformer · cosine · self · heads 4"; what does not apply is left out."""
-    words = [_word(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NOTHING]
-    return " · ".join(words) or NOTHING
+    words = [_word(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
+    return " · ".join(words) or NO_VALUE
 
 
 def short_names(index: Sequence[str]) -> str:
@@ -88,4 +89,4 @@ def short_names(index: Sequence[str]) -> str:
 
 
 def _word(axis: str, label: Label) -> str:
-    return text(label) if axis in PLAIN else f"{axis.rpartition('.')[2]} {text(label)}"
+    return text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"

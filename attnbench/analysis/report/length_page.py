@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.report import curves
-from attnbench.analysis.report import data as findings
+from attnbench.analysis.report import curves, data
 from attnbench.analysis.report.markup import Html, element
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def length_page(store: "Store") -> str | None:
     Raises:
         AttnbenchError: when no cell is finished, or the plan cannot be read.
     """
-    found = findings.read(store)
+    found = data.read(store)
     drawn = curves.by_length(found) if len(found.lengths) > 1 else None
     if drawn is None:
         return None

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.report import alignments, curves, tables
-from attnbench.analysis.report import data as findings
+from attnbench.analysis.report import alignments, curves, data, tables
 from attnbench.analysis.report.charts import MOST_POINTS
-from attnbench.analysis.report.data import Findings
+from attnbench.analysis.report.data import ReportData
 from attnbench.analysis.report.markup import Html, element, joined
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def report(store: "Store") -> str:
     Raises:
         AttnbenchError: when no cell is finished, or the plan cannot be read.
     """
-    found = findings.read(store)
+    found = data.read(store)
     sections = [
         ("comparison", "Comparison", tables.metric_tables(found)),
         ("length", "Accuracy against length", _by_length(found)),
@@ -39,7 +38,7 @@ def report(store: "Store") -> str:
     return _page(found, [(anchor, title, held) for anchor, title, held in sections if held is not None])
 
 
-def _page(found: Findings, sections: Iterable[Section]) -> str:
+def _page(found: ReportData, sections: Iterable[Section]) -> str:
     script = _file("page.js")
     title = f"{found.store.name} · attnbench"
     sections = list(sections)
@@ -73,7 +72,7 @@ def _policy(script: str) -> str:
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def _facts(found: Findings) -> Html:
+def _facts(found: ReportData) -> Html:
     """How much there is, and what there is not."""
     counts = found.frame["status"].value_counts()
     planned, layout = len(found.store.plan()["cells"]), found.layout
@@ -93,14 +92,14 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _by_length(found: Findings) -> Html:
+def _by_length(found: ReportData) -> Html:
     drawn = curves.by_length(found)
     if drawn is None:
         return _note("No cell has the exact match of a length by itself; data: {test_lengths: [10, 20]} asks for it.")
     return joined(_note(curves.BY_LENGTH), *_left_out(found), drawn)
 
 
-def _learning(found: Findings) -> Html:
+def _learning(found: ReportData) -> Html:
     """The validations' exact match and loss, each in its own charts."""
     parts: list[Html] = []
     titles = {"valid/exact_match": "Exact match on validation", "valid/loss": "Loss on validation, nats per word"}
@@ -115,7 +114,7 @@ def _learning(found: Findings) -> Html:
     return joined(_note(says), *_left_out(found), *parts)
 
 
-def _bars(found: Findings) -> Html:
+def _bars(found: ReportData) -> Html:
     titles = {"aer": "AER", "alignment_entropy": "Entropy"}
     parts: list[Html] = []
     for metric, title in titles.items():
@@ -133,7 +132,7 @@ def _configuration(store: "Store") -> Html:
     return element("pre", element("code", text), tabindex=0)
 
 
-def _left_out(found: Findings) -> list[Html]:
+def _left_out(found: ReportData) -> list[Html]:
     line = curves.left_out(found)
     return [_note(line)] if line else []
 

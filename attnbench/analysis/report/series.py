@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnbench.analysis.labels import NOTHING, Label, text
+from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.data import row_label
 from attnbench.analysis.report.markup import Html, element, joined, number
-from attnbench.analysis.table.comparison import Row
+from attnbench.analysis.table.comparison import RowLabels
+from attnbench.messages import NO_VALUE
 
 COLOURS = 8  # that can be told apart; each has its own mark as well, for those who do not see colours
 
@@ -15,7 +16,7 @@ COLOURS = 8  # that can be told apart; each has its own mark as well, for those 
 class Series:
     """A row of the tables as a line: its name, and its colour and mark (0 to COLOURS − 1)."""
 
-    row: Row
+    row: RowLabels
     label: str
     colour: int
 
@@ -28,7 +29,7 @@ class Facet:
     series: tuple[Series, ...]
 
 
-def facets(index: Sequence[str], rows: Sequence[Row]) -> list[Facet]:
+def facets(index: Sequence[str], rows: Sequence[RowLabels]) -> list[Facet]:
     """Shares the rows out to charts, so that no chart has more lines than there are colours.
 
     Few rows share one chart. Many are told apart by colour along the axis of most values, the scores in most grids,
@@ -41,12 +42,12 @@ def facets(index: Sequence[str], rows: Sequence[Row]) -> list[Facet]:
         parts = [rows[first : first + COLOURS] for first in range(0, len(rows), COLOURS)]
         return [Facet(f"part {n} of {len(parts)}", facets(index, part)[0].series) for n, part in enumerate(parts, 1)]
     colours = {label: i for i, label in enumerate(dict.fromkeys(row[axis] for row in rows))}
-    charts: dict[Row, list[Row]] = {}
+    charts: dict[RowLabels, list[RowLabels]] = {}
     for row in rows:
         charts.setdefault((*row[:axis], *row[axis + 1 :]), []).append(row)
     others = [*index[:axis], *index[axis + 1 :]]
 
-    def series(row: Row) -> Series:
+    def series(row: RowLabels) -> Series:
         return Series(row, _own(index[axis], row[axis]), colours[row[axis]])
 
     return [Facet(row_label(others, rest), tuple(map(series, members))) for rest, members in charts.items()]
@@ -69,7 +70,7 @@ def mark(colour: int, x: float, y: float, size: float, *title: Html) -> Html:
     return element("polygon", *title, points=points, class_="mark")
 
 
-def _coloured_axis(index: Sequence[str], rows: Sequence[Row]) -> int | None:
+def _coloured_axis(index: Sequence[str], rows: Sequence[RowLabels]) -> int | None:
     """The axis of most values, of those that have colours enough; the first of several, None where there is none."""
     counts = [len({row[place] for row in rows}) for place in range(len(index))]
     fitting = [count for count in counts if 1 < count <= COLOURS]
@@ -77,7 +78,7 @@ def _coloured_axis(index: Sequence[str], rows: Sequence[Row]) -> int | None:
 
 
 def _own(axis: str, label: Label) -> str:
-    return f"no {axis.rpartition('.')[2]}" if text(label) == NOTHING else row_label((axis,), (label,))
+    return f"no {axis.rpartition('.')[2]}" if text(label) == NO_VALUE else row_label((axis,), (label,))
 
 
 def _sample(colour: int) -> Html:

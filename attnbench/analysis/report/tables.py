@@ -6,52 +6,37 @@ from dataclasses import replace
 from typing import Any
 
 from attnbench.analysis.labels import Label, text
-from attnbench.analysis.report.data import LEAD, Findings, row_label, short_names
+from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
 from attnbench.analysis.report.markup import Html, element, joined
-from attnbench.analysis.table.comparison import Comparison, Row, Summary, show_mean
+from attnbench.analysis.table.comparison import Comparison, RowLabels
 from attnbench.analysis.table.formats import _parts as cell_parts
 from attnbench.analysis.table.formats import caption
-
-MEANING = {
-    "exact_match": "The share of test sentences with every word and the end right, under greedy decoding.",
-    "token_accuracy": "The share of words that are right, under greedy decoding.",
-    "loss": "Nats per word, given the right words before it.",
-    "bleu": "BLEU of the answers, from 0 to 100.",
-    "aer": "Alignment error rate: how far the largest weights are from the gold links, 0 being perfect, 1 all wrong.",
-    "alignment_mass": "The mean weight on gold links.",
-    "alignment_entropy": "How spread the weights are: 0 is one word alone, 1 all words alike.",
-    "steps_to_95": "The first validation step with an exact match of .95 or more.",
-    "parameters": "Trained parameters of the model.",
-    "seconds": "Seconds of training per cell.",
-    "tokens_per_second": "Words trained on per second.",
-    "exact_match_unseen": "Exact match on symbols that training never showed.",
-}
-_BETTER = {1: "Higher is better.", -1: "Lower is better.", 0: ""}
+from attnbench.analysis.table.summary import TableCell
 
 
-def metric_tables(findings: Findings) -> Html:
+def metric_tables(data: ReportData) -> Html:
     """A table per metric, of which the script shows the chosen one; without it the others can be opened."""
     tables = []
-    for metric, comparison in findings.comparisons.items():
+    for metric, comparison in data.comparisons.items():
         parts = (element("summary", metric), _explained(comparison), _sortable(comparison, bars=False))
         tables.append(element("details", *parts, class_="metric", data_metric=metric, open=metric == LEAD))
     return element("div", *tables, class_="metrics")
 
 
-def bar_table(findings: Findings, metric: str) -> Html | None:
+def bar_table(data: ReportData, metric: str) -> Html | None:
     """A metric between 0 and 1 as bars; None where no cell has it."""
-    comparison = findings.comparisons.get(metric)
+    comparison = data.comparisons.get(metric)
     if comparison is None:
         return None
     return joined(_explained(comparison), _sortable(comparison, bars=True))
 
 
-def failures(findings: Findings) -> Html | None:
+def failures(data: ReportData) -> Html | None:
     """The cells that failed, each with its reason; None where there are none."""
-    failed = [record for record in findings.records.values() if record["status"] == "failed"]
+    failed = [record for record in data.records.values() if record["status"] == "failed"]
     if not failed:
         return None
-    layout = findings.layout
+    layout = data.layout
     names = ("cell", "which", layout.columns, "seed", "error")
     header = element("tr", *(element("th", name, scope="col") for name in names))
     rows = []
@@ -65,10 +50,10 @@ def failures(findings: Findings) -> Html | None:
     return _boxed(element("table", element("thead", header), element("tbody", *rows), class_="plain"))
 
 
-def versions(findings: Findings) -> Html:
+def versions(data: ReportData) -> Html:
     """What the cells were trained with; how many with which, where they differ."""
     found: dict[str, Counter[str]] = {}
-    for record in findings.records.values():
+    for record in data.records.values():
         for name, value in sorted(record["versions"].items()):
             found.setdefault(name, Counter())[_plain(value)] += 1
     if not found:
@@ -83,8 +68,10 @@ def versions(findings: Findings) -> Html:
 
 def _explained(comparison: Comparison) -> Html:
     """What the metric says, and which way is better."""
-    name, _, length = comparison.metric.partition("@")
-    words = [MEANING[name], f"On sources of {length} words." if length else "", _BETTER[comparison.style.better]]
+    _, _, length = comparison.metric.partition("@")
+    about = comparison.about
+    better = f"{about.direction.capitalize()} is better." if about.direction else ""
+    words = [about.meaning, f"On sources of {length} words." if length else "", better]
     return element("p", " ".join(word for word in words if word), class_="meaning")
 
 
@@ -96,11 +83,11 @@ def _sortable(comparison: Comparison, bars: bool) -> Html:
         element("th", short_names(comparison.index), scope="col", class_="whole"),
         *(element("th", name, scope="col", class_="part") for name in comparison.index),
     ]
-    first = "ascending" if comparison.style.better < 0 else "descending"
+    first = "ascending" if comparison.about.better < 0 else "descending"
     heads = [element("th", text(head), scope="col", data_first=first) for head in comparison.heads]
     body = [_row(comparison, row, bars) for row in comparison.rows]
     means = [cell.mean for cell in comparison.cells.values() if cell.mean is not None]
-    wide = max((len(show_mean(mean, comparison.style)) for mean in means), default=1)
+    wide = max((len(comparison.about.show(mean)) for mean in means), default=1)
     described = f"{comparison.metric} by {' and '.join(comparison.index)}, and {comparison.columns}"
     table = element(
         "table",
@@ -113,12 +100,12 @@ def _sortable(comparison: Comparison, bars: bool) -> Html:
     return joined(_boxed(table), *(element("p", line, class_="note") for line in caption(comparison)))
 
 
-def _has_value(comparison: Comparison, row: Row) -> bool:
+def _has_value(comparison: Comparison, row: RowLabels) -> bool:
     cells = (comparison.cells.get((row, head)) for head in comparison.heads)
     return any(cell is not None and cell.mean is not None for cell in cells)
 
 
-def _row(comparison: Comparison, row: Row, bars: bool) -> Html:
+def _row(comparison: Comparison, row: RowLabels, bars: bool) -> Html:
     """A row, named twice: in one cell, and with one per axis; the style shows what there is room for."""
     names = [
         element("th", row_label(comparison.index, row), scope="row", class_="whole"),
@@ -127,7 +114,7 @@ def _row(comparison: Comparison, row: Row, bars: bool) -> Html:
     return element("tr", *names, *(_cell(comparison, row, head, bars) for head in comparison.heads))
 
 
-def _cell(comparison: Comparison, row: Row, head: Label, bars: bool) -> Html:
+def _cell(comparison: Comparison, row: RowLabels, head: Label, bars: bool) -> Html:
     """A cell with the value that it is sorted by; one without comes last whichever way."""
     cell = comparison.cells.get((row, head))
     mean, *rest = cell_parts(comparison, row, head)
@@ -140,7 +127,7 @@ def _cell(comparison: Comparison, row: Row, head: Label, bars: bool) -> Html:
     return element("td", *picture, joined(*(joined(part, " ") for part in shown)), data_sort=repr(cell.mean))
 
 
-def _bar(cell: Summary) -> Html:
+def _bar(cell: TableCell) -> Html:
     """A bar as long as the mean, 1 being the whole width, with its interval as a thin line."""
     parts = [
         element("rect", x=0, y=0, width=100, height=10, class_="track"),

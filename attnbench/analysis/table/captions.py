@@ -1,96 +1,100 @@
-"""The title of a comparison table, and the sentences below it: how to read a cell, and what it does not show."""
+"""The title of a comparison table and the sentences below it: how to read a cell, and what the table leaves out."""
 
 from collections.abc import Sequence
 
-from attnbench.analysis.labels import NOTHING
-from attnbench.analysis.paired import ALPHA, smallest_p
+from attnbench.analysis.paired import ALPHA, Verdict, smallest_p
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.comparison import Comparison
-from attnbench.analysis.table.summary import FEWEST, Summary, Tie, TooFew
+from attnbench.analysis.table.summary import FEWEST, TableCell, TooFew
+from attnbench.messages import NO_VALUE
 
 NAMES: dict[Statistic, str] = {"mean": "Mean", "iqm": "Interquartile mean", "median": "Median"}
-# Behind a value that is not the best; better may be what lacks a seed, or what another statistic has lower.
-MARKS: dict[Tie, str] = {"tie": "≈", "better": "≈", "untold": "?"}
+# Printed after a value that is not the best. A value may be better than the best where it lacks a seed, or where the
+# statistic is not the mean.
+MARKS = {Verdict.NO_DIFFERENCE: "≈", Verdict.BETTER: "≈", Verdict.INCONCLUSIVE: "?"}
 BEYOND = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 
 
 def title(comparison: Comparison) -> str:
-    """The run, the metric, which way is better, and the axes."""
-    better = {1: " (higher is better)", -1: " (lower is better)", 0: ""}[comparison.style.better]
+    """The run, the metric, which direction is better, and the axes."""
+    direction = comparison.about.direction
+    better = f" ({direction} is better)" if direction else ""
     name = f"{comparison.name}: " if comparison.name else ""
     return f"{name}{comparison.metric}{better} by {comparison.index[0]} and {comparison.columns}"
 
 
 def caption(comparison: Comparison, best: str = "bold") -> list[str]:
-    """The sentences below a table, then the notes. `best` is how the best are marked."""
+    """The sentences below a table, then its notes. `best` says how the best cells are marked."""
     cells = list(comparison.cells.values())
     lines = [_numbers(comparison, cells)]
     if any(0 < cell.n < cell.of for cell in cells):
-        lines.append("n=a/b: only a of b seeds have a value; such a cell does not compete for the best.")
+        lines.append("n=a/b: only a of b seeds have a value; such a cell cannot be the best.")
     if any(cell.n == cell.of != comparison.n for cell in cells):
         lines.append("n=a: over a seeds.")
     if any(learned_in_part(cell) for cell in cells):
-        lines.append("a/b learned: so many seeds reached .5, where neither all nor none did.")
+        lines.append("a/b learned: a of b seeds reached .5 (shown where some seeds did and some did not).")
     if comparison.trained:
         ranges = " or ".join(f"{low}–{high}" for low, high in comparison.trained)
         longer = f"; {BEYOND}: longer" if any(cell.beyond for cell in cells) else ""
         lines.append(f"Trained on lengths {ranges}{longer}.")
     gaps = len(cells) < len(comparison.rows) * len(comparison.heads) or any(not (c.n or c.failed) for c in cells)
-    lines.append(" ".join(filter(None, [_marks(comparison, cells, best), f"{NOTHING}: nothing there." * gaps])))
+    lines.append(" ".join(filter(None, [_marks(comparison, cells, best), f"{NO_VALUE}: no result." * gaps])))
     if comparison.too_few:
         lines.append(_too_few(comparison.too_few))
     return [line for line in [*lines, *comparison.notes] if line]
 
 
-def learned_in_part(cell: Summary) -> bool:
-    """Whether some seeds learned and some did not: where all did or none, the mean says it."""
+def learned_in_part(cell: TableCell) -> bool:
+    """Whether some seeds learned and some did not; where all or none did, the mean shows it."""
     return cell.learned is not None and 0 < cell.learned < cell.n
 
 
-def mark(comparison: Comparison, cell: Summary) -> str:
-    """What stands behind the value of a cell that is not the best; nothing where the caption says it of all."""
-    return "" if comparison.too_few or cell.tie is None else MARKS.get(cell.tie, "")
+def mark(comparison: Comparison, cell: TableCell) -> str:
+    """The sign after the value of a cell that is not the best; none where the caption says the same of all cells."""
+    return "" if comparison.too_few or cell.verdict is None else MARKS.get(cell.verdict, "")
 
 
-def _numbers(comparison: Comparison, cells: Sequence[Summary]) -> str:
-    """What the first number of a cell is, and what the two after it."""
+def _numbers(comparison: Comparison, cells: Sequence[TableCell]) -> str:
+    """What the first number of a cell is, and what the range after it is."""
     n, fewest = comparison.n, FEWEST[comparison.statistic]
     line = f"{NAMES[comparison.statistic]} over n = {n} seed{'s' * (n > 1)}"
-    seeds = [cell.n for cell in cells if cell.low is not None and comparison.style.interval_decimals is not None]
+    seeds = [cell.n for cell in cells if cell.low is not None and comparison.about.interval_decimals is not None]
     if not seeds:
         return f"{line}."
     if max(seeds) < fewest:
-        return f"{line}, then the range of the seeds (a 95 % interval takes {fewest})."
+        return f"{line}, then the range of the seeds (a 95 % interval needs {fewest} seeds)."
     few = f"; below {fewest} seeds, their range" if min(seeds) < fewest else ""
     return f"{line}, then its 95 % interval (percentile bootstrap, expanded for few seeds{few})."
 
 
-def _marks(comparison: Comparison, cells: Sequence[Summary], best: str) -> str:
-    """What is shown of the best, and of those beside it."""
+def _marks(comparison: Comparison, cells: Sequence[TableCell], best: str) -> str:
+    """How the best cells are marked, and what the signs after the others mean."""
     if not any(cell.best for cell in cells):
         return ""
-    alone = " and ".join(["its column", *comparison.apart])
-    line = f"{best[0].upper()}{best[1:]}: best of {alone}"
-    marks = {mark(comparison, cell) for cell in cells}
-    said = [
-        f"{sign} {says}" for sign, says in (("≈", "not found worse"), ("?", "too few seeds to tell")) if sign in marks
-    ]
-    worse = any(cell.tie == "worse" for cell in cells)
-    if not (said or worse):
+    family = " and ".join(["its column", *comparison.separate])
+    line = f"{best[0].upper()}{best[1:]}: best of {family}"
+    present = {mark(comparison, cell) for cell in cells}
+    meanings = (("≈", "not found worse"), ("?", "inconclusive: too few seeds"))
+    signs = [f"{sign} {meaning}" for sign, meaning in meanings if sign in present]
+    worse = any(cell.verdict == Verdict.WORSE for cell in cells)
+    if not (signs or worse):
         return f"{line}."
-    others = " the others are worse" * worse + ", but for" * (worse and bool(said))
-    exact = f"exact Wilcoxon over shared seeds, Holm, p ≤ {f'{ALPHA:g}'[1:]}"
-    return f"{line};{others}{' ' * bool(said)}{', '.join(said)} ({exact})."
+    others = " the others are worse" * worse + ", except" * (worse and bool(signs))
+    test = f"exact Wilcoxon over shared seeds, Holm, p ≤ {f'{ALPHA:g}'[1:]}"
+    return f"{line};{others}{' ' * bool(signs)}{', '.join(signs)} ({test})."
 
 
 def _too_few(too_few: TooFew) -> str:
-    """Why no row is told from the best, and what would do."""
+    """Why no row can be distinguished from the best, and how many seeds could."""
     seeds, rows = too_few.seeds, too_few.rows
     p = smallest_p(seeds)
-    told = f"p is {_short(p)} at best"
+    reason = f"p is {_short(p)} at best"
     if p <= ALPHA:
-        told += f", {_short(p * (rows - 1))} among {rows} rows (Holm)"
-    return f"{seeds} seed{'s' * (seeds > 1)} cannot tell any row from the best: {told}; {too_few.needed} can."
+        reason += f", {_short(p * (rows - 1))} among {rows} rows by Holm"
+    plural = "s" * (seeds > 1)
+    return (
+        f"Inconclusive: {seeds} seed{plural} cannot distinguish any row from the best ({reason}); {too_few.needed} can."
+    )
 
 
 def _short(p: float) -> str:

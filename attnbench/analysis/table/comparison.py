@@ -1,4 +1,4 @@
-"""The comparison of a metric over two axes of a run, as plain data: what every table shows."""
+"""The comparison of a metric over two axes of a run, as plain data; every output format shows this."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
+from attnbench.analysis.paired import Verdict
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
-from attnbench.analysis.table.summary import STYLES, Seeds, Style, Summary, TooFew, compared_to_best, show_mean, summary
+from attnbench.analysis.table.summary import Seeds, TableCell, TooFew, compared_to_best, summarise
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.outcome import METRICS
+from attnbench.metrics import METRICS, Metric, is_metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STYLES", "Comparison", "Key", "Row", "Style", "Summary", "comparison", "show_mean"]
-
-Row = tuple[Label, ...]
-Key = tuple[Row, Label]  # the row and the head of a cell
-APART = ("task", LENGTH)  # axes along which nothing competes: a task may be easier than another
+RowLabels = tuple[Label, ...]
+Key = tuple[RowLabels, Label]  # the row and the column of a cell
+# Axes whose values are not compared with each other, since one task or length may be easier than another.
+SEPARATE = ("task", LENGTH)
 
 
 @dataclass(frozen=True)
@@ -29,39 +29,39 @@ class Comparison:
     Attributes:
         name: of the run.
         metric: a name of METRICS, or `<metric>@<length>`.
-        index: the axes that name a row: the one asked for, then every other that varies, but the seed.
-        columns: the axis that names a column.
-        rows: the labels of each row, in the plan's order, one per axis of `index`.
+        index: the axes of the rows: the requested one, then every other axis that varies, except the seed.
+        columns: the axis of the columns.
+        rows: the labels of each row, one per axis of `index`, in the plan's order.
         heads: the label of each column, in the plan's order.
         cells: by (row, head); a combination that the run does not have is absent.
-        n: the number of seeds behind most cells.
-        notes: what the table does not show, a sentence each.
-        statistic: what the cells say of their seeds.
-        apart: the axes of `index` of which each label has a best of its own.
-        too_few: that no row can be told from the best, where that is so for every column.
-        trained: the lengths trained on, each range once, where `length` is an axis and they are known.
-        beyond: the lengths of which every cell is longer than those that it was trained on.
+        n: the most common number of seeds per cell.
+        notes: what the table does not show, one sentence each.
+        statistic: of the seeds of a cell: mean, iqm or median.
+        separate: the axes of `index` that have a best cell for each of their labels.
+        too_few: set where the seeds are too few to distinguish any row of any column from the best.
+        trained: the ranges of trained lengths, where `length` is an axis and they are known.
+        beyond: the lengths that are longer than the trained lengths in every cell.
     """
 
     name: str
     metric: str
     index: tuple[str, ...]
     columns: str
-    rows: list[Row]
+    rows: list[RowLabels]
     heads: list[Label]
-    cells: dict[Key, Summary]
+    cells: dict[Key, TableCell]
     n: int
     notes: tuple[str, ...] = ()
     statistic: Statistic = "mean"
-    apart: tuple[str, ...] = ()
+    separate: tuple[str, ...] = ()
     too_few: TooFew | None = None
     trained: tuple[Range, ...] = ()
     beyond: frozenset[Label] = frozenset()
 
     @property
-    def style(self) -> Style:
-        """How the metric is shown."""
-        return STYLES[self.metric.split("@")[0]]
+    def about(self) -> Metric:
+        """The facts about the metric: its direction and how it is shown."""
+        return metric_of(self.metric)
 
 
 def comparison(
@@ -77,22 +77,22 @@ def comparison(
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
-    Nothing but the seed is averaged over: any other axis that varies becomes part of the rows, but for one that says
-    the same as another, as axes of a `zip` may.
+    Only seeds are averaged: every other axis that varies becomes part of the rows, except an axis that has a one-to-one
+    relation with another, as the axes of a `zip` do.
 
     Args:
         frame: the rows of table.csv.
-        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid), or `length`,
-            for a metric that has `<metric>@<length>`. Rows are scores unless given, or models where there are several.
+        rows, columns: two of its label columns (model, score, scope, task, seed, or an axis of the grid), or `length`
+            for a metric with `<metric>@<length>`. Default of rows: model where there are several, else score.
         metric: a name of METRICS, or `<metric>@<length>`.
         where: conditions `column=value`; several values of one column are alternatives.
         name: of the run, for the title.
-        notes: what to say below the table.
+        notes: sentences to print below the table.
         statistic: mean, iqm or median.
-        trained: the lengths that each cell was trained on, by its id; it matters where `length` is an axis.
+        trained: the range of trained lengths of each cell, by its id; used where `length` is an axis.
 
     Raises:
-        AttnbenchError: when a column, a metric or a value is unknown, all such at once; or when nothing is left.
+        AttnbenchError: when a column, metric or value is unknown (all of them in one error), or no cell is left.
     """
     if LENGTH in (rows, columns) and not frame.empty:
         frame = by_length(frame, metric)
@@ -100,10 +100,10 @@ def comparison(
     frame = _chosen(frame, labels, rows, columns, metric, tuple(where), name)
     index, same = _index(frame, labels, rows or _default_rows(frame, columns), columns)
     groups = _grouped(frame, index, columns, metric)
-    apart = [place for place, axis in enumerate(index) if axis in APART]
-    cells = {key: summary(*group, metric, statistic) for key, group in groups.items()}
+    separate = [place for place, axis in enumerate(index) if axis in SEPARATE]
+    cells = {key: summarise(*group, metric, statistic) for key, group in groups.items()}
     cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
-    cells, too_few = _held_against_best(cells, groups, apart, STYLES[metric.split("@")[0]])
+    cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric))
     ordered = _in_order(row for row, _ in groups)
     return Comparison(
         name=name,
@@ -114,9 +114,9 @@ def comparison(
         heads=list(dict.fromkeys(head for _, head in groups)),
         cells=cells,
         n=Counter(cell.of for cell in cells.values()).most_common(1)[0][0],
-        notes=(*(f"{axis} goes with {other}" for axis, other in same.items()), *notes),
+        notes=(*(f"{axis} varies with {other}" for axis, other in same.items()), *notes),
         statistic=statistic,
-        apart=tuple(index[place] for place in apart if len({row[place] for row in ordered}) > 1),
+        separate=tuple(index[place] for place in separate if len({row[place] for row in ordered}) > 1),
         too_few=too_few,
         trained=tuple(sorted(set(ranges.values()))),
         beyond=_lengths_beyond(cells, (*index, columns)),
@@ -132,9 +132,9 @@ def _chosen(
     where: tuple[str, ...],
     name: str,
 ) -> "pd.DataFrame":
-    """The rows of the frame that fulfil the conditions, once everything that was asked for is known to exist."""
+    """The rows of the frame that fulfil the conditions, after checking that every requested name exists."""
     if frame.empty:
-        raise fail("no cell is finished yet", name, "attnbench run carries on with what is missing")
+        raise fail("no cell is finished yet", name, "attnbench run trains the missing cells")
     conditions, problems = conditions_of(frame, labels, where)
     problems = [*_unknown(frame, labels, rows, columns, metric), *problems]
     if problems:
@@ -143,8 +143,8 @@ def _chosen(
 
 
 def _index(frame: "pd.DataFrame", labels: list[str], rows: str, columns: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The axes that name a row, and those left out of them, each with the one that says the same."""
-    named = {rows, columns, "seed", KIND}  # the column model says the kind already
+    """The axes of the rows; and the axes left out, each with the axis that it has a one-to-one relation with."""
+    named = {rows, columns, "seed", KIND}  # the column model has the kind
     named |= {"model"} if KIND in (rows, columns) else set()
     varying = [c for c in labels if c not in named and len(set(values_of(frame, c))) > 1]
     same = _same_as_another(frame, [columns, rows], varying)
@@ -152,13 +152,13 @@ def _index(frame: "pd.DataFrame", labels: list[str], rows: str, columns: str) ->
 
 
 def _default_rows(frame: "pd.DataFrame", columns: str) -> str:
-    """Models where several are compared, else scores; tasks where the columns are those already."""
+    """Models where the run has several, else scores; tasks where scores are the columns."""
     several = len(set(values_of(frame, "model"))) > 1 and columns not in ("model", KIND)
     return "model" if several else "task" if columns == "score" else "score"
 
 
 def _same_as_another(frame: "pd.DataFrame", shown: list[str], varying: list[str]) -> dict[str, str]:
-    """The axes of the grid, among those that vary, that change only with one that is shown or stands before them."""
+    """The varying axes of the grid that have a one-to-one relation with an axis that is shown or comes before them."""
     found: dict[str, str] = {}
     for place, axis in enumerate(varying):
         others = [*shown, *(other for other in varying[:place] if other not in found)]
@@ -175,7 +175,7 @@ def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
 def _grouped(
     frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str
 ) -> dict[Key, tuple[Seeds, int, int]]:
-    """The values of the seeds that have one, how many seeds there are, and how many failed, by row and head."""
+    """By row and head: the values of the seeds that have one, the number of seeds, and the number that failed."""
     groups: dict[Key, tuple[Seeds, int, int]] = {}
     results = zip(values_of(frame, "seed"), frame["status"].tolist(), values_of(frame, metric), strict=True)
     for key, (seed, status, value) in zip(_keys(frame, index, columns), results, strict=True):
@@ -193,9 +193,9 @@ def _keys(frame: "pd.DataFrame", index: tuple[str, ...], columns: str) -> list[K
 
 
 def _beyond(
-    cells: dict[Key, Summary], frame: "pd.DataFrame", axes: tuple[str, ...], trained: Mapping[str, Range]
-) -> tuple[dict[Key, Summary], dict[Key, Range]]:
-    """Marks the cells whose length is longer than any trained on, and says what was, where that is known."""
+    cells: dict[Key, TableCell], frame: "pd.DataFrame", axes: tuple[str, ...], trained: Mapping[str, Range]
+) -> tuple[dict[Key, TableCell], dict[Key, Range]]:
+    """Marks the cells whose test length is longer than the trained lengths; and the trained range of each cell."""
     if LENGTH not in axes:
         return cells, {}
     keys = zip(_keys(frame, axes[:-1], axes[-1]), frame["cell"].tolist(), strict=True)
@@ -204,7 +204,7 @@ def _beyond(
     return {key: replace(cell, beyond=key in longer) for key, cell in cells.items()}, ranges
 
 
-def _lengths_beyond(cells: dict[Key, Summary], axes: tuple[str, ...]) -> frozenset[Label]:
+def _lengths_beyond(cells: dict[Key, TableCell], axes: tuple[str, ...]) -> frozenset[Label]:
     if LENGTH not in axes:
         return frozenset()
     within = {_length(key, axes) for key, cell in cells.items() if not cell.beyond}
@@ -212,23 +212,23 @@ def _lengths_beyond(cells: dict[Key, Summary], axes: tuple[str, ...]) -> frozens
 
 
 def _length(key: Key, axes: tuple[str, ...]) -> int:
-    """What a cell's label says on the axis `length`."""
+    """The label of a cell on the axis `length`."""
     return int(str((*key[0], key[1])[axes.index(LENGTH)]))
 
 
-def _held_against_best(
-    cells: dict[Key, Summary], groups: Mapping[Key, tuple[Seeds, int, int]], apart: list[int], style: Style
-) -> tuple[dict[Key, Summary], TooFew | None]:
-    """Marks the best of every column, and how the others of the column compare to it, where they are of one task."""
+def _compared_to_best(
+    cells: dict[Key, TableCell], groups: Mapping[Key, tuple[Seeds, int, int]], separate: list[int], metric: Metric
+) -> tuple[dict[Key, TableCell], TooFew | None]:
+    """Marks the best cell of every column and task, and adds the comparison of the other cells with it."""
     families: dict[tuple[Label, ...], list[Key]] = {}
     for row, head in cells:
-        families.setdefault((head, *(row[place] for place in apart)), []).append((row, head))
-    marked: dict[Key, Summary] = {}
+        families.setdefault((head, *(row[place] for place in separate)), []).append((row, head))
+    marked: dict[Key, TableCell] = {}
     reasons: list[TooFew | None] = []
     for family in families.values():
-        found, too_few = compared_to_best({k: cells[k] for k in family}, {k: groups[k][0] for k in family}, style)
+        found, too_few = compared_to_best({k: cells[k] for k in family}, {k: groups[k][0] for k in family}, metric)
         marked |= found
-        if any(cell.tie not in (None, "best") for cell in found.values()):
+        if any(cell.verdict not in (None, Verdict.BEST) for cell in found.values()):
             reasons.append(too_few)
     least = max((reason for reason in reasons if reason), key=lambda reason: reason.needed, default=None)
     return {key: marked[key] for key in cells}, least if all(reasons) else None
@@ -243,14 +243,14 @@ def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns
     ]
     if rows == columns:
         problems.append(Problem(f"rows and columns are both {rows!r}", "--columns", "choose two different axes"))
-    metrics = [*METRICS, *(column for column in frame.columns if column.split("@")[0] in METRICS and "@" in column)]
+    metrics = [*METRICS, *(column for column in frame.columns if is_metric(column) and column not in METRICS)]
     if metric not in metrics:
         problems.append(Problem(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, metrics)))
     return problems
 
 
-def _in_order(rows: Iterable[Row]) -> list[Row]:
-    """The rows, sorted by their first label, then their second …, each in its order of appearance."""
+def _in_order(rows: Iterable[RowLabels]) -> list[RowLabels]:
+    """The rows sorted by their first label, then their second, and so on; labels in their order of appearance."""
     unique = list(dict.fromkeys(rows))
     ranks = [{label: rank for rank, label in enumerate(dict.fromkeys(level))} for level in zip(*unique, strict=True)]
     return sorted(unique, key=lambda row: [rank[label] for rank, label in zip(ranks, row, strict=True)])

@@ -1,4 +1,4 @@
-"""The comparison table, in the six formats of `attnbench table`."""
+"""The comparison table in the six formats of `attnbench table`."""
 
 import csv
 import html
@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.labels import NOTHING, Label, text
+from attnbench.analysis.labels import Label, text
 from attnbench.analysis.table.captions import BEYOND, caption, learned_in_part, mark, title
-from attnbench.analysis.table.comparison import Comparison, Row, Summary, comparison, show_mean
+from attnbench.analysis.table.comparison import Comparison, RowLabels, comparison
 from attnbench.analysis.table.lengths import LENGTH
+from attnbench.analysis.table.summary import TableCell
+from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -36,8 +38,8 @@ def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) ->
 
     Args:
         comparison: what is shown.
-        star: whether the best are marked by * as well, where bold cannot be seen.
-        narrow: whether intervals stand below their means, and long names of axes are broken.
+        star: whether to mark the best cells with * as well, for output without bold.
+        narrow: whether to print intervals below their means and to break long names of axes.
     """
     from rich import box
     from rich.console import Group
@@ -53,7 +55,7 @@ def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) ->
         table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if narrow else name), no_wrap=True)
     for head in comparison.heads:
         table.add_column(Text(_head(comparison, head)), overflow="fold")
-    above: Row = ()
+    above: RowLabels = ()
     for row in comparison.rows:
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
         names = [Text("" if level < same else label) for level, label in enumerate(_names(comparison, row))]
@@ -65,7 +67,7 @@ def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) ->
 
 @dataclass(frozen=True)
 class _Layout:
-    """How cells stand in a terminal: as `to_rich` was asked, with a place for signs or not, and how wide means are."""
+    """How cells are laid out: the options of `to_rich`, whether there is a column for signs, and the width of means."""
 
     star: bool
     narrow: bool
@@ -78,19 +80,19 @@ def _widths(comparison: Comparison) -> dict[Label, int]:
     widths = dict.fromkeys(comparison.heads, 0)
     for (_, head), cell in comparison.cells.items():
         if cell.mean is not None:
-            widths[head] = max(widths[head], len(show_mean(cell.mean, comparison.style)))
+            widths[head] = max(widths[head], len(comparison.about.show(cell.mean)))
     return widths
 
 
-def _rich_cell(comparison: Comparison, row: Row, head: Label, layout: _Layout) -> "Text":
-    """One cell; the means of a column stand one below the other, whatever comes after them."""
+def _rich_cell(comparison: Comparison, row: RowLabels, head: Label, layout: _Layout) -> "Text":
+    """One cell; the means of a column are aligned, whatever follows them."""
     from rich.text import Text
 
-    said, *rest = _parts(comparison, row, head)
+    first, *rest = _parts(comparison, row, head)
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:
-        return Text(said, style="red" if cell and cell.failed else "dim")
-    shown = Text(show_mean(cell.mean, comparison.style).rjust(layout.widths[head]))
+        return Text(first, style="red" if cell and cell.failed else "dim")
+    shown = Text(comparison.about.show(cell.mean).rjust(layout.widths[head]))
     if cell.best:
         shown.stylize("bold green")
     if layout.signs:
@@ -99,23 +101,23 @@ def _rich_cell(comparison: Comparison, row: Row, head: Label, layout: _Layout) -
         style = "red" if "/" in part else "dim"
         if layout.narrow:
             part = "\n" + part.replace(" ", "\n")
-        else:  # who learned stands below, for it is long and rare
+        else:  # long and rare: on a line of its own, so that columns stay narrow
             part = f"{chr(10) if part.endswith('learned') else ' '}{part}"
         shown.append(part, style=style)
     return shown
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
-    """Prints the rich table; off a terminal at its full width, with a star where bold cannot be seen."""
+    """Prints the rich table; without a terminal at its full width, with stars where there is no bold."""
     star = console.color_system is None
-    shown, given = to_rich(comparison, star), console.width
-    console.width = 10_000  # what is measured is never wider than the console
+    shown, width = to_rich(comparison, star), console.width
+    console.width = 10_000  # rich limits a measurement to the width of the console
     whole, table = console.measure(shown).maximum, console.measure(shown.renderables[1]).maximum
-    console.width = given if console.is_terminal else max(given, whole)
+    console.width = width if console.is_terminal else max(width, whole)
     if table > console.width:  # title and caption may wrap
         shown = to_rich(comparison, star, narrow=True)
     console.print(shown)
-    console.width = given
+    console.width = width
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -131,7 +133,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_latex(comparison: Comparison) -> str:
-    """A tabular for the package booktabs, with title and caption as comments."""
+    """A tabular for the LaTeX package booktabs, with title and caption as comments."""
 
     def line(items: list[str]) -> str:
         return f"{' & '.join(items)} \\\\"
@@ -151,7 +153,7 @@ def to_latex(comparison: Comparison) -> str:
 
 
 def to_html(comparison: Comparison) -> str:
-    """A <table> to be put into a page; it brings no style of its own."""
+    """A <table> element without styles, to be embedded in a page."""
     levels = len(comparison.index)
     header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in _header(comparison))
     lines = ["<table>", f"<caption>{html.escape(title(comparison))}</caption>", f"<thead><tr>{header}</tr></thead>"]
@@ -168,32 +170,35 @@ def to_html(comparison: Comparison) -> str:
 def to_csv(comparison: Comparison) -> str:
     """One line per cell of the table, in full precision.
 
-    Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (best, tie,
-    worse, better, untold; empty where nothing was compared) and, by length, beyond (longer than trained on).
+    Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (the verdict
+    against the best of the column: best, worse, better, no difference found or inconclusive; empty where nothing was
+    compared) and, by length, beyond (longer than the trained lengths).
     """
     out = io.StringIO()
-    records = _records(comparison)
-    writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+    rows = records(comparison)
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     return out.getvalue()
 
 
 def to_json(comparison: Comparison) -> str:
-    """A list with one object per cell of the table, of the same names as the CSV's columns."""
-    return json.dumps(_records(comparison), indent=1, ensure_ascii=False) + "\n"
+    """A list with one object per cell of the table; its keys are the columns of the CSV."""
+    return json.dumps(records(comparison), indent=1, ensure_ascii=False) + "\n"
 
 
-def _records(comparison: Comparison) -> list[dict[str, Any]]:
-    records = []
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One record per cell of the table, with numbers in full precision."""
+    found = []
     for row in comparison.rows:
         for head in comparison.heads:
             if cell := comparison.cells.get((row, head)):
                 labels = dict(zip((*comparison.index, comparison.columns), (*row, head), strict=True))
-                numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned", "tie")}
+                numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned")}
+                verdict = {"tie": cell.verdict}
                 beyond = {"beyond": cell.beyond} if LENGTH in labels else {}
-                records.append(labels | {comparison.statistic: cell.mean} | numbers | beyond)
-    return records
+                found.append(labels | {comparison.statistic: cell.mean} | numbers | verdict | beyond)
+    return found
 
 
 def _header(comparison: Comparison) -> list[str]:
@@ -201,12 +206,12 @@ def _header(comparison: Comparison) -> list[str]:
 
 
 def _head(comparison: Comparison, head: Label) -> str:
-    """The head of a column; a length beyond those trained on is marked."""
+    """The head of a column; a length beyond the trained lengths is marked."""
     return f"{text(head)} {BEYOND}" if comparison.columns == LENGTH and head in comparison.beyond else text(head)
 
 
-def _names(comparison: Comparison, row: Row) -> list[str]:
-    """The labels of a row, the length marked as in the head of a column."""
+def _names(comparison: Comparison, row: RowLabels) -> list[str]:
+    """The labels of a row; a length is marked as in the head of a column."""
     return [
         f"{text(label)} {BEYOND}" if axis == LENGTH and label in comparison.beyond else text(label)
         for axis, label in zip(comparison.index, row, strict=True)
@@ -214,7 +219,7 @@ def _names(comparison: Comparison, row: Row) -> list[str]:
 
 
 def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
-    """The rows of a printed table, names and cells, each part escaped and the best means marked."""
+    """The rows of a printed table: names and cells, with each part escaped and the best means marked."""
     lines = []
     for row in comparison.rows:
         line = [escape(label) for label in _names(comparison, row)]
@@ -226,14 +231,14 @@ def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
     return lines
 
 
-def _parts(comparison: Comparison, row: Row, head: Label) -> list[str]:
-    """What a cell says: the mean and its mark, the interval where there is one, and what is not as in most cells."""
+def _parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]:
+    """The parts of a cell: the mean and its mark, the interval if any, and whatever differs from most cells."""
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:
-        return [f"failed {cell.failed}/{cell.of}"] if cell is not None and cell.failed else [NOTHING]
-    parts = [show_mean(cell.mean, comparison.style) + mark(comparison, cell)]
-    if cell.low is not None and cell.high is not None and comparison.style.interval_decimals is not None:
-        decimals = comparison.style.interval_decimals
+        return [f"failed {cell.failed}/{cell.of}"] if cell is not None and cell.failed else [NO_VALUE]
+    parts = [comparison.about.show(cell.mean) + mark(comparison, cell)]
+    decimals = comparison.about.interval_decimals
+    if cell.low is not None and cell.high is not None and decimals is not None:
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
@@ -244,12 +249,12 @@ def _parts(comparison: Comparison, row: Row, head: Label) -> list[str]:
     return parts
 
 
-def _count(cell: Summary) -> str:
+def _count(cell: TableCell) -> str:
     return f"n={cell.n}/{cell.of}" if cell.n < cell.of else f"n={cell.n}"
 
 
 def _end(value: float, decimals: int, outward: Callable[[float], int]) -> str:
-    """An end of an interval, rounded outward so that the mean lies inside: .97, and 1.0 for 1.00."""
+    """An end of an interval, rounded outward so that it still contains the mean: .97, and 1.0 for 1.00."""
     scale = 10**decimals
     shown = f"{outward(round(value * scale, 6)) / scale:,.{decimals}f}"
     if decimals < 2:

@@ -1,11 +1,11 @@
-"""The length of the source as an axis of a table: a metric that was measured at several lengths, each by itself."""
+"""The source length as an axis of a table, for a metric that was measured separately at several lengths."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import label_columns
 from attnbench.errors import fail
-from attnbench.outcome import METRICS
+from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from attnbench.store.store import Store
 
 LENGTH = "length"  # the label column
-Range = tuple[int, int]  # the shortest and the longest source that was trained on
+Range = tuple[int, int]  # the shortest and the longest trained source
 
 
 def lengths_of(frame: "pd.DataFrame", metric: str) -> list[int]:
@@ -23,7 +23,7 @@ def lengths_of(frame: "pd.DataFrame", metric: str) -> list[int]:
 
 
 def by_length(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
-    """The rows of a frame once per length, as the label column `length`, with the metric at that length.
+    """The rows of a frame repeated for each length, with a label column `length` and the metric at that length.
 
     Raises:
         AttnbenchError: when the metric was not measured by length.
@@ -35,8 +35,8 @@ def by_length(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
         measured = [name for name in METRICS if lengths_of(frame, name)]
         name, at, _ = metric.partition("@")
         if at and name in measured:
-            raise fail(f"{metric} is of one length already", "--metric", f"{LENGTH} goes with --metric {name}")
-        hint = f"by {LENGTH} there is {' and '.join(measured)}" if measured else "set data.test_lengths in the grid"
+            raise fail(f"{metric} is for one length already", "--metric", f"use --metric {name} with the axis {LENGTH}")
+        hint = f"measured by {LENGTH}: {', '.join(measured)}" if measured else "set data.test_lengths in the grid"
         raise fail(f"{metric!r} was not measured by {LENGTH}", "--metric", hint)
     place = list(frame.columns).index(label_columns(frame)[-1]) + 1
     parts = []
@@ -48,7 +48,7 @@ def by_length(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
 
 
 def trained_lengths(store: "Store", cells: Iterable[str]) -> dict[str, Range]:
-    """The lengths that each cell was trained on, by its id; sentences of one's own do not tell theirs.
+    """The range of trained lengths of each cell, by its id; it is unknown for a user's own sentence pairs.
 
     Raises:
         AttnbenchError: when a cell cannot be read.

@@ -8,7 +8,7 @@ import pytest
 from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.analysis.compare import formats
-from attnbench.analysis.compare.contrast import EVERYTHING, contrast, side_by_side
+from attnbench.analysis.compare.contrast import ALL_TASKS, contrast, side_by_side
 from attnbench.errors import AttnbenchError
 
 BASE = {"dot": 0.5, "general": 0.7, "additive": 0.6}
@@ -30,7 +30,7 @@ def test_seeds_are_paired_and_the_best_is_what_the_others_are_held_against(tmp_p
     found = contrast(frame_of(tmp_path), "score")
     assert found.against == "general"
     assert {(x.value, x.task) for x in found.lines} == {
-        (score, task) for score in ("dot", "additive") for task in ("copy", "sort", EVERYTHING)
+        (score, task) for score in ("dot", "additive") for task in ("copy", "sort", ALL_TASKS)
     }
     one = line(found, "dot", "copy")
     assert (one.paired.difference, one.paired.low, one.paired.high) == pytest.approx((-0.2, -0.2, -0.2))
@@ -39,7 +39,7 @@ def test_seeds_are_paired_and_the_best_is_what_the_others_are_held_against(tmp_p
     assert one.verdict == "worse"
     assert one.probability.value < 0.5
     assert one.rank == 3
-    assert line(found, "dot", EVERYTHING).paired.n == 16
+    assert line(found, "dot", ALL_TASKS).paired.n == 16
 
 
 def test_what_others_are_held_against_can_be_chosen(tmp_path):
@@ -51,7 +51,7 @@ def test_what_others_are_held_against_can_be_chosen(tmp_path):
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_of_too_few_seeds_nothing_is_claimed(tmp_path, seeds):
     found = contrast(frame_of(tmp_path, seeds), "score")
-    assert {x.verdict for x in found.lines if x.task != EVERYTHING} == {"cannot tell: too few seeds"}
+    assert {x.verdict for x in found.lines if x.task != ALL_TASKS} == {"inconclusive"}
 
 
 def test_of_a_loss_the_lower_is_better(tmp_path):
@@ -82,7 +82,7 @@ def test_a_setting_that_goes_with_the_axis_is_said_to(tmp_path):
     """One width for each: whether it is the score or the width cannot be told."""
     frame = frame_of(tmp_path, 2, score=["dot", "general"], task=["copy"], model__width=[32, 64])
     found = contrast(frame[(frame["score"] == "dot") == (frame["model.width"] == 32)], "score")
-    assert found.notes == ("model.width goes with score",)
+    assert found.notes == ("model.width varies with score",)
     assert not contrast(frame, "score").notes
 
 
@@ -97,7 +97,7 @@ def test_only_seeds_that_both_have_are_compared_and_failed_cells_are_not(tmp_pat
     found = contrast(write_run(tmp_path, grid, written).frame(), "score", against="dot")
     assert [x.paired.n for x in found.lines] == [3]
     assert found.lines[0].paired.difference == 0
-    assert found.notes == ("1 failed cell not counted",)
+    assert found.notes == ("1 failed cell not used",)
 
 
 def test_of_unequal_seeds_those_in_common_are_compared(tmp_path):
@@ -114,7 +114,7 @@ def test_cells_without_the_metric_are_counted_in_a_note(tmp_path):
     frame = frame_of(tmp_path, 3, task=["copy"])
     frame["steps_to_95"] = [100.0 if accuracy > 0.5 else None for accuracy in frame["exact_match"]]
     found = contrast(frame, "score", against="general", metric="steps_to_95", notes=["and more"])
-    assert found.notes == ("1 cell without steps_to_95 not counted", "and more")
+    assert found.notes == ("1 cell without steps_to_95 not used", "and more")
     assert line(found, "dot", "copy").paired.n == 2
 
 
@@ -164,7 +164,7 @@ def test_two_runs_are_compared_configuration_by_configuration(tmp_path):
         ({"axis": "score", "metric": "aer"}, ("no cell is done and has aer",)),
         ({"axis": "score", "against": "dott"}, ("no finished cell has 'dott'", "dot")),
         ({"axis": "score", "metric": "exact"}, ("no metric 'exact'", "exact_match")),
-        ({"axis": "score", "metric": "parameters"}, ("neither more nor less is better",)),
+        ({"axis": "score", "metric": "parameters"}, ("has no better direction",)),
     ],
 )
 def test_what_cannot_be_compared_is_told(tmp_path, arguments, words):
@@ -179,9 +179,9 @@ def test_where_nothing_is_shared_what_parts_the_cells_is_named(tmp_path):
     frame = frame[(dot & (frame["model.width"] == 32)) | ((frame["score"] == "general") & (frame["model.width"] == 64))]
     frame = frame[frame["model.cell"] == "gru"]
     frame.loc[frame.index[0], "model.width"] = 16
-    with pytest.raises(AttnbenchError, match=r"vary in model\.width; --where") as caught:
+    with pytest.raises(AttnbenchError, match=r"vary in model\.width; select") as caught:
         contrast(frame, "score", name="made-up")
-    assert "made-up: nothing shares a setting and a seed with" in str(caught.value)
+    assert "made-up: no value shares a setting and a seed with" in str(caught.value)
 
 
 def test_the_caption_says_what_so_few_pairs_tell(tmp_path):

@@ -36,11 +36,11 @@ def test_an_axis_that_goes_with_another_is_said_once(tmp_path):
     found = lengths(tmp_path, *pairs, notes=["a note"])
     assert found.index == ("score", "data.min_length")
     assert found.rows == [(score, low) for score in ("dot", "cosine") for low, _ in pairs]
-    assert found.notes == ("data.max_length goes with data.min_length", "a note")
-    assert "data.max_length goes with data.min_length" in formats.to_markdown(found)
+    assert found.notes == ("data.max_length varies with data.min_length", "a note")
+    assert "data.max_length varies with data.min_length" in formats.to_markdown(found)
     across = lengths(tmp_path, *pairs, columns="data.max_length")
     assert (across.index, across.heads) == (("score",), [10, 15, 20])
-    assert across.notes == ("data.min_length goes with data.max_length",)
+    assert across.notes == ("data.min_length varies with data.max_length",)
 
 
 @pytest.mark.parametrize("pairs", [
@@ -57,7 +57,7 @@ def test_what_goes_together_is_judged_by_what_is_shown(tmp_path):
     pairs = (5, 10), (5, 15), (10, 20)
     found = lengths(tmp_path, *pairs, where=["data.max_length=10", "data.max_length=20"])
     assert (found.index, found.notes[:1]) == (
-        ("score", "data.min_length"), ("data.max_length goes with data.min_length",)
+        ("score", "data.min_length"), ("data.max_length varies with data.min_length",)
     )  # fmt: skip
     assert lengths(tmp_path, *pairs, where=["data.max_length=20"]).notes == ()
 
@@ -79,7 +79,7 @@ def test_model_score_scope_and_task_are_never_left_out(tmp_path):
     assert (turned.index, turned.notes) == (("scope", "model", "score", "task"), ())
     widths = plan(model=["rnn", "lstmn"], score=["dot", "cosine"], model__width=[32, 64])
     found = summarised(tmp_path, widths, lambda c: c["model.width"] == {"dot": 32, "cosine": 64}[c["score"]])
-    assert (found.index, found.notes) == (("model", "score"), ("model.width goes with score",))
+    assert (found.index, found.notes) == (("model", "score"), ("model.width varies with score",))
 
 
 def test_the_kind_of_a_model_is_said_once(tmp_path):

@@ -52,7 +52,7 @@ def test_the_best_of_a_column_are_all_that_look_the_same_unless_all_do(frame, tm
     results = [outcome(c, exact_match=x) for c, x in zip(grid.cells, (0.9, 0.9002, 0.8), strict=True)]
     compared = comparison(write_run(tmp_path / "more", grid, results).frame())
     assert best(compared) == {("general", "copy"), ("dot", "copy")}
-    assert [cell.tie for cell in compared.cells.values()] == ["best", "best", "untold"]
+    assert [cell.verdict for cell in compared.cells.values()] == ["best", "best", "inconclusive"]
 
 
 def test_a_loss_is_best_when_low_and_parameters_are_never(frame):
@@ -139,7 +139,7 @@ def test_a_combination_that_is_not_there_is_a_dash(tmp_path):
     grid = plan(score=["dot", "general"], task=["copy", "sort"])
     text = formats.to_markdown(comparison(write_run(tmp_path, grid, map(outcome_of_half, grid.cells[:3])).frame()))
     assert "| general | 0.500 | – |" in text
-    assert "–: nothing there." in text
+    assert "–: no result." in text
     assert "interval" not in text
     assert "best" not in text
 
@@ -175,7 +175,12 @@ def test_csv_and_json_hold_full_precision(frame):
     assert records[0]["mean"] == pytest.approx(0.9002, abs=1e-12)
     rows = list(csv.DictReader(io.StringIO(formats.to_csv(compared))))
     assert [float(row["mean"]) for row in rows] == [record["mean"] for record in records]
-    assert (rows[1]["score"], rows[1]["n"], rows[1]["failed"], rows[1]["tie"]) == ("dot", "3", "0", "best")
+    assert (rows[1]["score"], rows[1]["n"], rows[1]["failed"], rows[1]["tie"]) == (
+        "dot",
+        "3",
+        "0",
+        "best",
+    )
 
 
 def hostile(tmp_path):

@@ -65,8 +65,13 @@ def test_mistakes_about_lengths_are_said(lengths):
     frame, _ = lengths
     bare = frame.drop(columns=[column for column in frame.columns if "@" in column])
     for given, metric, column, says in (
-        (frame, "aer", "length", "by length there is exact_match and token_accuracy"),
-        (frame, "exact_match@20", "length", "of one length already\n  → length goes with --metric exact_match"),
+        (frame, "aer", "length", "measured by length: exact_match, token_accuracy"),
+        (
+            frame,
+            "exact_match@20",
+            "length",
+            "for one length already\n  → use --metric exact_match with the axis length",
+        ),
         (frame, "exact_match", "lenght", "did you mean 'length'"),
         (bare, "exact_match", "length", "set data.test_lengths in the grid"),
     ):

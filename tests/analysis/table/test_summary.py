@@ -14,7 +14,7 @@ from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.stats import estimate
 from attnbench.analysis.table import formats
 from attnbench.analysis.table.comparison import comparison
-from attnbench.analysis.table.summary import FEWEST, TooFew, summary
+from attnbench.analysis.table.summary import FEWEST, TooFew, summarise
 
 UP = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1]  # no two alike, all of one sign
 OTHERS = ["additive", "cosine", "general", "location", "scaled_dot"]
@@ -33,7 +33,7 @@ def below(steps, best=0.9):
 
 
 def ties(compared, column="copy"):
-    return {row[0]: cell.tie for (row, head), cell in compared.cells.items() if head == column}
+    return {row[0]: cell.verdict for (row, head), cell in compared.cells.items() if head == column}
 
 
 @pytest.fixture
@@ -50,23 +50,33 @@ def ten(tmp_path):
 
 def test_what_is_told_from_the_best_what_is_not_and_what_cannot_be(ten):
     compared = comparison(ten)
-    assert ties(compared) == {"dot": "best", "cosine": "worse", "general": "tie", "location": "untold"}
+    assert ties(compared) == {
+        "dot": "best",
+        "cosine": "worse",
+        "general": "no difference found",
+        "location": "inconclusive",
+    }
     assert [row[0] for (row, _), cell in compared.cells.items() if cell.best] == ["dot"]
     text = formats.to_markdown(compared)
     for line in ("| dot | **0.900** ", "| cosine | 0.845 ", "| general | 0.894≈ ", "| location | 0.894? "):
         assert line in text
-    said = "Bold: best of its column; the others are worse, but for ≈ not found worse, ? too few seeds to tell"
+    said = "Bold: best of its column; the others are worse, except ≈ not found worse, ? inconclusive: too few seeds"
     assert f"{said} (exact Wilcoxon over shared seeds, Holm, p ≤ .05)." in text
-    assert "cannot tell" not in text
+    assert "cannot distinguish" not in text
 
 
 def test_every_format_has_the_marks(ten):
     compared = comparison(ten)
     assert r"general & 0.894$\approx$ " in formats.to_latex(compared)
     assert "<td>0.894≈ " in formats.to_html(compared)
-    assert [record["tie"] for record in json.loads(formats.to_json(compared))] == ["best", "worse", "tie", "untold"]
-    assert [line.rsplit(",", 1)[1] for line in formats.to_csv(compared).split()] == [
-        "tie", "best", "worse", "tie", "untold"
+    assert [record["tie"] for record in json.loads(formats.to_json(compared))] == [
+        "best",
+        "worse",
+        "no difference found",
+        "inconclusive",
+    ]
+    assert [line.rsplit(",", 1)[1] for line in formats.to_csv(compared).splitlines()] == [
+        "tie", "best", "worse", "no difference found", "inconclusive"
     ]  # fmt: skip
     text = in_terminal(compared, 60, color_system=None)
     for line in ("dot        0.900* .90–.90", "cosine     0.845  ", "general    0.894≈ ", "location   0.894? "):
@@ -94,8 +104,7 @@ def test_table_and_compare_agree(tmp_path, seed, metric):
     frame = run(tmp_path, scores, metric, tasks=["copy", "sort"]).frame()
     compared = comparison(frame, metric=metric)
     best = next(row[0] for (row, head), cell in compared.cells.items() if head == "sort" and cell.best)
-    words = {"untold": "cannot tell: too few seeds", "tie": "no difference found"}
-    told = {name: words.get(tie, tie) for name, tie in ties(compared, "sort").items() if name != best}
+    told = {name: verdict for name, verdict in ties(compared, "sort").items() if name != best}
     lines = contrast(frame, "score", against=best, metric=metric).lines
     assert told == {line.value: line.verdict for line in lines if line.task == "sort"}
 
@@ -108,21 +117,22 @@ def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
 
 
 @pytest.mark.parametrize(("n", "others", "says"), [
-    (1, 1, "1 seed cannot tell any row from the best: p is 1 at best; 6 can."),
-    (2, 1, "2 seeds cannot tell any row from the best: p is .5 at best; 6 can."),
-    (3, 1, "3 seeds cannot tell any row from the best: p is .25 at best; 6 can."),
-    (3, 5, "3 seeds cannot tell any row from the best: p is .25 at best; 8 can."),
-    (5, 1, "5 seeds cannot tell any row from the best: p is .062 at best; 6 can."),
+    (1, 1, "Inconclusive: 1 seed cannot distinguish any row from the best (p is 1 at best); 6 can."),
+    (2, 1, "Inconclusive: 2 seeds cannot distinguish any row from the best (p is .5 at best); 6 can."),
+    (3, 1, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 6 can."),
+    (3, 5, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 8 can."),
+    (5, 1, "Inconclusive: 5 seeds cannot distinguish any row from the best (p is .062 at best); 6 can."),
     (6, 1, None),
-    (6, 5, "6 seeds cannot tell any row from the best: p is .031 at best, .16 among 6 rows (Holm); 8 can."),
+    (6, 5, "Inconclusive: 6 seeds cannot distinguish any row from the best "
+           "(p is .031 at best, .16 among 6 rows by Holm); 8 can."),
     (10, 5, None),
 ])  # fmt: skip
 def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
     scores = {"dot": [0.9] * n} | {name: below(UP[:n]) for name in OTHERS[:others]}
     compared = comparison(run(tmp_path, scores).frame())
     lines = formats.caption(compared)
-    assert [line for line in lines if "cannot tell" in line] == ([says] if says else [])
-    assert set(ties(compared).values()) == {"best", "untold" if says else "worse"}
+    assert [line for line in lines if "Inconclusive" in line] == ([says] if says else [])
+    assert set(ties(compared).values()) == {"best", "inconclusive" if says else "worse"}
     assert not any(sign in formats.to_markdown(compared).replace("\n", "") for sign in "?≈")
     told = "Bold: best of its column; the others are worse (exact Wilcoxon over shared seeds, Holm, p ≤ .05)."
     assert ("Bold: best of its column." if says else told) in lines
@@ -130,11 +140,11 @@ def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
 
 @pytest.mark.parametrize(("n", "statistic", "says"), [
     (1, "mean", "Mean over n = 1 seed."),
-    (2, "mean", "Mean over n = 2 seeds, then the range of the seeds (a 95 % interval takes 5)."),
-    (4, "mean", "Mean over n = 4 seeds, then the range of the seeds (a 95 % interval takes 5)."),
+    (2, "mean", "Mean over n = 2 seeds, then the range of the seeds (a 95 % interval needs 5 seeds)."),
+    (4, "mean", "Mean over n = 4 seeds, then the range of the seeds (a 95 % interval needs 5 seeds)."),
     (5, "mean", "Mean over n = 5 seeds, then its 95 % interval (percentile bootstrap, expanded for few seeds)."),
-    (5, "iqm", "Interquartile mean over n = 5 seeds, then the range of the seeds (a 95 % interval takes 6)."),
-    (7, "median", "Median over n = 7 seeds, then the range of the seeds (a 95 % interval takes 8)."),
+    (5, "iqm", "Interquartile mean over n = 5 seeds, then the range of the seeds (a 95 % interval needs 6 seeds)."),
+    (7, "median", "Median over n = 7 seeds, then the range of the seeds (a 95 % interval needs 8 seeds)."),
     (8, "median", "Median over n = 8 seeds, then its 95 % interval (percentile bootstrap, expanded for few seeds)."),
 ])  # fmt: skip
 def test_the_caption_names_the_statistic_and_its_interval(tmp_path, n, statistic, says):
@@ -159,10 +169,10 @@ def test_from_how_many_seeds_an_interval_is_narrower_than_the_range(statistic):
 def test_a_cell_has_the_estimate_of_its_seeds(values):
     """Also where no bootstrap is needed for it."""
     for statistic in ("mean", "iqm", "median"):
-        found = summary(dict(enumerate(values)), len(values), 0, "exact_match", statistic)
+        found = summarise(dict(enumerate(values)), len(values), 0, "exact_match", statistic)
         known = estimate(values, statistic)
         assert (found.mean, found.low, found.high, found.n) == pytest.approx(
-            (known.mean, known.low, known.high, known.n)
+            (known.value, known.low, known.high, known.n)
         )
 
 
@@ -178,7 +188,7 @@ def test_three_seeds_need_no_scipy(tmp_path, monkeypatch):
     """Which takes longer to import than all the rest of a table."""
     frame = run(tmp_path, {"dot": [0.9, 0.8, 0.7], "cosine": [0.7, 0.6, 0.5]}).frame()
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    assert set(ties(comparison(frame)).values()) == {"best", "untold"}
+    assert set(ties(comparison(frame)).values()) == {"best", "inconclusive"}
 
 
 def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
@@ -190,7 +200,7 @@ def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
     assert "3/5 learned |" in text
     assert "n=4/5 3/4 learned |" in text
     assert text.count(" learned |") == 2
-    assert "a/b learned: so many seeds reached .5, where neither all nor none did." in text
+    assert "a/b learned: a of b seeds reached .5 (shown where some seeds did and some did not)." in text
     everyone = formats.to_markdown(comparison(frame, where=["score=cosine", "score=general"]))
     assert "learned" not in everyone
     assert re.search(r"dot +0.540  [.0-9–]+ *\n +3/5 learned *\n", in_terminal(compared, 60, color_system=None))
@@ -228,7 +238,7 @@ def test_without_a_better_there_are_no_marks(tmp_path):
 
 def test_rows_without_a_shared_seed_are_not_compared(tmp_path):
     compared = comparison(run(tmp_path, {"dot": UP[:2]}).frame(), rows="seed")
-    assert [cell.tie for cell in compared.cells.values()] == [None, "best"]
+    assert [cell.verdict for cell in compared.cells.values()] == [None, "best"]
 
 
 def test_what_is_worse_is_not_bold_though_it_looks_the_same(tmp_path):

@@ -1,0 +1,172 @@
+"""Runs read back in Python: `attnbench.load` gives a run whose tables, statistics and report are methods."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnbench.analysis.stats import Statistic
+from attnbench.errors import AttnbenchError
+from attnbench.outcome import Alignments
+from attnbench.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(run: str | Path, results: str | Path = "results") -> "Run":
+    """Opens a run; it trains nothing.
+
+    Args:
+        run: the name of a grid in `results`, or the folder of a run.
+        results: the folder that holds all runs.
+
+    Raises:
+        AttnbenchError: when there is no such run, with the nearest name that exists.
+    """
+    return Run(Store.open(str(run), Path(results)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people and for programs: `print` shows it as text, a notebook as HTML.
+
+    Attributes:
+        frame: its numbers in full precision; the columns are those of the command's `--format csv`.
+        text: the table with title and caption, in Markdown.
+        html: the same as a <table> element.
+    """
+
+    frame: "pd.DataFrame"
+    text: str
+    html: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+class Run:
+    """The results of one grid, as they were when they were first read; call `load` again to see newer ones."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def name(self) -> str:
+        """The name of the grid."""
+        return self._store.name
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self._store.folder
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows of table.csv: the finished and failed cells of the grid, in its order.
+
+        Raises:
+            AttnbenchError: when the plan of the run cannot be read.
+        """
+        return self._store.frame()
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the tables do not show: unfinished cells, skipped combinations, unreadable files."""
+        return self._store.notes()
+
+    def table(
+        self,
+        rows: str | None = None,
+        columns: str = "task",
+        metric: str = "exact_match",
+        where: Iterable[str] = (),
+        statistic: Statistic = "mean",
+    ) -> Table:
+        """The comparison table, as `attnbench table` prints it.
+
+        Args:
+            rows, columns: label columns of the frame, or "length"; default of rows: score, or model where the run has
+                several.
+            metric: a column of the frame.
+            where: conditions such as "scope=global".
+            statistic: mean, iqm or median.
+
+        Raises:
+            AttnbenchError: when a name is unknown, or no cell is finished.
+        """
+        import pandas as pd
+
+        from attnbench.analysis.table import formats
+        from attnbench.analysis.table.comparison import comparison
+        from attnbench.analysis.table.lengths import LENGTH, trained_lengths
+
+        trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
+        found = comparison(self.frame, rows, columns, metric, where, self.name, self.notes, statistic, trained)
+        return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
+
+    def compare(
+        self,
+        axis: str = "score",
+        against: str | None = None,
+        metric: str = "exact_match",
+        where: Iterable[str] = (),
+    ) -> Table:
+        """The values of an axis compared with one of them over paired seeds, as `attnbench compare` prints it.
+
+        Args:
+            axis: a label column of the frame.
+            against: the value that the others are compared with; default: the best.
+            metric: a column of the frame that has a better direction.
+            where: conditions such as "task=copy".
+
+        Raises:
+            AttnbenchError: when a name is unknown, or no two values share a setting and a seed.
+        """
+        import pandas as pd
+
+        from attnbench.analysis.compare import formats
+        from attnbench.analysis.compare.contrast import contrast
+        from attnbench.analysis.labels import filtered
+
+        frame = filtered(self.frame, where, self.name) if (where := tuple(where)) else self.frame
+        found = contrast(frame, axis, against, metric, self.name, self.notes)
+        return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
+
+    def report(self) -> str:
+        """The report as one HTML page, as `attnbench report` writes it.
+
+        Raises:
+            AttnbenchError: when no cell is finished.
+        """
+        from attnbench.analysis.report.page import report
+
+        return report(self._store)
+
+    def alignments(self, cell: str) -> Alignments | None:
+        """The attention weights of a cell on some test sentences; None where it has none.
+
+        Args:
+            cell: an id of the frame's column `cell`, or its beginning.
+
+        Raises:
+            AttnbenchError: when there is no such cell, or its file cannot be read.
+        """
+        return self._store.alignments(self._store.find(cell))
+
+    def __repr__(self) -> str:
+        counts = self.frame["status"].value_counts().to_dict()
+        cells = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no cell finished"
+        return "\n".join([f"<attnbench run {self.name!r}: {cells}>", *self.notes])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        try:
+            return self.table().html
+        except AttnbenchError as error:  # no cell is finished, which is no reason to fail in a notebook
+            return f"<pre>{escape(str(error))}</pre>"
