@@ -161,7 +161,7 @@ def _measure_mlflow(folder: Path, cells: int) -> dict[str, Any]:
 
 
 def _laps_of_logging(store: Store, found: dict[str, Any]) -> Iterator[float]:
-    since, laps, logged, log = time.perf_counter(), [], 0, Tracker.cell
+    since, laps, logged, log = time.perf_counter(), [], 0, Tracker.log_cell
 
     def counted(self: Tracker, *arguments: Any) -> None:
         nonlocal since, logged
@@ -172,12 +172,12 @@ def _laps_of_logging(store: Store, found: dict[str, Any]) -> Iterator[float]:
             laps.append(now - since)
             since = now
 
-    Tracker.cell = counted  # type: ignore[method-assign]
+    Tracker.log_cell = counted  # type: ignore[method-assign]
     try:
         with _timed(found, "MLflow, sync of all cells"):
             catch_up(store, None)
     finally:
-        Tracker.cell = log  # type: ignore[method-assign]
+        Tracker.log_cell = log  # type: ignore[method-assign]
     yield from laps
 
 

@@ -13,6 +13,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"runner", "results"},
+    {"driver"},
     {"tracking"},
     {"analysis"},
     {"estimate", "store", "engines"},
@@ -35,7 +36,7 @@ HEAVY = {
     "ray": {"engines"},
 }
 # Engines may ask torch for a GPU, in the worker. These may not even inside a function.
-TORCH_FREE = {"cli", "runner", "tracking", "estimate", "store", "fingerprint", "grid", "tasks"}
+TORCH_FREE = {"cli", "runner", "driver", "tracking", "estimate", "store", "fingerprint", "grid", "tasks"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -1,4 +1,4 @@
-"""A run trains what is not done, keeps what is finished whatever happens, and tells of it."""
+"""A run trains the cells that are not done, loses no finished result, and notifies its listener."""
 
 import csv
 import errno
@@ -12,7 +12,7 @@ import torch
 from fake_training import FAKE
 
 import attnbench
-from attnbench import runner
+from attnbench import driver, runner
 from attnbench.engines import base
 from attnbench.engines.base import Finished, Started
 from attnbench.engines.serial import SerialEngine
@@ -110,10 +110,10 @@ def test_a_failed_cell_is_a_row_and_is_left_until_asked_for(fake):
 
 
 def test_what_other_code_trained_is_trained_again_unless_kept(fake, monkeypatch):
-    monkeypatch.setattr(runner, "fingerprint", lambda _: {})
+    monkeypatch.setattr(driver, "fingerprint", lambda _: {})
     fake()
     monkeypatch.setattr(status, "fingerprint", lambda cell: {"a.py": "new"} if cell.score.name == "dot" else {})
-    monkeypatch.setattr(runner, "fingerprint", status.fingerprint)
+    monkeypatch.setattr(driver, "fingerprint", status.fingerprint)
     fake(keep_stale=True)
     assert fake.trained == []
     fake()
@@ -124,7 +124,7 @@ def test_what_other_code_trained_is_trained_again_unless_kept(fake, monkeypatch)
     assert fake.trained == []
 
 
-def test_cells_wait_while_the_disk_is_full(fake, monkeypatch):
+def test_cells_are_kept_in_memory_while_the_disk_is_full(fake, monkeypatch):
     full, fsync = [True], os.fsync
 
     def refuse(file):
@@ -140,17 +140,20 @@ def test_cells_wait_while_the_disk_is_full(fake, monkeypatch):
     with_room = fake(listener=watch)
     assert set(with_room["status"]) == {"done"}
     assert len(with_room) == 12
-    told = [event.text for event in fake.events if isinstance(event, Notice)]
-    assert len(told) == 1
-    assert "No space left on device\nTraining goes on; what is finished waits to be written." in told[0]
+    messages = [event.text for event in fake.events if isinstance(event, Notice)]
+    assert len(messages) == 1
+    assert (
+        "No space left on device\nTraining continues. Finished cells are kept in memory until they can be written."
+        in messages[0]
+    )
 
 
-def test_cells_that_could_not_be_written_to_the_end_are_told(fake, monkeypatch):
+def test_cells_that_could_never_be_written_are_reported(fake, monkeypatch):
     def refuse(*_):
         raise fail("cannot be written: No space left on device", "somewhere")
 
     monkeypatch.setattr(Store, "write_pack", refuse)
-    with pytest.raises(runner.Unwritten, match="12 finished cells could not be written, and are lost") as caught:
+    with pytest.raises(runner.Unwritten, match="12 finished cells could not be written and are lost") as caught:
         fake()
     assert caught.value.exit == Exit.CELLS_FAILED
     assert len(fake.trained) == 12
@@ -213,7 +216,7 @@ def test_a_pack_is_kept_whole_when_interrupted_while_it_is_written(fake, store, 
     assert len(store.states()) == 2
 
 
-def test_a_pack_that_the_disk_refuses_holds_up_no_other(fake, store, monkeypatch):
+def test_a_pack_that_cannot_be_written_does_not_block_the_others(fake, store, monkeypatch):
     write, trained = Store.write_pack, []
 
     def refuse(self, outcomes, planned, code):
@@ -233,7 +236,7 @@ def test_a_pack_that_the_disk_refuses_holds_up_no_other(fake, store, monkeypatch
     ]
 
 
-def test_a_closed_terminal_ends_no_run(fake, store):
+def test_a_closed_terminal_does_not_end_the_run(fake, store):
     def closed(_):
         raise OSError(errno.EIO, "Input/output error")
 
@@ -241,41 +244,41 @@ def test_a_closed_terminal_ends_no_run(fake, store):
     assert len(store.states()) == 12
 
 
-def test_broken_files_are_told_by_name_and_trained_again(fake, store):
+def test_broken_files_are_named_and_their_cells_trained_again(fake, store):
     frame = fake()
     cut, edited = (store.folder / "cells" / f"{cell}.json" for cell in frame["cell"][:2])
     before = frame["exact_match"].tolist()
     cut.write_text(cut.read_text()[:50])
     edited.write_text(edited.read_text().replace('"exact_match": 1.0', '"exact_match": 0.5'))
     again = fake()
-    told = [event.text for event in fake.events if isinstance(event, Notice)]
-    assert [str(file) in text for file, text in zip([cut, edited], told, strict=True)] == [True, True]
+    messages = [event.text for event in fake.events if isinstance(event, Notice)]
+    assert [str(file) in text for file, text in zip([cut, edited], messages, strict=True)] == [True, True]
     assert sorted(fake.trained) == sorted([cut.stem, edited.stem])
     assert again["exact_match"].tolist() == before
 
 
-def test_a_results_folder_that_cannot_be_written_is_said_before_training(fake, tmp_path):
+def test_a_results_folder_that_cannot_be_written_is_reported_before_training(fake, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(AttnbenchError, match="cannot be made"):
+    with pytest.raises(AttnbenchError, match="cannot be created"):
         fake(results=tmp_path / "file" / "results")
     assert fake.events == []
 
 
-def test_a_tracking_server_hears_nothing_of_a_run_that_cannot_be_written(fake, log, tmp_path):
+def test_nothing_is_logged_of_a_run_that_cannot_be_written(fake, log, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(AttnbenchError, match="cannot be made"):
+    with pytest.raises(AttnbenchError, match="cannot be created"):
         fake(results=tmp_path / "file", mlflow=True, tracking_uri="http://server")
     assert log.started == 0
 
 
-def test_wrong_arguments_are_all_said_at_once(fake):
+def test_all_invalid_arguments_are_reported_at_once(fake):
     with pytest.raises(AttnbenchError) as caught:
         fake(engine="proceses", device="gpu", workers=0, limit=0)
     assert len(caught.value.problems) == 4
     assert "did you mean 'processes'?" in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_said_before_training_and_nothing_is_overwritten(fake, store):
+def test_a_server_that_does_not_answer_is_reported_before_training_and_nothing_is_overwritten(fake, store):
     fake()
     before = files(store)
     with socket.socket() as free:
@@ -294,7 +297,7 @@ def files(store):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_missing_gpu_is_said_before_training(fake, store):
+def test_a_missing_gpu_is_reported_before_training(fake, store):
     with pytest.raises(AttnbenchError, match="no GPU"):
         fake(device="cuda")
     assert fake.events == []
@@ -302,7 +305,7 @@ def test_a_missing_gpu_is_said_before_training(fake, store):
 
 
 class Log:
-    """A tracker that keeps in mind what it is told; it breaks at the cell `breaks_at`."""
+    """A tracker that records what is logged; it fails at the cell number `breaks_at`."""
 
     breaks_at: int | None = None
     finished: frozenset[str] = frozenset()
@@ -310,7 +313,7 @@ class Log:
     started = 0
 
     def __init__(self, *_):
-        self.told, self.end = [], None
+        self.logged, self.end = [], None
         Log.last = self
 
     def start(self, plan, grid_text):
@@ -322,12 +325,12 @@ class Log:
         assert len(digest) == 64
         return cell in self.finished
 
-    def cell(self, outcome, planned, digest):
+    def log_cell(self, outcome, planned, digest):
         assert outcome.cell == planned.id
         assert len(digest) == 64
-        if len(self.told) == self.breaks_at:
+        if len(self.logged) == self.breaks_at:
             raise fail("the server went away")
-        self.told.append(outcome)
+        self.logged.append(outcome)
 
     def finish(self, frame, status):
         self.end = (len(frame), status)
@@ -342,26 +345,44 @@ def log(monkeypatch: pytest.MonkeyPatch) -> type[Log]:
     return Log
 
 
-def test_the_tracker_hears_of_every_cell_and_of_the_end(fake, log):
+def test_every_cell_and_the_end_are_logged(fake, log):
     fake(BROKEN_DOT, mlflow=True)
-    assert [o.cell for o in log.last.told] == fake.trained
+    assert [o.cell for o in log.last.logged] == fake.trained
     assert log.last.end == (12, "FAILED")
     fake(retry_failed=True, mlflow=True)
     assert log.last.end == (12, "FINISHED")
-    assert sorted(o.cell for o in log.last.told) == sorted(fake.frame["cell"])
-    assert {o.status for o in log.last.told} == {"done"}
+    assert sorted(o.cell for o in log.last.logged) == sorted(fake.frame["cell"])
+    assert {o.status for o in log.last.logged} == {"done"}
 
 
-def test_a_tracker_that_breaks_costs_no_result(fake, log):
+def test_a_tracker_that_fails_loses_no_result(fake, log):
     log.breaks_at = 3
     assert len(fake(mlflow=True)) == 12
     (notice,) = [event for event in fake.events if isinstance(event, Notice)]
     assert "the server went away" in notice.text
     assert "complete on disk" in notice.text
-    assert "attnbench sync small --results there brings them there" in notice.text
+    assert "To log them: attnbench sync small --results there" in notice.text
 
 
-def test_the_tracker_hears_of_an_interruption(fake, log):
+@pytest.mark.usefixtures("log")
+def test_a_bug_in_logging_loses_no_result_and_is_reported_as_attnbenchs(fake, monkeypatch):
+    def finish(*_):
+        raise FileNotFoundError("page.css is missing")
+
+    monkeypatch.setattr(Log, "finish", finish)
+    assert set(fake(mlflow=True)["status"]) == {"done"}
+    assert len(fake.frame) == 12
+    (notice,) = [event for event in fake.events if isinstance(event, Notice)]
+    first, *traceback = notice.text.splitlines()
+    assert first == (
+        "The results are complete on disk, but not in MLflow, because of a bug in attnbench: "
+        "please report it with these lines."
+    )
+    assert traceback[0].startswith("Traceback")
+    assert traceback[-1] == "FileNotFoundError: page.css is missing"
+
+
+def test_an_interruption_is_logged(fake, log):
     def interrupt(event):
         if isinstance(event, Finished):
             raise KeyboardInterrupt
@@ -377,9 +398,9 @@ def test_cells_trained_without_the_tracker_are_logged_later(fake, log):
     log.finished = frozenset({known})
     fake(mlflow=True)
     assert fake.trained == []
-    assert [o.cell for o in log.last.told] == list(first["cell"])[1:]
-    assert {o.metrics["exact_match"] for o in log.last.told} == {1.0}
-    assert [o.seed for o in log.last.told] == list(first["seed"])[1:]
+    assert [o.cell for o in log.last.logged] == list(first["cell"])[1:]
+    assert {o.metrics["exact_match"] for o in log.last.logged} == {1.0}
+    assert [o.seed for o in log.last.logged] == list(first["seed"])[1:]
 
 
 def test_the_table_is_the_same_whatever_the_engine_and_the_workers(grid, tmp_path):

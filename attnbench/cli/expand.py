@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from attnbench.grid.expand import Plan
-    from attnbench.store.status import State
+    from attnbench.store.status import CellState
 
 Row = dict[str, Any]
 
@@ -65,7 +65,7 @@ def expand(
         _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
 
 
-def rows_of(plan: "Plan", states: dict[str, "State"]) -> list[Row]:
+def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[Row]:
     """One row per cell, then one per skipped combination: cell, state, reason, then the labels by axis."""
     names = ["model", "score", "scope", "task", "seed", *plan.axes]
     rows: list[Row] = []
@@ -80,7 +80,9 @@ def rows_of(plan: "Plan", states: dict[str, "State"]) -> list[Row]:
     return rows
 
 
-def _print(plan: "Plan", rows: list[Row], states: dict[str, "State"], broken: list[str], workers: int | None) -> None:
+def _print(
+    plan: "Plan", rows: list[Row], states: dict[str, "CellState"], broken: list[str], workers: int | None
+) -> None:
     """For people: a table with a line per pack, then counts, reasons of skips, and the time it will take."""
     from rich.console import Console
     from rich.text import Text
@@ -138,7 +140,7 @@ def _states(states: Counter[str]) -> "Text":
     return Text(", ").join(Text(word, style=style) for word, style in words)
 
 
-def _time(plan: "Plan", states: dict[str, "State"], workers: int | None) -> str:
+def _time(plan: "Plan", states: dict[str, "CellState"], workers: int | None) -> str:
     """How long what is to do takes, judged by what is done."""
     from attnbench.engines.base import available_cores
     from attnbench.estimate import about, estimate

@@ -31,7 +31,7 @@ Host = Annotated[str, typer.Option("--host", help="The address to listen on; the
 
 def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", tracking_uri: Tracking = None) -> None:
     """Open MLflow's UI over the results: runs, curves, and alignments as they formed. Ctrl-C ends it."""
-    from attnbench.tracking.client import offline_environment, store_uri
+    from attnbench.tracking.server import offline_environment, store_uri
 
     uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
@@ -115,8 +115,7 @@ def _wait_until_up(server: subprocess.Popen[str], address: str, log: IO[str]) ->
 
 def _experiments(address: str) -> Iterator[str]:
     """Every experiment with the page of its cells; once compared, with that of their charts and of the comparison."""
-    from attnbench.tracking.client import VIEW_TAG
-    from attnbench.tracking.content import KIND_TAG, VIEW
+    from attnbench.tracking.content import KIND_TAG, VIEW, VIEW_TAG
 
     for experiment in _ask(address, "experiments/search", max_results=1000).get("experiments", []):
         id_, name = experiment["experiment_id"], experiment["name"]

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, and the archive of a cell's alignments."""
+"""Atomic writing: a file is complete or absent. Also the archive of a cell's alignments."""
 
 import hashlib
 import json
@@ -16,42 +16,44 @@ import numpy as np
 from attnbench.errors import fail
 from attnbench.outcome import Alignments
 
-_TEXTS = ("source", "target", "forming_source", "forming_target")
-_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
-_OF_HEADS = ("heads", "forming_heads")  # not there where an alignment has a single head
-# What reading a broken archive may raise: of zip, of its compression, of an array's header, or of what is not in it.
+_TEXT_ARRAYS = ("source", "target", "forming_source", "forming_target")
+_NUMBER_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
+_HEAD_ARRAYS = ("heads", "forming_heads")  # only written if several heads contribute to the alignment
+# What reading a broken archive may raise. NumPy does not wrap the errors of zipfile, zlib, or its own header parser.
 BROKEN_ARCHIVE = (
     OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)  # what reading a broken file of JSON may raise
+# What reading a broken JSON file may raise: also nesting too deep, or an integer too large for a float.
+UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)
 
 
 def make_writable(folder: Path) -> None:
-    """Makes a folder, with those above it.
+    """Creates a folder and its parents, and checks that files can be created in it.
 
     Raises:
-        AttnbenchError: when it cannot be made, or is there and cannot be written.
+        AttnbenchError: if the folder cannot be created or is not writable.
     """
-    hint = "choose another: --results DIR"
+    hint = "choose another folder: --results DIR"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise fail(f"the results folder cannot be made: {error.strerror}", str(folder), hint) from error
+        raise fail(f"the results folder cannot be created: {error.strerror}", str(folder), hint) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise fail("the results folder cannot be written", str(folder), hint)
 
 
 def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> None:
-    """Writes a whole file or none: beside its place first, then into it.
+    """Writes a file completely or not at all: first to a temporary file in the same folder, which is then renamed.
 
     Args:
-        path: the file; what stood there is replaced.
-        content: the text, or what writes the bytes.
+        path: the file; an existing one is replaced.
+        content: the text, or a function that writes the bytes to an open file.
 
     Raises:
-        AttnbenchError: when the disk refuses.
+        AttnbenchError: if the file cannot be written.
     """
+    # In the same folder, because a rename is atomic only within one file system.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -60,6 +62,7 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
             else:
                 content(file)
             file.flush()
+            # Without fsync, a power cut after the rename can leave an empty file under the final name.
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
@@ -71,32 +74,32 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON atomically; a number that JSON cannot say (NaN, infinity) becomes null."""
+    """Writes JSON atomically. NaN and infinity, which JSON does not have, become null."""
     write_atomically(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """What a file of JSON gives back of this content, with a digest over it, by which an edit is noticed."""
+    """The content as JSON reads it back, plus a digest of it, by which later edits of the file are detected."""
     plain: dict[str, Any] = json.loads(json.dumps(finite(content)))
-    return plain | {"digest": _digest(plain)}
+    return plain | {"digest": _content_digest(plain)}
 
 
 def check_seal(content: dict[str, Any]) -> None:
-    """Raises a ValueError when the content is not what was sealed; an earlier attnbench sealed nothing."""
-    if "digest" in content and content["digest"] != _digest(content):
-        raise ValueError("it was edited: it is not what was written")
+    """Raises a ValueError if the digest does not match the content. Files of earlier versions have no digest."""
+    if "digest" in content and content["digest"] != _content_digest(content):
+        raise ValueError("the file was edited: its digest does not match its content")
 
 
-def _digest(content: dict[str, Any]) -> str:
+def _content_digest(content: dict[str, Any]) -> str:
     rest = {name: value for name, value in content.items() if name != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def write_alignments(path: Path, alignments: Alignments) -> None:
-    """Writes an archive of plain arrays, atomically: words as fixed-width text, short sentences filled with ""."""
-    arrays = {name: getattr(alignments, name) for name in _ARRAYS}
-    arrays |= {name: array for name in _OF_HEADS if (array := getattr(alignments, name)).size}
-    for name in _TEXTS:
+    """Writes an .npz archive atomically: words as fixed-width text, short sentences padded with ""."""
+    arrays = {name: getattr(alignments, name) for name in _NUMBER_ARRAYS}
+    arrays |= {name: array for name in _HEAD_ARRAYS if (array := getattr(alignments, name)).size}
+    for name in _TEXT_ARRAYS:
         words = getattr(alignments, name)
         sentences = [words] if name.startswith("forming") else words
         arrays[name] = _to_array(sentences)
@@ -104,20 +107,20 @@ def write_alignments(path: Path, alignments: Alignments) -> None:
 
 
 def read_alignments(path: Path) -> Alignments:
-    """Reads what `write_alignments` wrote.
+    """Reads an archive written by `write_alignments`.
 
     Raises:
-        AttnbenchError: when the file is not such an archive.
+        AttnbenchError: if the file is not a valid archive of alignments.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            there = [name for name in _OF_HEADS if name in archive]
-            arrays = {name: archive[name] for name in (*_TEXTS, *_ARRAYS, *there)}
-        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXTS}
+            heads = [name for name in _HEAD_ARRAYS if name in archive]
+            arrays = {name: archive[name] for name in (*_TEXT_ARRAYS, *_NUMBER_ARRAYS, *heads)}
+        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXT_ARRAYS}
         forming = texts["forming_source"][0], texts["forming_target"][0]
     except BROKEN_ARCHIVE as error:
         raise fail(
-            f"cannot be read: {error}", str(path), "delete the cell's two files, and run the grid again"
+            f"cannot be read: {error}", str(path), "delete the two files of this cell and run the grid again"
         ) from error
     return Alignments(
         source=texts["source"],
@@ -135,7 +138,7 @@ def _to_array(sentences: list[list[str]]) -> np.ndarray:
 
 
 def finite(value: Any) -> Any:
-    """The same with None for every number that JSON cannot say."""
+    """The same value with None in place of NaN and infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

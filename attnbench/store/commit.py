@@ -1,7 +1,11 @@
-"""Writes the files of a pack all together: a run that is killed at any moment has kept the whole pack, or none of it.
+"""Commits the files of a pack together: a run that is killed at any moment has saved the whole pack or none of it.
 
-The files are written into a folder of their own. Renaming that folder is the one moment in which they become kept; then
-they are moved to their places. A run that begins finishes the moves that a killed one left, and clears away the rest.
+The files are first written to a temporary folder `.writing-<name>`. Renaming it to `.written-<name>` is the commit.
+Then the files are moved to `cells/` and `alignments/`. The next run completes moves that were interrupted, and deletes
+folders that were not committed.
+
+A pack is committed as a whole because its cells are trained together: if some of them were lost, they would be
+trained again in a pack of another size, with other rounding errors.
 """
 
 import errno
@@ -15,68 +19,68 @@ from typing import Any
 from attnbench.errors import fail
 
 WRITING, WRITTEN = ".writing-", ".written-"
-DRIVERS = ("plan.json", "grid.yaml", "table.csv", ".index")  # files that nobody else writes
-FOLDERS = {".npz": "alignments", ".json": "cells"}  # by a file's ending; the alignments of a cell come first
+DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", ".index")  # written by the driver alone, which holds the lock
+FOLDERS = {".npz": "alignments", ".json": "cells"}  # by suffix. Alignments are moved first: the .json completes a cell
 
 
 def write_together(run: Path, name: str, fill: Callable[[Path], Any]) -> None:
-    """Keeps the files that `fill` writes into the folder it is given: all of them or none.
+    """Commits the files that `fill` writes: all of them or none.
 
     Args:
         run: the run's folder.
-        name: of the pack; no other may be written under it at the time.
-        fill: writes <cell>.json and <cell>.npz files.
+        name: the name of the pack, unique among the packs being written.
+        fill: writes <cell>.json and <cell>.npz files to the folder that it is called with.
 
     Raises:
-        AttnbenchError: when the disk refuses; nothing has changed then.
+        AttnbenchError: if the files cannot be written. The run is then unchanged.
     """
     writing, written = run / f"{WRITING}{name}", run / f"{WRITTEN}{name}"
-    if written.exists():  # the disk refused to move them the last time
-        _place(run, written)
+    if written.exists():  # committed before, but moving the files failed
+        _move_into_place(run, written)
     try:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
         fill(writing)
-        _sync(writing)
+        _sync_folder(writing)
         writing.rename(written)
     except BaseException as error:
         shutil.rmtree(writing, ignore_errors=True)
         if isinstance(error, OSError):
             raise fail(f"cannot be written: {error.strerror}", str(run)) from error
         raise
-    _sync(run)
-    _place(run, written)
+    _sync_folder(run)
+    _move_into_place(run, written)
 
 
-def waiting(run: Path) -> int:
-    """How many packs a run that was killed has kept, but not moved to their places."""
+def pending_packs(run: Path) -> int:
+    """The number of packs that a killed run has committed but not moved to their final place."""
     return sum(1 for _ in run.glob(f"{WRITTEN}*"))
 
 
 def recover(run: Path) -> None:
-    """Finishes what a run that was killed had kept, and clears away what it had not. For who holds the lock.
+    """Completes the commits of a killed run, and deletes its temporary files. The caller must hold the lock.
 
     Raises:
-        AttnbenchError: when the folder cannot be written.
+        AttnbenchError: if the folder cannot be written.
     """
     for written in sorted(run.glob(f"{WRITTEN}*")):
-        _place(run, written)
+        _move_into_place(run, written)
     for writing in run.glob(f"{WRITING}*"):
         shutil.rmtree(writing, ignore_errors=True)
-    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVERS]
+    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVER_FILES]
     for left in (file for pattern in patterns for file in run.glob(pattern)):
         with suppress(OSError):
             left.unlink()
 
 
-def _place(run: Path, written: Path) -> None:
-    """Moves the files of a pack to their places; what was moved already is no longer there."""
+def _move_into_place(run: Path, written: Path) -> None:
+    """Moves the files of a committed pack to their final place. Can be repeated after an interruption."""
     try:
         for ending, folder in FOLDERS.items():
             (run / folder).mkdir(exist_ok=True)
             for file in sorted(written.glob(f"*{ending}")):
                 _move(file, run / folder / file.name)
-            _sync(run / folder)
+            _sync_folder(run / folder)
         shutil.rmtree(written)
     except OSError as error:
         raise fail(f"cannot be written: {error.strerror}", str(error.filename2 or error.filename or run)) from error
@@ -88,15 +92,16 @@ def _move(file: Path, place: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # The folder lies on another disk: a file is copied beside its place first, so that it is whole or not there.
+        # The target folder is on another disk (a link or a mount), and a move across disks is not atomic: copy to a
+        # temporary file on that disk first.
         temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
         shutil.copyfile(file, temporary)
         temporary.replace(place)
         file.unlink()
 
 
-def _sync(folder: Path) -> None:
-    """Has the disk keep the names in a folder, where the system can be asked to: not all file systems can."""
+def _sync_folder(folder: Path) -> None:
+    """Flushes the names in a folder to disk. Not all file systems support this, so errors are ignored."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,7 +1,10 @@
-"""What a scan needs of each cell, in one file: a hundred thousand cells are looked through in seconds.
+"""A cache of what tables need of each cell, in one file: a run of a hundred thousand cells is read in seconds.
 
-DIR/<name>/.index has a line per cell with what its two files looked like (time and size); a line counts as long as
-they still look so, else the files are read and checked again. It can be deleted at any time.
+DIR/<name>/.index has a line per cell with the time stamps and sizes of its two files. A line is valid while these are
+unchanged; else the files are read and checked again. The index can be deleted at any time.
+
+A line is `<cell> <stamp>\\t<summary as JSON>\\t<checksum>`. The fingerprint of the code that trained a cell is long and
+shared by many cells, so it has a line of its own, which the cells refer to by a key.
 """
 
 import hashlib
@@ -17,27 +20,27 @@ from typing import Any
 
 from attnbench.errors import AttnbenchError
 from attnbench.store.atomic import UNREADABLE, write_atomically
-from attnbench.store.commit import waiting
+from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, file_digest, read_record
 
-INDEX, FORMAT = ".index", 1  # the format counts up when lines of before should not count any more
-BETWEEN = 0.05  # seconds in which a run has moved both files of a cell
-CODE = "code"  # begins a line that has the fingerprint of code; a cell's line refers to it by its key
+INDEX, FORMAT = ".index", 1  # increase the format to invalidate existing lines
+RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
+CODE = "code"  # in place of the cell's id in a line that has a fingerprint
 
-Stamps = dict[str, str]  # of each cell in a folder: when its file was changed, and its size
+Stamps = dict[str, str]  # by cell: the time stamps and the size of its file
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What tables and states need of a cell.
+class CellSummary:
+    """The part of a cell's record that tables and states need.
 
     Attributes:
-        status: done or failed.
-        metrics: as in its file.
-        error: why it failed.
-        test_lengths: that its configuration asks for.
+        status: "done" or "failed".
+        metrics: as in the cell's file.
+        error: the reason if it failed.
+        test_lengths: the test lengths in its configuration.
         code: the fingerprint of the code that trained it.
-        digest: of its file; empty where an earlier attnbench wrote it.
+        digest: the digest of its file; empty if an earlier version wrote the file.
     """
 
     status: str
@@ -49,61 +52,63 @@ class Summary:
 
 
 class Index:
-    """The summaries of the cells in a run's folder. Reading is safe at any time; writing is for who holds the lock."""
+    """The summaries of the cells in a run's folder. Reading is safe at any time; writing requires the run's lock."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self.cells, self.arrays = folder / INDEX, folder / "cells", folder / "alignments"
-        self._lines: dict[str, tuple[str, str]] | None = None  # by cell: its stamp, and its summary as JSON
+        self._lines: dict[str, tuple[str, str]] | None = None  # by cell: its stamp and its summary as JSON
         self._codes: dict[str, dict[str, str]] = {}
-        self._news = False  # whether a scan has found what the file does not have
+        self._changed = False  # whether a scan found cells that are not in the file
 
-    def scan(self) -> Iterator[tuple[str, Summary | str]]:
-        """Every cell that has a file, by id: its summary, or what is wrong with its files, each by name."""
+    def scan(self) -> Iterator[tuple[str, CellSummary | str]]:
+        """Yields the id of every cell that has a file, with its summary or a message that names the broken file."""
         lines = self._load()
-        cells, arrays = _stamps(self.cells, ".json"), _stamps(self.arrays, ".npz")
-        for gone in lines.keys() - cells.keys():
-            del lines[gone]
+        cells, arrays = _folder_stamps(self.cells, ".json"), _folder_stamps(self.arrays, ".npz")
+        for deleted in lines.keys() - cells.keys():
+            del lines[deleted]
         for cell in sorted(cells):
             stamp = f"{cells[cell]} {arrays.get(cell, '')}"
+            # Time and size are compared instead of the content, because reading every file is what the index avoids.
             known, text = lines.get(cell, ("", ""))
-            summary = self._summary(text) if known == stamp else None
+            summary = self._parse_summary(text) if known == stamp else None
             if summary is None:
                 try:
-                    text = self._summary_text(self._check_twice(cell, stamp))
+                    text = self._format_summary(self._check_with_retry(cell, stamp))
                 except UNREADABLE as error:
-                    lines.pop(cell, None)
+                    lines.pop(cell, None)  # so that the broken files are checked again by the next scan
                     yield cell, str(error)
                     continue
-                lines[cell], self._news, summary = (stamp, text), True, self._summary(text)
+                lines[cell], self._changed, summary = (stamp, text), True, self._parse_summary(text)
             assert summary is not None
             yield cell, summary
 
     def save(self) -> None:
-        """Writes the file anew if a scan has found what it did not have."""
-        if not self._news:
+        """Rewrites the file if a scan found cells that were not in it."""
+        if not self._changed:
             return
         lines = self._load()
         codes = "".join(_line(f"{CODE} {key}", json.dumps(files)) for key, files in self._codes.items())
         text = codes + "".join(_line(f"{cell} {stamp}", summary) for cell, (stamp, summary) in lines.items())
-        with suppress(AttnbenchError):  # it saves time, and nothing else
+        with suppress(AttnbenchError):  # without the index the next scan is slower, nothing else
             write_atomically(self.file, text)
-            self._news = False
+            self._changed = False
 
     def add(self, records: list[Record]) -> None:
-        """Notes cells that were just written."""
+        """Adds cells that were just written."""
         lines, known = self._load(), set(self._codes)
         new = []
         for record in records:
-            cell, summary = record["cell"], self._summary_text(record)
-            stamp = self._stamp(cell)
+            cell, summary = record["cell"], self._format_summary(record)
+            stamp = self._cell_stamp(cell)
             lines[cell] = (stamp, summary)
             new.append(_line(f"{cell} {stamp}", summary))
         codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
+        # Appended: rewriting the whole file after every pack takes time that grows with the square of the run.
         with suppress(OSError), self.file.open("a", encoding="utf-8") as file:
             file.write("".join([*codes, *new]))
 
     def _load(self) -> dict[str, tuple[str, str]]:
-        """The lines of the file, read once; whatever in it makes no sense is left out."""
+        """The lines of the file, read once. Invalid lines are ignored."""
         if self._lines is None:
             self._lines = {}
             with suppress(*UNREADABLE):
@@ -115,7 +120,7 @@ class Index:
         assert self._lines is not None
         head, _, rest = line.partition("\t")
         text, _, check_sum = rest.rpartition("\t")
-        if check_sum != _check_sum(head, text):  # it was cut short, or edited, or is of another attnbench
+        if check_sum != _check_sum(head, text):  # truncated, edited, or of another format
             return
         name, _, stamp = head.partition(" ")
         if name == CODE:
@@ -123,38 +128,38 @@ class Index:
         else:
             self._lines[name] = (stamp, text)
 
-    def _check_twice(self, cell: str, stamp: str) -> Record:
-        """As `_check`; again if a run is replacing the files, one after the other."""
+    def _check_with_retry(self, cell: str, stamp: str) -> Record:
+        """Like `_check`, but tries once more if a running driver may be replacing the two files one after the other."""
         try:
             return self._check(cell)
         except UNREADABLE:
-            if stamp == self._stamp(cell) and not waiting(self.cells.parent):
+            if stamp == self._cell_stamp(cell) and not pending_packs(self.cells.parent):
                 raise
-            time.sleep(BETWEEN)
+            time.sleep(RETRY_AFTER)
             return self._check(cell)
 
-    def _stamp(self, cell: str) -> str:
-        return f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
+    def _cell_stamp(self, cell: str) -> str:
+        return f"{_file_stamp(self.cells / f'{cell}.json')} {_file_stamp(self.arrays / f'{cell}.npz')}"
 
     def _check(self, cell: str) -> Record:
-        """The record of a cell whose two files are sound.
+        """Reads and checks the two files of a cell, and returns its record.
 
         Raises:
-            OSError, ValueError: when one of them is not; the message names it.
+            OSError, ValueError: if a file is not valid; the message names it.
         """
         file, arrays = self.cells / f"{cell}.json", self.arrays / f"{cell}.npz"
         try:
             record = read_record(file)
         except UNREADABLE as error:
             raise ValueError(f"{file}: {error}") from error
-        wanted = record.get("alignments")  # an earlier attnbench kept no digest
-        if wanted and not arrays.exists():
-            raise ValueError(f"{arrays}: it is gone")
-        if wanted and file_digest(arrays) != wanted:
-            raise ValueError(f"{arrays}: it is not what was written")
+        expected = record.get("alignments")  # a digest; earlier versions have none
+        if expected and not arrays.exists():
+            raise ValueError(f"{arrays}: the file is missing")
+        if expected and file_digest(arrays) != expected:
+            raise ValueError(f"{arrays}: the file was changed: its digest does not match")
         return record
 
-    def _summary_text(self, record: Record) -> str:
+    def _format_summary(self, record: Record) -> str:
         code = json.dumps(record["code"], sort_keys=True)
         key = hashlib.sha256(code.encode()).hexdigest()[:12]
         self._codes.setdefault(key, record["code"])
@@ -162,12 +167,12 @@ class Index:
         kept = {name: record[name] for name in ("status", "metrics", "error")}
         return json.dumps(kept | {"test_lengths": lengths, "code": key, "digest": record.get("digest", "")})
 
-    def _summary(self, text: str) -> Summary | None:
-        """What a line says; None where the line of its code is lost."""
+    def _parse_summary(self, text: str) -> CellSummary | None:
+        """The summary of a line; None if the line of its fingerprint is missing."""
         content: dict[str, Any] = json.loads(text)
         code = self._codes.get(content["code"])
         lengths = tuple(content["test_lengths"])
-        return None if code is None else Summary(**content | {"test_lengths": lengths, "code": code})
+        return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
 
 
 def _line(head: str, text: str) -> str:
@@ -178,23 +183,23 @@ def _check_sum(head: str, text: str) -> str:
     return f"{zlib.crc32(f'{FORMAT} {head} {text}'.encode()):08x}"
 
 
-def _stamps(folder: Path, suffix: str) -> Stamps:
-    """What the files of a folder look like, by their names without the suffix."""
+def _folder_stamps(folder: Path, suffix: str) -> Stamps:
+    """The stamps of the files in a folder, by name without the suffix."""
     found: Stamps = {}
     with suppress(FileNotFoundError), os.scandir(folder) as files:
         for file in files:
             if file.name.endswith(suffix) and not file.name.startswith("."):
-                with suppress(FileNotFoundError):  # a run that goes on may be replacing it
-                    found[file.name.removesuffix(suffix)] = _look(file.stat())
+                with suppress(FileNotFoundError):  # a running driver may be replacing it
+                    found[file.name.removesuffix(suffix)] = _stamp_of(file.stat())
     return found
 
 
-def _stamp(file: Path) -> str:
+def _file_stamp(file: Path) -> str:
     try:
-        return _look(file.stat())
+        return _stamp_of(file.stat())
     except FileNotFoundError:
         return ""
 
 
-def _look(state: os.stat_result) -> str:
+def _stamp_of(state: os.stat_result) -> str:
     return f"{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_size}"

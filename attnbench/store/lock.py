@@ -1,4 +1,4 @@
-"""One driver per results folder at a time: two would train the same cells, and write the same files."""
+"""The lock of a results folder. Two drivers would train the same cells and write the same files."""
 
 import json
 import os
@@ -16,10 +16,10 @@ LOCK, HOLDER = ".lock", ".lock.json"
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds a grid's folder as long as the block runs; the system lets go of it when the process dies, however.
+    """Holds the lock of a run's folder during the block. The operating system releases it if the process dies.
 
     Raises:
-        AttnbenchError: when another process holds it, with what is known of that one.
+        AttnbenchError: if another process holds the lock. The message names the process, its host and its start time.
     """
     from filelock import FileLock, Timeout
 
@@ -27,12 +27,13 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        hint = "wait until it has ended, or stop it: what it finished is kept"
-        raise fail(f"this grid is being run already{_holder(folder)}", str(folder), hint) from None
+        hint = "wait until it ends, or stop it: finished cells are kept"
+        raise fail(f"another process is running this grid{_holder(folder)}", str(folder), hint) from None
     except OSError as error:
         hint = "choose another folder: --results DIR"
         raise fail(f"cannot be locked: {error.strerror}", str(folder / LOCK), hint) from error
     try:
+        # In a second file, because replacing the lock file itself would let a second process lock the new one.
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         write_json(folder / HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
         yield
@@ -41,9 +42,9 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _holder(folder: Path) -> str:
-    """Who holds it, as far as it has said so."""
+    """Describes the holder of the lock; empty if its file is missing or incomplete."""
     try:
         who = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
-        return f", by process {who['process']} on {who['host']} since {who['since']}"
+        return f": process {who['process']} on {who['host']}, since {who['since']}"
     except (*UNREADABLE, KeyError, TypeError):
         return ""

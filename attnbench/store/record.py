@@ -1,4 +1,4 @@
-"""A cell's file: what it holds, and a digest over it, by which a file that was edited by hand is noticed."""
+"""The record of a cell, which is the content of its file, with a digest by which edits are detected."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ _KINDS: dict[str, type] = dict.fromkeys(("labels", "config", "metrics", "version
 
 
 def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str], arrays: str | None) -> Record:
-    """What is kept of a finished or failed cell.
+    """The record of a done or failed cell.
 
     Args:
-        outcome: what training gave.
+        outcome: the result of training.
         planned: the cell.
         code: the fingerprint of the code that trained it.
-        arrays: the digest of the file of its alignments, if it has one.
+        arrays: the digest of its alignments file; None if it has no alignments.
     """
     record = {
         "cell": outcome.cell,
@@ -34,7 +34,7 @@ def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str],
         "config": planned.cell.model_dump(mode="json"),
         "metrics": outcome.metrics,
         "history": outcome.history,
-        # A name of a file may have what no text file can hold.
+        # A file name in the message may contain bytes that are not valid UTF-8.
         "error": outcome.error and outcome.error.encode(errors="backslashreplace").decode(),
         "versions": outcome.versions,
         "code": dict(code),
@@ -44,37 +44,38 @@ def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str],
 
 
 def read_record(file: Path) -> Record:
-    """The content of a cell's file.
+    """Reads and checks a cell's file.
 
     Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is not JSON, not the record of that cell, or not what was written.
+        OSError: if it cannot be read.
+        ValueError: if it is not JSON, not a valid record of this cell, or was edited.
     """
     record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     if not isinstance(record, dict) or record.get("cell") != file.stem:
-        raise ValueError("it is not the record of this cell")
+        raise ValueError("not the record of this cell")
     if record.get("status") not in ("done", "failed"):
-        raise ValueError(f"its status is {record.get('status')!r}, neither 'done' nor 'failed'")
-    record.setdefault("code", {})  # what an earlier attnbench trained
+        raise ValueError(f"the status is {record.get('status')!r}; expected 'done' or 'failed'")
+    record.setdefault("code", {})  # earlier versions did not record it
     for key, kind in _KINDS.items():
         if not isinstance(record.get(key), kind):
-            raise ValueError(f"it has no sound {key!r}")
+            raise ValueError(f"{key!r} is missing or invalid")
     if not isinstance(record.get("error"), str | None):
-        raise ValueError("its error is not a text")
+        raise ValueError("'error' is not text")
     for name, value in record["metrics"].items():
         _check_metric(name, value)
     data = record["config"].get("data") or {}
     lengths = data.get("test_lengths", []) if isinstance(data, dict) else None
     if not isinstance(lengths, list) or not all(isinstance(length, int) for length in lengths):
-        raise ValueError("it has no sound data.test_lengths")
+        raise ValueError("data.test_lengths is invalid")
+    # Both keys were introduced together, so a record that has one alone was edited.
     if "alignments" in record and "digest" not in record:
-        raise ValueError("it was edited: it has no digest")
+        raise ValueError("the file was edited: it has no digest")
     check_seal(record)
     return record
 
 
 def file_digest(file: Path) -> str:
-    """The sha256 of a file."""
+    """The SHA-256 of a file."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -83,10 +84,10 @@ def _check_metric(name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"its {name} is {value!r}, not a number")
+        raise ValueError(f"{name} is {value!r}, not a number")
     whole = is_metric(name) and metric_of(name).whole
     if whole and (value != int(value) or abs(value) > 2**53):
-        raise ValueError(f"its {name} is {value!r}, not a whole number")
+        raise ValueError(f"{name} is {value!r}, not a whole number")
 
 
 def _refuse(constant: str) -> None:

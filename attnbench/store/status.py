@@ -1,4 +1,4 @@
-"""How far each cell of a plan is: todo, done, failed, or stale, because the code that trained it has changed."""
+"""The state of each cell of a plan: todo, done, failed, or stale, if the code that trained it has changed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ TODO, DONE, FAILED, STALE = "todo", "done", "failed", "stale"
 
 
 @dataclass(frozen=True)
-class State:
-    """Of a cell.
+class CellState:
+    """The state of a cell.
 
     Attributes:
-        name: one of the four.
-        reason: why it failed, or what makes it stale.
-        kept: what is on disk, done or failed, whether stale or not; else todo.
-        seconds: that it took, if it is done.
-        digest: of what is on disk; empty if nothing is, or an earlier attnbench wrote it.
+        name: todo, done, failed or stale.
+        reason: why it failed, or which files have changed since it was trained.
+        kept: the status of the result on disk, done or failed, also if it is stale; todo if there is none.
+        seconds: the training time, if it is done.
+        digest: the digest of the file on disk; empty if there is none, or if an earlier version wrote it.
     """
 
     name: str
@@ -29,14 +29,14 @@ class State:
     digest: str = ""
 
 
-def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, State]:
+def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, CellState]:
     """The state of every cell, by id."""
     planned = {cell.id: cell for cell in cells}
-    found = dict.fromkeys(planned, State(TODO))
+    found = dict.fromkeys(planned, CellState(TODO))
     for id_, summary in store.summaries():
         if id_ in planned:
             status, seconds = summary.status, summary.metrics.get("seconds")
             files = changed(summary.code, fingerprint(planned[id_].cell))
             name, reason = (STALE, said(files)) if files else (status, summary.error)
-            found[id_] = State(name, reason, status, seconds, summary.digest)
+            found[id_] = CellState(name, reason, status, seconds, summary.digest)
     return found

@@ -1,8 +1,8 @@
-"""The results folder of one grid: one file per finished cell, read back as a tidy table.
+"""The results folder of one grid: a file per finished cell, read back as one table.
 
 DIR/<name>/grid.yaml             the grid as it was run
-DIR/<name>/plan.json             the cells it asks for, in grid order, with their labels
-DIR/<name>/cells/<id>.json       a cell that is done or failed, with the code that trained it
+DIR/<name>/plan.json             the planned cells, in grid order, with their labels
+DIR/<name>/cells/<id>.json       a done or failed cell, with the fingerprint of the code that trained it
 DIR/<name>/alignments/<id>.npz   its test alignments
 DIR/<name>/table.csv             one row per finished cell of the plan
 """
@@ -26,9 +26,8 @@ from attnbench.store.atomic import (
     write_atomically,
     write_json,
 )
-from attnbench.store.commit import recover, write_together
-from attnbench.store.commit import waiting as waiting_packs
-from attnbench.store.index import Index, Summary
+from attnbench.store.commit import pending_packs, recover, write_together
+from attnbench.store.index import CellSummary, Index
 from attnbench.store.record import Record, file_digest, read_record, record_of
 from attnbench.store.table import frame_of
 
@@ -39,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The results of one grid. Reading needs no run to be over: what is not there yet is not done.
+    """The results of one grid. They can be read while the grid is being run: cells without a file are not done.
 
-    A cell one of whose files is cut short, gone or edited by hand counts as not done; `broken` has, by cell, the file
-    and the reason, after every `summaries()`, `states()` and `frame()`.
+    A cell with a truncated, missing or edited file counts as not done. After `summaries()`, `states()` or `frame()`,
+    `broken` has a message per such cell, with the file and the reason.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,10 +51,14 @@ class Store:
 
     @classmethod
     def open(cls, run: str, results: Path) -> "Store":
-        """The store of a run, given by its grid's name or by its folder.
+        """The store of an existing run.
+
+        Args:
+            run: the grid's name, or the run's folder.
+            results: the folder that holds all runs.
 
         Raises:
-            AttnbenchError: when there is no such run, with the nearest that there is.
+            AttnbenchError: if there is no such run; the message suggests the nearest name.
         """
         for folder in (results / run, Path(run)):
             if (folder / "plan.json").is_file():
@@ -66,14 +69,14 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The grid's name, which is the folder's."""
+        """The grid's name, which is the name of the folder."""
         return self.folder.resolve().name
 
     def start(self, plan: "Plan", grid_text: str) -> None:
-        """Makes the folders and writes what is about to be run.
+        """Creates the folders and writes the grid and the plan.
 
         Raises:
-            AttnbenchError: when the folder cannot be written.
+            AttnbenchError: if the folder cannot be written.
         """
         for folder in (self.folder, self.folder / "cells", self.folder / "alignments"):
             make_writable(folder)
@@ -88,20 +91,20 @@ class Store:
         write_json(self.folder / "plan.json", sealed(content))
 
     def recover(self) -> None:
-        """Makes whole what a run that was killed was writing. For who holds the lock, before anything is read.
+        """Completes what a killed run was writing. Call it with the lock held, before anything is read.
 
         Raises:
-            AttnbenchError: when the folder cannot be written.
+            AttnbenchError: if the folder cannot be written.
         """
         recover(self.folder)
 
     def write_pack(
         self, outcomes: Sequence[Outcome], planned: Sequence["PlannedCell"], code: Mapping[str, str]
     ) -> list[str]:
-        """Keeps finished or failed cells that were trained together: all of them, or none if the run is killed.
+        """Writes the cells of a pack, done or failed: all of them, or none if the process is killed.
 
         Args:
-            outcomes: what training gave.
+            outcomes: the results of training.
             planned: the cells, in the same order.
             code: the fingerprint of the code that trained them.
 
@@ -109,7 +112,7 @@ class Store:
             The digest of each cell's file.
 
         Raises:
-            AttnbenchError: when the disk refuses.
+            AttnbenchError: if the files cannot be written.
         """
         records: list[Record] = []
 
@@ -118,24 +121,25 @@ class Store:
                 arrays = folder / f"{outcome.cell}.npz"
                 if outcome.alignments is not None:
                     write_alignments(arrays, outcome.alignments)
+                # Part of the record, so that a scan detects a lost or changed alignments file.
                 digest = None if outcome.alignments is None else file_digest(arrays)
                 records.append(record_of(outcome, cell, code, digest))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 
         write_together(self.folder, outcomes[0].cell, fill)
         for record in records:
-            if record["alignments"] is None:  # what an earlier training left
+            if record["alignments"] is None:  # delete those of an earlier training
                 with suppress(OSError):
                     self._arrays(record["cell"]).unlink(missing_ok=True)
         self._index.add(records)
         return [record["digest"] for record in records]
 
     def states(self) -> dict[str, str]:
-        """`done` or `failed` for every cell that has sound files, whether the plan still asks for it or not."""
+        """`done` or `failed` for every cell that has valid files, also for cells that the plan no longer has."""
         return {cell: summary.status for cell, summary in self.summaries()}
 
-    def summaries(self) -> Iterator[tuple[str, Summary]]:
-        """What tables need of every cell that has sound files, one at a time: a large grid's do not fit into memory."""
+    def summaries(self) -> Iterator[tuple[str, CellSummary]]:
+        """Yields (id, summary) of every cell that has valid files: all of a large grid would not fit into memory."""
         self.broken = {}
         for cell, found in self._index.scan():
             if isinstance(found, str):
@@ -147,57 +151,59 @@ class Store:
         """The content of one cell's file.
 
         Raises:
-            AttnbenchError: when the cell is not finished, or its file cannot be read.
+            AttnbenchError: if the cell is not finished, or its file cannot be read.
         """
         file = self._file(cell)
         if not file.exists():
-            raise fail(f"the cell {cell} is not finished", self.name, "attnbench run carries on with what is missing")
+            raise fail(f"the cell {cell} is not finished", self.name, "attnbench run trains the missing cells")
         try:
             return read_record(file)
         except UNREADABLE as error:
-            raise fail(f"cannot be read: {error}", str(file), "delete it, and run the grid again") from error
+            raise fail(f"cannot be read: {error}", str(file), "delete it and run the grid again") from error
 
     def outcome(self, cell: str) -> Outcome:
-        """What training gave for one cell.
+        """The result of training one cell.
 
         Raises:
-            AttnbenchError: when the cell is not finished, or one of its files cannot be read.
+            AttnbenchError: if the cell is not finished, or one of its files cannot be read.
         """
         record = self.read(cell)
         kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions")}
         return Outcome(**kept, seed=record["labels"]["seed"], alignments=self.alignments(cell))
 
     def alignments(self, cell: str) -> Alignments | None:
-        """The alignments of one cell, or None where it has none.
+        """The alignments of one cell; None if it has none.
 
         Raises:
-            AttnbenchError: when the file cannot be read.
+            AttnbenchError: if the file cannot be read.
         """
         file = self._arrays(cell)
+        # A record whose "alignments" is null has none: a file beside it was left by an earlier training.
         if not file.exists() or (self._file(cell).exists() and self.read(cell).get("alignments", "") is None):
             return None
         return read_alignments(file)
 
     def find(self, prefix: str) -> str:
-        """The id of the only cell, finished or planned, that begins so.
+        """The id of the only cell, finished or planned, that begins with this prefix.
 
         Raises:
-            AttnbenchError: when there is none, or several.
+            AttnbenchError: if there is no such cell, or several.
         """
+        # A dict keeps the order of the plan and removes duplicates.
         known = dict.fromkeys([*(cell["id"] for cell in self.plan()["cells"]), *self.states()])
         found = [cell for cell in known if cell.startswith(prefix)]
         if not found:
             raise fail(f"no cell begins with {prefix!r}", self.name, "the ids are the first column of table.csv")
         if len(found) > 1 and prefix not in found:
             some = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-            raise fail(f"{len(found)} cells begin with {prefix!r}: {some}", self.name, "give more of the id")
+            raise fail(f"{len(found)} cells begin with {prefix!r}: {some}", self.name, "give more characters of the id")
         return prefix if prefix in found else found[0]
 
     def grid_text(self) -> str:
         """The grid file as it was run.
 
         Raises:
-            AttnbenchError: when it cannot be read.
+            AttnbenchError: if it cannot be read.
         """
         file = self.folder / "grid.yaml"
         try:
@@ -206,18 +212,18 @@ class Store:
             raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
 
     def plan(self) -> dict[str, Any]:
-        """What the grid asks for: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
+        """The content of plan.json: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
 
         Raises:
-            AttnbenchError: when plan.json is missing or cannot be read.
+            AttnbenchError: if plan.json is missing or invalid.
         """
         file = self.folder / "plan.json"
         try:
             plan: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             needed = {*LABELS, *plan["axes"]}
-            sound = all(needed <= cell["labels"].keys() and isinstance(cell["id"], str) for cell in plan["cells"])
-            if not sound or not isinstance(plan["skipped"], list):
-                raise ValueError("it is not the plan of a grid")
+            valid = all(needed <= cell["labels"].keys() and isinstance(cell["id"], str) for cell in plan["cells"])
+            if not valid or not isinstance(plan["skipped"], list):
+                raise ValueError("not the plan of a grid")
             check_seal(plan)
         except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
             raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
@@ -226,30 +232,31 @@ class Store:
     def frame(self) -> "pd.DataFrame":
         """The rows of table.csv: the finished cells of the plan, in its order.
 
-        Columns: the contract's, then every other `<metric>@<length>`. Metrics are float64, whole-number ones
-        Int64, and missing where they have no meaning.
+        Columns: those of table.csv, then every other `<metric>@<length>`. Metrics are float64, or Int64 if they are
+        whole numbers; missing if they have no meaning for the cell.
         """
         plan = self.plan()
         wanted = {cell["id"] for cell in plan["cells"]}
         return frame_of(plan, {cell: found for cell, found in self.summaries() if cell in wanted})
 
     def write_table(self) -> "pd.DataFrame":
-        """Writes table.csv: the contract's columns alone, the same bytes for the same results. Gives the frame."""
+        """Writes table.csv, with the same bytes for the same results, and returns the frame with all columns."""
         frame = self.frame()
+        # The metrics per length other than exact match come after `error`, and are not part of the file.
         table = frame.loc[:, : frame.columns[list(frame.columns).index("error")]]
         write_atomically(self.folder / "table.csv", table.to_csv(index=False, lineterminator="\n"))
         return frame
 
     def notes(self) -> list[str]:
-        """What a table does not show: cells to come, combinations skipped, files that cannot be read."""
+        """Remarks on what a table does not show: unfinished cells, skipped combinations, unreadable files."""
         plan, states = self.plan(), self.states()
         cells = [cell["id"] for cell in plan["cells"]]
         waiting = sum(cell not in states for cell in cells)
         notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
         if skipped := len(plan["skipped"]):
-            notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand says why")
-        if packs := waiting_packs(self.folder):
-            notes.append(f"a run was killed while it kept {packs} pack{'s' * (packs > 1)}: attnbench run finishes that")
+            notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand lists the reasons")
+        if packs := pending_packs(self.folder):
+            notes.append(f"a run was killed while saving {packs} pack{'s' * (packs > 1)}: attnbench run completes this")
         return notes + [f"not read: {self.broken[cell]}" for cell in cells if cell in self.broken]
 
     def _file(self, cell: str) -> Path:

@@ -1,4 +1,4 @@
-"""The rows of table.csv as a DataFrame, from a plan and what is known of its cells."""
+"""The rows of table.csv as a DataFrame, from a plan and the summaries of its cells."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import LABELS
 from attnbench.metrics import METRICS, metric_of
-from attnbench.store.index import Summary
+from attnbench.store.index import CellSummary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,12 +15,12 @@ _NAMES = tuple(METRICS)
 _AT_LENGTH = re.compile(rf"({'|'.join(_NAMES)})@(\d+)")
 
 
-def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, Summary]) -> "pd.DataFrame":
+def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "pd.DataFrame":
     """The finished cells of a plan, in its order.
 
     Args:
-        plan: as `Store.plan` gives it.
-        summaries: of the cells that are finished, by id.
+        plan: the content of plan.json, as returned by `Store.plan`.
+        summaries: the finished cells, by id.
     """
     import pandas as pd
 
@@ -42,7 +42,7 @@ def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, Summary]) -> "pd.D
 
 
 def _label_column(values: list[Any]) -> "pd.Series[Any]":
-    """The labels as they are: pandas may narrow a type that all share, but not turn 1 into 1.0 beside another."""
+    """A column of labels. pandas may only infer a dtype if all have one type: it would turn 1 beside 2.5 into 1.0."""
     import pandas as pd
 
     column = pd.Series(values, dtype=object)
@@ -53,10 +53,10 @@ def _dtype(column: str) -> str:
     return "Int64" if metric_of(column).whole else "float64"
 
 
-def _length_columns(summaries: list[Summary]) -> tuple[list[str], list[str]]:
-    """The `exact_match@N` columns in the order of N, and those of the other metrics, in the metrics' order."""
+def _length_columns(summaries: list[CellSummary]) -> tuple[list[str], list[str]]:
+    """The `exact_match@N` columns in the order of N, and those of the other metrics, in the order of METRICS."""
     names = {name for summary in summaries for name in summary.metrics}
-    # A failed cell has no metrics, but its lengths have their columns all the same.
+    # A failed cell has no metrics, but its test lengths have columns too: they must not depend on what failed.
     names |= {f"exact_match@{length}" for summary in summaries for length in summary.test_lengths}
     keys = sorted((_NAMES.index(match[1]), int(match[2])) for n in names if (match := _AT_LENGTH.fullmatch(n)))
     columns = [f"{_NAMES[metric]}@{length}" for metric, length in keys]

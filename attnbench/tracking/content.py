@@ -1,4 +1,4 @@
-"""What MLflow is told about a grid and its cells, as plain values: names, params, points, words and pictures."""
+"""What is logged to MLflow about a grid and its cells, as plain values: names, params, points, texts and pictures."""
 
 import json
 import math
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
     from attnbench.analysis.plots import AlignmentPainter, Panel
 
-Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
-LONGEST_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
+MetricPoint = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+MAX_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
 PAGE_STYLE = (
     "body{font-family:sans-serif;font-size:14px}table{border-collapse:collapse}caption{font-weight:bold;padding:8px}"
     "th,td{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}th[scope=row]{text-align:left;"
     "font-weight:normal}thead th:first-child{text-align:left}tfoot td{color:#666;text-align:left;font-size:12px}"
 )
-SHOWN = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")  # metrics in the table of an experiment
+# The metrics in the table of an experiment, in addition to exact match per test length.
+VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")
 KIND_TAG = "attnbench.kind"  # of a run: grid or cell
-VIEW = "cells"  # its name, and its key in an address: viewStateShareKey=cells
-MOST_COLUMNS = 24  # of a view: it is kept in a tag, which has a limit
+VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateShareKey=cells
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
+MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, which has a maximum length
 IMAGE_KEY = "alignment"
-# MLflow adds all other charts, in sections of their own.
+# Alignments as the first section of the charts; MLflow adds all other charts in further sections.
 ALIGNMENTS_FIRST = {
     "compareRunSections": [
         {"uuid": "alignments", "name": "alignments", "display": True, "columns": 1, "cardHeight": 470}
@@ -44,29 +46,33 @@ ALIGNMENTS_FIRST = {
         | {"deleted": False, "isGenerated": True}
     ],
 }
-MOST_PICTURES = 12  # alignment overviews, one per setting
-MOST_ROWS = 16  # scores in one of them
+MAX_PICTURES = 12  # overviews of alignments, one per setting
+MAX_PICTURE_ROWS = 16  # scores in one overview
 
 
-def run_name(labels: Mapping[str, Any], several: Collection[str]) -> str:
-    """A cell's name for people: "additive · copy · seed 0". Model and scope are said where there are several.
+def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
+    """The display name of a cell, such as "additive · copy · seed 0".
 
-    MLflow's lists are narrow: what goes without saying would take the room of what tells the cells apart.
+    MLflow's lists are narrow, so model and scope are left out unless they vary.
+
+    Args:
+        labels: the labels of the cell.
+        varying: those of "model" and "scope" that have several values in the grid.
     """
-    first = [name for name in KINDS if name in ("score", "task", *several)]
+    first = [name for name in KINDS if name in ("score", "task", *varying)]
     words = [str(labels[name]) for name in first if labels[name] != NO_VALUE]
-    said = {*LABELS, KIND}  # the model says its kind
-    axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in said and value is not None]
+    named = {*LABELS, KIND}  # the kind of model is part of the model's label
+    axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in named and value is not None]
     return " · ".join([*words, *axes, f"seed {labels['seed']}"])
 
 
 def params_of(cell: Cell) -> dict[str, str]:
-    """Every resolved field by its dotted path, a component's options beside its name; values as in YAML."""
+    """Every resolved field by its dotted path; values as in YAML. The options of a component are `<kind>.<option>`."""
     return flat_config(cell.model_dump(mode="json"))
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of a cell's `config`, as its file has it, by their dotted paths."""
+    """The fields of a cell's `config`, as stored in its file, by their dotted paths."""
     fields = dict(config)
     for kind in KINDS:
         component = fields[kind] or {"name": NO_VALUE, "options": {}}
@@ -82,8 +88,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
-def series_of(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[Point]:
-    """The step series; a point's time is the start (milliseconds) plus the seconds logged with it."""
+def series_points(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[MetricPoint]:
+    """The step series. The time of a point is `start` (milliseconds) plus the seconds logged with it."""
     for row in history:
         at = start + int(1000 * (row.get("seconds") or 0))
         for name, value in row.items():
@@ -91,10 +97,11 @@ def series_of(history: Iterable[Mapping[str, float | None]], start: int) -> Iter
                 yield name, float(value or 0), at, int(row["step"] or 0)
 
 
-def tested(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterator[Point]:
-    """The metrics of the test; "exact_match@20" becomes "exact_match_at_20", for MLflow forbids the sign @.
+def result_points(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterator[MetricPoint]:
+    """The test metrics. "exact_match@20" becomes "exact_match_at_20", because MLflow does not allow "@" in names.
 
-    They stand at step 0, which MLflow charts as bars; only the seconds end the series of that name.
+    All are logged at step 0, which MLflow draws as bars, except for `seconds`: there is a series of that name, of which
+    the total is the last point.
     """
     for name, value in metrics.items():
         if _drawable(value):
@@ -102,32 +109,32 @@ def tested(metrics: Mapping[str, float | None], now: int, steps: int) -> Iterato
 
 
 def _drawable(value: float | None) -> bool:
-    """Whether a chart can show it: a diverged loss is told by the cell's error instead."""
+    """Whether a chart can show the value. A diverged loss is described by the cell's error instead."""
     return value is not None and math.isfinite(value)
 
 
 def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
-    """The comparison table of exact match, in Markdown for the run's description and as a page of HTML."""
+    """The comparison table of exact match: Markdown for the run's description, and an HTML page."""
     from attnbench.analysis.table.formats import comparison, to_html, to_markdown
 
     table = comparison(frame, name=name)
     page = f"<!DOCTYPE html><meta charset='utf-8'><style>{PAGE_STYLE}</style>{to_html(table)}"
     markdown = to_markdown(table)
-    if len(markdown) > LONGEST_DESCRIPTION:
-        markdown = "The comparison is among the artifacts: comparison.html, and every number in table.csv."
+    if len(markdown) > MAX_DESCRIPTION:
+        markdown = "See the artifacts: comparison.html has the comparison, table.csv every number."
     return markdown, page
 
 
 def saved_view(frame: "pd.DataFrame") -> str:
-    """What MLflow offers under Views on an experiment: the cells by name, with the metrics that table.csv has.
+    """The saved view of an experiment, as JSON for MLflow: the cells by name, with the metrics of table.csv.
 
-    Of a view that is saved, MLflow does not unfold the cells below their grid's run; so the grid's run is left out.
-    The charts begin with the alignments, which MLflow would put last, each below all params of its cell.
+    The grid's own run is filtered out, because MLflow does not expand the cells below it in a saved view. The charts
+    begin with the alignments; MLflow would put them last, each below all params of its cell.
     """
-    metrics = [name for name in frame.columns if name in SHOWN or name.startswith("exact_match@")]
+    metrics = [name for name in frame.columns if name in VIEW_METRICS or name.startswith("exact_match@")]
     columns = [f"metrics.`{name.replace('@', '_at_')}`" for name in metrics if frame[name].notna().any()]
     state = {
-        "selectedColumns": columns[:MOST_COLUMNS],
+        "selectedColumns": columns[:MAX_VIEW_COLUMNS],
         "searchFilter": f"tags.`{KIND_TAG}` = 'cell'",
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
@@ -135,12 +142,15 @@ def saved_view(frame: "pd.DataFrame") -> str:
     }
     if "alignment_entropy" in frame and frame["alignment_entropy"].notna().any():
         state |= ALIGNMENTS_FIRST
-    # The same bytes for the same results: the time is of no use.
+    # Fixed times, so that the same results give the same bytes.
     return json.dumps({"name": VIEW, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
 
 def overview_files(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The table, the pictures, and a page of accuracy against length if there are lengths; as `overview_pictures`."""
+    """The artifacts of a grid's run by file name: the table, the pictures, and a page of accuracy against length.
+
+    The page is left out if fewer than two lengths were tested. Arguments as for `overview_pictures`.
+    """
     from attnbench.analysis.plots import png
     from attnbench.analysis.report.length_page import length_page
     from attnbench.store.store import Store
@@ -153,11 +163,11 @@ def overview_files(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, b
 
 
 def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, "Figure"]]:
-    """The pictures of a grid, each with its file name: accuracy, then the alignments of every setting.
+    """The pictures of a grid by file name: accuracy, then the alignments of every setting.
 
     Args:
         frame: the rows of table.csv.
-        folder: the grid's results folder, that holds the alignments of all runs.
+        folder: the grid's results folder, which has the alignments of all cells.
     """
     from attnbench.analysis.plots import accuracy_heatmap, alignment_panels, by_setting
 
@@ -165,48 +175,39 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
         return
     yield "exact_match.png", accuracy_heatmap(frame)
     settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
-    for label, rows in settings[:MOST_PICTURES]:
+    for label, rows in settings[:MAX_PICTURES]:
         if panels := panels_of(rows, folder):
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
             yield f"alignments_{name}.png", alignment_panels(panels, label)
 
 
 def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:
-    """The alignment of the first seed per score and task."""
+    """The alignment of the longest test sentence, of the first seed, per (score, task)."""
+    from attnbench.analysis.report.alignments import longest_sentence
     from attnbench.store.store import Store
 
     store = Store(folder)
     done = rows[rows["status"] == "done"].drop_duplicates(["score", "task"])
-    scores = list(dict.fromkeys(done["score"]))[:MOST_ROWS]
+    scores = list(dict.fromkeys(done["score"]))[:MAX_PICTURE_ROWS]
     panels = {}
     for cell, score, task in zip(done["cell"], done["score"], done["task"], strict=True):
         alignments = store.alignments(cell) if score in scores else None
         if alignments is not None:
-            panels[str(score), str(task)] = longest(alignments)
+            panels[str(score), str(task)] = longest_sentence(alignments)
     return panels
 
 
-def longest(alignments: Alignments) -> "Panel":
-    """The first of the longest test sentences."""
-    from attnbench.analysis.plots import Panel
-
-    lengths = [len(source) for source in alignments.source]
-    n = lengths.index(max(lengths))
-    source, target = alignments.source[n], alignments.target[n]
-    links = alignments.links[n, : len(target), : len(source)] if alignments.links.size else None
-    return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
-
-
 class AlignmentPictures:
-    """Draws how alignments formed; what the pictures of one sentence share is drawn once and kept."""
+    """Draws how alignments formed. What the pictures of one sentence have in common is drawn once and cached."""
 
     def __init__(self) -> None:
         self._painter = lru_cache(maxsize=16)(_painter)
 
     def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
-        """The training steps, each with its picture (height, width, 3) in bytes; heads stand beside their mean."""
+        """Yields (step, picture); a picture is (height, width, 3) bytes: the mean of the heads, then each head."""
         links = alignments.forming_links.astype(bool)
         gold = links.tobytes() if links.size else None
+        # The words and gold links are all that the cached background depends on.
         painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), gold)
         for moment, (weights, step) in enumerate(zip(alignments.forming, alignments.steps, strict=True)):
             heads = alignments.forming_heads[moment] if alignments.forming_heads.size else ()

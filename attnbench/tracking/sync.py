@@ -1,4 +1,4 @@
-"""Brings a run's cells from disk to MLflow, as if they had been logged when they were finished."""
+"""Logs the finished cells of a run to MLflow afterwards, from the files on disk."""
 
 from attnbench.cell import Cell
 from attnbench.grid.expand import Plan, PlannedCell
@@ -7,17 +7,17 @@ from attnbench.tracking.client import Tracker
 
 
 def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
-    """Logs the finished cells that MLflow has not, and the comparison of them all.
+    """Logs the finished cells that MLflow does not have, and the comparison of all cells.
 
     Args:
-        store: of the run.
-        tracking_uri: as for `runner.run`.
+        store: the run.
+        tracking_uri: an MLflow server or database; default as for `runner.run`.
 
     Returns:
-        How many cells were logged, and how many were there already.
+        The number of cells that were logged, and of those that MLflow already had.
 
     Raises:
-        AttnbenchError: when a file of the run cannot be read, or MLflow does not take what it is given.
+        AttnbenchError: if a file of the run cannot be read, or logging fails.
     """
     content, frame = store.plan(), store.frame()
     labels = {cell["id"]: cell["labels"] for cell in content["cells"]}
@@ -27,7 +27,8 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
     digests = {cell: summary.digest for cell, summary in store.summaries()}
     missing = [cell for cell in cells if not tracker.has(cell.id, digests[cell.id])]
     for cell in missing:
-        tracker.cell(store.outcome(cell.id), cell, digests[cell.id])
+        tracker.log_cell(store.outcome(cell.id), cell, digests[cell.id])
+    # The status that MLflow shows for the grid's run: KILLED while cells are missing, as after an interruption.
     complete = len(cells) == len(labels)
     failed = (frame["status"] == "failed").any()
     tracker.finish(frame, "KILLED" if not complete else "FAILED" if failed else "FINISHED")

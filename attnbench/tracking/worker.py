@@ -1,4 +1,4 @@
-"""Tells the tracker of the cells in a thread of its own, so that training never waits for it nor dies with it."""
+"""Logs to MLflow in a separate thread: training neither waits for MLflow nor fails with it."""
 
 import traceback
 from collections.abc import Callable, Iterable
@@ -14,9 +14,11 @@ from attnbench.tracking.client import Tracker
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_LOGGED = "The results are complete on disk, but not in MLflow"
 
-class Background:
-    """A tracker with its thread. Once something fails nothing more is logged, and `finish` says why."""
+
+class TrackerThread:
+    """A tracker and the thread that runs it. After the first failure nothing more is logged; `finish` reports it."""
 
     def __init__(self, tracker: Tracker, plan: Plan, grid_text: str) -> None:
         self.tracker = tracker
@@ -24,56 +26,53 @@ class Background:
         self._grid_text = grid_text
         self._connected = False
         self._failure: str | None = None
-        self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # None ends the thread
+        # A daemon, so that a second Ctrl-C ends the process even if MLflow does not answer.
         self._thread = Thread(target=self._work, name="tracker", daemon=True)
 
     def connect(self) -> None:
-        """Connects at once.
+        """Connects now, in the caller's thread, so that an unreachable server is found before training.
 
         Raises:
-            AttnbenchError: when the tracking server does not answer.
+            AttnbenchError: if the tracking server does not answer.
         """
         self.tracker.start(self._plan, self._grid_text)
         self._connected = True
 
-    @property
-    def catch_up_command(self) -> str:
-        """What brings to the tracker what it does not have."""
-        return self.tracker.catch_up_command
-
     def start(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
-        """Starts the thread, which connects unless that is done, and logs what earlier runs left unlogged.
+        """Starts the thread, which connects if necessary, and logs the cells that earlier runs did not log.
 
         Args:
             earlier: the cells that were finished before, each with the digest of its file.
-            read: gives the outcome of one of them.
+            read: returns the outcome of one of these cells.
         """
-        self._orders.put(lambda: self._catch_up(earlier, read))
+        self._queue.put(lambda: self._catch_up(earlier, read))
         self._thread.start()
 
-    def cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
-        """Has a cell logged, soon."""
-        self._orders.put(lambda: self.tracker.cell(outcome, planned, digest))
+    def log_cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
+        """Queues a cell to be logged."""
+        self._queue.put(lambda: self.tracker.log_cell(outcome, planned, digest))
 
     def finish(self, frame: "pd.DataFrame", status: str) -> str | None:
-        """Has the end of the grid logged, waits until all is logged, and returns why that failed, if it did."""
-        self._orders.put(lambda: self.tracker.finish(frame, status))
-        self._orders.put(None)
+        """Queues the end of the grid, waits until everything is logged, and returns a message if logging failed."""
+        self._queue.put(lambda: self.tracker.finish(frame, status))
+        self._queue.put(None)
         self._thread.join()
         return self._failure
 
     def _catch_up(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
         for planned, digest in earlier:
             if not self.tracker.has(planned.id, digest):
-                self.tracker.cell(read(planned), planned, digest)
+                self.tracker.log_cell(read(planned), planned, digest)
 
     def _work(self) -> None:
         try:
             if not self._connected:
                 self.connect()
-            while order := self._orders.get():
-                order()
+            while job := self._queue.get():
+                job()
         except AttnbenchError as error:
-            self._failure = str(error)
-        except Exception:  # a bug: it may cost the log, never the training, and is shown in full at the end
-            self._failure = traceback.format_exc()
+            self._failure = f"{NOT_LOGGED}. To log them: {self.tracker.catch_up_command}\n{error}"
+        except Exception:  # a bug in attnbench loses the log, but must not stop the training
+            bug = "because of a bug in attnbench: please report it with these lines."
+            self._failure = f"{NOT_LOGGED}, {bug}\n{traceback.format_exc()}"

@@ -11,7 +11,7 @@ from attnbench.engines.base import Finished, Started
 from attnbench.grid.expand import packs
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Notice, Planned
-from attnbench.store.status import State
+from attnbench.store.status import CellState
 
 PLAN = plan("quick", score=["additive", "scaled_dot"], task=["copy", "[b]translate"], model__width=[32], seed=[0, 1])
 PACKS = packs(PLAN.cells)
@@ -23,7 +23,7 @@ def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console
 
 def tell(view: View, states: dict[str, str] | None = None) -> None:
     """One pack is done but for one cell, two are in training, the last waits."""
-    view(Planned(PLAN, PACKS, {cell.id: State("todo") for cell in PLAN.cells} | (states or {}), 2))
+    view(Planned(PLAN, PACKS, {cell.id: CellState("todo") for cell in PLAN.cells} | (states or {}), 2))
     view(Started(PACKS[0]))
     view(Started(PACKS[1]))
     view(Progress(PACKS[0].ids[0], 400, 800, 0.5, None))
@@ -118,8 +118,8 @@ def test_plain_lines_say_each_pack_and_each_failure():
 
 def test_what_was_done_before_is_told():
     first, second, third, fourth, *others = (cell.id for cell in PLAN.cells)
-    states = {first: State("done"), second: State("failed"), third: State("stale", "changed since: a.py")}
-    states |= {fourth: State("stale", "changed since: a.py")} | dict.fromkeys(others, State("todo"))
+    states = {first: CellState("done"), second: CellState("failed"), third: CellState("stale", "changed since: a.py")}
+    states |= {fourth: CellState("stale", "changed since: a.py")} | dict.fromkeys(others, CellState("todo"))
     plain = PlainView(console(terminal=False))
     plain(Planned(PLAN, PACKS[1:], states, 1))
     told = plain.console.file.getvalue()

@@ -1,4 +1,4 @@
-"""`attnbench sync`: what a run has on disk comes to MLflow."""
+"""`attnbench sync` logs the results on disk to MLflow."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"sqlite:///{tmp_path / 'other.db'}"
 
 
-def test_what_is_missing_is_logged_once_and_the_comparison_with_it(results, uri, capsys):
+def test_missing_cells_and_the_comparison_are_logged_once(results, uri, capsys):
     store = write(results, cells=3)
     assert sync(results, "--tracking-uri", uri) == 0
     assert capsys.readouterr().out == "made-up: 3 cells logged, 0 were there already\n"
@@ -57,7 +57,20 @@ def test_what_is_missing_is_logged_once_and_the_comparison_with_it(results, uri,
     assert "table.csv" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
 
 
-def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
+def test_an_error_in_what_attnbench_draws_is_named_as_its_own(results, uri, capsys, monkeypatch):
+    def overview_files(*_):
+        raise FileNotFoundError("page.css is missing")
+
+    write(results, cells=4)
+    monkeypatch.setattr("attnbench.tracking.client.overview_files", overview_files)
+    assert sync(results, "--tracking-uri", uri) == 1
+    printed = capsys.readouterr().err
+    assert "FileNotFoundError: page.css is missing" in printed
+    assert "This is a bug of attnbench" in printed
+    assert "MLflow fails" not in printed
+
+
+def test_a_running_grid_is_not_synced(results, uri, capsys):
     store = write(results, cells=4)
     code = (
         "from pathlib import Path; from attnbench.store.lock import held\n"
@@ -68,4 +81,4 @@ def test_a_run_on_its_way_is_left_alone(results, uri, capsys):
             time.sleep(0.05)
         assert sync(results, "--tracking-uri", uri) == 2
         other.communicate(b"\n")
-    assert f"this grid is being run already, by process {other.pid}" in capsys.readouterr().err
+    assert f"another process is running this grid: process {other.pid}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment loses nothing that was finished, and ends in the same table."""
+"""A run that is killed at any moment loses no finished cell, and ends with the same table."""
 
 import sys
 

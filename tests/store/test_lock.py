@@ -1,4 +1,4 @@
-"""One driver per results folder; a dead one holds nothing."""
+"""One driver per results folder; a dead process holds no lock."""
 
 import os
 import signal
@@ -27,23 +27,25 @@ def holder(tmp_path: Path):
     process.stdout.close()
 
 
-def test_the_second_is_told_who_holds_it(holder, tmp_path):
+def test_the_error_names_the_process_that_holds_the_lock(holder, tmp_path):
     with (
-        pytest.raises(AttnbenchError, match=rf"being run already, by process {holder.pid} on .* since 20"),
+        pytest.raises(
+            AttnbenchError, match=rf"another process is running this grid: process {holder.pid} on .*, since 20"
+        ),
         held(tmp_path),
     ):
         pass
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_a_dead_process_holds_nothing(holder, tmp_path, end):
+def test_a_dead_process_holds_no_lock(holder, tmp_path, end):
     holder.send_signal(end)
     holder.wait()
     with held(tmp_path):
         assert f'"process": {os.getpid()}' in (tmp_path / ".lock.json").read_text()
 
 
-def test_it_is_let_go_at_the_end_also_of_an_error(tmp_path):
+def test_it_is_released_at_the_end_and_after_an_error(tmp_path):
     with pytest.raises(KeyError), held(tmp_path):
         raise KeyError
     begun = time.monotonic()

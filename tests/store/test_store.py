@@ -96,7 +96,7 @@ def test_a_cell_is_written_whole_and_without_nan(tmp_path):
     assert [file.name for file in store.folder.rglob("*") if file.name.startswith(".")] == [".index"]
 
 
-def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+def test_an_interruption_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     grid = plan()
     store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -106,7 +106,7 @@ def test_what_is_interrupted_while_writing_leaves_the_old_file(tmp_path, monkeyp
     assert [file.name for file in (store.folder / "cells").iterdir()] == ["000000000000.json"]
 
 
-def test_alignments_come_back_as_they_were(tmp_path):
+def test_alignments_are_read_as_they_were_written(tmp_path):
     grid = plan(seed=[0, 1])
     given = replace(diagonal(["a", "bc"]), source=[["a", "bc", "</s>"], ["été"]])
     store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given), outcome(grid.cells[1])])
@@ -119,9 +119,9 @@ def test_alignments_come_back_as_they_were(tmp_path):
 
 
 @pytest.mark.parametrize("heads", [0, 1, 3])
-def test_heads_come_back_as_they_were(tmp_path, heads):
+def test_heads_are_read_as_they_were_written(tmp_path, heads):
     grid, given = plan(), diagonal(["a", "b"], heads=heads)
-    given = replace(given, forming_heads=given.heads[:1] / 2)  # so that neither stands for the other
+    given = replace(given, forming_heads=given.heads[:1] / 2)  # so that the two differ
     store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given)])
     with np.load(store.folder / "alignments" / f"{grid.cells[0].id}.npz") as archive:
         assert {"heads", "forming_heads"} & set(archive) == ({"heads", "forming_heads"} if heads else set())
@@ -150,7 +150,7 @@ def test_a_cell_trained_again_without_alignments_keeps_none(tmp_path):
     assert store.alignments(grid.cells[0].id) is None
 
 
-def test_broken_alignments_are_said_with_their_file(tmp_path):
+def test_broken_alignments_are_reported_with_their_file(tmp_path):
     grid = plan()
     store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=diagonal(["a"]))])
     file = store.folder / "alignments" / f"{grid.cells[0].id}.npz"
@@ -226,7 +226,7 @@ def test_what_was_cut_lost_or_edited_counts_as_not_done_and_is_named(tmp_path, f
     assert [str(file) in what for what in again.broken.values()] == [True]
 
 
-def test_the_index_gives_what_the_files_say_and_spares_reading_them(tmp_path, monkeypatch):
+def test_the_index_has_the_content_of_the_files_so_that_they_are_not_read(tmp_path, monkeypatch):
     _, store, _ = sealed_pair(tmp_path)
     from_files = Store(store.folder)
     (store.folder / ".index").rename(store.folder / "aside")
@@ -241,7 +241,7 @@ def test_the_index_gives_what_the_files_say_and_spares_reading_them(tmp_path, mo
 
 
 @pytest.mark.parametrize("content", ["", "\0", "000000000000 7/7 7/7\t{}\n", "code\t[\n\t\n"])
-def test_an_index_that_makes_no_sense_is_made_anew(tmp_path, content):
+def test_an_invalid_index_is_rebuilt(tmp_path, content):
     grid, store, _ = sealed_pair(tmp_path)
     index = store.folder / ".index"
     sound = index.read_text()
@@ -255,7 +255,7 @@ def test_an_index_that_makes_no_sense_is_made_anew(tmp_path, content):
 
 @pytest.mark.parametrize("moved", range(5))
 def test_a_pack_is_kept_whole_or_not_at_all_wherever_the_run_is_killed(tmp_path, monkeypatch, moved):
-    """Killed before the pack counts as kept (0), or after so many of its files were moved to their places."""
+    """Killed before the pack is committed (0), or after `moved` of its files were moved to their final place."""
     grid, store, outcomes = sealed_pair(tmp_path)
     replace_file, rename, moves = Path.replace, Path.rename, []
 
@@ -323,40 +323,40 @@ def test_a_kept_pack_is_finished_whatever_else_lies_there(tmp_path):
     (store.folder / ".written-000000000000" / ".DS_Store").write_text("")
     (store.folder / "cells").rmdir()
     again = Store(store.folder)
-    assert any("a run was killed while it kept 1 pack" in note for note in again.notes())
+    assert any("a run was killed while saving 1 pack" in note for note in again.notes())
     again.recover()
     assert again.states() == dict.fromkeys(["000000000000", "000000000001"], "done")
     assert again.notes() == []
 
 
-def test_an_edited_index_is_not_believed(tmp_path):
+def test_an_edited_index_is_not_used(tmp_path):
     _, store, _ = sealed_pair(tmp_path)
     index = store.folder / ".index"
     index.write_text(index.read_text().replace("0.5", "0.9"))
     assert Store(store.folder).frame()["exact_match"].tolist() == [0.5, 0.5]
 
 
-def test_any_flipped_byte_of_an_archive_is_told(tmp_path):
-    """Without a digest to tell it first, as in what an earlier attnbench wrote."""
+def test_flipped_bytes_of_an_archive_are_detected(tmp_path):
+    """Also without a digest, which files of earlier versions do not have."""
     _, store, _ = sealed_pair(tmp_path)
     file = store.folder / "alignments" / "000000000000.npz"
-    content, told = file.read_bytes(), 0
+    content, detected = file.read_bytes(), 0
     for at in range(0, len(content), 3):
         file.write_bytes(content[:at] + bytes([content[at] ^ 64]) + content[at + 1 :])
         try:
             read_alignments(file)
         except AttnbenchError:
-            told += 1
-    assert told > 100
+            detected += 1
+    assert detected > 100
 
 
-def test_an_error_with_what_no_file_can_hold_is_kept(tmp_path):
+def test_an_error_with_bytes_that_are_not_utf8_is_kept(tmp_path):
     grid = plan()
     store = write_run(tmp_path, grid, [failed(grid.cells[0], "no file a\udc80b")])
     assert store.frame()["error"].tolist() == ["no file a\\udc80b"]
 
 
-def test_notes_say_what_a_table_leaves_out(tmp_path):
+def test_notes_list_what_a_table_leaves_out(tmp_path):
     grid = replace(plan(seed=[0, 1, 2]), skipped=[Skipped({}, "no sense")])
     store = write_run(tmp_path, grid, [outcome(grid.cells[0])])
     (store.folder / "cells" / "000000000002.json").write_text("{")
@@ -376,14 +376,14 @@ def test_a_cell_that_the_plan_no_longer_asks_for_is_kept_but_not_shown(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"axes": [], "cells": [{"id": "a"}], "skipped": []}'])
-def test_a_broken_plan_is_said(tmp_path, content):
+def test_a_broken_plan_is_reported(tmp_path, content):
     store = write_run(tmp_path, plan(), [])
     (store.folder / "plan.json").write_text(content)
     with pytest.raises(AttnbenchError, match=r"plan\.json"):
         store.frame()
 
 
-def test_find_takes_the_only_cell_that_begins_so(tmp_path):
+def test_find_takes_the_only_cell_with_this_prefix(tmp_path):
     grid = plan(seed=range(17))
     store = write_run(tmp_path, grid, [])
     assert store.find("000000000010") == "000000000010"
@@ -408,7 +408,7 @@ def test_open_takes_a_name_or_a_folder_and_suggests(tmp_path, monkeypatch):
         Store.open("quickstart", tmp_path / "empty")
 
 
-def test_a_folder_that_cannot_be_made_or_written_is_said(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_created_or_written_is_reported(tmp_path, monkeypatch):
     (tmp_path / "results").write_text("a file, not a folder")
     with pytest.raises(AttnbenchError, match="--results"):
         Store(tmp_path / "results" / "run").start(plan(), "")

@@ -1,11 +1,11 @@
-"""MLflow as a user finds it: read back with MLflow's own client."""
+"""What a user finds in MLflow, read with MLflow's own client."""
 
 import json
 import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,8 +22,9 @@ from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.store.store import Store
-from attnbench.tracking.client import Tracker, store_uri
+from attnbench.tracking.client import Tracker
 from attnbench.tracking.content import params_of, run_name
+from attnbench.tracking.server import probe, store_uri
 from attnbench.tracking.sync import catch_up
 
 GRID = "name: made-up\n"
@@ -35,7 +36,7 @@ HISTORY = [
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One MLflow store for all tests of this file, since making one takes seconds; each has a grid of its own."""
+    """One MLflow database for all tests of this file, as creating one takes seconds; each test has its own grid."""
     return tmp_path_factory.mktemp("results")
 
 
@@ -51,14 +52,14 @@ def trained(planned: PlannedCell, **metrics: Any) -> Outcome:
 
 
 def track(results: Path, plan: Plan, outcomes: list[Outcome], status: str = "FINISHED") -> Tracker:
-    """A whole run of a grid: store and tracker as the runner drives them."""
+    """A whole run of a grid: the calls of store and tracker as the runner makes them."""
     store, tracker = Store(results / plan.name), Tracker(plan.name, None, results)
     store.start(plan, GRID)
     tracker.start(plan, GRID)
     cells = {planned.id: planned for planned in plan.cells}
     for outcome in outcomes:
         (digest,) = store.write_pack([outcome], [cells[outcome.cell]], {})
-        tracker.cell(outcome, cells[outcome.cell], digest)
+        tracker.log_cell(outcome, cells[outcome.cell], digest)
     tracker.finish(store.frame(), status)
     return tracker
 
@@ -97,7 +98,7 @@ def test_one_run_per_grid_and_one_below_it_per_cell(results: Path) -> None:
     }
 
 
-def test_a_cell_brings_params_metrics_series_and_pictures(results: Path) -> None:
+def test_a_cell_has_params_metrics_series_and_pictures(results: Path) -> None:
     plan = made_up_run.plan("content")
     track(results, plan, [trained(plan.cells[0])])
     (run,) = runs(results, "content", "cell")
@@ -171,7 +172,7 @@ def test_a_resumed_grid_goes_on_in_the_same_runs(results: Path) -> None:
     assert [run.info.status for run in after] == ["FINISHED"] * 3
 
 
-def test_a_failed_cell_says_why_and_its_run_serves_the_next_try(results: Path) -> None:
+def test_a_failed_cell_has_its_reason_and_its_run_is_reused_for_the_next_attempt(results: Path) -> None:
     plan = made_up_run.plan("failing")
     track(results, plan, [made_up_run.failed(plan.cells[0], "the loss is NaN at step 7")])
     (run,) = runs(results, "failing", "cell")
@@ -185,7 +186,7 @@ def test_a_failed_cell_says_why_and_its_run_serves_the_next_try(results: Path) -
     assert "mlflow.note.content" not in again.data.tags
 
 
-def test_a_cell_trained_anew_is_not_mixed_with_its_old_training(results: Path) -> None:
+def test_a_cell_trained_again_is_not_mixed_with_its_old_training(results: Path) -> None:
     plan = made_up_run.plan("fresh")
     track(results, plan, [trained(plan.cells[0])])
     track(results, plan, [trained(plan.cells[0], exact_match=1.0)])
@@ -195,7 +196,7 @@ def test_a_cell_trained_anew_is_not_mixed_with_its_old_training(results: Path) -
     assert images(results, run) == [100, 200]
 
 
-def test_a_cell_that_failed_on_its_way_is_not_mixed_with_its_next_try(results: Path) -> None:
+def test_a_cell_that_failed_in_training_is_not_mixed_with_its_next_attempt(results: Path) -> None:
     plan = made_up_run.plan("halfway")
     track(results, plan, [replace(made_up_run.failed(plan.cells[0]), history=HISTORY[:1])])
     track(results, plan, [trained(plan.cells[0])])
@@ -204,7 +205,7 @@ def test_a_cell_that_failed_on_its_way_is_not_mixed_with_its_next_try(results: P
     assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
 
 
-def test_a_deleted_experiment_comes_back_without_doubles(results: Path) -> None:
+def test_a_deleted_experiment_is_restored_without_duplicate_runs(results: Path) -> None:
     plan = made_up_run.plan("deleted")
     for _ in range(2):
         track(results, plan, [trained(plan.cells[0])])
@@ -214,13 +215,47 @@ def test_a_deleted_experiment_comes_back_without_doubles(results: Path) -> None:
     assert [run.info.run_id for run in runs(results, "deleted", "cell")] == [kept.info.run_id]
 
 
-def test_nothing_finished_ends_the_run_all_the_same(results: Path) -> None:
+def test_the_run_of_a_grid_without_finished_cells_is_ended_too(results: Path) -> None:
     track(results, made_up_run.plan("empty"), [], "KILLED")
     (parent,) = runs(results, "empty", "grid")
     assert parent.info.status == "KILLED"
 
 
-def test_a_file_that_is_no_database_is_said_plainly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError("page.css is missing"), ValueError("no such colour")], ids=["OSError", "ValueError"]
+)
+@pytest.mark.parametrize("broken", ["comparison_texts", "overview_files", "saved_view"])
+def test_an_error_in_what_attnbench_draws_is_not_mlflows(
+    results: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception
+) -> None:
+    monkeypatch.setattr(f"attnbench.tracking.client.{broken}", raises(error))
+    plan = made_up_run.plan("broken-comparison")
+    with pytest.raises(type(error), match=str(error)):
+        track(results, plan, [trained(plan.cells[0])])
+
+
+def test_an_error_in_drawing_an_alignment_is_not_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnbench.tracking.content._painter", raises(OSError("no font")))
+    plan = made_up_run.plan("broken-pictures")
+    with pytest.raises(OSError, match="no font"):
+        track(results, plan, [trained(plan.cells[0])])
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def function(*_: Any, **__: Any) -> None:
+        raise error
+
+    return function
+
+
+def test_an_error_of_mlflow_between_pictures_is_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow.MlflowClient, "log_image", raises(OSError("disk full")))
+    plan = made_up_run.plan("refused-pictures")
+    with pytest.raises(AttnbenchError, match="MLflow fails: disk full"):
+        track(results, plan, [trained(plan.cells[0])])
+
+
+def test_a_file_that_is_no_database_is_reported_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be looked at as one")
     with pytest.raises(AttnbenchError, match="MLflow fails"):
         Tracker("x", None, tmp_path).start(made_up_run.plan(), GRID)
@@ -238,7 +273,7 @@ def test_a_server_that_is_not_there_fails_at_once(uri: str, tmp_path: Path) -> N
 
 
 def test_a_server_that_never_answers_fails_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnbench.tracking.client.ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr("attnbench.tracking.server.ANSWER_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begin = time.monotonic()
         with pytest.raises(AttnbenchError, match=r"does not answer.*timed out"):
@@ -265,11 +300,11 @@ def server_of(status: int) -> Iterator[str]:
         thread.join()
 
 
-def test_a_server_in_trouble_is_told_from_one_that_wants_a_password(tmp_path: Path) -> None:
+def test_a_server_error_is_distinguished_from_a_required_password() -> None:
     with server_of(503) as uri, pytest.raises(AttnbenchError, match="answers with 503"):
-        Tracker("x", uri, tmp_path).probe()
+        probe(uri)
     with server_of(401) as uri:
-        Tracker("x", uri, tmp_path).probe()
+        probe(uri)
 
 
 def test_the_option_wins_over_the_environment_and_that_over_the_results_folder(
@@ -295,14 +330,14 @@ def test_params_name_every_field_by_its_path() -> None:
     }  # fmt: skip
 
 
-def test_a_name_says_what_tells_a_cell_from_its_neighbours() -> None:
+def test_a_name_has_what_distinguishes_a_cell_from_the_others() -> None:
     labels = {"model": "rnn", "score": "–", "scope": "none", "task": "copy", "seed": 3, "model.width": 64}
     assert run_name(labels, ()) == "copy · model.width 64 · seed 3"
     assert run_name(labels, {"scope"}) == "none · copy · model.width 64 · seed 3"
     assert run_name(labels, {"model", "scope"}) == "rnn · none · copy · model.width 64 · seed 3"
 
 
-def test_a_folder_that_was_moved_or_copied_is_logged_anew(results: Path, tmp_path: Path) -> None:
+def test_a_folder_that_was_moved_or_copied_is_logged_again(results: Path, tmp_path: Path) -> None:
     plan = made_up_run.plan("moves", score=["dot", "additive"])
     track(results, plan, [trained(cell) for cell in plan.cells])
     elsewhere = tmp_path / "elsewhere"
@@ -311,14 +346,14 @@ def test_a_folder_that_was_moved_or_copied_is_logged_anew(results: Path, tmp_pat
     tracker.start(plan, GRID)
     digest = dict(Store(elsewhere / "moves").summaries())[plan.cells[0].id].digest
     assert not tracker.has(plan.cells[0].id, digest)
-    tracker.cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
+    tracker.log_cell(Store(elsewhere / "moves").outcome(plan.cells[0].id), plan.cells[0], digest)
     (run,) = runs(elsewhere, "moves", "cell")
     assert run.info.artifact_uri.startswith((elsewhere / "mlartifacts").as_uri())
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{elsewhere / 'mlflow.db'}")
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["images"]
 
 
-def test_what_was_trained_again_without_mlflow_takes_the_place_of_the_old(results: Path) -> None:
+def test_sync_replaces_the_run_of_a_cell_that_was_trained_again_without_mlflow(results: Path) -> None:
     plan = made_up_run.plan("again")
     track(results, plan, [trained(plan.cells[0])])
     store = Store(results / "again")

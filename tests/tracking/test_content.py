@@ -1,4 +1,4 @@
-"""The pictures that MLflow is given, as plain arrays and figures."""
+"""What is logged to MLflow: pictures as arrays and figures, and the saved view."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ import pytest
 from attnbench.analysis.plots import AlignmentPainter
 from attnbench.outcome import Alignments
 from attnbench.tracking.content import (
-    LONGEST_DESCRIPTION,
+    MAX_DESCRIPTION,
     AlignmentPictures,
     overview_files,
     overview_pictures,
@@ -23,7 +23,7 @@ TITLE = "scaled_dot · self"
 
 
 def forming(heads: int) -> Alignments:
-    """Two moments of one sentence, whose heads all differ."""
+    """One sentence at two training steps; all heads differ."""
     given = made_up_run.diagonal(["a", "b"], heads=heads)
     each = np.random.default_rng(0).dirichlet(np.ones(3), (2, heads or 1, 3))
     return replace(given, forming=each.mean(1), forming_heads=each if heads else each[:, :0])
@@ -35,7 +35,7 @@ def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray
 
 
 @pytest.mark.parametrize("heads", [2, 3])
-def test_heads_stand_beside_their_mean_which_is_first(heads: int) -> None:
+def test_heads_are_drawn_beside_their_mean_which_is_first(heads: int) -> None:
     given = forming(heads)
     found = list(AlignmentPictures().forming(given, TITLE))
     assert [step for step, _ in found] == [100, 200]
@@ -103,11 +103,11 @@ def test_a_view_has_the_metrics_that_there_are_under_their_names_in_mlflow(tmp_p
     assert columns == ["metrics.`exact_match`", "metrics.`loss`", "metrics.`exact_match_at_9`"]
 
 
-def test_a_view_begins_with_alignments_only_where_there_are_some(tmp_path: Path) -> None:
+def test_a_view_begins_with_alignments_only_if_there_are_some(tmp_path: Path) -> None:
     assert "compareRunCharts" in view_of(tmp_path, exact_match=0.5, alignment_entropy=0.5)
     assert "compareRunCharts" not in view_of(tmp_path, exact_match=0.5)
 
 
 def test_a_view_of_many_lengths_fits_into_a_tag(tmp_path: Path) -> None:
     lengths = {f"exact_match_at_{length}": 0.5 for length in range(9, 300)}
-    assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < LONGEST_DESCRIPTION / 2
+    assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < MAX_DESCRIPTION / 2

@@ -1,4 +1,4 @@
-"""MLflow's own pages over a real run, looked at in a browser as a person would."""
+"""MLflow's own pages over a real run, looked at in a browser."""
 
 import contextlib
 import os
@@ -40,7 +40,7 @@ PICTURES = (
 
 
 class Pages(NamedTuple):
-    """The folder of a run, and where `attnbench ui` says its pages are."""
+    """The folder of a run, and the addresses of its pages that `attnbench ui` prints."""
 
     folder: Path
     cells: str
@@ -77,16 +77,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 def _addresses(server: "subprocess.Popen[str]") -> dict[str, str]:
     names = {"looked-at": "cells", "curves and alignments": "charts", "comparison": "comparison"}
     found: dict[str, str] = {}
-    said = []
+    shown = []
     assert server.stdout
     for line in server.stdout:
-        said.append(line)
+        shown.append(line)
         name, _, address = line.strip().partition(": ")
         if name in names:
             found[names[name]] = address
         if len(found) == len(names):
             return found
-    raise AssertionError("".join(said))
+    raise AssertionError("".join(shown))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def go(window: Browser, address: str) -> None:
-    """To a page as if it were the first: MLflow's are one document, and an address of another part does not reload."""
+    """Opens a page from an empty one: MLflow's UI is one document, and does not reload for another part of it."""
     window.open("about:blank")
     window.open(address)
 
@@ -109,7 +109,7 @@ def cell_page(window: Browser, pages: Pages, name: str) -> str:
 
 
 def slide(window: Browser, cells: int) -> list[list[Any]]:
-    """The step, and what the pictures of so many cells are then, for every stop of the slider below them."""
+    """The step and the pictures of this many cells at every stop of the slider below them."""
     drawn = f"{PICTURES}.filter(([step, width]) => step === String(arguments[0]) && width).length === arguments[1]"
     slider = f"{ALIGNMENT}?.querySelector('[role=slider]')"
     window.wait_for(f"({ALIGNMENT} ? {ALIGNMENT}.scrollIntoView() : {SCROLL}, {slider})")
@@ -155,7 +155,7 @@ def test_the_charts_begin_with_the_alignments_of_all_cells_as_they_form(window: 
         assert window.script(f"return {ALIGNMENT}.innerText.includes(arguments[0])", name)
 
 
-def test_the_curves_of_the_cells_stand_in_one_chart(window: Browser, pages: Pages) -> None:
+def test_the_curves_of_the_cells_are_in_one_chart(window: Browser, pages: Pages) -> None:
     go(window, pages.charts)
     for title in ("train/loss", "valid/exact_match"):
         window.wait_for(f"({SCROLL}, {CARD}.some(card => card.querySelector('h4')?.title === arguments[0]))", title)
@@ -193,10 +193,10 @@ def test_the_grids_pictures_and_its_chart_of_lengths_are_drawn(window: Browser, 
     go(window, pages.comparison.replace("comparison.html", "exact_match_by_length.html"))
     window.enter("iframe")
     window.wait_for("document.querySelector('figure svg .line')")
-    said = window.script(f"return {TEXT} + document.querySelector('svg').textContent")
-    assert "looked-at: accuracy against length" in said
+    shown = window.script(f"return {TEXT} + document.querySelector('svg').textContent")
+    assert "looked-at: accuracy against length" in shown
     for word in ("additive", "dot", "copy", "source length", "4", "6"):
-        assert word in said
+        assert word in shown
     shade = window.script("return document.querySelector('.shade').getBoundingClientRect().width")
     assert shade > 20, "the trained lengths"
 

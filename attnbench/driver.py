@@ -1,0 +1,178 @@
+"""Drives an engine over the packs of a planned run: saves every result, logs it, and notifies a listener."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attnbench.cell import Pack
+from attnbench.engines.base import Engine, Finished, Started
+from attnbench.errors import AttnbenchError, Exit, Problem
+from attnbench.estimate import pack_seconds
+from attnbench.fingerprint import fingerprint
+from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.outcome import Outcome, Progress
+from attnbench.store.status import TODO, CellState
+from attnbench.store.store import Store
+from attnbench.tracking.worker import TrackerThread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The first event of a run.
+
+    Attributes:
+        plan: the whole grid.
+        packs: the packs to train now.
+        states: the state of each cell before the run, by id.
+        workers: the number of packs trained at a time.
+    """
+
+    plan: Plan
+    packs: list[Pack]
+    states: dict[str, CellState]
+    workers: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message for the user that does not stop the run, for example that the disk is full."""
+
+    text: str
+
+
+RunEvent = Planned | Started | Progress | Finished | Notice
+Listener = Callable[[RunEvent], None]
+
+
+class Unwritten(AttnbenchError):
+    """Cells were trained, but could not be written to the results folder."""
+
+    exit = Exit.CELLS_FAILED
+
+
+def notifier(listener: Listener | None) -> Listener:
+    """The listener, ignored after its first OSError: a closed terminal must not stop the training."""
+    active = listener is not None
+
+    def notify(event: RunEvent) -> None:
+        nonlocal active
+        if active and listener is not None:
+            try:
+                listener(event)
+            except OSError:
+                active = False
+
+    return notify
+
+
+class Driver:
+    """One run: it drives the engine, and is the only writer of the results folder and of MLflow."""
+
+    def __init__(self, planned: Planned, store: Store, tracker: TrackerThread | None, notify: Listener) -> None:
+        self.planned = planned
+        self.cells = {cell.id: cell for cell in planned.plan.cells}
+        self.store = store
+        self.tracker = tracker
+        self.notify = notify
+        self.unwritten: list[list[Outcome]] = []  # one list per pack
+        self.write_error: AttnbenchError | None = None  # of the last attempt to write
+
+    def run(self, engine: Engine, fail_fast: bool) -> "pd.DataFrame":
+        """Trains the packs, and returns the rows of table.csv.
+
+        However training ends, the workers are stopped, the table is written, and the end is logged.
+        """
+        if self.tracker:
+            self.tracker.start(self._earlier_cells(), lambda cell: self.store.outcome(cell.id))
+        interrupted = True
+        try:
+            self._train(engine, fail_fast)
+            interrupted = False
+        finally:
+            engine.close()
+            frame = self._finish(interrupted)
+        return frame
+
+    def _train(self, engine: Engine, fail_fast: bool) -> None:
+        # Longest first: otherwise one worker may start a long pack when the others have nothing left to do.
+        for event in engine.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.notify):
+            if isinstance(event, Finished):
+                self.unwritten.append(event.outcomes)
+                self._write()
+            self.notify(event)
+            if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
+                return
+
+    def _write(self, last: bool = False) -> None:
+        """Writes the finished packs, also if Ctrl-C comes in the meantime; `last`: there will be no other attempt."""
+        try:
+            self._write_packs(last)
+        except KeyboardInterrupt:
+            self._write_packs(last)
+            raise
+
+    def _write_packs(self, last: bool) -> None:
+        """Writes the finished packs, the newest first, up to the first error; with `last`, all that can be written.
+
+        Newest first, so that a pack that can never be written does not block the others.
+        """
+        write_error = None
+        for outcomes in reversed(self.unwritten):
+            try:
+                self._write_pack(outcomes)
+            except AttnbenchError as error:  # the disk may be full now and have space later
+                if self.write_error is None and write_error is None:
+                    kept = "Training continues. Finished cells are kept in memory until they can be written."
+                    self.notify(Notice(f"{error}\n{kept}"))
+                write_error = error
+                if not last:
+                    break
+        self.write_error = write_error
+
+    def _write_pack(self, outcomes: list[Outcome]) -> None:
+        cells = [self.cells[outcome.cell] for outcome in outcomes]
+        digests = self.store.write_pack(outcomes, cells, fingerprint(cells[0].cell))
+        self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
+        if self.tracker:
+            for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
+                self.tracker.log_cell(outcome, cell, digest)
+
+    def _finish(self, interrupted: bool) -> "pd.DataFrame":
+        """Writes the table, ends the log, and reports cells that could not be written.
+
+        The results folder comes first: MLflow may take long, and can be completed later by `attnbench sync`.
+        """
+        self._write(last=True)
+        try:
+            frame = self.store.write_table()
+        except AttnbenchError as error:
+            self.write_error = self.write_error or error
+            frame = self.store.frame()
+        if interrupted:
+            self.notify(Notice("Interrupted. Saving finished results... Press Ctrl-C again to stop immediately."))
+        if self.tracker:
+            failed = (frame["status"] == "failed").any()
+            message = self.tracker.finish(frame, "KILLED" if interrupted else "FAILED" if failed else "FINISHED")
+            if message:
+                self.notify(Notice(message))
+        self._raise_write_error()
+        return frame
+
+    def _raise_write_error(self) -> None:
+        if self.write_error is None:
+            return
+        problems = list(self.write_error.problems)
+        if self.unwritten:
+            lost = f"{sum(map(len, self.unwritten))} finished cells could not be written and are lost"
+            problems.insert(0, Problem(lost, str(self.store.folder), "free disk space and run the grid again"))
+        raise Unwritten(*problems) from self.write_error
+
+    def _earlier_cells(self) -> list[tuple[PlannedCell, str]]:
+        """The cells that were finished before and are not trained now, each with the digest of its file."""
+        trained_now = {cell for pack in self.planned.packs for cell in pack.ids}
+        states = self.planned.states
+        cells = [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in trained_now]
+        return [(cell, states[cell.id].digest) for cell in cells]

@@ -1,0 +1,110 @@
+"""The MLflow server or database: its address, whether it answers, and how its errors are reported."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from ssl import CERT_NONE
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from attnbench.errors import fail
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ANSWER_TIMEOUT = 5.0  # seconds for a server's first answer
+HINT = "fix it, give another --tracking-uri, or do not log: --no-mlflow"
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # URI schemes, to which a driver may be appended: mysql+pymysql
+
+
+def store_uri(given: str | None, results: Path) -> str:
+    """Where runs are logged.
+
+    Args:
+        given: a server or database; default: MLFLOW_TRACKING_URI, or else mlflow.db in the results folder.
+        results: the folder that holds all runs.
+    """
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve() / 'mlflow.db'}"
+
+
+def offline_environment() -> None:
+    """Sets defaults for MLflow: no usage reports, and no minutes of retries. Call it before MLflow is imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+
+def probe(uri: str) -> None:
+    """Checks that a tracking server answers, without importing MLflow, which takes seconds. Databases are not checked.
+
+    Raises:
+        AttnbenchError: if it does not answer within a few seconds, or answers with a server error.
+    """
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        raise fail(f"the tracking URI cannot be read: {error}", uri, HINT) from error
+    if scheme in ("http", "https"):
+        _expect_answer(uri)
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of the server or database."""
+    from mlflow import MlflowClient
+
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # MLflow's table definitions use a loader strategy that SQLAlchemy 2.1 deprecates.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def is_database(uri: str) -> bool:
+    """Whether MLflow uses a database directly, without a server that chooses where artifacts are stored."""
+    return urlsplit(uri).scheme.partition("+")[0] in DATABASES
+
+
+@contextmanager
+def mlflow_errors(uri: str) -> Iterator[None]:
+    """Reports the exceptions of MLflow's client as a failure of MLflow.
+
+    Only calls of MLflow belong in this block. What attnbench computes or draws is computed before: otherwise its own
+    OSError, for example of a missing template, would be reported as a failure of the tracking server.
+
+    Raises:
+        AttnbenchError: if a call of MLflow fails.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # The first line is the cause; SQLAlchemy appends the statement and a link.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise fail(f"MLflow fails: {reason}", uri, HINT) from error
+
+
+def _expect_answer(uri: str) -> None:
+    from ssl import create_default_context
+    from urllib.request import urlopen
+
+    context = create_default_context()
+    # The same setting as MLflow's own requests use.
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname, context.verify_mode = False, CERT_NONE
+    try:
+        urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT, context=context).close()
+    except HTTPError as answer:
+        # Any other status shows that a server is there: it may require a password, or not have this page.
+        if answer.code >= 500:
+            raise fail(f"the tracking server answers with {answer.code} {answer.reason}", uri, HINT) from answer
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise fail(f"the tracking server does not answer: {reason}", uri, f"start it, {HINT}") from error
