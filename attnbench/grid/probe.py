@@ -30,7 +30,7 @@ def probe(document: Document, axes: Axes, sections: Sections, problems: Problems
 def _check_signatures(axes: Axes, sections: Sections, problems: Problems) -> None:
     """Notes the methods of the user's own classes that attnbench cannot call; those of built-ins are tested."""
     names = [(kind, value.name) for kind in COMPONENTS for value in axes.values(kind)]
-    names += [("model", value.data) for value in axes.values("model.kind")] or [("model", sections.kind)]
+    names += [("model", value.data) for value in axes.values("model.kind")]
     if not axes.always_has("model.kind"):
         names.append(("model", sections.kind))
     for kind, name in dict.fromkeys(names):
