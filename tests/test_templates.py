@@ -48,7 +48,7 @@ def template(tmp_path, monkeypatch, capsys):
 def test_a_template_passes_the_contract_tests_of_its_kind(kind, template):
     template(kind)
     files = [str(TESTS / file) for file in CONTRACTS[kind]]
-    options = ["-q", "-p", "with_template", "-p", "no:cacheprovider", "-k", "brand_new", "--rootdir", str(TESTS.parent)]
+    options = ["-p", "with_template", "-p", "no:cacheprovider", "-k", "brand_new", "--rootdir", str(TESTS.parent)]
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-c", str(TESTS.parent / "pyproject.toml"), *files],
