@@ -1,4 +1,4 @@
-"""Checks every value of a grid by itself, without combining the axes."""
+"""Checks every value of a grid by itself, before the axes are combined."""
 
 from attnbench.errors import did_you_mean
 from attnbench.grid.document import Document, Place, Problems
@@ -58,7 +58,7 @@ def _probe_models(document: Document, axes: Axes, sections: Sections, resolver: 
 
 
 def _note_set_twice(document: Document, axes: Axes, value: Value, problems: Problems) -> None:
-    """An option that is an axis is set there alone."""
+    """Notes an option that is set by an axis and by the value itself."""
     for option in value.options:
         if f"{value.axis}.{option}" in axes.names:
             place = document.place((*value.place, option), key=True)
@@ -67,12 +67,12 @@ def _note_set_twice(document: Document, axes: Axes, value: Value, problems: Prob
 
 
 def _variants(axes: Axes, kind: str, entry: Entry) -> list[Combination]:
-    """Combinations of the option axes in which every value occurs, most axes keeping their first value."""
+    """Combinations of the option axes in which every value occurs once; the other axes keep their first value."""
     names = [axis for axis in axes.by_head[kind] if entry.takes(axis.partition(".")[2]) and axis != "model.kind"]
     first = {axis: axes.values(axis)[0] for axis in names}
     return [first, *({**first, axis: value} for axis in names for value in axes.values(axis)[1:])]
 
 
 def _one_by_one(axes: Axes, head: str) -> list[Combination]:
-    """No axis, then every value of every axis alone."""
+    """The empty combination, then every value of every axis by itself."""
     return [{}, *({axis: value} for axis in axes.by_head[head] for value in axes.values(axis))]
