@@ -1,4 +1,4 @@
-"""Loads a user's own scores, scopes, tasks and models: from a file, a module, or an installed entry point."""
+"""Loads a user's scores, scopes, tasks and models from a file, a module, or an installed entry point."""
 
 import hashlib
 import importlib
@@ -12,17 +12,17 @@ from pathlib import Path
 from attnbench.errors import AttnbenchError, fail
 
 ENTRY_POINTS = "attnbench.plugins"
-_loaded: dict[str, tuple[int, int]] = {}  # time of change and size of each file, as it was loaded
+_loaded: dict[str, tuple[int, int]] = {}  # modification time and size of each file when it was loaded
 
 
 def load_plugin(plugin: str | Path) -> None:
-    """Imports a plugin, whose decorators register what it defines; an unchanged file is loaded once.
+    """Imports a plugin, whose decorators register its classes; an unchanged file is loaded only once.
 
     Args:
-        plugin: the path of a .py file, or the dotted name of a module that can be imported.
+        plugin: the path of a .py file, or the dotted name of an importable module.
 
     Raises:
-        AttnbenchError: when there is no such file or module, or it raises while it is imported.
+        AttnbenchError: if there is no such file or module, or importing it raises.
     """
     try:
         if str(plugin).endswith(".py"):
@@ -36,22 +36,23 @@ def load_plugin(plugin: str | Path) -> None:
         place = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if len(frames) > 1 else ""
         raise fail(
             f"the plugin {plugin} cannot be imported: {type(error).__name__}: {error}{place}",
-            hint="mend the plugin, or take it out of plugins: and --plugin",
+            hint="fix the plugin, or remove it from plugins: and --plugin",
         ) from error
 
 
 def load_entry_points() -> None:
-    """Imports every installed package that declares the entry point group `attnbench.plugins`."""
+    """Imports every installed package with an entry point in the group `attnbench.plugins`."""
     for entry_point in entry_points(group=ENTRY_POINTS):
         load_plugin(entry_point.module)
 
 
 def _import_file(path: Path) -> None:
-    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
         raise fail(
             f"there is no plugin file {path}",
-            hint="plugins: is relative to the grid file's folder, --plugin to yours",
+            hint="plugins: is relative to the grid file's folder, --plugin to the working folder",
         )
+    # By the path, so that files of the same name in different folders can be loaded together.
     name = f"attnbench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     state = path.stat()
     version = (state.st_mtime_ns, state.st_size)

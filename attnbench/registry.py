@@ -1,7 +1,7 @@
-"""The named things a grid can ask for: scores, scopes, tasks and models.
+"""The classes that a grid file names: scores, scopes, tasks and models.
 
-A built-in is a file of its own in `attnbench/scores` (and so on). It is described by reading the file, not by
-importing it, so that `attnbench expand` and `attnbench list` answer without loading torch. A user's own is
+Each built-in has its own file in `attnbench/scores` (and so on). It is described by parsing the file, not by
+importing it, so that `attnbench expand` and `attnbench list` work without importing torch. A user's class is
 registered by the same decorator when its plugin is imported.
 """
 
@@ -24,10 +24,10 @@ from attnbench.messages import say
 
 REQUIRED = inspect.Parameter.empty
 
-# The runner knows a value for these, which a user may replace.
+# The runner supplies these, and a grid may override them.
 PROVIDED_UNLESS_SET = frozenset({"max_source_length"})
 
-# The names that an annotation of a built-in may use, for reading it without importing its file.
+# The names that annotations of built-ins may use: they are evaluated without importing the file.
 _ANNOTATIONS = {**vars(typing), **{name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}}
 
 
@@ -42,7 +42,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered class, described without being imported: where it stands and what it takes."""
+    """The description of a registered class: where it is defined and which arguments it takes."""
 
     kind: str
     name: str
@@ -56,12 +56,12 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """The place of its definition, as file:line."""
+        """Where the class is defined, as file:line."""
         return f"{self.file}:{self.line}"
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The arguments that a user sets; the others are provided by the runner."""
+        """The arguments that a user sets; the runner provides the others."""
         return tuple(p for p in self.parameters if p.name not in self.provided)
 
     def takes(self, name: str) -> bool:
@@ -70,7 +70,7 @@ class Entry:
 
     @cached_property
     def _schema(self) -> type[pydantic.BaseModel]:
-        # A prefix, because an option may be named as an attribute of pydantic's models is, such as copy.
+        # Prefixed, because an option may have the name of an attribute of pydantic's models, such as copy.
         fields: dict[str, Any] = {}
         for option in self.options:
             default = ... if option.default is REQUIRED else option.default
@@ -82,14 +82,14 @@ class Entry:
         return pydantic.create_model(self.name, __config__=config, **fields)
 
     def resolve(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options completed by their defaults.
+        """The given options together with the defaults of the others.
 
         Raises:
             AttnbenchError: with one problem per option that is unknown, missing or of the wrong type or value;
                 the problem's `where` is the name of the option.
         """
         try:
-            # As JSON, in which a list is right for a tuple; all else is as strict.
+            # As JSON, where strict validation accepts a list for a tuple, as YAML has only lists.
             resolved = self._schema.model_validate_json(pydantic_core.to_json(options)).model_dump(by_alias=True)
         except pydantic.ValidationError as error:
             raise AttnbenchError(*(self._problem(e) for e in error.errors())) from None
@@ -108,7 +108,7 @@ class Entry:
 
 
 class Registry:
-    """The scores, or the scopes, the tasks, the models: add, build, names, origin."""
+    """All classes of one kind (score, scope, task or model) by name; calling it gives the decorator that adds one."""
 
     def __init__(self, kind: str, provided: frozenset[str]) -> None:
         self.kind = kind
@@ -127,7 +127,7 @@ class Registry:
         def register(cls: type) -> type:
             entry = _inspect(cls, self.kind, name, self.provided)
             other = self._builtin.get(name) or self._added.get(name)
-            # The same class again is a module that was reloaded, or a notebook's cell.
+            # The same class again: a module was reloaded, or a notebook cell was run again.
             if other is not None and (other.file, other.class_name) != (entry.file, entry.class_name):
                 raise fail(
                     f"the {self.kind} {name!r} is defined twice: in {other.origin} and in {entry.origin}",
@@ -150,7 +150,7 @@ class Registry:
         """The description of the named class.
 
         Raises:
-            AttnbenchError: when no such name is known, with the nearest one.
+            AttnbenchError: if the name is unknown, with the most similar one.
         """
         entry = self._builtin.get(name) or self._added.get(name)
         if entry is None:
@@ -158,15 +158,15 @@ class Registry:
         return entry
 
     def is_builtin(self, name: str) -> bool:
-        """Whether the name comes with attnbench."""
+        """Whether attnbench itself defines the name."""
         return name in self._builtin
 
     def origin(self, name: str) -> str:
-        """The place of the definition, as file:line."""
+        """Where the class is defined, as file:line."""
         return self.entry(name).origin
 
     def build(self, name: str, options: dict[str, Any], **provided: Any) -> Any:
-        """An instance: the options, and of what is provided only what the class declares."""
+        """Returns an instance, built with the options and the provided arguments that the class declares."""
         entry = self.entry(name)
         given = {key: value for key, value in provided.items() if entry.takes(key)}
         return entry.load()(**(given | options))
@@ -174,7 +174,7 @@ class Registry:
 
 @cache
 def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
-    """The entries of one built-in file, from its syntax alone."""
+    """The entries of one built-in file, from its syntax tree."""
     module = f"attnbench.{kind}s.{file.stem}"
     entries = []
     for node in ast.parse(file.read_text()).body:
@@ -225,19 +225,19 @@ def _read_annotation(node: ast.expr | None) -> Any:
 
 
 def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry:
-    """The entry of a class that is already imported."""
+    """The entry of an imported class."""
     init = inspect.getattr_static(cls, "__init__")
     signature = [] if init is object.__init__ else list(inspect.signature(init, eval_str=True).parameters.values())[1:]
     empty = inspect.Parameter.empty
     try:
         file, line = Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):  # typed at a prompt
+    except (OSError, TypeError):  # defined at a prompt
         file, line = Path("<prompt>"), 0
     return Entry(
         kind=kind,
         name=name,
         class_name=cls.__qualname__,
-        doc=inspect.cleandoc(cls.__doc__ or ""),  # its own, not that of a class it builds on
+        doc=inspect.cleandoc(cls.__doc__ or ""),  # not inherited, unlike inspect.getdoc
         file=file,
         line=line,
         parameters=tuple(
@@ -250,7 +250,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
     )
 
 
-# Each registry is also the decorator of its kind, and knows what the runner provides by keyword.
+# Each registry is also the decorator of its kind. The set names the keyword arguments that the runner provides.
 score = Registry("score", frozenset({"width"}))
 scope = Registry("scope", frozenset({"width"}))
 task = Registry("task", frozenset({"vocabulary", "unseen_symbols"}))

@@ -1,30 +1,141 @@
-"""`attnbench init`: a commented grid to start from."""
+"""`attnbench init`: a commented grid to start from, or a part of your own with a grid that uses it."""
 
+import keyword
+import re
+import sys
 from pathlib import Path
+from string import Template
 from typing import Annotated
 
 import typer
 
-from attnbench.errors import fail
+from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.registry import REGISTRIES
+
+GRID = Path("grid.yaml")
+TEMPLATES = Path(__file__).parent / "templates"
+# Python would import the new file instead of these where the working folder is on its path, as with `python -m`.
+MODULES = sys.stdlib_module_names | {
+    "attnbench",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "scipy",
+    "torch",
+}
+YAML_VALUES = re.compile(r"(?i:null|true|false|yes|no|on|off|y|n)")  # read as something else than text
+# The axis and the value that the template's own grid is compared by.
+COMPARISONS = {
+    "score": "--against general",
+    "scope": "--axis scope --against global",
+    "task": "--against general",
+    "model": "--axis model --against rnn",
+}
+
+
+def _part(kind: str, what: str) -> typer.models.OptionInfo:
+    help_ = f"Write NAME.py, {what} to edit, and NAME.yaml, a grid that compares it."
+    option: typer.models.OptionInfo = typer.Option(f"--{kind}", metavar="NAME", help=help_, show_default=False)
+    return option
 
 
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The grid file to write; - prints it instead.")] = Path(
-        "grid.yaml"
-    ),
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="The grid file to write (default: grid.yaml); - prints it instead.",
+            show_default=False,
+        ),
+    ] = None,
+    score: Annotated[str | None, _part("score", "a score")] = None,
+    scope: Annotated[str | None, _part("scope", "a scope")] = None,
+    task: Annotated[str | None, _part("task", "a task")] = None,
+    model: Annotated[str | None, _part("model", "a model")] = None,
 ) -> None:
-    """Write a commented starter grid. A file that is there is never overwritten."""
+    """Write a commented starter grid, or a working score, scope, task or model of your own. Nothing is overwritten.
+
+    Then `attnbench run` trains the grid: `attnbench init --score mine` and `attnbench run mine.yaml`.
+    """
+    asked = {"score": score, "scope": scope, "task": task, "model": model}
+    parts = {kind: name for kind, name in asked.items() if name is not None}
+    if len(parts) + (file is not None) > 1:
+        options = [f"--{kind}" for kind in parts]
+        given = ", ".join([*(["FILE"] if file is not None else []), *options])
+        raise fail(f"init writes one thing at a time, found {given}", hint="call it once for each")
+    for kind, name in parts.items():
+        _write_part(kind, name)
+        return
+    _write_starter(GRID if file is None else file)
+
+
+def _write_starter(file: Path) -> None:
     text = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
     if str(file) == "-":
         typer.echo(text, nl=False)
         return
-    try:
-        with file.open("x", encoding="utf-8") as out:
-            out.write(text)
-    except FileExistsError:
-        raise fail(
-            "the file is there already, and stays as it is", str(file), "give another name: attnbench init FILE"
-        ) from None
-    except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(file), "is its folder there?") from error
-    typer.echo(f"{file} is written. Next: attnbench run {file}", err=True)
+    _write({file: text}, "give another name: attnbench init FILE")
+    typer.echo(f"Wrote {file}. Next: attnbench run {file}", err=True)
+
+
+def _write_part(kind: str, name: str) -> None:
+    _check_name(kind, name)
+    class_name = "".join(word.capitalize() for word in name.split("_"))
+    # A class cannot be called 1D, nor be a keyword such as None.
+    class_name = class_name if class_name.isidentifier() and not keyword.iskeyword(class_name) else f"My{class_name}"
+    files = {
+        Path(f"{name}.{ending}"): Template((TEMPLATES / f"{kind}.{ending}.txt").read_text(encoding="utf-8")).substitute(
+            name=name, class_name=class_name
+        )
+        for ending in ("py", "yaml")
+    }
+    _write(files, f"give another name: attnbench init --{kind} NAME")
+    code, grid = files
+    commands = [
+        (f"attnbench expand {grid}", "list the cells and the time they take"),
+        (f"attnbench run {grid}", "train them, and print the table"),
+        (f"attnbench compare {name} {COMPARISONS[kind]}", "which is better, and how certain that is"),
+    ]
+    width = max(len(command) for command, _ in commands)
+    lines = [f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it. Next:"]
+    lines += [f"  {command:{width}}   # {purpose}" for command, purpose in commands]
+    typer.echo("\n".join(lines), err=True)
+
+
+def _check_name(kind: str, name: str) -> None:
+    """Raises when a name cannot be a Python file, a class and a name in YAML all at once."""
+    from attnbench.grid.schema import DEVICES, RESERVED  # pydantic, which `--help` does without
+
+    registry = REGISTRIES[kind]
+    hint = "letters, digits and _, not beginning with a digit, up to 80 of them"
+    where = f"--{kind} {name}" if name.isprintable() else f"--{kind} {name!r}"
+    if name in registry and registry.is_builtin(name):
+        raise fail(f"{name} is a built-in {kind}", where, "give yours another name")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,79}", name):
+        proper = re.sub(r"\W+", "_", name.removesuffix(".py"), flags=re.ASCII).strip("_")
+        usable = re.fullmatch(r"[A-Za-z_]\w{0,79}", proper) and not keyword.iskeyword(proper)
+        raise fail(f"{name!r} is not a name for a Python file", where, f"did you mean {proper!r}?" if usable else hint)
+    if keyword.iskeyword(name) or YAML_VALUES.fullmatch(name):
+        raise fail(f"{name} has another meaning in Python or YAML", where, f"did you mean 'my_{name.lower()}'?")
+    # NAME.yaml is also the name of its run's folder.
+    if RESERVED.fullmatch(name) or DEVICES.fullmatch(name):
+        raise fail(f"the results folder cannot have a run {name}", where, f"did you mean 'my_{name}'?")
+    if name in MODULES:
+        raise fail(f"{name}.py would take the place of the module {name}", where, f"did you mean 'my_{name}'?")
+
+
+def _write(files: dict[Path, str], hint: str) -> None:
+    """Writes new files; none of them if one exists."""
+    existing = [file for file in files if file.exists() or file.is_symlink()]
+    if existing:
+        what = "the file already exists and was not changed"
+        raise AttnbenchError(*(Problem(what, str(file), hint) for file in existing))
+    for file, text in files.items():
+        try:
+            # "x" also where another process has just made it.
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except OSError as error:
+            raise fail(f"cannot be written: {error.strerror}", str(file), "does its folder exist?") from error

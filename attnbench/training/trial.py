@@ -1,4 +1,4 @@
-"""Tries a user's own model on a few words before it is trained, so that a mistake in it is told in its own terms."""
+"""Runs a user's model on a few words before training, so that an error names the model's own file and line."""
 
 import traceback
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from attnbench.training.build import build_model
 from attnbench.training.stack import Stack
 
 SENTENCES, WORDS = 2, 3
-HINT = "see Seq2Seq in attnbench/models/base.py, and the README's model of your own"
+HINT = "see Seq2Seq in attnbench/models/base.py and the README, or write an example: attnbench init --model NAME"
 
 
 def try_model(cell: Cell, task: Task, max_source_length: int) -> None:
-    """Builds the model twice and takes a step with it, alone and stacked. Built-in models are not tried.
+    """Builds the model and takes a training step with it, alone and stacked. Built-in models are skipped.
 
     Raises:
-        AttnbenchError: when it is no Seq2Seq, raises, or returns something else than Seq2Seq says.
+        AttnbenchError: if it is not a Seq2Seq, raises, or returns something other than Seq2Seq specifies.
     """
     name = cell.model.name
     if registry.model.is_builtin(name):
@@ -40,7 +40,7 @@ def try_model(cell: Cell, task: Task, max_source_length: int) -> None:
     with _blaming(name, "it"), torch.random.fork_rng(devices=[]):
         model = build(0)
         if not isinstance(model, Seq2Seq):
-            raise _wrong(name, "is no attnbench.Seq2Seq", registry.model.origin(name))
+            raise _wrong(name, "is not a subclass of attnbench.Seq2Seq", registry.model.origin(name))
         with torch.no_grad():
             _check_steps(model.eval(), name, batch, len(task.target_words))
     with _blaming(name, "stacked by torch.func.vmap, it"), torch.random.fork_rng(devices=[]):
@@ -57,7 +57,7 @@ def _a_few_words(task: Task) -> Batch:
 
 
 def _check_steps(model: Seq2Seq, name: str, batch: Batch, vocabulary: int) -> None:
-    """Holds what encode, step and forward return to the shapes that Seq2Seq promises."""
+    """Compares the results of encode, step and forward with the shapes that Seq2Seq specifies."""
     place = registry.model.origin(name)
     length, steps = batch.source.shape[1], batch.previous.shape[1]
     memory, state = _several(model.encode(batch.source, None), ("memory", "state"), f"{name}: encode", place)
@@ -65,15 +65,15 @@ def _check_steps(model: Seq2Seq, name: str, batch: Batch, vocabulary: int) -> No
     _, words, weights = _several(returned, ("state", "words", "weights"), f"{name}: step", place)
     _expect(words, (SENTENCES, vocabulary), "the logits of step, (B,V),", name)
     _expect(weights, (SENTENCES, length), "the weights of step, (B,S),", name)
-    padded = torch.tensor([length, length - 1])  # as in evaluation, where sentences of several lengths meet
+    padded = torch.tensor([length, length - 1])  # as in evaluation, where a batch has sentences of several lengths
     model(batch.source, padded, batch.previous)
     output = model(batch.source, None, batch.previous)
     _expect(output.words, (SENTENCES, steps, vocabulary), "the logits of forward, (B,T,V),", name)
     _expect(output.weights, (SENTENCES, steps, length), "the weights of forward, (B,T,S),", name)
     asks = [m.scope for m in model.modules() if isinstance(m, Attention) and hasattr(m.scope, "objective")]
     if asks and (output.scores is None or type(model).objective is Seq2Seq.objective):
-        what = "trains soft attention where its scope has an objective of its own: it should give Output.scores "
-        raise _wrong(name, f"{what}and, as rnn does, take its loss from attention.objective", place)
+        what = "trains soft attention, but its scope has its own objective: it should return Output.scores "
+        raise _wrong(name, f"{what}and, like rnn, take its loss from attention.objective", place)
     if model.alignment_heads > 1:
         heads = (SENTENCES, model.alignment_heads, steps, length)
         _expect(output.heads, heads, "Output.heads, (B,H,T,S) for alignment_heads above 1,", name)
@@ -89,7 +89,7 @@ def _several(returned: Any, names: tuple[str, ...], what: str, place: str) -> tu
 def _expect(found: Any, shape: tuple[int, ...], what: str, name: str) -> None:
     if not isinstance(found, Tensor) or found.shape != shape:
         has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise _wrong(name, f"gave {has} for {what} where {shape} was due", registry.model.origin(name))
+        raise _wrong(name, f"returned {has} for {what} expected {shape}", registry.model.origin(name))
 
 
 def _wrong(name: str, what: str, place: str) -> AttnbenchError:
@@ -98,7 +98,7 @@ def _wrong(name: str, what: str, place: str) -> AttnbenchError:
 
 @contextmanager
 def _blaming(name: str, subject: str) -> Iterator[None]:
-    """What is raised is told with its place in the file of the model."""
+    """Turns any exception into one that names the line of the model's file that raised it."""
     try:
         yield
     except AttnbenchError:
@@ -109,6 +109,6 @@ def _blaming(name: str, subject: str) -> Iterator[None]:
         place = f"{file}:{lines[-1]}" if lines else registry.model.origin(name)
         first_line = (str(error) or type(error).__name__).strip().partition("\n")[0]
         if "data-dependent" in first_line:
-            first_line = "what it does depends on the values of a tensor (all seeds are one model: use torch.where)"
+            first_line = "a branch depends on the values of a tensor (all seeds run as one model: use torch.where)"
         what = f"the model {name!r} cannot be trained: {subject} raised {type(error).__name__}: {first_line}"
         raise fail(what, place, HINT) from error

@@ -8,6 +8,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.schema import GridFile
+from attnbench.registry import REGISTRIES
 
 
 def call(*arguments):
@@ -58,11 +59,86 @@ def test_the_starter_is_printed_for_a_dash(tmp_path, monkeypatch):
 def test_a_file_that_is_there_stays(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("mine")
-    with pytest.raises(AttnbenchError, match="stays as it is"):
+    with pytest.raises(AttnbenchError, match="already exists and was not changed"):
         call(str(file))
     assert file.read_text() == "mine"
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(AttnbenchError, match="cannot be written"):
         call(str(tmp_path / "nowhere" / "grid.yaml"))
+
+
+def test_the_next_command_is_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call().stderr == "Wrote grid.yaml. Next: attnbench run grid.yaml\n"
+    told = call("--scope", "mine").stderr
+    assert all(f"attnbench {verb} mine" in told for verb in ("expand", "run", "compare"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.yaml", "mine.py", "mine.yaml"]
+
+
+@pytest.mark.parametrize("existing", [["mine.py"], ["mine.yaml"], ["mine.py", "mine.yaml"]])
+def test_a_part_overwrites_nothing_and_writes_nothing_beside_it(existing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in existing:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(AttnbenchError, match="already exists and was not changed") as raised:
+        call("--task", "mine")
+    assert [problem.where for problem in raised.value.problems] == existing
+    assert raised.value.exit == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(existing, "mine")
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_a_built_ins_name_is_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in REGISTRIES[kind].names():
+        with pytest.raises(AttnbenchError, match=f"is a built-in {kind}"):
+            call(f"--{kind}", name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("my-score", "did you mean 'my_score'?"),
+        ("my score.py", "did you mean 'my_score'?"),
+        ("../mine", "did you mean 'mine'?"),
+        ("2nd", "not beginning with a digit"),
+        ("", "letters, digits and _"),
+        ("é", "letters, digits and _"),
+        ("a" * 81, "up to 80"),
+        ("lambda", "did you mean 'my_lambda'?"),
+        ("Null", "did you mean 'my_null'?"),
+        ("torch", "would take the place of the module torch"),
+        ("random", "would take the place of the module random"),
+        ("mlartifacts", "the results folder cannot have a run mlartifacts"),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_refused_with_a_better_one(name, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AttnbenchError) as raised:
+        call("--score", name)
+    assert told in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a", "_", "__x__", "X1", "none_", "camelCase", "a" * 80])
+def test_any_other_name_gives_a_grid_that_expands(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("--task", name)
+    assert expand(load_grid(tmp_path / f"{name}.yaml")).cells
+
+
+@pytest.mark.parametrize("arguments", [("--score", "a", "--task", "b"), ("grid.yaml", "--model", "a")])
+def test_one_thing_at_a_time(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AttnbenchError, match="one thing at a time"):
+        call(*arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_help_names_every_option_and_the_next_command():
+    text = " ".join(call("--help").stdout.split())
+    assert all(f"--{kind}" in text for kind in REGISTRIES)
+    assert "attnbench run" in text

@@ -222,8 +222,10 @@ def test_the_same_value_twice_is_skipped(plan: Plans) -> None:
 
 def test_options_of_several_models(plan: Plans, complaints: Complaints, tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(
-        "from attnbench.registry import model\n@model('flat')\nclass Flat:\n"
+        "import attnbench\n@attnbench.model('flat')\nclass Flat(attnbench.Seq2Seq):\n"
         "    def __init__(self, width: int = 4, depth: int = 1): pass\n"
+        "    def encode(self, *given): pass\n"
+        "    def step(self, *given): pass\n"
     )
     text = "name: g\nplugins: [p.py]\nseeds: 1\n"
     text += "grid: {score: [dot], task: [copy], model.kind: [rnn, flat], model.depth: [2]}\n"

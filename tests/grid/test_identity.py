@@ -73,7 +73,13 @@ def test_the_content_of_a_file_counts_and_its_place_does_not(tmp_path: Path, fie
         cell_id(cell(data=Data.model_validate({field: str(tmp_path / "a")})))
 
 
-PLUGIN = "from attnbench.registry import score\n@score('{name}')\nclass Mine:\n    'Mine.'\n"
+PLUGIN = """
+from attnbench.registry import score
+@score('{name}')
+class Mine:
+    'Mine.'
+    def __call__(self, *given): ...
+"""
 
 
 def test_the_file_of_a_plugin_counts_for_the_cells_that_use_it(tmp_path: Path, plan: Plans) -> None:

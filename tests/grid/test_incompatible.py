@@ -178,14 +178,17 @@ OWN = """
 import attnbench
 
 @attnbench.model("own")
-class Own:
+class Own(attnbench.Seq2Seq):
     def __init__(self, source_vocabulary: int, input_feeding: bool = True, heads: int = 3, width: int = 10):
         pass
+    def encode(self, *given): ...
+    def step(self, *given): ...
 
 @attnbench.scope("wide")
 class Wide:
     def __init__(self):
         pass
+    def __call__(self, *given): ...
 """
 
 

@@ -212,6 +212,7 @@ from attnbench.registry import score
 class Mine:
     "Mine."
     def __init__(self, temperature: float = 1.0): pass
+    def __call__(self, *given): ...
 """
 
 

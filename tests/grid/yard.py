@@ -21,7 +21,7 @@ FILES = {
     "empty.tsv": b"",
     "binary.tsv": bytes(range(256)) * 40,
     "latin.tsv": b"caf\xe9\tx\n",
-    "good.py": b"import attnbench\n\n@attnbench.score('mine')\nclass Mine:\n    pass\n",
+    "good.py": b"import attnbench\n\n@attnbench.score('mine')\nclass Mine:\n    def __call__(self, *given): ...\n",
     "broken.py": b"def (:\n",
     "raises.py": b"raise RuntimeError('no')\n",
     "exits.py": b"import sys\nsys.exit(0)\n",

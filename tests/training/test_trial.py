@@ -1,4 +1,4 @@
-"""What is told of a mistake in a model of one's own: in its own terms, with its place, before anything is trained."""
+"""The message for a mistake in a user's model: what is wrong, with file and line, before anything is trained."""
 
 import re
 from pathlib import Path
@@ -14,12 +14,21 @@ SOUND = next(block for block in BLOCKS if "@attnbench.model" in block)
 STEP = "        new = torch.tanh"
 MISTAKES = {
     "no step": (("def step(", "def stop("), "abstract method step"),
-    "not a Seq2Seq": (("attnbench.Seq2Seq", "nn.Module"), "is no attnbench.Seq2Seq"),
-    "logits": (("self.readout(both), read", "self.readout(both).unsqueeze(1), read"), "gave (2, 1, 9) for the logits"),
-    "weights": (("read.weights.squeeze(1)", "read.weights"), "gave (2, 1, 4) for the weights of step"),
+    "not a Seq2Seq": (("attnbench.Seq2Seq", "nn.Module"), "is not a subclass of attnbench.Seq2Seq"),
+    "logits": (
+        ("self.readout(both), read", "self.readout(both).unsqueeze(1), read"),
+        "returned (2, 1, 9) for the logits",
+    ),
+    "weights": (("read.weights.squeeze(1)", "read.weights"), "returned (2, 1, 4) for the weights of step"),
     "two values": ((", read.weights.squeeze(1)", ""), "step should return state, words, weights; it returned 2 values"),
-    "heads": (("self.width = width", "self.width, self.alignment_heads = width, 2"), "gave NoneType for Output.heads"),
-    "a condition": ((STEP, "        if previous.sum() > 0: pass\n" + STEP), "all seeds are one model: use torch.where"),
+    "heads": (
+        ("self.width = width", "self.width, self.alignment_heads = width, 2"),
+        "returned NoneType for Output.heads",
+    ),
+    "a condition": (
+        (STEP, "        if previous.sum() > 0: pass\n" + STEP),
+        "all seeds run as one model: use torch.where",
+    ),
     "a name": (("(self, source_vocabulary, ", "(self, "), "NameError: name 'source_vocabulary' is not defined"),
     "a width": (("attention(width)", "attention(width + 1)"), "cannot be trained: it raised RuntimeError"),
 }
@@ -39,7 +48,7 @@ def test_a_sound_model_is_trained(tmp_path):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told(mistake, tmp_path):
+def test_a_mistake_is_reported(mistake, tmp_path):
     (right, wrong), message = MISTAKES[mistake]
     assert right in SOUND
     found = outcome_of(SOUND.replace(right, wrong), tmp_path)

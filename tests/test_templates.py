@@ -1,0 +1,113 @@
+"""The files that `attnbench init --score NAME` and its like write: they pass the contract of their kind, and train."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from task_contract import hold_to_the_contract
+
+from attnbench.cli import main
+from attnbench.cli.init import COMPARISONS
+from attnbench.plugins import load_plugin
+from attnbench.registry import REGISTRIES
+
+TESTS = Path(__file__).parent
+# The contract tests that loop over the registered names of a kind.
+CONTRACTS = {
+    "score": ["test_attention.py", "scores/test_scores.py"],
+    "scope": ["test_attention.py", "scopes/test_scopes.py"],
+    "model": ["models/test_every_model.py"],
+}
+FEWEST = {"score": 100, "scope": 100, "model": 30}
+QUICK = ["--set", "train.steps=4", "--set", "train.valid_every=2", "--set", "seeds=1"]
+
+
+def run(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code in (0, None), arguments
+
+
+@pytest.fixture
+def template(tmp_path, monkeypatch, capsys):
+    """Writes the files of a kind into the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(kind: str, name: str = "brand_new") -> str:
+        run("init", f"--{kind}", name)
+        return capsys.readouterr().err
+
+    return write
+
+
+@pytest.mark.parametrize("kind", CONTRACTS)
+def test_a_template_passes_the_contract_tests_of_its_kind(kind, template):
+    template(kind)
+    files = [str(TESTS / file) for file in CONTRACTS[kind]]
+    options = ["-p", "with_template", "-p", "no:cacheprovider", "-k", "brand_new", "--rootdir", str(TESTS.parent)]
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-c", str(TESTS.parent / "pyproject.toml"), *files],
+        env=os.environ | {"ATTNBENCH_TEMPLATE": str(Path("brand_new.py").resolve()), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None, done.stdout[-2000:]
+    assert int(passed[1]) >= FEWEST[kind]
+
+
+def test_the_tasks_template_passes_the_contract_of_tasks(template):
+    template("task")
+    load_plugin("brand_new.py")
+    hold_to_the_contract("brand_new")
+
+
+@pytest.mark.parametrize("kind", COMPARISONS)
+def test_a_template_trains_by_the_commands_that_init_prints(kind, template, capsys):
+    printed = template(kind)
+    commands = [line.split("#")[0].split()[1:] for line in printed.splitlines() if line.startswith("  attnbench ")]
+    assert [command[0] for command in commands] == ["expand", "run", "compare"]
+    run(*commands[0])
+    run(*commands[1], *QUICK, "--no-mlflow", "--engine", "serial", "--quiet")
+    capsys.readouterr()
+    run(*commands[2])
+    assert "brand_new" in capsys.readouterr().out
+    frame = pd.read_csv("results/brand_new/table.csv")
+    assert set(frame["status"]) == {"done"}
+    column = frame[kind].str.partition(" ")[0]
+    assert {"brand_new"} < set(column), "beside a built-in for comparison"
+
+
+@pytest.mark.parametrize("kind", COMPARISONS)
+def test_a_template_teaches(kind, template):
+    """What `attnbench list` prints of it, its options, and comments on what comes in and goes out."""
+    template(kind, "x")
+    text = Path("x.py").read_text()
+    load_plugin("x.py")
+    entry = REGISTRIES[kind].entry("x")
+    assert entry.options, "at least one option of its own"
+    assert "Source: " in entry.doc
+    assert kind == "task" or "Formula: " in entry.doc
+    for shape in {"task": ("(N,S)", "(N,T)", "(N,T,S)"), "model": ("(B,S)", "(B,V)")}.get(kind, ("(B,T,S)", "(B,T,D)")):
+        assert shape in text
+    assert "option of the grid file" in text or "option in `model:`" in text
+    assert "$" not in text
+
+
+def test_the_templates_are_formatted_as_the_code_is(template):
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        pytest.skip("ruff is not installed beside this Python")
+    for kind in COMPARISONS:
+        template(kind, f"my_{kind}")
+    settings = ["--config", str(TESTS.parent / "pyproject.toml")]
+    # attnbench is installed for its users, and of their own project here: imports are sorted either way.
+    for command in (["check", "--ignore", "I001"], ["format", "--check"]):
+        done = subprocess.run([ruff, *command, *settings, "."], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
