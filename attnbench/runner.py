@@ -1,7 +1,7 @@
 """Runs a grid: loads it, chooses the cells to train, and starts an engine, the results folder and the log."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
@@ -35,7 +35,7 @@ ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "serial": Serial
 
 
 def run(
-    grid: str | Path,
+    grid: str | Path | Mapping[str, Any],
     *,
     results: str | Path = "results",
     workers: int | None = None,
@@ -57,7 +57,7 @@ def run(
     """Trains every cell of a grid that is not done, and saves each pack as soon as it is finished.
 
     Args:
-        grid: the grid file.
+        grid: the grid file, or its content as a dict.
         results: the folder that holds all runs.
         workers: the number of packs trained at a time; default: the number of cores (of the cluster).
         engine: "processes"; "serial" for the calling process; or "ray" for a cluster.
@@ -86,7 +86,7 @@ def run(
     """
     _check_arguments(engine, device, workers, limit)
     chosen = _Engine(engine, workers, device, _ray_options(engine, address, gpus_per_pack))
-    loaded = load_grid(Path(grid), overrides, plugins)
+    loaded = load_grid(grid if isinstance(grid, Mapping) else Path(grid), overrides, plugins)
     plan = expand(loaded)
     store = Store(Path(results) / plan.name)
     make_writable(store.folder)

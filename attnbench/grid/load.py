@@ -1,7 +1,7 @@
 """Reads a grid file and finds every mistake in it, before anything is combined."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from attnbench.grid.axes import AxesReader
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
 from attnbench.grid.incompatible import NO_SCORE, READS_PATH
-from attnbench.grid.parse import dump, parse, read
+from attnbench.grid.parse import dump, from_mapping, parse, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
 from attnbench.grid.schema import DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
@@ -24,20 +24,20 @@ from attnbench.plugins import load_plugin
 MOST_TESTS = 10**7  # of a combination by an exclude: some seconds
 
 
-def load_grid(path: Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
+def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
     """The grid of a file.
 
     Args:
-        path: the YAML file.
+        source: the YAML file, or its content as a mapping, with paths relative to the working folder.
         overrides: `PATH=VALUE` of `--set`, the value in YAML; a path is dotted, and inside `grid` and `zip` an axis.
         plugins: those of `--plugin`, loaded beside the file's own: files, relative to the working folder, or modules.
 
     Raises:
         AttnbenchError: with every problem of the file, each with its place.
     """
-    document = read(Path(path))
+    document = from_mapping(source) if isinstance(source, Mapping) else read(source)
     if document.data is None and not document.problems:
-        raise fail("the grid file is empty", str(path), "`attnbench init` writes one to start from")
+        raise fail("the grid file is empty", document.label, "`attnbench init` writes one to start from")
     if not isinstance(document.data, dict):
         raise AttnbenchError(document.place(()).problem("a grid file should be a mapping that begins with name:"))
     problems = document.problems
@@ -51,7 +51,7 @@ def load_grid(path: Path, overrides: Sequence[str] = (), plugins: Sequence[str] 
     _check_components(file, axes, document)
     _check_paths(axes, document)
     problems.raise_all()
-    return Grid(file.name, Path(path), text, seeds, axes.names, loaded, axes, sections, document)
+    return Grid(file.name, Path(document.label), text, seeds, axes.names, loaded, axes, sections, document)
 
 
 def _set(document: Document, overrides: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Plain scalars are read as YAML 1.2 reads them: `1e-3` is a number, `yes`, `1:30`
 
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,20 @@ def read(path: Path) -> Document:
         line = content[: error.start].count(b"\n") + 1
         raise fail("this is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
     return parse(text, str(path))
+
+
+def from_mapping(data: Mapping[str, Any]) -> Document:
+    """The document of a grid that was written in Python; its problems are shown in the YAML that it stands for.
+
+    Raises:
+        AttnbenchError: when it holds a value that YAML cannot represent.
+    """
+    try:
+        text = dump(dict(data))
+    except yaml.representer.RepresenterError as error:
+        what = f"the grid has a value of type {type(error.args[1]).__name__}, which a grid file cannot have"
+        raise fail(what, hint="use text, numbers, true or false, lists and dicts") from None
+    return parse(text, "grid")
 
 
 def _content(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from attnbench.training.build import build_model
 from attnbench.training.stack import Stack
 
 SENTENCES, WORDS = 2, 3
-HINT = "see Seq2Seq in attnbench/models/base.py and the README, or write an example: attnbench init --model NAME"
+HINT = "see Seq2Seq in attnbench/models/base.py and docs/own-parts.md, or write an example: attnbench init --model NAME"
 
 
 def try_model(cell: Cell, task: Task, max_source_length: int) -> None:

@@ -55,7 +55,7 @@ def test_a_mistake_is_reported(mistake, tmp_path):
     assert found.status == "failed"
     assert found.error.startswith(f"{tmp_path / 'mine.py'}:")
     assert message in found.error
-    assert "README" in found.error
+    assert "docs/own-parts.md" in found.error
 
 
 def test_the_place_is_the_line_that_raised(tmp_path):

@@ -1,0 +1,56 @@
+"""A grid that is written in Python means what the same YAML means, and its mistakes are shown as a file's are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from small_grid import SMALL, write_grid
+
+import attnbench
+from attnbench.grid.expand import expand
+from attnbench.grid.load import load_grid
+
+GRID = yaml.safe_load(SMALL)
+
+
+def test_a_mapping_has_the_cells_of_its_file(tmp_path):
+    from_file = expand(load_grid(write_grid(tmp_path)))
+    for grid in (GRID, GRID | {"grid": {"score": ("additive", "dot"), "task": ["copy", "reverse"]}}):
+        assert [cell.id for cell in expand(load_grid(grid)).cells] == [cell.id for cell in from_file.cells]
+
+
+def test_the_text_that_is_kept_gives_the_same_cells(tmp_path):
+    loaded = load_grid(GRID, ["train.steps=3"])
+    (tmp_path / "kept.yaml").write_text(loaded.text)
+    kept = expand(load_grid(tmp_path / "kept.yaml"))
+    assert [cell.id for cell in kept.cells] == [cell.id for cell in expand(loaded).cells]
+
+
+def test_a_mistake_is_shown_in_the_yaml_that_the_mapping_stands_for():
+    with pytest.raises(attnbench.AttnbenchError) as caught:
+        load_grid(GRID | {"grid": {"score": ["adaptive"], "task": ["copy"]}})
+    (problem,) = caught.value.problems
+    assert problem.where.startswith("grid:")
+    assert problem.source.splitlines()[0].strip() == "- adaptive"
+    assert "did you mean 'additive'" in problem.hint
+
+
+@pytest.mark.parametrize("value", [np.float64(0.1), Path("x"), {1, 2}.__iter__(), object()])
+def test_a_value_that_no_file_can_have_is_an_error_with_its_type(value):
+    with pytest.raises(attnbench.AttnbenchError, match=rf"of type {type(value).__name__}, which"):
+        load_grid(GRID | {"train": {"learning_rate": value}})
+
+
+def test_plugins_are_relative_to_the_working_folder(tmp_path, monkeypatch):
+    write_grid(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    grid = GRID | {"plugins": ["breaks.py"], "grid": {"score": ["breaks"], "task": ["copy"]}}
+    assert {cell.labels["score"] for cell in expand(load_grid(grid)).cells} == {"breaks"}
+
+
+def test_run_takes_a_mapping(tmp_path):
+    frame = attnbench.run(GRID, results=tmp_path, engine="serial", mlflow=False)
+    assert len(frame) == 8
+    assert (frame["status"] == "done").all()
+    assert yaml.safe_load((tmp_path / "small" / "grid.yaml").read_text()) == GRID
