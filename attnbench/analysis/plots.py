@@ -229,8 +229,8 @@ def _outline(axes: Axes, links: np.ndarray | None) -> Any:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    found = np.argwhere(links) if links is not None else np.empty((0, 2))
-    frames = [Rectangle((s - 0.44, t - 0.44), 0.88, 0.88) for t, s in found]
+    positions = np.argwhere(links) if links is not None else np.empty((0, 2))
+    frames = [Rectangle((s - 0.44, t - 0.44), 0.88, 0.88) for t, s in positions]
     return axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=GOLD, linewidth=1.5))
 
 

@@ -178,9 +178,9 @@ def test_markdown_keeps_its_columns(bad):
 @pytest.mark.usefixtures("bad")
 def test_the_table_interprets_no_markup_and_fits_80_columns(tmp_path):
     store = Store.open("ci", tmp_path / "results")
-    found = check("ci", "b.csv", read(tmp_path / "b.csv"), configurations(store))
+    result = check("ci", "b.csv", read(tmp_path / "b.csv"), configurations(store))
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    print_check(found, console)
+    print_check(result, console)
     out = console.file.getvalue()
     assert max(map(len, out.splitlines())) <= 80
     assert "[31m" in out  # from the name

@@ -35,9 +35,9 @@ class Configuration:
         key: the hash of its settings; "" where no cell is finished, because the plan does not contain the settings.
         labels: by column, as text.
         settings: every resolved field by its dotted path, as text.
-        metrics: the metrics of each seed whose cell is done.
-        failed: the error message of each seed whose cell failed.
-        unfinished: the seeds whose cells are neither done nor failed.
+        metrics: the metrics by seed, for the cells that are done.
+        failed: the error messages by seed, for the cells that failed.
+        unfinished: the seeds of the cells that are neither done nor failed.
         versions: of attnbench and torch.
     """
 
@@ -150,7 +150,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     """The baseline of a run: one row per configuration and metric that it has.
 
     Args:
-        store: of a run whose cells are all done.
+        store: of a run with all cells done.
         metrics: default: exact_match and aer.
 
     Raises:
@@ -183,7 +183,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
 
 def _not_done(store: Store, run: Iterable[Configuration]) -> list[Problem]:
     """A problem per configuration with failed or unfinished seeds, and per cell that cannot be read."""
-    hint = "a baseline needs a run whose cells are all done: attnbench run trains the missing ones"
+    hint = "a baseline needs a run with all cells done: attnbench run trains the missing ones"
     states = [(one, "failed", tuple(one.failed)) for one in run] + [(o, "not finished", o.unfinished) for o in run]
     problems = [
         Problem(f"seeds {join_seeds(seeds)}: {state}", name_of(one.labels), hint)
@@ -217,7 +217,7 @@ def same_labels(first: dict[str, str], second: dict[str, str]) -> bool:
 def update(old: Sequence[BaselineRow], new: Sequence[BaselineRow]) -> list[BaselineRow]:
     """The old rows, updated with the new ones.
 
-    A row whose values did not change keeps its versions, so that a diff shows only what changed. Rows of configurations
+    A row with unchanged values keeps its versions, so that a diff shows only what changed. Rows of configurations
     that the run does not have are kept, because a run may cover only part of the grid. They are dropped where the run
     has a new configuration with the same labels: its settings were changed, and the old row can never be compared
     again.

@@ -7,7 +7,7 @@ line. Then there is one row per configuration and metric, with the settings that
     model,score,scope,task,configuration,metric,seeds,values,settings,versions
     rnn,dot,global,copy,5f0c21aa93be,exact_match,0 1 2,0.998 1 0.994,data.vocabulary=20,attnbench 0.1.0 torch 2.13.0
 
-`versions` are those with which the values were first measured: a row whose values do not change keeps them.
+`versions` are those with which the values were first measured: a row keeps them until its values change.
 """
 
 import csv
@@ -156,7 +156,7 @@ class _Reader:
         settings = {**_implied(cells), **shared, **own}
         if key_of(settings) != cells["configuration"] and not self.reported_edit:
             self.reported_edit = True  # an edited shared setting is wrong in every row; one message is enough
-            what = f"the configuration {cells['configuration']!r} does not match the settings of its row and at the top"
+            what = f"the configuration {cells['configuration']!r} does not match its settings, here and at the top"
             self._report(line, what, "settings cannot be edited here: change the grid, run it, and update the baseline")
         if len(self.problems) > before:
             return None

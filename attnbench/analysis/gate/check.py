@@ -3,7 +3,7 @@
 Exit statuses of a check that fails:
 
 3   a regression; a failed cell; a configuration of the baseline that is not in the run or not finished; a metric that
-    the run no longer has; or a configuration whose settings changed ("not comparable"). Such a configuration was not
+    the run no longer has; or a configuration with changed settings ("not comparable"). Such a configuration was not
     compared with anything, so the baseline must be updated in the same change.
 4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
@@ -120,7 +120,7 @@ def check(
 
 
 def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) -> tuple[Finding, Configuration | None]:
-    """The finding for a row whose settings no finished configuration of the run has.
+    """The finding for a row with settings that no finished configuration of the run has.
 
     Args:
         row: of the baseline.

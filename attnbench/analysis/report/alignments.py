@@ -56,7 +56,7 @@ def panels(data: ReportData) -> Html | None:
     shown = [row for row in rows if any((row, head) in by_place for head in layout.heads)]
     if not shown:
         return None
-    # Panels of another seed than this say so: their cells of this seed failed or have no alignment.
+    # Only panels of other seeds are labelled with their seed: there, the cell of this seed failed or has no alignment.
     seed = min((content.seed for content in by_place.values() if isinstance(content, CellPanel)), default=0)
     corner = element("th", short_names(layout.index), scope="col")
     header = element("tr", corner, *(element("th", text(head), scope="col") for head in layout.heads))

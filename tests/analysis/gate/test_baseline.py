@@ -179,7 +179,7 @@ def file(tmp_path):
         ("0 1 2", "0 1 1", "not different whole numbers"),
         ("0 1 2", "0 1 x", "not different whole numbers"),
         ("exact_match", "exakt_match", "'exakt_match' is not a metric"),
-        ("model.width=8", "model.width=9", "does not match the settings"),
+        ("model.width=8", "model.width=9", "does not match its settings"),
         ("rnn,", "<<<<<<< ours\nrnn,", "the row has 1 cells, but the header has 11"),
         ('rnn,', 'rnn,"', "not valid CSV"),
     ],

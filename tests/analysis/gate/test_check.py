@@ -114,8 +114,8 @@ def row(score="dot", values=ALIKE, line=2, metric="exact_match"):
     return BaselineRow(one.labels, one.key, metric, by_seed(*values), one.settings, "", line)
 
 
-def states(found):
-    return [(finding.verdict, finding.labels["score"]) for finding in found.findings]
+def verdicts(result):
+    return [(finding.verdict, finding.labels["score"]) for finding in result.findings]
 
 
 def compared(rows, run, **options):
@@ -123,26 +123,26 @@ def compared(rows, run, **options):
 
 
 def test_an_unchanged_run_passes():
-    found = compared([row(), row("general", line=3)], [configuration(), configuration("general")])
-    assert [state for state, _ in states(found)] == [GateVerdict.UNCHANGED] * 2
-    assert found.exit is Exit.OK
+    result = compared([row(), row("general", line=3)], [configuration(), configuration("general")])
+    assert [verdict for verdict, _ in verdicts(result)] == [GateVerdict.UNCHANGED] * 2
+    assert result.exit is Exit.OK
 
 
 def test_one_regression_fails_the_check_and_the_worst_comes_first():
     run = [configuration(), configuration("a", values=[0.6] * 5), configuration("b", values=[0.1] * 5)]
-    found = compared([row(), row("a"), row("b")], run)
-    assert states(found) == [
+    result = compared([row(), row("a"), row("b")], run)
+    assert verdicts(result) == [
         (GateVerdict.REGRESSION, "b"),
         (GateVerdict.REGRESSION, "a"),
         (GateVerdict.UNCHANGED, "dot"),
     ]
-    assert found.exit is Exit.REGRESSION
+    assert result.exit is Exit.REGRESSION
 
 
 def test_lower_is_better_for_the_alignment_error():
     assert compared([row(values=[0.1] * 5, metric="aer")], [configuration(aer=0.5)]).exit is Exit.REGRESSION
-    found = compared([row(values=[0.5] * 5, metric="aer")], [configuration(aer=0.1)])
-    assert (found.findings[0].verdict, found.exit) == (GateVerdict.IMPROVEMENT, Exit.OK)
+    result = compared([row(values=[0.5] * 5, metric="aer")], [configuration(aer=0.1)])
+    assert (result.findings[0].verdict, result.exit) == (GateVerdict.IMPROVEMENT, Exit.OK)
 
 
 def test_with_more_rows_a_regression_must_be_larger():
@@ -153,44 +153,50 @@ def test_with_more_rows_a_regression_must_be_larger():
         for c in [configuration("bad", values=new), *(configuration(f"s{n}") for n in range(200))]
     ]
     assert compared([row("bad")], fresh).exit is Exit.REGRESSION
-    found = compared([row("bad"), *(row(f"s{n}") for n in range(200))], fresh)
-    assert (found.findings[0].verdict, found.exit) == (GateVerdict.UNCLEAR, Exit.OK)
+    result = compared([row("bad"), *(row(f"s{n}") for n in range(200))], fresh)
+    assert (result.findings[0].verdict, result.exit) == (GateVerdict.UNCLEAR, Exit.OK)
 
 
 def test_a_missing_configuration_fails_and_a_new_one_is_listed():
-    found = compared([row(), row("gone")], [configuration(), configuration("added")])
-    assert states(found) == [(GateVerdict.MISSING, "gone"), (GateVerdict.NEW, "added"), (GateVerdict.UNCHANGED, "dot")]
-    assert found.exit is Exit.REGRESSION
+    result = compared([row(), row("gone")], [configuration(), configuration("added")])
+    assert verdicts(result) == [
+        (GateVerdict.MISSING, "gone"),
+        (GateVerdict.NEW, "added"),
+        (GateVerdict.UNCHANGED, "dot"),
+    ]
+    assert result.exit is Exit.REGRESSION
     assert compared([row()], [configuration(), configuration("added")]).exit is Exit.OK
 
 
 @pytest.mark.parametrize("key", ["dot", ""])
 def test_unfinished_seeds_are_missing(key):
     """Also where no seed is finished, so that the settings are unknown."""
-    found = compared([row(), row("x")], [configuration(key=key, unfinished=(3, 4)), configuration("x")])
-    assert (found.findings[0].verdict, found.exit) == (GateVerdict.MISSING, Exit.REGRESSION)
-    assert found.findings[0].message == "seeds 3 4 are not finished"
-    assert len(found.findings) == 2
+    result = compared([row(), row("x")], [configuration(key=key, unfinished=(3, 4)), configuration("x")])
+    assert (result.findings[0].verdict, result.exit) == (GateVerdict.MISSING, Exit.REGRESSION)
+    assert result.findings[0].message == "seeds 3 4 are not finished"
+    assert len(result.findings) == 2
 
 
 def test_a_failed_cell_fails_the_check_also_of_a_new_configuration():
     for key in ("dot", "unheard of"):
-        found = compared(
+        result = compared(
             [row(), row("x")], [configuration(key, failed={4: "NaN"}), configuration("x"), configuration()]
         )
-        assert found.findings[0].verdict is GateVerdict.FAILED
-        assert found.findings[0].message == "seed 4: NaN"
-        assert GateVerdict.NEW not in {state for state, name in states(found) if name == key}  # reported only once
-        assert found.exit is Exit.REGRESSION
+        assert result.findings[0].verdict is GateVerdict.FAILED
+        assert result.findings[0].message == "seed 4: NaN"
+        assert GateVerdict.NEW not in {
+            verdict for verdict, name in verdicts(result) if name == key
+        }  # reported only once
+        assert result.exit is Exit.REGRESSION
     assert compared([row()], [configuration(failed={0: "NaN"})]).exit is Exit.REGRESSION  # though nothing was compared
 
 
 def test_changed_settings_are_listed_as_not_comparable():
     changed = configuration(key="other", settings=SETTINGS | {"train.steps": "20", "train.decay": "0.1"})
-    found = compared([row(), row("x")], [changed, configuration("x")])
-    assert states(found) == [(GateVerdict.NOT_COMPARABLE, "dot"), (GateVerdict.UNCHANGED, "x")]
-    assert found.findings[0].message == "train.steps: 800 → 20; train.decay: not set → 0.1"
-    assert found.exit is Exit.REGRESSION
+    result = compared([row(), row("x")], [changed, configuration("x")])
+    assert verdicts(result) == [(GateVerdict.NOT_COMPARABLE, "dot"), (GateVerdict.UNCHANGED, "x")]
+    assert result.findings[0].message == "train.steps: 800 → 20; train.decay: not set → 0.1"
+    assert result.exit is Exit.REGRESSION
     assert compared([row()], [changed]).exit is Exit.NOTHING_COMPARABLE
 
 
@@ -198,8 +204,8 @@ def test_configurations_of_the_same_settings_stay_comparable_with_a_new_axis():
     wide = configuration(key="wide", settings=SETTINGS | {"model.width": "64"})
     for one in (same := configuration(), wide):
         one.labels["model.width"] = one.settings.get("model.width", "32")
-    found = compared([row()], [same, wide])
-    assert [state for state, _ in states(found)] == [GateVerdict.NEW, GateVerdict.UNCHANGED]
+    result = compared([row()], [same, wide])
+    assert [verdict for verdict, _ in verdicts(result)] == [GateVerdict.NEW, GateVerdict.UNCHANGED]
 
 
 def test_a_check_that_compared_nothing_does_not_pass():
@@ -208,17 +214,17 @@ def test_a_check_that_compared_nothing_does_not_pass():
 
 
 def test_a_metric_that_the_run_no_longer_has_is_missing():
-    found = compared([row(), row(metric="aer")], [configuration()])
-    assert (found.findings[0].verdict, found.findings[0].metric) == (GateVerdict.MISSING, "aer")
-    assert found.exit is Exit.REGRESSION
+    result = compared([row(), row(metric="aer")], [configuration()])
+    assert (result.findings[0].verdict, result.findings[0].metric) == (GateVerdict.MISSING, "aer")
+    assert result.exit is Exit.REGRESSION
 
 
 def test_a_metric_that_some_seeds_no_longer_have_is_missing():
     one = configuration(aer=0.1)
     one.metrics[1]["aer"] = None
-    found = compared([row(), row(metric="aer", values=[0.1] * len(ALIKE))], [one])
-    assert (found.findings[0].verdict, found.findings[0].message) == (GateVerdict.MISSING, "seeds 1 have no aer")
-    assert found.exit is Exit.REGRESSION
+    result = compared([row(), row(metric="aer", values=[0.1] * len(ALIKE))], [one])
+    assert (result.findings[0].verdict, result.findings[0].message) == (GateVerdict.MISSING, "seeds 1 have no aer")
+    assert result.exit is Exit.REGRESSION
 
 
 def test_a_tolerance_applies_to_its_metric_or_test_length():
@@ -240,5 +246,5 @@ def test_a_tolerance_of_a_metric_applies_to_all_its_lengths():
 def test_of_several_configurations_with_the_same_labels_the_nearest_is_named():
     far = configuration(key="far", settings=SETTINGS | {"train.steps": "1", "train.clip": "2"})
     near = configuration(key="near", settings=SETTINGS | {"train.steps": "2"})
-    found = compared([row()], [far, near])
-    assert found.findings[0].message == "train.steps: 800 → 2"
+    result = compared([row()], [far, near])
+    assert result.findings[0].message == "train.steps: 800 → 2"
