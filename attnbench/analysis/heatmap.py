@@ -1,4 +1,7 @@
-"""An alignment as a heat map for the terminal: a shade per weight on a fixed scale 0..1, gold links marked."""
+"""An alignment as a heat map for the terminal: decides the shade or digit of each weight, and how words are placed.
+
+The scale is fixed to 0..1, so that heat maps can be compared.
+"""
 
 import unicodedata
 from collections.abc import Sequence
@@ -27,15 +30,15 @@ def heat_map(
     colour: bool,
     width: int = 80,
 ) -> Text:
-    """Draws the weights of one sentence, target words at the left, source words above, letter below letter.
+    """Draws the weights of one sentence, with target words at the left and source words above.
 
     Args:
         weights: (T,S), each in 0..1.
-        source, target: their S and T words.
+        source, target: the S and T words.
         links: (T,S), true for gold links; None where the task has none.
-        colour: a grey background per weight (black is 0, white is 1) and an orange mark per gold link;
-            otherwise digits, the tenths of the weight, in brackets for gold links.
-        width: terminal columns; a source too long for them is drawn in several parts, one below the other.
+        colour: True for a grey background per weight (black is 0, white is 1) and an orange mark per gold link; False
+            for digits, the tenths of the weight, in brackets for gold links.
+        width: terminal columns; a source that is too long is drawn in several parts, one below the other.
     """
     names = [_fit(word) for word in target]
     margin = max(map(_columns, names), default=0) + 1
@@ -56,7 +59,7 @@ def heat_map(
 
 def _cell(weight: float, gold: bool, colour: bool) -> Text:
     if not colour:
-        tenths = min(9, int(weight * 10 + 1e-6))
+        tenths = min(9, int(weight * 10 + 1e-6))  # .7 in single precision is slightly below .7
         digit = str(tenths) if tenths else "·"
         return Text(f"[{digit}]" if gold else f" {digit} ")
     grey = round(255 * min(1.0, max(0.0, weight)))
@@ -66,7 +69,7 @@ def _cell(weight: float, gold: bool, colour: bool) -> Text:
 
 
 def _heading(words: Sequence[str], margin: int) -> list[Text]:
-    """The source words: in a line where all fit above their column, else each from top to bottom."""
+    """The lines with the source words: one where all words fit above their columns, else one letter per line."""
     if all(_columns(word) < CELL for word in words):
         return [Text(" " * margin + "".join(f" {word}" + " " * (CELL - 1 - _columns(word)) for word in words))]
     height = max(map(len, words))
@@ -82,5 +85,5 @@ def _fit(word: str) -> str:
 
 
 def _columns(word: str) -> int:
-    """How many terminal columns a word takes."""
+    """The number of terminal columns of a word; Chinese, Japanese and Korean characters have two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)

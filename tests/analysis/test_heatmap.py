@@ -6,7 +6,7 @@ from attnbench.analysis.heatmap import heat_map
 WEIGHTS = np.array([[0.95, 0.05, 0.0], [0.3, 0.1, 0.6]])
 
 
-def test_digits_are_tenths_and_brackets_are_gold():
+def test_digits_are_tenths_and_brackets_mark_gold_links():
     links = np.array([[1, 0, 0], [0, 0, 1]])
     lines = heat_map(WEIGHTS, ["a", "b", "c"], ["x", "yy"], links, colour=False).plain.splitlines()
     assert lines == ["    a  b  c ", "x  [9] ·  · ", "yy  3  1 [6]"]
@@ -26,7 +26,7 @@ def test_colours_run_from_black_to_white_and_gold_is_marked():
     assert drawing.plain.splitlines()[1] == "x     ◆    "
 
 
-def test_long_source_words_stand_upright_above_their_column():
+def test_long_source_words_are_written_vertically_above_their_column():
     lines = heat_map(WEIGHTS, ["the", "cat", "x"], ["x", "y"], None, colour=False).plain.splitlines()
     assert [line.rstrip() for line in lines[:3]] == ["   t  c", "   h  a", "   e  t  x"]
 

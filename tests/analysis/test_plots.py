@@ -1,4 +1,4 @@
-"""Pictures, looked at pixel by pixel where a person would look."""
+"""The plots, tested by the pixels and texts of the images."""
 
 import made_up_run
 import numpy as np
@@ -24,12 +24,12 @@ def alignment_image(weights, source, target, links, title=""):
 
 
 def near(picture: np.ndarray, colour: np.ndarray, by: int = 3) -> np.ndarray:
-    """Where the picture (H,W,3) has the colour, nearly."""
+    """Which pixels of a picture (H,W,3) have nearly the colour."""
     return (np.abs(picture.astype(int) - colour) <= by).all(axis=2)
 
 
 def weights_area(picture: np.ndarray) -> np.ndarray:
-    """The picture left of its colour scale."""
+    """The part of the picture left of its colour scale."""
     return picture[:, : picture.shape[1] - 50]
 
 
@@ -50,7 +50,7 @@ def test_the_scale_is_fixed_whatever_the_weights(value: float, colour: np.ndarra
     assert near(half, colour).sum() < 100
 
 
-def test_gold_links_are_outlined_where_they_are() -> None:
+def test_gold_links_are_outlined_at_their_positions() -> None:
     links = np.zeros((3, 3), bool)
     links[2, 0] = True
     with_gold = alignment_image(np.zeros((3, 3)), WORDS, WORDS, links)
@@ -74,7 +74,7 @@ def test_words_are_drawn_in_full_at_any_length() -> None:
         assert ink[:, :30].any(), "no target words"
 
 
-def test_painting_again_leaves_nothing_of_the_last_time() -> None:
+def test_painting_again_leaves_no_trace_of_the_previous_image() -> None:
     painter = AlignmentPainter(WORDS, WORDS, np.eye(3, dtype=bool))
     first = painter.paint(np.eye(3), "first")
     painter.paint(np.ones((3, 3)), "a much longer second title")
@@ -87,7 +87,7 @@ def test_weights_of_another_sentence_are_refused() -> None:
         AlignmentPainter(WORDS, WORDS, None).paint(np.zeros((2, 3)))
 
 
-def test_panels_stand_in_rows_of_scores_and_columns_of_tasks() -> None:
+def test_panels_have_rows_of_scores_and_columns_of_tasks() -> None:
     panel = Panel(np.eye(3), WORDS, WORDS, np.eye(3, dtype=bool))
     items = {("dot", "copy"): panel, ("dot", "sort"): panel, ("additive", "copy"): panel}
     figure = alignment_panels(items)
@@ -110,12 +110,12 @@ def frame(tmp_path_factory: pytest.TempPathFactory, **axes: list[object]) -> pd.
     return store.frame()
 
 
-def test_accuracy_is_averaged_over_seeds_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_accuracy_is_only_averaged_over_seeds(tmp_path_factory: pytest.TempPathFactory) -> None:
     rows = frame(tmp_path_factory, score=["dot", "additive"], task=["sort", "copy"], model__width=[32, 64], seed=[0, 1])
     figure = accuracy_heatmap(rows)
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in panels] == ["global · model.width 32", "global · model.width 64"]
-    # Cells count up in sixteenths, seeds being the fastest, widths next, then tasks, then scores.
+    # Each cell is 1/16 more than the cell before it; seeds vary fastest, then widths, tasks and scores.
     expected = np.array([[0.5, 4.5], [8.5, 12.5]]) / 16
     assert np.allclose(panels[0].images[0].get_array(), expected)
     assert np.allclose(panels[1].images[0].get_array(), expected + 2 / 16)

@@ -26,20 +26,20 @@ ERROR = "bad | [red]%0A</failure>\nsecond\x00\x1b[2J::error::x"
 
 @pytest.fixture
 def call(tmp_path, capsys, monkeypatch):
-    """Calls attnbench in a folder of its own: exit status, stdout, stderr."""
+    """A function that runs attnbench in an empty folder and returns exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
         with pytest.raises(SystemExit) as end:
             cli.main(arguments)
-        told = capsys.readouterr()
-        return int(end.value.code or 0), told.out, told.err
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
 
     return run
 
 
 def train(tmp_path, name="ci", accuracy=None, scores=("dot", "general", ODD), lose=(), fail=(), seeds=5):
-    """Makes up a run of scores whose accuracy is near 1 unless given."""
+    """Writes a run without training; the accuracy of a score is near 1 by default."""
     grid = plan(name, score=list(scores), seed=range(seeds))
     outcomes = [
         failed(cell, ERROR)
@@ -66,7 +66,7 @@ def test_an_unchanged_run_passes(call):
 
 
 @pytest.mark.usefixtures("base")
-def test_one_regression_is_exit_3_and_the_table_says_where(call, tmp_path):
+def test_one_regression_is_exit_3_and_the_table_shows_it(call, tmp_path):
     train(tmp_path, accuracy={"general": 0.5})
     status, out, err = call("check", "ci", "--baseline", "b.csv")
     assert (status, err) == (Exit.REGRESSION, "")
@@ -77,16 +77,16 @@ def test_one_regression_is_exit_3_and_the_table_says_where(call, tmp_path):
 
 
 @pytest.mark.usefixtures("base")
-def test_every_ending_has_its_status(call, tmp_path):
-    def ending(**changes):
+def test_every_result_has_its_exit_status(call, tmp_path):
+    def status(**changes):
         train(tmp_path, **changes)
         return call("check", "ci", "--baseline", "b.csv")[0]
 
-    assert ending(accuracy={"dot": 0.99}) == Exit.OK
-    assert ending(scores=("dot", "general", ODD, "new")) == Exit.OK
-    assert ending(scores=("dot", "general")) == Exit.REGRESSION
-    assert ending(fail=("dot",)) == Exit.REGRESSION
-    assert ending(scores=("x", "y")) == Exit.NOTHING_COMPARABLE
+    assert status(accuracy={"dot": 0.99}) == Exit.OK
+    assert status(scores=("dot", "general", ODD, "new")) == Exit.OK
+    assert status(scores=("dot", "general")) == Exit.REGRESSION
+    assert status(fail=("dot",)) == Exit.REGRESSION
+    assert status(scores=("x", "y")) == Exit.NOTHING_COMPARABLE
     assert call("check", "ci", "--baseline", "none.csv")[0] == Exit.USAGE
     assert call("check", "ci")[0] == Exit.USAGE
 
@@ -101,7 +101,7 @@ def test_an_unfinished_run_fails(call, tmp_path):
 
 
 @pytest.mark.usefixtures("base")
-def test_a_broken_cell_is_not_passed_over(call, tmp_path):
+def test_a_broken_cell_fails_the_check(call, tmp_path):
     store = train(tmp_path)
     next(iter((store.folder / "cells").iterdir())).write_text("{")
     assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.REGRESSION
@@ -121,7 +121,7 @@ def test_the_tolerance(call, tmp_path):
 
 @pytest.fixture
 def bad(call, base, tmp_path):
-    """A run with something of everything: what fell is of the odd name, what failed has an odd error."""
+    """A run with most verdicts; names and errors have characters that each format must escape."""
     train(tmp_path, accuracy={ODD: 0.5}, fail=("general",), scores=("general", ODD, "new"))
     return lambda *arguments: call("check", "ci", "--baseline", base.name, *arguments)
 
@@ -154,7 +154,7 @@ def test_github_commands_are_one_line_each_and_escaped(bad, base):
     assert "\x00" not in out
 
 
-def test_junit_is_parsed_and_counts(bad, tmp_path):
+def test_junit_is_valid_xml_with_right_counts(bad, tmp_path):
     bad("--junit", "j.xml")
     suite = ElementTree.parse(tmp_path / "j.xml").getroot().find("testsuite")
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
@@ -176,14 +176,14 @@ def test_markdown_keeps_its_columns(bad):
 
 
 @pytest.mark.usefixtures("bad")
-def test_the_table_obeys_no_markup_and_fits_80_columns(tmp_path):
+def test_the_table_interprets_no_markup_and_fits_80_columns(tmp_path):
     store = Store.open("ci", tmp_path / "results")
-    found = check("ci", "b.csv", read(tmp_path / "b.csv"), configurations(store))
+    result = check("ci", "b.csv", read(tmp_path / "b.csv"), configurations(store))
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    print_check(found, console)
+    print_check(result, console)
     out = console.file.getvalue()
     assert max(map(len, out.splitlines())) <= 80
-    assert "[31m" in out  # of the name
+    assert "[31m" in out  # from the name
     assert "\x1b" not in out
     assert "[red]%0A" in "".join(out.split())
     assert "od|d_*[b]<i>" in out
@@ -201,7 +201,7 @@ def test_changed_settings_are_named(call, tmp_path):
     assert "train.steps: 800 → 7" in out
 
 
-def test_a_baseline_is_only_overwritten_when_asked(call, base, tmp_path):
+def test_a_baseline_is_only_overwritten_with_update(call, base, tmp_path):
     before = base.read_bytes()
     train(tmp_path, accuracy={"dot": 0.5})
     status, _, err = call("baseline", "ci", "-o", "b.csv")
@@ -215,7 +215,7 @@ def test_a_baseline_is_only_overwritten_when_asked(call, base, tmp_path):
     assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.OK
 
 
-def test_a_metric_asked_for_twice_is_one_row_and_only_real_metrics_are_measured(call, tmp_path):
+def test_a_repeated_metric_gives_one_row_and_metrics_that_cannot_be_gated_are_refused(call, tmp_path):
     train(tmp_path)
     status, _, err = call("baseline", "ci", "-o", "b.csv", "--metric", "aer", "--metric", "aer")
     assert (status, err) == (0, "b.csv: 3 rows, 3 of them new or changed\n")
@@ -223,7 +223,7 @@ def test_a_metric_asked_for_twice_is_one_row_and_only_real_metrics_are_measured(
     assert (status, err.count("steps_to_95")) == (2, 1)
 
 
-def test_an_improvement_passes_and_is_not_taken_in(call, tmp_path):
+def test_an_improvement_passes_and_does_not_change_the_baseline(call, tmp_path):
     train(tmp_path, accuracy={"dot": 0.5})
     call("baseline", "ci", "-o", "b.csv")
     train(tmp_path)
@@ -233,7 +233,7 @@ def test_an_improvement_passes_and_is_not_taken_in(call, tmp_path):
     assert call("check", "ci", "--baseline", "b.csv")[1] == "ci against b.csv: passed (6 unchanged)\n"
 
 
-def test_an_update_keeps_to_the_metrics_of_the_file(call, tmp_path):
+def test_an_update_uses_the_metrics_of_the_file(call, tmp_path):
     train(tmp_path)
     call("baseline", "ci", "-o", "b.csv", "--metric", "aer")
     call("baseline", "ci", "-o", "b.csv", "--update")

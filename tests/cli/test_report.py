@@ -11,7 +11,7 @@ from attnbench.errors import AttnbenchError
 
 @pytest.fixture
 def call(tmp_path):
-    """Calls `attnbench report` where there is one run, quick, of two cells."""
+    """A function that runs `attnbench report` in a results folder with one run, quick, of two cells."""
     grid = made_up_run.plan("quick", score=["dot", "general"])
     made_up_run.write_run(tmp_path, grid, [made_up_run.outcome(planned, exact_match=0.5) for planned in grid.cells])
     app = typer.Typer()
@@ -26,25 +26,25 @@ def call(tmp_path):
     return run
 
 
-def test_the_page_lies_in_the_folder_of_the_run(call, tmp_path):
+def test_the_page_is_written_to_the_folder_of_the_run(call, tmp_path):
     file = tmp_path / "results" / "quick" / "report.html"
     assert call("quick").stdout.split() == [str(file)]
     assert parse(file.read_text(encoding="utf-8")).one("h1").text == "quick"
 
 
-def test_the_page_is_written_where_it_is_asked_for(call, tmp_path):
+def test_the_page_is_written_to_the_given_file(call, tmp_path):
     file = tmp_path / "page.html"
     call("quick", "-o", str(file))
     assert "general" in file.read_text(encoding="utf-8")
     assert not (tmp_path / "results" / "quick" / "report.html").exists()
 
 
-def test_a_run_is_given_by_its_folder_too(call, tmp_path):
+def test_a_run_may_be_given_by_its_folder(call, tmp_path):
     call(str(tmp_path / "results" / "quick"))
     assert (tmp_path / "results" / "quick" / "report.html").exists()
 
 
-def test_mistakes_are_told(call, tmp_path):
+def test_mistakes_are_reported(call, tmp_path):
     with pytest.raises(AttnbenchError, match="did you mean 'quick'"):
         call("quik")
     with pytest.raises(AttnbenchError, match="cannot be written"):
@@ -55,12 +55,12 @@ def test_mistakes_are_told(call, tmp_path):
         call("quick", "-o", ".")
 
 
-def test_nothing_is_written_for_a_run_with_nothing_finished(call, tmp_path):
+def test_nothing_is_written_for_a_run_without_finished_cells(call, tmp_path):
     made_up_run.write_run(tmp_path, made_up_run.plan("empty"), [])
     with pytest.raises(AttnbenchError, match="no cell is finished yet"):
         call("empty")
     assert not (tmp_path / "results" / "empty" / "report.html").exists()
 
 
-def test_it_is_a_verb():
+def test_report_is_a_command():
     assert VERBS["report"] is report

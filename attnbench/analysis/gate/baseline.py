@@ -1,8 +1,8 @@
-"""The baseline: the accuracies that CI holds a run against, one row per configuration and metric.
+"""The baseline: the accuracies that CI compares a run with, one row per configuration and metric.
 
-A configuration is a cell without its seed, named by a hash of all its settings: files of data by their content, and no
-plugin's code, since changed code is what the gate is there to test. The settings themselves are kept beside the hash,
-to say what differs where one has changed.
+A configuration is a cell without its seed, identified by a hash of all its settings. A data file counts by its content.
+The code of plugins does not count, because changed code is what the gate tests. The settings themselves are stored next
+to the hash, so that a check can name the settings that changed.
 """
 
 import hashlib
@@ -23,20 +23,21 @@ from attnbench.store.store import Store
 
 DEFAULT_METRICS = ("exact_match", "aer")
 DECIMALS = 4
+# Text that needs no quotes: it cannot be confused with another JSON value.
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The cells of a run that differ in seed alone.
+    """The cells of a run that differ only in the seed.
 
     Attributes:
-        key: the hash of its settings; "" where no cell is finished, so that nobody knows them.
+        key: the hash of its settings; "" where no cell is finished, because the plan does not contain the settings.
         labels: by column, as text.
         settings: every resolved field by its dotted path, as text.
-        metrics: by seed, of the cells that are done.
-        failed: the error by seed.
-        waiting: the seeds that are not finished.
+        metrics: the metrics by seed, for the cells that are done.
+        failed: the error messages by seed, for the cells that failed.
+        unfinished: the seeds of the cells that are neither done nor failed.
         versions: of attnbench and torch.
     """
 
@@ -45,18 +46,21 @@ class Configuration:
     settings: dict[str, str]
     metrics: dict[int, dict[str, float | None]]
     failed: dict[int, str]
-    waiting: tuple[int, ...]
+    unfinished: tuple[int, ...]
     versions: str
 
     def values(self, metric: str) -> dict[int, float]:
-        """By seed, as a baseline writes them; seeds where the metric has no meaning are left out."""
-        found = {seed: metrics.get(metric) for seed, metrics in sorted(self.metrics.items())}
-        return {seed: round(value, DECIMALS) for seed, value in found.items() if value is not None}
+        """A metric by seed, rounded as in the file; seeds without a value are left out.
+
+        A run is judged by the rounded values too: otherwise an unchanged run would differ from its own baseline.
+        """
+        values = {seed: metrics.get(metric) for seed, metrics in sorted(self.metrics.items())}
+        return {seed: round(value, DECIMALS) for seed, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """A configuration's metric by seed; `line` of the file it was read from, else 0."""
+    """One metric of a configuration by seed; `line` is its line in the file, 0 where it was not read from one."""
 
     labels: dict[str, str]
     configuration: str
@@ -68,10 +72,10 @@ class BaselineRow:
 
 
 def configurations(store: Store) -> list[Configuration]:
-    """What a run's plan asks for, in its order, with what is finished of it.
+    """The configurations of a run's plan, in its order, with the results that exist.
 
     Raises:
-        AttnbenchError: when the plan, or a file of data that a cell was trained on, cannot be read.
+        AttnbenchError: when the plan, or a data file that a cell was trained on, cannot be read.
     """
     states = store.states()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -82,6 +86,7 @@ def configurations(store: Store) -> list[Configuration]:
 
 def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, str]) -> Configuration:
     records = {c["labels"]["seed"]: store.read(c["id"]) for c in cells if c["id"] in states}
+    # The cells differ only in the seed, which is not a setting: any of their records will do.
     settings: dict[str, str] = {}
     for record in records.values():
         settings = settings_of(record["config"])
@@ -92,77 +97,82 @@ def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, 
         settings=settings,
         metrics={seed: r["metrics"] for seed, r in records.items() if r["status"] == "done"},
         failed={seed: r["error"] or "" for seed, r in records.items() if r["status"] == "failed"},
-        waiting=tuple(c["labels"]["seed"] for c in cells if c["id"] not in states),
+        unfinished=tuple(c["labels"]["seed"] for c in cells if c["id"] not in states),
         versions=" ".join([f"attnbench {__version__}", *(f"torch {version}" for version in torch)]),
     )
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, str]:
-    """The fields of a cell but its seed, by dotted path, as text; a component's options beside its name.
+    """The fields of a cell except its seed, by dotted path, as text.
+
+    A component is two kinds of entries: its name (`score`) and its options (`score.scale`).
 
     Raises:
-        AttnbenchError: when a file of data cannot be read.
+        AttnbenchError: when a data file cannot be read.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for section, value in config.items():
-        fields = value if isinstance(value, dict) else {}  # the seed is none
+        fields = value if isinstance(value, dict) else {}  # skips the seed, the only field that is not a mapping
         if section in KINDS:
-            found[section] = _setting(fields.get("name"))
+            settings[section] = _setting(fields.get("name"))
             fields = fields.get("options", {})
         for name, item in fields.items():
             if (section, name) == ("train", "timeout"):
-                continue  # no number depends on it
+                continue  # it does not affect the results
             is_file = section == "data" and name in PATHS and item is not None
-            found[f"{section}.{name}"] = _digest(item) if is_file else _setting(item)
-    return found
+            settings[f"{section}.{name}"] = _content_hash(item) if is_file else _setting(item)
+    return settings
 
 
 def _setting(value: Any) -> str:
-    """A word as it is, all else as JSON, in one line and without the sign that parts settings."""
+    """A plain word as it is, any other value as JSON on one line, without the semicolon that separates settings."""
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return json.dumps(value, sort_keys=True).replace(";", "\\u003b")
 
 
-def _digest(path: str) -> str:
+def _content_hash(path: str) -> str:
+    """The hash of a data file: a copy with the same content elsewhere belongs to the same configuration."""
     try:
         with open(path, "rb") as file:
             return f"sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
     except OSError as error:
-        hint = "the run was trained on it; a baseline knows it by its content"
+        hint = "the run was trained on this file, and a baseline identifies it by its content: restore it"
         raise fail(f"cannot be read: {error.strerror}", path, hint) from None
 
 
 def key_of(settings: dict[str, str]) -> str:
-    """The hash that names a configuration."""
+    """The hash that identifies a configuration."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
-    """A baseline of a run: a row per configuration and metric that it has.
+    """The baseline of a run: one row per configuration and metric that it has.
 
     Args:
-        store: of a run whose cells are all done.
-        metrics: exact_match and aer unless given.
+        store: of a run with all cells done.
+        metrics: default: exact_match and aer.
 
     Raises:
         AttnbenchError: with every cell that is not done, every metric that cannot be gated or that no cell has, and
-            every configuration where only some seeds have it.
+            every configuration in which only some seeds have the metric.
     """
-    found = configurations(store)
-    wanted = [metric for metric in dict.fromkeys(metrics or DEFAULT_METRICS) if not unknown_metric(metric)]
-    problems = [*_undone(store, found), *(p for metric in metrics if (p := unknown_metric(metric)))]
+    run = configurations(store)
+    gated = [metric for metric in dict.fromkeys(metrics or DEFAULT_METRICS) if not unknown_metric(metric)]
+    problems = [*_not_done(store, run), *(p for metric in metrics if (p := unknown_metric(metric)))]
     rows = [
         BaselineRow(one.labels, one.key, metric, values, one.settings, one.versions)
-        for one in found
-        for metric in wanted
+        for one in run
+        for metric in gated
         if (values := one.values(metric))
     ]
-    there = {row.metric for row in rows}
-    problems += [Problem(f"no cell has {m}", "--metric") for m in metrics if not problems and m not in there]
-    seeds = {one.key: len(one.metrics) for one in found}
+    # Only for requested metrics: a run without gold links has no AER, and the default must not fail there. Other
+    # problems come first, because a missing cell may be the reason why a metric is absent.
+    present = {row.metric for row in rows}
+    problems += [Problem(f"no cell has {m}", "--metric") for m in metrics if not problems and m not in present]
+    seeds = {one.key: len(one.metrics) for one in run}
     problems += [
-        Problem(f"only seeds {join(row.values)} have {row.metric}", name_of(row.labels))
+        Problem(f"only seeds {join_seeds(row.values)} have {row.metric}", name_of(row.labels))
         for row in rows
         if len(row.values) < seeds[row.configuration]
     ]
@@ -171,18 +181,21 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     return rows
 
 
-def _undone(store: Store, found: Iterable[Configuration]) -> list[Problem]:
-    hint = "a baseline is made from a run whose cells are all done: attnbench run carries on"
-    states = [(one, "failed", tuple(one.failed)) for one in found] + [(o, "not finished", o.waiting) for o in found]
+def _not_done(store: Store, run: Iterable[Configuration]) -> list[Problem]:
+    """A problem per configuration with failed or unfinished seeds, and per cell that cannot be read."""
+    hint = "a baseline needs a run with all cells done: attnbench run trains the missing ones"
+    states = [(one, "failed", tuple(one.failed)) for one in run] + [(o, "not finished", o.unfinished) for o in run]
     problems = [
-        Problem(f"seeds {join(seeds)}: {what}", name_of(one.labels), hint) for one, what, seeds in states if seeds
+        Problem(f"seeds {join_seeds(seeds)}: {state}", name_of(one.labels), hint)
+        for one, state, seeds in states
+        if seeds
     ]
     broken = [store.broken[cell["id"]] for cell in store.plan()["cells"] if cell["id"] in store.broken]
-    return [*problems, *(Problem(f"cannot be read: {what}", store.name, hint) for what in broken)]
+    return [*problems, *(Problem(f"cannot be read: {reason}", store.name, hint) for reason in broken)]
 
 
 def unknown_metric(metric: str) -> Problem | None:
-    """What is wrong with a metric's name, if anything."""
+    """The problem with a metric's name; None where the gate supports the metric."""
     name, at, length = metric.partition("@")
     if name in ALLOWANCES and (not at or length.isdecimal()):
         return None
@@ -190,30 +203,32 @@ def unknown_metric(metric: str) -> Problem | None:
 
 
 def name_of(labels: dict[str, str]) -> str:
-    """A configuration's name for people: "rnn · dot · global · copy · model.width 64"."""
+    """A configuration's readable name: "rnn · dot · global · copy · model.width 64"."""
     return " · ".join([labels[name] for name in KINDS if labels[name] != NO_VALUE] + [
         f"{name} {value}" for name, value in labels.items() if name not in KINDS and value != NO_VALUE
     ])  # fmt: skip
 
 
 def same_labels(first: dict[str, str], second: dict[str, str]) -> bool:
-    """Whether they agree in every column that both have: a grid may have won or lost an axis."""
+    """Whether two configurations agree in every column that both have; an axis may have been added to the grid."""
     return all(second[column] == value for column, value in first.items() if column in second)
 
 
 def update(old: Sequence[BaselineRow], new: Sequence[BaselineRow]) -> list[BaselineRow]:
-    """The old rows with the new ones in their place.
+    """The old rows, updated with the new ones.
 
-    A row of the same values stays as it is, versions and all. Rows of a configuration that the run has not are kept,
-    for a run may be a part of the grid; but one whose labels the run has with other settings has been replaced.
+    A row with unchanged values keeps its versions, so that a diff shows only what changed. Rows of configurations
+    that the run does not have are kept, because a run may cover only part of the grid. They are dropped where the run
+    has a new configuration with the same labels: its settings were changed, and the old row can never be compared
+    again.
     """
     before = {(row.configuration, row.metric): row for row in old}
-    run = {row.configuration for row in new}
-    changed = [row for row in new if row.configuration not in {other.configuration for other in old}]
+    in_run = {row.configuration for row in new}
+    added = [row for row in new if row.configuration not in {other.configuration for other in old}]
     kept = [
         row
         for row in old
-        if row.configuration not in run and not any(same_labels(row.labels, other.labels) for other in changed)
+        if row.configuration not in in_run and not any(same_labels(row.labels, other.labels) for other in added)
     ]
     result = {(row.configuration, row.metric): row for row in kept}
     for row in new:
@@ -221,10 +236,12 @@ def update(old: Sequence[BaselineRow], new: Sequence[BaselineRow]) -> list[Basel
         result[row.configuration, row.metric] = (
             replace(row, versions=same.versions) if same and same.values == row.values else row
         )
+    # An update of some metrics (--metric) keeps the rows of the others.
     metrics = {row.metric for row in new}
-    others = [row for row in old if row.configuration in run and row.metric not in metrics]
-    return [*result.values(), *others]
+    other_metrics = [row for row in old if row.configuration in in_run and row.metric not in metrics]
+    return [*result.values(), *other_metrics]
 
 
-def join(seeds: Iterable[int]) -> str:
+def join_seeds(seeds: Iterable[int]) -> str:
+    """The seeds as text: "0 1 2"."""
     return " ".join(map(str, seeds))

@@ -1,43 +1,43 @@
-"""The gate: holds a run against a baseline, row by row, and says what got worse.
+"""The gate: compares a run with a baseline row by row, and decides the exit status of `attnbench check`.
 
-What fails a check, by its exit code:
+Exit statuses of a check that fails:
 
-3   a regression; a failed cell; a configuration of the baseline that the run has not, or has not finished; a metric
-    that it has no longer; or a configuration whose settings changed ("not comparable"): nobody held it against
-    anything, so the baseline is to be updated in the same change.
-4   nothing was compared at all, and no cell failed: the wrong baseline, or settings that changed everywhere.
+3   a regression; a failed cell; a configuration of the baseline that is not in the run or not finished; a metric that
+    the run no longer has; or a configuration with changed settings ("not comparable"). Such a configuration was not
+    compared with anything, so the baseline must be updated in the same change.
+4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join, same_labels
+from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import ALLOWANCES, GateVerdict, Judgement, judge
 from attnbench.errors import Exit
 from attnbench.metrics import metric_of
 
-# The chance that a check of unchanged code fails, over all its rows together: half of what is promised (one check in
-# fifty), since values near 1 are not as normal as Student's t believes.
+# The probability that a check of unchanged code reports a regression, over all rows together. It is half of what is
+# promised (one check in fifty), because values near 1 are less normal than Student's t assumes.
 FALSE_ALARMS = 0.01
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
-_MOST_NAMED = 4  # settings
+_MOST_NAMED = 4  # settings that a message lists
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the check says about one row, or about a configuration as a whole (its metric is "" then).
+    """The result of the check for one row, or for a whole configuration (its metric is "" then).
 
     Attributes:
         verdict: of the row or the configuration.
         labels: of the configuration.
         metric: that was compared.
-        message: what else there is to say.
-        judgement: where values were compared.
-        tolerance: that it was judged by.
+        message: the reason or an advice, in addition to the numbers.
+        judgement: None where no values were compared.
+        tolerance: the tolerance that was applied.
         baseline, run: the values by seed.
-        line: of the baseline's file; 0 for what is not in it.
+        line: the line in the baseline's file; 0 for a configuration that is not in it.
     """
 
     verdict: GateVerdict
@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def means(self) -> tuple[float | None, float | None]:
-        """Of the baseline and of the run."""
+        """The mean of the baseline and of the run; None without values."""
         before, now = (fmean(values.values()) if values else None for values in (self.baseline, self.run))
         return before, now
 
@@ -67,8 +67,9 @@ class Check:
 
     @property
     def exit(self) -> Exit:
-        """The status that the command ends with."""
+        """The exit status of the command."""
         verdicts = {finding.verdict for finding in self.findings}
+        # A failed cell is a reason to fail with 3, even where nothing was compared.
         if not verdicts & {*COMPARED, GateVerdict.FAILED}:
             return Exit.NOTHING_COMPARABLE
         return Exit.REGRESSION if verdicts & {*FAILING} else Exit.OK
@@ -84,15 +85,15 @@ def check(
 ) -> Check:
     """Compares every row of a baseline with the run's configuration of the same settings.
 
-    The false alarms are shared by all rows that are compared (Bonferroni), so that one regression is enough to fail a
-    large grid as well.
+    The false alarm rate is divided equally among the compared rows (Bonferroni), so that a single regression may fail
+    the check, however large the grid.
 
     Args:
-        name, file: of the run and of the baseline, for the titles.
+        name, file: the names of the run and of the baseline's file, for the summary.
         rows: the baseline.
-        run: what the run has.
-        tolerances: by metric, with or without its test length, instead of the default.
-        false_alarms: the chance that unchanged code is said to be worse.
+        run: the configurations of the run.
+        tolerances: by metric, with or without a test length; default: those of ALLOWANCES.
+        false_alarms: the probability that the check reports a regression of unchanged code.
     """
     by_key = {one.key: one for one in run if one.key}
     groups: dict[str, list[BaselineRow]] = {}
@@ -100,48 +101,62 @@ def check(
         groups.setdefault(row.configuration, []).append(row)
     findings: list[Finding] = []
     pairs: list[tuple[BaselineRow, Configuration]] = []
-    known = {id(one) for key, one in by_key.items() if key in groups}
+    # By identity: a configuration without a finished cell has no key.
+    in_baseline = {id(one) for key, one in by_key.items() if key in groups}
     for key, group in groups.items():
         if (one := by_key.get(key)) is None:
-            finding, instead = _absent(group[0], [other for other in run if other.key not in groups])
+            finding, successor = _without_same_settings(group[0], [other for other in run if other.key not in groups])
             findings.append(finding)
-            known.add(id(instead))
-        elif one.waiting:
-            what = f"seeds {join(one.waiting)} are not finished"
-            findings.append(Finding(GateVerdict.MISSING, one.labels, message=what, line=group[0].line))
+            in_baseline.add(id(successor))
+        elif one.unfinished:
+            findings.append(_unfinished(one.labels, one, group[0].line))
         elif not one.failed:
             pairs += [(row, one) for row in group]
     lines = {row.configuration: row.line for row in reversed(rows)}
     findings += [_failed(one, lines.get(one.key, 0)) for one in run if one.failed]
     findings += _compared(pairs, tolerances or {}, false_alarms)
-    findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in known and not one.failed]
+    findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in in_baseline and not one.failed]
     return Check(name, file, sorted(findings, key=_badness))
 
 
-def _absent(row: BaselineRow, others: Sequence[Configuration]) -> tuple[Finding, Configuration | None]:
-    """A configuration that the run has not by these settings: changed, not finished, or missing; and what it has."""
+def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) -> tuple[Finding, Configuration | None]:
+    """The finding for a row with settings that no finished configuration of the run has.
+
+    Args:
+        row: of the baseline.
+        others: the configurations of the run that are not in the baseline by their settings.
+
+    Returns:
+        NOT_COMPARABLE or MISSING; and the configuration of the run with the same labels, None where there is none.
+    """
     same = [other for other in others if same_labels(row.labels, other.labels)]
     if changed := [(differences(row.settings, other.settings), other) for other in same if other.key]:
-        nearest, instead = min(changed, key=lambda pair: len(pair[0]))
+        # Several may agree where an axis was added to the grid: the one with the fewest changes explains most.
+        nearest, successor = min(changed, key=lambda pair: len(pair[0]))
         more = f"; and {len(nearest) - _MOST_NAMED} more" if len(nearest) > _MOST_NAMED else ""
-        what = f"{'; '.join(nearest[:_MOST_NAMED])}{more}"
-        return Finding(GateVerdict.NOT_COMPARABLE, row.labels, message=what, line=row.line), instead
+        message = f"{'; '.join(nearest[:_MOST_NAMED])}{more}"
+        return Finding(GateVerdict.NOT_COMPARABLE, row.labels, message=message, line=row.line), successor
     if same:
-        what = f"seeds {join(same[0].waiting)} are not finished"
-        return Finding(GateVerdict.MISSING, row.labels, message=what, line=row.line), same[0]
+        return _unfinished(row.labels, same[0], row.line), same[0]
     return Finding(GateVerdict.MISSING, row.labels, message="the run has no such configuration", line=row.line), None
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """The settings that are not the same, each as "train.steps: 800 → 20"."""
     names = [name for name in (*old, *(n for n in new if n not in old)) if old.get(name) != new.get(name)]
-    return [f"{name}: {old.get(name, 'nothing')} → {new.get(name, 'nothing')}" for name in names]
+    return [f"{name}: {old.get(name, 'not set')} → {new.get(name, 'not set')}" for name in names]
+
+
+def _unfinished(labels: dict[str, str], one: Configuration, line: int) -> Finding:
+    message = f"seeds {join_seeds(one.unfinished)} are not finished"
+    return Finding(GateVerdict.MISSING, labels, message=message, line=line)
 
 
 def _failed(one: Configuration, line: int) -> Finding:
+    """The errors of a configuration's cells; seeds with the same error share one message."""
     errors = {error: [seed for seed, other in one.failed.items() if other == error] for error in one.failed.values()}
-    what = "; ".join(f"seed {join(seeds)}: {error}" for error, seeds in errors.items())
-    return Finding(GateVerdict.FAILED, one.labels, message=what, line=line)
+    message = "; ".join(f"seed {join_seeds(seeds)}: {error}" for error, seeds in errors.items())
+    return Finding(GateVerdict.FAILED, one.labels, message=message, line=line)
 
 
 def _compared(
@@ -149,17 +164,18 @@ def _compared(
 ) -> list[Finding]:
     findings = []
     for row, one in pairs:
-        allowed = ALLOWANCES[kind := row.metric.partition("@")[0]]
-        tolerance = tolerances.get(row.metric, tolerances.get(kind, allowed.tolerance))
+        allowance = ALLOWANCES[metric := row.metric.partition("@")[0]]
+        tolerance = tolerances.get(row.metric, tolerances.get(metric, allowance.tolerance))
         run = one.values(row.metric)
+        # The remaining seeds are not compared: those without a value may be the bad ones.
         if len(run) < len(one.metrics):
-            what = f"seeds {join(seed for seed in one.metrics if seed not in run)} have no {row.metric}"
+            message = f"seeds {join_seeds(seed for seed in one.metrics if seed not in run)} have no {row.metric}"
             findings.append(
-                Finding(GateVerdict.MISSING, one.labels, row.metric, what, baseline=row.values, line=row.line)
+                Finding(GateVerdict.MISSING, one.labels, row.metric, message, baseline=row.values, line=row.line)
             )
             continue
         better = metric_of(row.metric).better
-        judgement = judge(row.values, run, better, tolerance, false_alarms / len(pairs), allowed.spread)
+        judgement = judge(row.values, run, better, tolerance, false_alarms / len(pairs), allowance.spread)
         findings.append(
             Finding(
                 judgement.verdict,
@@ -177,7 +193,7 @@ def _compared(
 
 
 def _advice(verdict: GateVerdict) -> str:
-    """What a user should know about a verdict in addition to its numbers."""
+    """What a user can do about a verdict; "" where the numbers are enough."""
     if verdict is GateVerdict.UNCLEAR:
         return "worse, but within the variation of the seeds; more seeds would decide"
     if verdict is GateVerdict.TOO_FEW:

@@ -1,4 +1,7 @@
-"""What a check says, in the formats of `attnbench check`: people read what changed, machines get every row."""
+"""The formats of `attnbench check`: table, GitHub commands and Markdown show what changed; CSV, JSON, JUnit all rows.
+
+Names and error messages are written by users and by other programs, so every format escapes them.
+"""
 
 import csv
 import io
@@ -26,31 +29,37 @@ COLOURS = {
     GateVerdict.IMPROVEMENT: "green",
     GateVerdict.NEW: "cyan",
 }
+# The levels of GitHub's workflow commands; "error" for all other verdicts.
 _LEVELS = {
     GateVerdict.UNCLEAR: "warning",
     GateVerdict.TOO_FEW: "warning",
     GateVerdict.IMPROVEMENT: "notice",
     GateVerdict.NEW: "notice",
 }
+# XML 1.0 has no way to write these, not even as references.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&$])")
 
 
 def summary(check: Check) -> str:
-    """One line: what was held against what, how it ended, and how many of each state."""
+    """One line: the run, the baseline, whether the check passed, and the number of findings of each verdict."""
     counts = Counter(finding.verdict for finding in check.findings)
-    ending = {Exit.OK: "passed", Exit.REGRESSION: "failed"}.get(check.exit, "failed: nothing could be compared")
-    told = ", ".join(f"{counts[state]} {state}" for state in GateVerdict if counts[state])
-    return f"{check.name} against {check.baseline}: {ending} ({told})"
+    result = {Exit.OK: "passed", Exit.REGRESSION: "failed"}.get(check.exit, "failed: nothing could be compared")
+    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in GateVerdict if counts[verdict])
+    return f"{check.name} against {check.baseline}: {result} ({verdicts})"
 
 
 def changed(check: Check) -> list[Finding]:
-    """All but the rows that are as they were."""
+    """All findings except the unchanged ones."""
     return [finding for finding in check.findings if finding.verdict is not GateVerdict.UNCHANGED]
 
 
 def print_check(check: Check, console: "Console") -> None:
-    """Prints the table of what changed; off a terminal as wide as it needs to be."""
+    """Prints a table of what changed, and the summary.
+
+    A terminal's width is respected. Elsewhere the table is as wide as its content, since a log is searched line by line
+    and a wrapped name is not found.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -63,40 +72,40 @@ def print_check(check: Check, console: "Console") -> None:
     names = _names(check)
     for finding in changed(check):
         colour = "red" if finding.verdict in FAILING else COLOURS[finding.verdict]
-        what = Text(names(finding))
+        description = Text(names(finding))
         if finding.message:
-            what.append(f"\n{printable(finding.message)}", style="dim")
+            description.append(f"\n{printable(finding.message)}", style="dim")
         numbers = Text()
         if finding.judgement:
             before, now, change = _numbers(finding)
             numbers = Text.assemble(f"{before} → {now}\n", (change.partition("\n")[2] or change, "dim"))
-        table.add_row(Text(finding.verdict, style=colour), what, Text(finding.metric), numbers)
-    given = console.width
-    console.width = 10_000
+        table.add_row(Text(finding.verdict, style=colour), description, Text(finding.metric), numbers)
+    original = console.width
+    console.width = 10_000  # rich measures at most the width of the console
     needed = console.measure(table).maximum if table.rows else 0
-    console.width = given if console.is_terminal else max(given, needed, len(summary(check)))
+    console.width = original if console.is_terminal else max(original, needed, len(summary(check)))
     if table.rows:
         console.print(table)
     console.print(Text(summary(check), style="bold red" if check.exit else "bold green"))
-    console.width = given
+    console.width = original
 
 
 def _names(check: Check) -> Callable[[Finding], str]:
-    """Names configurations by the labels that vary; by all of them where none does."""
+    """A function that names configurations by score, task and the labels that vary: names must fit a terminal."""
     values: dict[str, set[str]] = {}
     for finding in check.findings:
         for column, value in finding.labels.items():
             values.setdefault(column, set()).add(value)
-    alike = {column for column, found in values.items() if len(found) == 1 and column not in ("score", "task")}
+    constant = {column for column, known in values.items() if len(known) == 1 and column not in ("score", "task")}
 
     def name(finding: Finding) -> str:
-        return printable(name_of({c: NO_VALUE if c in alike else v for c, v in finding.labels.items()}))
+        return printable(name_of({c: NO_VALUE if c in constant else v for c, v in finding.labels.items()}))
 
     return name
 
 
 def _numbers(finding: Finding) -> list[str]:
-    """The two means and the change with its interval, as a table shows them."""
+    """The mean of the baseline, the mean of the run, and the change with its interval on a second line."""
     if finding.judgement is None:
         return ["", "", ""]
     decimals = metric_of(finding.metric).decimals
@@ -113,22 +122,25 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def printable(text: str) -> str:
-    """The text in one line, and without what a terminal or a log would obey."""
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "\ufffd" for sign in text)
+    """The text on one line, without the control characters that a terminal or a log would act on."""
+    return "".join(
+        character if character.isprintable() else " " if character.isspace() else "\ufffd" for character in text
+    )
 
 
 def sentence(finding: Finding) -> str:
-    """A finding in words: "exact_match fell from 0.998 to 0.512 (−0.486; −0.52 to −0.45)"."""
+    """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486, interval −0.520 to −0.450)"."""
+    message = finding.message
     if finding.judgement is None:
-        words = finding.message
-        return printable(f"{finding.metric}: {words}" if finding.metric and words else words or "not in the baseline")
+        metric = f"{finding.metric}: " if finding.metric and message else ""
+        return printable(f"{metric}{message}" if message else "not in the baseline")
     before, now, change = _numbers(finding)
-    words = f"{finding.metric} went from {before} to {now} ({change.replace(chr(10), ', interval ')})"
-    return f"{words}: {finding.message}" if finding.message else words
+    text = f"{finding.metric} changed from {before} to {now} ({change.replace(chr(10), ', interval ')})"
+    return f"{text}: {message}" if message else text
 
 
 def to_github(check: Check) -> str:
-    """A workflow command per finding, at its line of the baseline, and the summary."""
+    """One workflow command per change, which GitHub shows at the line of the baseline; then the summary."""
     lines = []
     for finding in changed(check):
         level = _LEVELS.get(finding.verdict, "error")
@@ -139,10 +151,12 @@ def to_github(check: Check) -> str:
 
 
 def _data(text: str) -> str:
+    """The escapes of a workflow command's message, as in GitHub's actions/toolkit, packages/core/src/command.ts."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
+    """The escapes of a workflow command's property, which ends at a colon or a comma."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
@@ -167,7 +181,7 @@ def _escaped(text: str) -> str:
 
 
 def to_csv(check: Check) -> str:
-    """A line per finding, the unchanged ones as well."""
+    """One line per finding, including the unchanged ones."""
     records = _records(check)
     out = io.StringIO()
     columns = list(dict.fromkeys(name for record in records for name in record))
@@ -178,7 +192,7 @@ def to_csv(check: Check) -> str:
 
 
 def to_json(check: Check) -> str:
-    """A list with one object per finding, of the same names as the CSV's columns."""
+    """A list with one object per finding; its keys are the columns of the CSV."""
     return json.dumps(_records(check), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -207,7 +221,11 @@ def _records(check: Check) -> list[dict[str, Any]]:
 
 
 def to_junit(check: Check) -> str:
-    """JUnit's XML, a test per finding: an error for failed cells, a failure for what else fails, skipped if new."""
+    """JUnit XML with one test case per finding.
+
+    Failed cells are errors, other verdicts that fail the check are failures, and new configurations and rows with too
+    few seeds are skipped.
+    """
     findings = check.findings
     errors = sum(finding.verdict is GateVerdict.FAILED for finding in findings)
     counts = {
@@ -221,19 +239,19 @@ def to_junit(check: Check) -> str:
     for finding in findings:
         name = f"{name_of(finding.labels)}: {finding.metric}" if finding.metric else name_of(finding.labels)
         case = ElementTree.SubElement(suite, "testcase", {"classname": _xml(check.name), "name": _xml(name)})
-        words = _xml(sentence(finding))
+        message = _xml(sentence(finding))
         if finding.verdict in FAILING:
             tag = "error" if finding.verdict is GateVerdict.FAILED else "failure"
-            result = ElementTree.SubElement(case, tag, {"type": finding.verdict, "message": words})
-            result.text = _xml(finding.message) or words
+            result = ElementTree.SubElement(case, tag, {"type": finding.verdict, "message": message})
+            result.text = _xml(finding.message) or message
         elif finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW):
-            ElementTree.SubElement(case, "skipped", {"message": words})
+            ElementTree.SubElement(case, "skipped", {"message": message})
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.verdict}: {words}"
+            ElementTree.SubElement(case, "system-out").text = f"{finding.verdict}: {message}"
     ElementTree.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
 
 
 def _xml(text: str) -> str:
-    """The text with a sign in place of those that XML cannot hold."""
+    """The text with a � for each character that XML does not allow."""
     return _NOT_IN_XML.sub("\ufffd", text)

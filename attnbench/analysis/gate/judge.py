@@ -1,4 +1,4 @@
-"""The gate's judgement of one row: is the run worse than its baseline by more than the seeds' variation?"""
+"""The gate's statistics: decides whether one row of a run is worse than its baseline by more than chance."""
 
 import math
 from collections.abc import Mapping, Sequence

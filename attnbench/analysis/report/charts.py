@@ -1,4 +1,7 @@
-"""Line charts as SVG: lines with bands over a linear or logarithmic scale, readable without colour and by touch."""
+"""Line charts as SVG: decides scales, ticks, and how lines, bands and marks are drawn.
+
+The charts can be read without colours (each line has its own mark) and without seeing them (each has a description).
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,24 +12,24 @@ from attnbench.analysis.report.markup import Html, element, joined, number
 from attnbench.analysis.report.series import mark
 
 WIDTH, HEIGHT = 300, 190
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 34  # what axes and their names need
-MOST_MARKS = 24  # points of a line that still have room for a mark each
-MOST_POINTS = 150  # of a line: two pixels apart
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 34  # margins for the axes and their names
+MOST_MARKS = 24  # a line with more points has only one mark, at its end: more would overlap
+MOST_POINTS = 150  # of a line: they are then two pixels apart
 
 
 class Point(NamedTuple):
-    """A point of a line, the ends of its band (None: no band there), and what it says when pointed at."""
+    """A point of a line, the ends of its band (None: no band), and the description shown when it is pointed at."""
 
     x: float
     y: float
     low: float | None
     high: float | None
-    says: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of one colour; its points in the order of x."""
+    """A line of one colour; its points are sorted by x."""
 
     colour: int
     label: str
@@ -35,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from `low` to `high`; a logarithmic one starts above 0, and shows what lies below at its low end."""
+    """An axis from `low` to `high`. A logarithmic one starts above 0; smaller values are drawn at its low end."""
 
     low: float
     high: float
@@ -44,7 +47,7 @@ class Scale:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where the value stands, from 0 at the low end to 1 at the high one."""
+        """The position of a value, from 0 at the low end to 1 at the high end."""
         if self.logarithmic:
             value, low, high = (math.log10(max(end, self.low)) for end in (value, self.low, self.high))
         else:
@@ -52,25 +55,25 @@ class Scale:
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-UNIT = (0.0, 0.5, 1.0)
+UNIT = (0.0, 0.5, 1.0)  # the ticks of an axis from 0 to 1
 
 
 def linear(values: Iterable[float], name: str, ticks: Sequence[float] = (), most_ticks: int = 5) -> Scale:
-    """A scale that holds all values; its ticks are round numbers or, of those given, as many as there is room for."""
+    """A scale that contains all values. Its ticks are round numbers or, where `ticks` are given, those that fit."""
     low, high = _ends(values)
     if low == high:
         low, high = low - 1, high + 1
     if ticks:
-        return Scale(low, high, tuple(sorted(_apart(ticks, (high - low) / 12))), name)
-    rough = (high - low) / most_ticks
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(round_ * power for round_ in (1, 2, 5, 10) if round_ * power >= rough * 0.999)
+        return Scale(low, high, tuple(sorted(_spaced(ticks, (high - low) / 12))), name)
+    smallest = (high - low) / most_ticks
+    power = 10.0 ** math.floor(math.log10(smallest))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= smallest * 0.999)  # .999 for rounding
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return Scale(low, high, tuple(n * step for n in range(first, last + 1)), name)
 
 
 def logarithmic(values: Iterable[float], name: str) -> Scale:
-    """A scale of whole decades that holds all values above 0."""
+    """A scale of whole decades that contains all values above 0."""
     low, high = _ends(value for value in values if value > 0)
     bottom, top = math.floor(math.log10(low)), math.ceil(math.log10(high))
     top = max(top, bottom + 1)
@@ -85,13 +88,13 @@ def chart(
 
     Args:
         title: the caption.
-        lines: drawn in this order, the first on top.
+        lines: the first is drawn on top.
         x, y: the axes.
-        shaded: stretches of x, each with its name.
+        shaded: ranges of x as (low, high, name).
     """
-    areas = [_area(x, *stretch) for stretch in shaded]
+    areas = [_area(x, *range_) for range_ in shaded]
     drawn = [_line(line, x, y) for line in reversed(lines)]
-    ends = "; ".join(f"{line.label} {line.points[-1].says}" for line in lines)
+    ends = "; ".join(f"{line.label} {line.points[-1].description}" for line in lines)
     picture = element(
         "svg",
         *areas,
@@ -105,28 +108,30 @@ def chart(
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
-    """At most MOST_POINTS of them: each the last of its stretch, its band as wide as any in the stretch."""
+    """At most MOST_POINTS points, each in place of a group of neighbours; the band contains the bands of the group."""
     size = -(-len(points) // MOST_POINTS)
     if size <= 1:
         return list(points)
-    first = len(points) % size or size  # the first stretch is the short one: the last point stays
+    first = len(points) % size or size  # the first group is the short one, so that the last point is kept
     ends = range(first, len(points) + 1, size)
-    return [_joined(points[max(0, end - size) : end]) for end in ends]
+    return [_merged(points[max(0, end - size) : end]) for end in ends]
 
 
-def _joined(stretch: Sequence[Point]) -> Point:
-    lows = [point.low for point in stretch if point.low is not None]
-    highs = [point.high for point in stretch if point.high is not None]
-    return stretch[-1]._replace(low=min(lows, default=None), high=max(highs, default=None))
+def _merged(group: Sequence[Point]) -> Point:
+    """The last point of a group, with the lowest and the highest end of the group's bands."""
+    lows = [point.low for point in group if point.low is not None]
+    highs = [point.high for point in group if point.high is not None]
+    return group[-1]._replace(low=min(lows, default=None), high=max(highs, default=None))
 
 
 def _ends(values: Iterable[float]) -> tuple[float, float]:
+    """The lowest and the highest value; without values, any."""
     known = list(values) or [1.0]
     return min(known), max(known)
 
 
-def _apart(values: Iterable[float], gap: float) -> list[float]:
-    """As many of the values as leave a gap between them; the first come first."""
+def _spaced(values: Iterable[float], gap: float) -> list[float]:
+    """The values in their order, without those that are closer than the gap to a value that was kept."""
     kept: list[float] = []
     for value in values:
         if all(abs(value - other) >= gap for other in kept):
@@ -143,14 +148,14 @@ def _y(scale: Scale, value: float) -> float:
 
 
 def _tick(value: float) -> str:
-    """A number short enough for an axis: 0.001, 20, 10k."""
+    """A number in a short form: 0.001, 20, 10k."""
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"
     return "1" if value == 1 else f"{value:.5g}"
 
 
 def _axes(x: Scale, y: Scale) -> Html:
-    """Lines at the ticks of y, ticks of x below, and the names of both."""
+    """Horizontal lines at the ticks of y, the ticks of x, and the name of x; the y axis is named by the section."""
     parts = []
     for value in y.ticks:
         at = number(_y(y, value))
@@ -167,30 +172,30 @@ def _axes(x: Scale, y: Scale) -> Html:
 
 
 def _area(x: Scale, low: float, high: float, name: str) -> Html:
-    """A shaded stretch of x, with its name at the top; at least as wide as can be seen."""
+    """A shaded range of x; its name is shown when it is pointed at."""
     left, right = _x(x, low), _x(x, high)
-    if right - left < 4:
+    if right - left < 4:  # a single trained length would be invisible
         left, right = left - 2, left + 2
     height = HEIGHT - TOP - BOTTOM
-    says = element("title", name)
-    return element("rect", says, x=left, y=TOP, width=right - left, height=height, class_="shade")
+    title = element("title", name)
+    return element("rect", title, x=left, y=TOP, width=right - left, height=height, class_="shade")
 
 
 def _line(line: Line, x: Scale, y: Scale) -> Html:
-    """Band, line and marks of one line."""
+    """The band, the line and the marks of one series."""
     parts = [_band(line.points, x, y)]
     if len(line.points) > 1:
         path = "L".join(f"{number(_x(x, point.x))} {number(_y(y, point.y))}" for point in line.points)
         parts.append(element("path", d=f"M{path}", class_="line"))
     marked = line.points if len(line.points) <= MOST_MARKS else line.points[-1:]
     for point in marked:
-        says = element("title", f"{line.label}: {point.says}")
-        parts.append(mark(line.colour, _x(x, point.x), _y(y, point.y), 3.2, says))
+        title = element("title", f"{line.label}: {point.description}")
+        parts.append(mark(line.colour, _x(x, point.x), _y(y, point.y), 3.2, title))
     return element("g", *parts, class_=f"s{line.colour}", data_series=line.colour)
 
 
 def _band(points: Sequence[Point], x: Scale, y: Scale) -> Html:
-    """The band around a line, where it has one."""
+    """The band around a line; a vertical line where only one point has a band."""
     known = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
     if len(known) < 2:
         ends = (f"M{number(_x(x, at))} {number(_y(y, low))}V{number(_y(y, high))}" for at, low, high in known)

@@ -1,4 +1,4 @@
-"""What a run holds, read once: its table, the records behind it, and who stands in which row and column."""
+"""The data of a report, read once: decides which cells are in which row and column of every table and chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
     from attnbench.store.store import Store
 
-LEAD = "exact_match"  # the metric that comes first, and decides rows and columns
+# The metric that comes first and decides rows and columns. Token accuracy may be high by guessing from the position.
+LEAD = "exact_match"
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """A run as the report sees it.
+    """The data of one run.
 
     Attributes:
         store: of the run.
         frame: the rows of table.csv.
-        layout: the comparison of exact match: its rows and columns are those of every table and picture.
-        records: the content of each finished cell's file, by its id, in the plan's order.
-        groups: the ids of the finished cells, one per seed, by row and column.
+        layout: the comparison of exact match; every table and chart has its rows and columns.
+        records: the content of each finished cell's file, by the cell's id, in the plan's order.
+        groups: by row and column, the ids of the finished cells, in the order of their seeds.
     """
 
     store: "Store"
@@ -39,29 +40,29 @@ class ReportData:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The metrics that any cell has a value of, exact match first and always, exact match per length last."""
+        """The metrics with a value in any cell; exact match is always first, exact match by length last."""
         at_length = [name for name in self.frame.columns if name.startswith(f"{LEAD}@")]
         return [name for name in (*METRICS, *at_length) if name == LEAD or self.frame[name].notna().any()]
 
     @cached_property
     def lengths(self) -> list[int]:
-        """The source lengths that were tested each by itself."""
+        """The source lengths that were tested separately."""
         return [int(name.split("@")[1]) for name in self.metrics if "@" in name]
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """The comparison of every metric, each of the same rows and columns."""
+        """The comparison of every metric, all with the same rows and columns."""
         others = {name: comparison(self.frame, metric=name, name=self.store.name) for name in self.metrics[1:]}
         return {LEAD: self.layout, **others}
 
     def done(self, key: Key) -> list[dict[str, Any]]:
-        """The records of a row and column that are done, in the order of their seeds."""
+        """The records of the done cells of a row and column, in the order of their seeds."""
         records = (self.records[cell] for cell in self.groups.get(key, ()))
         return [record for record in records if record["status"] == "done"]
 
 
 def read(store: "Store") -> ReportData:
-    """Reads a run.
+    """Reads a run's results.
 
     Raises:
         AttnbenchError: when no cell is finished, or the plan cannot be read.
@@ -78,15 +79,16 @@ def read(store: "Store") -> ReportData:
 
 
 def row_label(index: Sequence[str], row: RowLabels) -> str:
-    """A row in one line: "transformer · cosine · self · heads 4"; what does not apply is left out."""
-    words = [_word(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
-    return " · ".join(words) or NO_VALUE
+    """A row's labels on one line: "transformer · cosine · self · heads 4"; labels without a value are left out."""
+    parts = [_with_axis(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
+    return " · ".join(parts) or NO_VALUE
 
 
 def short_names(index: Sequence[str]) -> str:
-    """The axes in one line, each by the last part of its path."""
+    """The names of the axes on one line, each by the last part of its dotted path."""
     return " · ".join(axis.rpartition(".")[2] for axis in index)
 
 
-def _word(axis: str, label: Label) -> str:
+def _with_axis(axis: str, label: Label) -> str:
+    """A label, after the name of its axis where the label does not explain itself: "dot", but "heads 4"."""
     return text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"

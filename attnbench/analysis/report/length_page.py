@@ -1,4 +1,4 @@
-"""Parts of the report as pages of their own, for those who look at a run elsewhere."""
+"""The report's charts of accuracy against length as a separate page, which is logged to MLflow."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,14 @@ _STYLE = Path(__file__).with_name("page.css")
 
 
 def length_page(store: "Store") -> str | None:
-    """The report's charts of accuracy against length; None where there are not two lengths to draw a line between.
+    """The page of a run; None where fewer than two lengths were tested separately, so that there is no line to draw.
 
     Raises:
         AttnbenchError: when no cell is finished, or the plan cannot be read.
     """
-    found = data.read(store)
-    drawn = curves.by_length(found) if len(found.lengths) > 1 else None
-    if drawn is None:
+    run = data.read(store)
+    charts = curves.by_length(run) if len(run.lengths) > 1 else None
+    if charts is None:
         return None
     title = f"{store.name}: accuracy against length"
     head = element(
@@ -30,6 +30,6 @@ def length_page(store: "Store") -> str | None:
         element("title", title),
         element("style", Html(_STYLE.read_text(encoding="utf-8"))),
     )
-    section = element("section", element("h1", title), element("p", curves.BY_LENGTH, class_="note"), drawn)
+    section = element("section", element("h1", title), element("p", curves.BY_LENGTH, class_="note"), charts)
     body = element("body", element("main", section))
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"

@@ -1,4 +1,7 @@
-"""HTML that cannot be forgotten to be escaped: every text is, unless an element made it."""
+"""HTML elements that escape every text, except the results of `element` and `joined`, which are HTML already.
+
+Names and error messages come from users and other programs. With this, forgetting to escape one is impossible.
+"""
 
 import html
 
@@ -6,34 +9,34 @@ from attnbench.messages import harmless
 
 
 class Html(str):
-    """A text that is HTML already."""
+    """Text that is HTML and is not escaped again."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *children: str, **attributes: str | float | bool | None) -> Html:
-    """An element with its children and attributes; what is not Html is text, and escaped.
+    """An element with its children and attributes.
 
     Args:
         name: of the element.
-        children: Html as it is, any other text escaped.
-        attributes: a trailing "_" is dropped and "_" becomes "-" (class_, data_sort); None and False are left out,
-            True stands without a value.
+        children: Html is inserted as it is, any other text is escaped.
+        attributes: their values are escaped. A trailing "_" of a name is dropped, other "_" become "-" (class_,
+            data_sort). None and False leave the attribute out; True writes it without a value.
     """
     given = [(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()]
     opened = "".join(_attribute(key, value) for key, value in given if value is not None and value is not False)
-    if name in ("meta", "img"):  # these are never closed
+    if name in ("meta", "img"):  # HTML's void elements have no end tag
         return Html(f"<{name}{opened}>")
     return Html(f"<{name}{opened}>{joined(*children)}</{name}>")
 
 
 def joined(*parts: str) -> Html:
-    """The parts one after the other, escaped where they are not Html."""
+    """The concatenated parts; those that are not Html are escaped."""
     return Html("".join(part if isinstance(part, Html) else html.escape(harmless(part)) for part in parts))
 
 
 def number(value: float) -> str:
-    """A coordinate: at most one decimal, which is a tenth of a pixel."""
+    """A coordinate with at most one decimal: a tenth of a pixel is precise enough, and the file stays small."""
     return f"{value:.1f}".removesuffix(".0")
 
 

@@ -1,15 +1,16 @@
 "use strict";
 
-// The page is whole without this: it only lets columns sort, one metric be chosen, and one line stand out.
+// All content is readable without this script. It adds sortable columns, the choice of a metric, and highlighted lines.
 
-function button(text) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.append(...text);
-  return made;
+// Moves the given nodes into a new button.
+function button(nodes) {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.append(...nodes);
+  return element;
 }
 
-// Sorting: a column's own way first, then the other, then the grid's order. Cells without a value come last.
+// Sorting. A cell's value is its data-sort attribute; a name is its text, or a number where it is one; null: no value.
 function valueOf(row, column) {
   const cell = row.cells[column];
   if (cell.tagName === "TH") {
@@ -24,18 +25,20 @@ function compare(a, b) {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
+// The clicks on a column give, in turn: its first direction (best values on top), the other direction, the grid's order.
 function sortTable(table, rows, header, column) {
   const first = header.dataset.first || "ascending";
   const second = first === "ascending" ? "descending" : "ascending";
   const next = { [first]: second, [second]: null }[header.getAttribute("aria-sort")];
-  const way = next === undefined ? first : next;
+  const direction = next === undefined ? first : next;
   for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
   const ordered = [...rows];
-  if (way) {
-    header.setAttribute("aria-sort", way);
-    const sign = way === "ascending" ? 1 : -1;
+  if (direction) {
+    header.setAttribute("aria-sort", direction);
+    const sign = direction === "ascending" ? 1 : -1;
     ordered.sort((one, other) => {
       const a = valueOf(one, column), b = valueOf(other, column);
+      // Cells without a value come last in both directions.
       if (a === null || b === null) return (a === null) - (b === null);
       return sign * compare(a, b);
     });
@@ -46,14 +49,14 @@ function sortTable(table, rows, header, column) {
 for (const table of document.querySelectorAll("table.sortable")) {
   const rows = [...table.tBodies[0].rows];
   [...table.tHead.rows[0].cells].forEach((header, column) => {
-    const made = button(header.childNodes);
-    made.title = "Sort by this column";
-    made.addEventListener("click", () => sortTable(table, rows, header, column));
-    header.append(made);
+    const sort = button(header.childNodes);
+    sort.title = "Sort by this column";
+    sort.addEventListener("click", () => sortTable(table, rows, header, column));
+    header.append(sort);
   });
 }
 
-// The choice of the metric.
+// The choice of the metric: a list instead of one foldable table per metric.
 for (const metrics of document.querySelectorAll(".metrics")) {
   const tables = [...metrics.querySelectorAll("details.metric")];
   const select = document.createElement("select");
@@ -68,7 +71,7 @@ for (const metrics of document.querySelectorAll(".metrics")) {
   choose();
 }
 
-// A line stands out while its name is pointed at, and for as long as its name is pressed.
+// Pointing at a name in a legend highlights its line; a click keeps it highlighted until a name is clicked again.
 for (const facet of document.querySelectorAll(".facet")) {
   const names = [...facet.querySelectorAll(".legend li")];
   if (names.length < 2) continue;
@@ -78,18 +81,18 @@ for (const facet of document.querySelectorAll(".facet")) {
       line.classList.toggle("faded", series !== null && line.dataset.series !== series);
   };
   for (const name of names) {
-    const made = button(name.childNodes);
-    made.setAttribute("aria-pressed", "false");
-    made.addEventListener("click", () => {
+    const toggle = button(name.childNodes);
+    toggle.setAttribute("aria-pressed", "false");
+    toggle.addEventListener("click", () => {
       pressed = pressed === name.dataset.series ? null : name.dataset.series;
       for (const other of names)
         other.firstElementChild.setAttribute("aria-pressed", String(other.dataset.series === pressed));
       show(pressed);
     });
-    made.addEventListener("pointerenter", () => show(name.dataset.series));
-    made.addEventListener("pointerleave", () => show(pressed));
-    made.addEventListener("focus", () => show(name.dataset.series));
-    made.addEventListener("blur", () => show(pressed));
-    name.append(made);
+    toggle.addEventListener("pointerenter", () => show(name.dataset.series));
+    toggle.addEventListener("pointerleave", () => show(pressed));
+    toggle.addEventListener("focus", () => show(name.dataset.series));
+    toggle.addEventListener("blur", () => show(pressed));
+    name.append(toggle);
   }
 }

@@ -1,4 +1,7 @@
-"""The report of a run: one HTML file that needs nothing else, the same bytes for the same results."""
+"""The report of a run, one HTML file: decides its sections, their order, and the text of empty ones.
+
+The file needs no network and no other file. The same results give the same bytes: it has no date and no path.
+"""
 
 import base64
 import hashlib
@@ -14,7 +17,7 @@ from attnbench.analysis.report.markup import Html, element, joined
 if TYPE_CHECKING:
     from attnbench.store.store import Store
 
-Section = tuple[str, str, Html]  # its anchor, its title, what it holds
+Section = tuple[str, str, Html]  # anchor, title, content
 _PARTS = Path(__file__).parent
 
 
@@ -24,23 +27,23 @@ def report(store: "Store") -> str:
     Raises:
         AttnbenchError: when no cell is finished, or the plan cannot be read.
     """
-    found = data.read(store)
+    run = data.read(store)
     sections = [
-        ("comparison", "Comparison", tables.metric_tables(found)),
-        ("length", "Accuracy against length", _by_length(found)),
-        ("learning", "Learning curves", _learning(found)),
-        ("alignments", "Alignments", alignments.panels(found) or _note("No cell kept an alignment.")),
-        ("bars", "Alignment error and entropy", _bars(found)),
-        ("failed", "Failed cells", tables.failures(found)),
+        ("comparison", "Comparison", tables.metric_tables(run)),
+        ("length", "Accuracy against length", _by_length(run)),
+        ("learning", "Learning curves", _learning(run)),
+        ("alignments", "Alignments", alignments.panels(run) or _note("No cell has an alignment.")),
+        ("bars", "Alignment error and entropy", _bars(run)),
+        ("failed", "Failed cells", tables.failures(run)),
         ("configuration", "Configuration", _configuration(store)),
-        ("versions", "Versions", tables.versions(found)),
+        ("versions", "Versions", tables.versions(run)),
     ]
-    return _page(found, [(anchor, title, held) for anchor, title, held in sections if held is not None])
+    return _page(run, [(anchor, title, content) for anchor, title, content in sections if content is not None])
 
 
-def _page(found: ReportData, sections: Iterable[Section]) -> str:
+def _page(run: ReportData, sections: Iterable[Section]) -> str:
     script = _file("page.js")
-    title = f"{found.store.name} · attnbench"
+    title = f"{run.store.name} · attnbench"
     sections = list(sections)
     head = element(
         "head",
@@ -55,72 +58,79 @@ def _page(found: ReportData, sections: Iterable[Section]) -> str:
     contents = element("nav", *links, aria_label="Contents")
     body = element(
         "body",
-        element("header", element("h1", found.store.name), _facts(found), contents),
+        element("header", element("h1", run.store.name), _facts(run), contents),
         element("main", *(_section(*section) for section in sections)),
         element("script", script),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _section(anchor: str, title: str, held: Html) -> Html:
-    return element("section", element("h2", title), held, id=anchor)
+def _section(anchor: str, title: str, content: Html) -> Html:
+    return element("section", element("h2", title), content, id=anchor)
 
 
 def _policy(script: str) -> str:
-    """What the page may do: show its own pictures and style, run its one script, and load nothing."""
+    """The page's content security policy: only its own images, styles and script; nothing is loaded.
+
+    A run's names and error messages are untrusted. They are escaped; if one were not, the browser would still not run
+    it, because the policy names the one script by its hash.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def _facts(found: ReportData) -> Html:
-    """How much there is, and what there is not."""
-    counts = found.frame["status"].value_counts()
-    planned, layout = len(found.store.plan()["cells"]), found.layout
+def _facts(run: ReportData) -> Html:
+    """The numbers of cells, rows, columns and seeds; then the store's notes about what is missing."""
+    counts = run.frame["status"].value_counts()
+    planned, layout = len(run.store.plan()["cells"]), run.layout
     done, failed = int(counts.get("done", 0)), int(counts.get("failed", 0))
-    seeds = found.frame["seed"].nunique()
+    seeds = run.frame["seed"].nunique()
     facts = [
         f"{done} of {planned} cells done{f', {failed} failed' if failed else ''}",
         _counted(len(layout.rows), "row"),
         _counted(len(layout.heads), layout.columns),
         _counted(seeds, "seed"),
     ]
-    notes = [_note(line) for line in found.store.notes()]
+    notes = [_note(line) for line in run.store.notes()]
     return joined(element("p", " · ".join(facts), class_="facts"), *notes)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _by_length(found: ReportData) -> Html:
-    drawn = curves.by_length(found)
-    if drawn is None:
-        return _note("No cell has the exact match of a length by itself; data: {test_lengths: [10, 20]} asks for it.")
-    return joined(_note(curves.BY_LENGTH), *_left_out(found), drawn)
+def _by_length(run: ReportData) -> Html:
+    charts = curves.by_length(run)
+    if charts is None:
+        return _note("No length was tested separately. To do so, set data: {test_lengths: [10, 20]} in the grid.")
+    return joined(_note(curves.BY_LENGTH), *_left_out(run), charts)
 
 
-def _learning(found: ReportData) -> Html:
-    """The validations' exact match and loss, each in its own charts."""
+def _learning(run: ReportData) -> Html:
+    """Exact match and loss on validation data by training step."""
     parts: list[Html] = []
-    titles = {"valid/exact_match": "Exact match on validation", "valid/loss": "Loss on validation, nats per word"}
+    titles = {
+        "valid/exact_match": "Exact match on validation data",
+        "valid/loss": "Loss on validation data, nats per word",
+    }
     for metric, title in titles.items():
-        drawn = curves.learning(found, metric, log=metric == "valid/loss")
-        parts += [element("h3", title), drawn] if drawn is not None else []
+        charts = curves.learning(run, metric, log=metric == "valid/loss")
+        parts += [element("h3", title), charts] if charts is not None else []
     if not parts:
-        return _note("No cell logged a validation.")
-    says = "The mean over the seeds that are done, and all of them as a band, from the least to the greatest."
-    if max(len(record["history"]) for record in found.records.values()) > MOST_POINTS:
-        says += f" Of more than {MOST_POINTS} validations a line shows every few; its band holds all of them."
-    return joined(_note(says), *_left_out(found), *parts)
+        return _note("No cell has a validation result.")
+    text = "Lines: the mean over the seeds that are done. Bands: from the lowest to the highest seed."
+    if max(len(record["history"]) for record in run.records.values()) > MOST_POINTS:
+        text += f" With more than {MOST_POINTS} validations, lines show only some of them; bands cover all."
+    return joined(_note(text), *_left_out(run), *parts)
 
 
-def _bars(found: ReportData) -> Html:
-    titles = {"aer": "AER", "alignment_entropy": "Entropy"}
+def _bars(run: ReportData) -> Html:
+    titles = {"aer": "Alignment error rate (AER)", "alignment_entropy": "Alignment entropy"}
     parts: list[Html] = []
     for metric, title in titles.items():
-        drawn = tables.bar_table(found, metric)
-        parts += [element("h3", title), drawn] if drawn is not None else []
-    return joined(*parts) if parts else _note("No cell has an alignment to measure.")
+        table = tables.bar_table(run, metric)
+        parts += [element("h3", title), table] if table is not None else []
+    return joined(*parts) if parts else _note("No cell has an alignment.")
 
 
 def _configuration(store: "Store") -> Html:
@@ -132,8 +142,8 @@ def _configuration(store: "Store") -> Html:
     return element("pre", element("code", text), tabindex=0)
 
 
-def _left_out(found: ReportData) -> list[Html]:
-    line = curves.left_out(found)
+def _left_out(run: ReportData) -> list[Html]:
+    line = curves.left_out(run)
     return [_note(line)] if line else []
 
 
@@ -142,5 +152,5 @@ def _note(line: str) -> Html:
 
 
 def _file(name: str) -> Html:
-    """A file of the package, as it stands: style and script hold no text of a run."""
+    """A file of the package. It is not escaped: style and script contain no text from a run."""
     return Html((_PARTS / name).read_text(encoding="utf-8"))

@@ -1,4 +1,7 @@
-"""Who gets which colour: the rows of a run as lines, few enough in one chart to be told apart."""
+"""The lines of the charts: decides which rows share a chart, and the colour and mark of each.
+
+A chart has at most COLOURS lines, because more colours cannot be distinguished.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from attnbench.analysis.report.markup import Html, element, joined, number
 from attnbench.analysis.table.comparison import RowLabels
 from attnbench.messages import NO_VALUE
 
-COLOURS = 8  # that can be told apart; each has its own mark as well, for those who do not see colours
+COLOURS = 8  # in page.css as --c0 to --c7; each also has its own mark, for readers who cannot distinguish colours
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Facet:
-    """The lines of one chart, and what they have in common ("" where that goes without saying)."""
+    """The lines of one group of charts, and the labels that they have in common ("" where there is one group)."""
 
     title: str
     series: tuple[Series, ...]
 
 
 def facets(index: Sequence[str], rows: Sequence[RowLabels]) -> list[Facet]:
-    """Shares the rows out to charts, so that no chart has more lines than there are colours.
+    """Divides the rows into facets, so that no chart has more lines than there are colours.
 
-    Few rows share one chart. Many are told apart by colour along the axis of most values, the scores in most grids,
-    and by chart along the others; the same value has the same colour in every chart.
+    Up to COLOURS rows are one facet. More rows are coloured by the axis with the most values, in most grids the score,
+    and have one facet per combination of the other axes. The same value has the same colour in every facet.
+    Where every axis has a single value or more values than there are colours, the rows are divided in their order.
     """
     if len(rows) <= COLOURS:
         return [Facet("", tuple(Series(row, row_label(index, row), i) for i, row in enumerate(rows)))]
@@ -42,19 +46,19 @@ def facets(index: Sequence[str], rows: Sequence[RowLabels]) -> list[Facet]:
         parts = [rows[first : first + COLOURS] for first in range(0, len(rows), COLOURS)]
         return [Facet(f"part {n} of {len(parts)}", facets(index, part)[0].series) for n, part in enumerate(parts, 1)]
     colours = {label: i for i, label in enumerate(dict.fromkeys(row[axis] for row in rows))}
-    charts: dict[RowLabels, list[RowLabels]] = {}
+    members: dict[RowLabels, list[RowLabels]] = {}
     for row in rows:
-        charts.setdefault((*row[:axis], *row[axis + 1 :]), []).append(row)
+        members.setdefault((*row[:axis], *row[axis + 1 :]), []).append(row)
     others = [*index[:axis], *index[axis + 1 :]]
 
     def series(row: RowLabels) -> Series:
-        return Series(row, _own(index[axis], row[axis]), colours[row[axis]])
+        return Series(row, _coloured_label(index[axis], row[axis]), colours[row[axis]])
 
-    return [Facet(row_label(others, rest), tuple(map(series, members))) for rest, members in charts.items()]
+    return [Facet(row_label(others, rest), tuple(map(series, own))) for rest, own in members.items()]
 
 
 def legend(facet: Facet) -> Html:
-    """The names beside their colours and marks."""
+    """The legend of a facet: a sample of each line with its name."""
     items = [
         element("li", _sample(series.colour), series.label, class_=f"s{series.colour}", data_series=series.colour)
         for series in facet.series
@@ -63,7 +67,7 @@ def legend(facet: Facet) -> Html:
 
 
 def mark(colour: int, x: float, y: float, size: float, *title: Html) -> Html:
-    """The mark of a colour around a point: circle, square, diamond, triangle …"""
+    """The mark of a colour, centred on a point: circle, square, diamond, triangle …"""
     points = " ".join(f"{number(x + dx * size)},{number(y + dy * size)}" for dx, dy in _MARKS[colour] or ())
     if not points:
         return element("circle", *title, cx=number(x), cy=number(y), r=number(size), class_="mark")
@@ -71,22 +75,24 @@ def mark(colour: int, x: float, y: float, size: float, *title: Html) -> Html:
 
 
 def _coloured_axis(index: Sequence[str], rows: Sequence[RowLabels]) -> int | None:
-    """The axis of most values, of those that have colours enough; the first of several, None where there is none."""
+    """The place of the axis with the most values, among those with 2 to COLOURS values; None where there is none."""
     counts = [len({row[place] for row in rows}) for place in range(len(index))]
     fitting = [count for count in counts if 1 < count <= COLOURS]
     return counts.index(max(fitting)) if fitting else None
 
 
-def _own(axis: str, label: Label) -> str:
+def _coloured_label(axis: str, label: Label) -> str:
+    """The name of a line; where the score does not apply, "no score" is clearer than a dash."""
     return f"no {axis.rpartition('.')[2]}" if text(label) == NO_VALUE else row_label((axis,), (label,))
 
 
 def _sample(colour: int) -> Html:
-    """A bit of line with its mark."""
+    """A short line with its mark, for the legend."""
     line = element("path", d="M1 6H23", class_="line")
     return element("svg", joined(line, mark(colour, 12, 6, 3.4)), viewBox="0 0 24 12", aria_hidden="true")
 
 
+# The corners of each mark around its centre, in units of its size; None is a circle.
 _MARKS: tuple[tuple[tuple[float, float], ...] | None, ...] = (
     None,
     ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),

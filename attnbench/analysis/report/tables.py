@@ -1,4 +1,4 @@
-"""The tables of the report: the comparison by every metric, bars, failed cells, versions."""
+"""The tables of the report: a comparison per metric, bars, failed cells, and versions."""
 
 import json
 from collections import Counter
@@ -9,13 +9,12 @@ from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.table.comparison import Comparison, RowLabels
-from attnbench.analysis.table.formats import _parts as cell_parts
-from attnbench.analysis.table.formats import caption
+from attnbench.analysis.table.formats import caption, cell_parts
 from attnbench.analysis.table.summary import TableCell
 
 
 def metric_tables(data: ReportData) -> Html:
-    """A table per metric, of which the script shows the chosen one; without it the others can be opened."""
+    """A table per metric. The script shows only the chosen one; without JavaScript each can be unfolded."""
     tables = []
     for metric, comparison in data.comparisons.items():
         parts = (element("summary", metric), _explained(comparison), _sortable(comparison, bars=False))
@@ -24,7 +23,7 @@ def metric_tables(data: ReportData) -> Html:
 
 
 def bar_table(data: ReportData, metric: str) -> Html | None:
-    """A metric between 0 and 1 as bars; None where no cell has it."""
+    """The comparison of a metric between 0 and 1 with a bar per cell; None where no cell has the metric."""
     comparison = data.comparisons.get(metric)
     if comparison is None:
         return None
@@ -32,52 +31,52 @@ def bar_table(data: ReportData, metric: str) -> Html | None:
 
 
 def failures(data: ReportData) -> Html | None:
-    """The cells that failed, each with its reason; None where there are none."""
+    """The failed cells with their errors; None where no cell failed."""
     failed = [record for record in data.records.values() if record["status"] == "failed"]
     if not failed:
         return None
     layout = data.layout
-    names = ("cell", "which", layout.columns, "seed", "error")
+    names = ("cell", "configuration", layout.columns, "seed", "error")
     header = element("tr", *(element("th", name, scope="col") for name in names))
     rows = []
     for record in failed:
         labels = record["labels"]
-        which = row_label(layout.index, tuple(labels[axis] for axis in layout.index))
-        values = (which, text(labels[layout.columns]), text(labels["seed"]))
+        configuration = row_label(layout.index, tuple(labels[axis] for axis in layout.index))
+        values = (configuration, text(labels[layout.columns]), text(labels["seed"]))
         cells = [element("td", value) for value in values]
         reason = element("td", record["error"] or "", class_="error")
         rows.append(element("tr", element("th", element("code", record["cell"]), scope="row"), *cells, reason))
-    return _boxed(element("table", element("thead", header), element("tbody", *rows), class_="plain"))
+    return _scrollable(element("table", element("thead", header), element("tbody", *rows), class_="plain"))
 
 
 def versions(data: ReportData) -> Html:
-    """What the cells were trained with; how many with which, where they differ."""
-    found: dict[str, Counter[str]] = {}
+    """The versions of the packages that the cells were trained with; the number of cells of each, where they differ."""
+    by_package: dict[str, Counter[str]] = {}
     for record in data.records.values():
         for name, value in sorted(record["versions"].items()):
-            found.setdefault(name, Counter())[_plain(value)] += 1
-    if not found:
-        return element("p", "The cells do not tell what they were trained with.", class_="note")
+            by_package.setdefault(name, Counter())[_plain(value)] += 1
+    if not by_package:
+        return element("p", "The cells do not record the versions that they were trained with.", class_="note")
     rows = []
-    for name, counts in found.items():
-        many = len(counts) > 1
-        shown = [f"{value} ({count} cell{'s' * (count > 1)})" if many else value for value, count in counts.items()]
+    for name, counts in by_package.items():
+        differ = len(counts) > 1
+        shown = [f"{value} ({count} cell{'s' * (count > 1)})" if differ else value for value, count in counts.items()]
         rows.append(element("tr", element("th", name, scope="row"), element("td", "; ".join(shown))))
-    return _boxed(element("table", element("tbody", *rows), class_="plain"))
+    return _scrollable(element("table", element("tbody", *rows), class_="plain"))
 
 
 def _explained(comparison: Comparison) -> Html:
-    """What the metric says, and which way is better."""
+    """The meaning of the metric, and which direction is better."""
     _, _, length = comparison.metric.partition("@")
     about = comparison.about
     better = f"{about.direction.capitalize()} is better." if about.direction else ""
-    words = [about.meaning, f"On sources of {length} words." if length else "", better]
-    return element("p", " ".join(word for word in words if word), class_="meaning")
+    sentences = [about.meaning, f"On sources of {length} words." if length else "", better]
+    return element("p", " ".join(sentence for sentence in sentences if sentence), class_="meaning")
 
 
 def _sortable(comparison: Comparison, bars: bool) -> Html:
-    """The comparison as a table whose columns the script lets sort, with its caption below."""
-    if bars:
+    """The comparison as a table that the script makes sortable, with its caption below."""
+    if bars:  # most rows of a grid may have no alignment
         comparison = replace(comparison, rows=[row for row in comparison.rows if _has_value(comparison, row)])
     names = [
         element("th", short_names(comparison.index), scope="col", class_="whole"),
@@ -87,17 +86,17 @@ def _sortable(comparison: Comparison, bars: bool) -> Html:
     heads = [element("th", text(head), scope="col", data_first=first) for head in comparison.heads]
     body = [_row(comparison, row, bars) for row in comparison.rows]
     means = [cell.mean for cell in comparison.cells.values() if cell.mean is not None]
-    wide = max((len(comparison.about.show(mean)) for mean in means), default=1)
-    described = f"{comparison.metric} by {' and '.join(comparison.index)}, and {comparison.columns}"
+    characters = max((len(comparison.about.show(mean)) for mean in means), default=1)
+    description = f"{comparison.metric} by {', '.join(comparison.index)} and {comparison.columns}"
     table = element(
         "table",
-        element("caption", described),
+        element("caption", description),  # only for screen readers: the style hides it
         element("thead", element("tr", *names, *heads)),
         element("tbody", *body),
         class_=f"sortable{' bars' if bars else ''}",
-        style=f"--wide: {0.64 * wide:.2f}em",
+        style=f"--mean-width: {0.64 * characters:.2f}em",  # the widest digits of common fonts (Verdana)
     )
-    return joined(_boxed(table), *(element("p", line, class_="note") for line in caption(comparison)))
+    return joined(_scrollable(table), *(element("p", line, class_="note") for line in caption(comparison)))
 
 
 def _has_value(comparison: Comparison, row: RowLabels) -> bool:
@@ -106,7 +105,7 @@ def _has_value(comparison: Comparison, row: RowLabels) -> bool:
 
 
 def _row(comparison: Comparison, row: RowLabels, bars: bool) -> Html:
-    """A row, named twice: in one cell, and with one per axis; the style shows what there is room for."""
+    """A row with its name twice, in one cell and in a cell per axis: the style shows the first on narrow screens."""
     names = [
         element("th", row_label(comparison.index, row), scope="row", class_="whole"),
         *(element("th", text(label), scope="row", class_="part") for label in row),
@@ -115,7 +114,7 @@ def _row(comparison: Comparison, row: RowLabels, bars: bool) -> Html:
 
 
 def _cell(comparison: Comparison, row: RowLabels, head: Label, bars: bool) -> Html:
-    """A cell with the value that it is sorted by; one without comes last whichever way."""
+    """A cell, with the mean to sort by in full precision; cells without one are sorted last."""
     cell = comparison.cells.get((row, head))
     mean, *rest = cell_parts(comparison, row, head)
     if cell is None or cell.mean is None:
@@ -128,7 +127,7 @@ def _cell(comparison: Comparison, row: RowLabels, head: Label, bars: bool) -> Ht
 
 
 def _bar(cell: TableCell) -> Html:
-    """A bar as long as the mean, 1 being the whole width, with its interval as a thin line."""
+    """A bar whose full width is 1, with the interval as a thin line."""
     parts = [
         element("rect", x=0, y=0, width=100, height=10, class_="track"),
         element("rect", x=0, y=0, width=100 * (cell.mean or 0.0), height=10, class_="filled"),
@@ -139,8 +138,8 @@ def _bar(cell: TableCell) -> Html:
     return element("svg", *parts, viewBox="0 0 100 10", preserveAspectRatio="none", class_="bar", aria_hidden="true")
 
 
-def _boxed(table: Html) -> Html:
-    """A table that scrolls in its own box, also by keys."""
+def _scrollable(table: Html) -> Html:
+    """A table in a box that scrolls sideways; it can be focused, so that the arrow keys scroll it."""
     return element("div", table, class_="scroll", tabindex=0)
 
 

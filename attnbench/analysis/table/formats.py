@@ -88,7 +88,7 @@ def _rich_cell(comparison: Comparison, row: RowLabels, head: Label, layout: _Lay
     """One cell; the means of a column are aligned, whatever follows them."""
     from rich.text import Text
 
-    first, *rest = _parts(comparison, row, head)
+    first, *rest = cell_parts(comparison, row, head)
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:
         return Text(first, style="red" if cell and cell.failed else "dim")
@@ -224,14 +224,14 @@ def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
     for row in comparison.rows:
         line = [escape(label) for label in _names(comparison, row)]
         for head in comparison.heads:
-            mean, *rest = map(escape, _parts(comparison, row, head))
+            mean, *rest = map(escape, cell_parts(comparison, row, head))
             cell = comparison.cells.get((row, head))
             line.append(" ".join([bold(mean) if cell and cell.best else mean, *rest]))
         lines.append(line)
     return lines
 
 
-def _parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]:
+def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]:
     """The parts of a cell: the mean and its mark, the interval if any, and whatever differs from most cells."""
     cell = comparison.cells.get((row, head))
     if cell is None or cell.mean is None:

@@ -1,4 +1,4 @@
-"""The baseline: what goes into it, the file, and what an edited file is told."""
+"""The baseline: what it contains, the file format, and the messages about an edited file."""
 
 import csv
 from functools import partial
@@ -15,7 +15,7 @@ AXES = {"score": ["general", "dot"], "model__width": [64, 8], "seed": [0, 1, 2]}
 
 
 def made(tmp_path, name="made-up", accuracy=0.9, axes=None, change=None, **metrics):
-    """A store with two scores, two widths and three seeds; `change` edits the configuration of every record."""
+    """A run with two scores, two widths and three seeds; `change` edits the configuration of every record."""
     grid = plan(name, **(AXES if axes is None else axes))
     values = {"exact_match": accuracy, **metrics}
     store = write_run(tmp_path, grid, [outcome(cell, **values) for cell in grid.cells])
@@ -45,7 +45,7 @@ def test_one_sorted_row_per_configuration_and_metric(tmp_path):
     assert len({row["configuration"] for row in table}) == 4
 
 
-def test_written_and_read_it_is_the_same(tmp_path):
+def test_a_file_that_is_written_and_read_gives_the_same_rows(tmp_path):
     def awkward(config, _):
         config["task"]["options"] = {"odd": 'a;b = "c", # d; e=f\nnull', "word": "true", "list": [1, None]}
 
@@ -77,7 +77,7 @@ def test_the_hash_is_of_everything_but_the_seed(tmp_path):
     assert one.key != other.key
 
 
-def test_files_of_data_are_known_by_content(tmp_path):
+def test_data_files_are_identified_by_content(tmp_path):
     def at(path):
         def change(config, _):
             config["data"]["path"] = str(path)
@@ -92,26 +92,26 @@ def test_files_of_data_are_known_by_content(tmp_path):
         configurations(made(tmp_path / "x", axes={}, change=at(tmp_path / "nowhere")))
 
 
-def test_it_is_made_of_whole_runs_alone(tmp_path):
+def test_only_a_run_with_all_cells_done_gives_a_baseline(tmp_path):
     grid = plan("half", score=["dot", "general"], seed=[0, 1])
     store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=1.0), failed(grid.cells[2])])
-    with pytest.raises(AttnbenchError) as told:
+    with pytest.raises(AttnbenchError) as error:
         rows_of(store)
-    assert str(told.value).count("→") == 3  # dot waits, general waits and failed
-    assert "dot · global · copy: seeds 1: not finished" in str(told.value)
-    assert "general · global · copy: seeds 0: failed" in str(told.value)
+    assert str(error.value).count("→") == 3  # dot: unfinished seeds; general: unfinished and failed ones
+    assert "dot · global · copy: seeds 1: not finished" in str(error.value)
+    assert "general · global · copy: seeds 0: failed" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("metric", "told"),
+    ("metric", "message"),
     [("sekonds", "'sekonds' is not"), ("seconds", "not a metric that can be gated"), ("bleu", "no cell has bleu")],
 )
-def test_metrics_that_cannot_be_gated_are_refused(tmp_path, metric, told):
-    with pytest.raises(AttnbenchError, match=told):
+def test_metrics_that_cannot_be_gated_are_refused(tmp_path, metric, message):
+    with pytest.raises(AttnbenchError, match=message):
         rows_of(made(tmp_path), [metric])
 
 
-def test_a_metric_of_some_seeds_alone_is_refused(tmp_path):
+def test_a_metric_that_only_some_seeds_have_is_refused(tmp_path):
     grid = plan("some", seed=[0, 1])
     store = write_run(tmp_path, grid, [outcome(c, exact_match=1.0, aer=(None, 0.5)[c.cell.seed]) for c in grid.cells])
     with pytest.raises(AttnbenchError, match="only seeds 1 have aer"):
@@ -127,7 +127,7 @@ def test_metrics_by_length(tmp_path):
 # ---- --update
 
 
-def test_an_update_leaves_rows_of_the_same_values_alone(tmp_path):
+def test_an_update_does_not_change_rows_of_the_same_values(tmp_path):
     old = rows_of(made(tmp_path))
     newer = made(tmp_path / "2")
     for file in (newer.folder / "cells").iterdir():
@@ -142,7 +142,7 @@ def test_an_update_leaves_rows_of_the_same_values_alone(tmp_path):
     assert "torch 3.0" in changed[0]
 
 
-def test_an_update_keeps_what_the_run_has_not_and_replaces_what_changed(tmp_path):
+def test_an_update_keeps_rows_that_are_not_in_the_run_and_replaces_changed_ones(tmp_path):
     def more_steps(config, labels):
         config["train"]["steps"] = 900 if labels["score"] == "dot" else 800
 
@@ -154,13 +154,13 @@ def test_an_update_keeps_what_the_run_has_not_and_replaces_what_changed(tmp_path
     assert len(update(old, new)) == 3
 
 
-def test_an_update_of_one_metric_leaves_the_others(tmp_path):
+def test_an_update_of_one_metric_keeps_the_others(tmp_path):
     old = rows_of(made(tmp_path, axes={}, aer=0.5))
     new = rows_of(made(tmp_path / "2", axes={}, accuracy=0.1, aer=0.1), ["aer"])
     assert {row.metric: row.values for row in update(old, new)} == {"aer": {0: 0.1}, "exact_match": {0: 0.9}}
 
 
-# ---- what an edited file is told
+# ---- the messages about an edited file
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [
         ("0.9 0.9 0.9", "0.9 0.9", "3 seeds and 2 values"),
         ("0.9 0.9 0.9", "0.9 0.9 9", "'9' of exact_match is not a number from 0 to 1"),
@@ -179,12 +179,12 @@ def file(tmp_path):
         ("0 1 2", "0 1 1", "not different whole numbers"),
         ("0 1 2", "0 1 x", "not different whole numbers"),
         ("exact_match", "exakt_match", "'exakt_match' is not a metric"),
-        ("model.width=8", "model.width=9", "does not go with the settings"),
-        ("rnn,", "<<<<<<< ours\nrnn,", "it has 1 cells where the first row has 11"),
-        ('rnn,', 'rnn,"', "this is no CSV"),
+        ("model.width=8", "model.width=9", "does not match its settings"),
+        ("rnn,", "<<<<<<< ours\nrnn,", "the row has 1 cells, but the header has 11"),
+        ('rnn,', 'rnn,"', "not valid CSV"),
     ],
 )  # fmt: skip
-def test_nonsense_is_told_with_file_and_line(file, before, after, told):
+def test_a_mistake_is_reported_with_file_and_line(file, before, after, message):
     lines = file.read_text().split("\n")
     number = next(n for n, line in enumerate(lines, 1) if line.startswith("rnn"))
     lines[number - 1] = lines[number - 1].replace(before, after, 1)
@@ -192,21 +192,21 @@ def test_nonsense_is_told_with_file_and_line(file, before, after, told):
     with pytest.raises(AttnbenchError) as error:
         read(file)
     problem = error.value.problems[0]
-    assert told in problem.what
+    assert message in problem.what
     assert problem.where.startswith(f"{file}:")
-    if "CSV" not in told:
+    if "CSV" not in message:
         assert problem.where == f"{file}:{number}"
         assert problem.source == "\n".join(lines).split("\n")[number - 1]
 
 
-def test_all_that_is_wrong_is_told_at_once(file):
+def test_all_mistakes_are_reported_together(file):
     file.write_text(file.read_text().replace("0.9 0.9 0.9", "0.9 0.9 2"))
     with pytest.raises(AttnbenchError) as error:
         read(file)
     assert len(error.value.problems) == 4
 
 
-def test_a_setting_of_all_that_was_edited_is_told_once(file):
+def test_an_edited_shared_setting_is_reported_once(file):
     file.write_text(file.read_text().replace("# train.steps=800", "# train.steps=900"))
     with pytest.raises(AttnbenchError) as error:
         read(file)
@@ -214,19 +214,19 @@ def test_a_setting_of_all_that_was_edited_is_told_once(file):
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda _: "", "no column model"),
-        (lambda text: text[: text.index("rnn")], "it has no rows"),
+        (lambda text: text[: text.index("rnn")], "the file has no rows"),
         (lambda text: text.replace(",metric,", ",metrik,"), "no column metric"),
-        (lambda text: text.replace("model.width,", "score,"), "twice the column score"),
-        (lambda text: text + text.splitlines()[-1] + "\n", "stands in line 22 already"),
+        (lambda text: text.replace("model.width,", "score,"), "the column score occurs twice"),
+        (lambda text: text + text.splitlines()[-1] + "\n", "line 22 already has"),
         (lambda text: "# nonsense\n" + text, "'# nonsense' is not a setting"),
     ],
 )
-def test_a_file_that_is_no_baseline(file, edit, told):
+def test_a_file_that_is_not_a_baseline_is_refused(file, edit, message):
     file.write_text(edit(file.read_text()))
-    with pytest.raises(AttnbenchError, match=told):
+    with pytest.raises(AttnbenchError, match=message):
         read(file)
 
 
@@ -240,14 +240,14 @@ def test_files_that_cannot_be_read_or_written(tmp_path):
         write(rows_of(made(tmp_path)), tmp_path / "no" / "b.csv")
 
 
-def test_what_a_spreadsheet_leaves_is_read(file):
+def test_a_file_saved_by_a_spreadsheet_is_read(file):
     rows = read(file)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
     assert read(file) == rows
 
 
-def test_a_plan_without_cells_that_are_finished_is_known_by_its_labels(tmp_path):
+def test_a_configuration_without_finished_cells_has_only_labels(tmp_path):
     grid = plan("none", seed=[0, 1])
     store = write_run(tmp_path, Plan(grid.name, grid.axes, grid.cells, []), [])
     (one,) = configurations(store)
-    assert (one.key, one.waiting, one.labels["score"]) == ("", (0, 1), "dot")
+    assert (one.key, one.unfinished, one.labels["score"]) == ("", (0, 1), "dot")

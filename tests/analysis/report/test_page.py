@@ -1,4 +1,4 @@
-"""The page as a whole: what it says, what it must never do, and what it says when something is missing."""
+"""The report as a whole: its content, its security, and its messages when something is missing."""
 
 import base64
 import dataclasses
@@ -60,7 +60,7 @@ def metric_table(page, metric):
     return page.one("details", data_metric=metric)
 
 
-def test_every_number_of_the_comparison_is_there(run):
+def test_the_table_has_every_number_of_the_comparison(run):
     table = metric_table(parse(report(run)), "exact_match").one("table")
     assert table.rows() == [
         ["score", "copy", "sort"],
@@ -86,7 +86,7 @@ def test_every_metric_is_explained():
     assert all(metric.meaning.endswith(".") for metric in METRICS.values())
 
 
-def test_the_head_of_the_page_tells_what_there_is_and_is_not(tmp_path):
+def test_the_head_of_the_page_has_the_numbers_of_cells(tmp_path):
     grid = made_up_run.plan("half", score=["dot", "general"], seed=[0, 1])
     store = made_up_run.write_run(tmp_path, grid, [done(grid.cells[0]), made_up_run.failed(grid.cells[1])])
     header = parse(report(store)).one("header")
@@ -95,7 +95,7 @@ def test_the_head_of_the_page_tells_what_there_is_and_is_not(tmp_path):
     assert "2 of 4 cells are not finished" in header.text
 
 
-def test_names_of_the_grid_are_text_and_nothing_else(tmp_path):
+def test_names_from_the_grid_are_escaped(tmp_path):
     grid = made_up_run.plan("evil", score=[EVIL, QUOTES], task=["copy", "<img src=x onerror=alert(1)>"], seed=[0, 1])
     outcomes = [done(c, aer=0.5, exact_match_at_9=0.5, versions={EVIL: QUOTES}) for c in grid.cells[1:]]
     store = made_up_run.write_run(tmp_path, grid, [made_up_run.failed(grid.cells[0], EVIL), *outcomes])
@@ -127,7 +127,7 @@ def test_nothing_is_loaded(run):
     assert "http" not in text.replace("http-equiv", "")
 
 
-def test_the_page_allows_itself_its_own_script_alone(run):
+def test_the_policy_allows_only_the_script_of_the_page(run):
     page = parse(report(run))
     policy = page.one("meta", http_equiv="Content-Security-Policy")["content"]
     digest = base64.b64encode(hashlib.sha256(page.one("script").text.encode()).digest()).decode()
@@ -139,7 +139,7 @@ def test_the_page_allows_itself_its_own_script_alone(run):
     ]
 
 
-def test_every_link_of_the_contents_leads_somewhere(run):
+def test_every_link_of_the_contents_has_its_section(run):
     page = parse(report(run))
     links = [link["href"] for link in page.one("nav").all("a")]
     assert links == [f"#{section['id']}" for section in page.all("section")]
@@ -161,49 +161,49 @@ def test_the_same_results_give_the_same_bytes(run):
     assert first == second == report(Store(run.folder)).encode()
 
 
-def test_the_page_knows_no_date_and_no_folder(run):
+def test_the_page_contains_no_date_and_no_path(run):
     text = report(run)
     assert str(run.folder.parent) not in text
     assert not re.search(r"20[2-9]\d-\d\d|\d\d:\d\d", text)
 
 
-def test_failed_cells_are_told_with_their_reason(tmp_path):
+def test_failed_cells_are_listed_with_their_errors(tmp_path):
     grid = made_up_run.plan("failing", score=["dot", "general"], seed=[0, 1])
     outcomes = [made_up_run.failed(grid.cells[0]), *(done(planned, 0.5) for planned in grid.cells[1:])]
     page = parse(report(made_up_run.write_run(tmp_path, grid, outcomes)))
     assert page.one("section", id="failed").one("table").rows() == [
-        ["cell", "which", "task", "seed", "error"],
+        ["cell", "configuration", "task", "seed", "error"],
         ["000000000000", "dot", "copy", "0", "the loss is NaN at step 7"],
     ]
     assert "n=1/2" in metric_table(page, "exact_match").one("table").rows()[1][1]
     assert not parse(report(made_up_run.write_run(tmp_path, grid, [done(c) for c in grid.cells]))).all(id="failed")
 
 
-def test_control_characters_of_a_reason_stay_out_of_the_page(tmp_path):
+def test_control_characters_of_an_error_are_replaced(tmp_path):
     grid = made_up_run.plan("failing", score=["dot"], seed=[0])
-    reason = "bad\x00 \x1b]0;title\x07 \x1b[31mred\x9b2J\r\n\tline two é"
-    text = report(made_up_run.write_run(tmp_path, grid, [made_up_run.failed(grid.cells[0], reason)]))
+    error = "bad\x00 \x1b]0;title\x07 \x1b[31mred\x9b2J\r\n\tline two é"
+    text = report(made_up_run.write_run(tmp_path, grid, [made_up_run.failed(grid.cells[0], error)]))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
     assert "bad� �]0;title� �[31mred�2J\n\tline two é" in text
 
 
-def test_a_run_of_failures_alone_is_shown(tmp_path):
+def test_a_run_with_only_failed_cells_is_shown(tmp_path):
     grid = made_up_run.plan("failing", seed=[0, 1])
     page = parse(report(made_up_run.write_run(tmp_path, grid, map(made_up_run.failed, grid.cells))))
     assert metric_table(page, "exact_match").one("table").rows()[1] == ["dot", "failed 2/2"]
-    assert "No cell logged a validation" in page.one("section", id="learning").text
-    assert "No cell has the exact match of a length" in page.one("section", id="length").text
-    assert "No cell kept an alignment" in page.one("section", id="alignments").text
-    assert "No cell has an alignment to measure" in page.one("section", id="bars").text
+    assert "No cell has a validation result" in page.one("section", id="learning").text
+    assert "No length was tested separately" in page.one("section", id="length").text
+    assert "No cell has an alignment" in page.one("section", id="alignments").text
+    assert "No cell has an alignment" in page.one("section", id="bars").text
 
 
-def test_a_run_with_nothing_finished_is_told(tmp_path):
+def test_a_run_without_finished_cells_is_an_error(tmp_path):
     store = made_up_run.write_run(tmp_path, made_up_run.plan("empty"), [])
     with pytest.raises(AttnbenchError, match="no cell is finished yet"):
         report(store)
 
 
-def test_a_grid_file_that_is_gone_is_told(run):
+def test_a_missing_grid_file_is_reported(run):
     (run.folder / "grid.yaml").unlink()
     assert "grid.yaml cannot be read" in parse(report(run)).one("section", id="configuration").text
 
@@ -232,10 +232,10 @@ def test_a_large_run_stays_small(tmp_path):
     text = report(made_up_run.write_run(tmp_path, grid, outcomes))
     assert len(parse(text).all("svg", class_="panel")) == 104
     assert len(text) < 3_000_000
-    assert "Of more than 150 validations" in text
+    assert "With more than 150 validations" in text
 
 
 def test_style_and_script_are_part_of_the_package():
-    """What setuptools packs: pyproject names the files that are no Python."""
+    """pyproject.toml lists the files that are not Python; setuptools packs no others."""
     parts = Path(sys.modules["attnbench.analysis.report.page"].__file__ or "").parent
     assert {file.name for file in parts.iterdir() if file.suffix in (".css", ".js")} == {"page.css", "page.js"}

@@ -1,4 +1,4 @@
-"""The charts, panels and bars of the report, measured where a person would look."""
+"""The charts, panels and bars of the report: positions, colours and texts."""
 
 import base64
 import dataclasses
@@ -12,7 +12,7 @@ from html_page import parse
 from matplotlib.image import imread
 
 from attnbench.analysis.plots import Panel
-from attnbench.analysis.report.alignments import drawing, in_words, longest_sentence
+from attnbench.analysis.report.alignments import description, longest_sentence, panel_svg
 from attnbench.analysis.report.charts import (
     HEIGHT,
     MOST_POINTS,
@@ -31,7 +31,7 @@ WORDS = ["a", "b", "c"]
 
 
 def build(tmp_path, grid, make, left_out=()):
-    """The tree of a run whose cells are made one by one."""
+    """The parsed report of a run whose outcomes are made one by one."""
     outcomes = [made for planned in grid.cells if planned.id not in left_out and (made := make(planned))]
     return parse(report(made_up_run.write_run(tmp_path, grid, outcomes)))
 
@@ -45,12 +45,12 @@ def titles(node):
 
 
 def tick(svg, text):
-    """Where a tick of x stands."""
+    """The position of a tick of x."""
     return float(next(t["x"] for t in svg.all("text") if t.text == text and t["y"] == str(HEIGHT - 20)))
 
 
 def pixels(address):
-    """The picture (H,W,3) of a data address, each colour from 0 to 1."""
+    """The image (H,W,3) of a data URL, each colour from 0 to 1."""
     return imread(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))[:, :, :3]
 
 
@@ -77,7 +77,7 @@ def test_learning_curves_are_the_mean_and_the_range_of_the_seeds(tmp_path):
     assert {t.text for t in loss.all("text")} >= {"0.1", "1"}
 
 
-def test_failed_and_diverged_seeds_do_not_bend_the_curves(tmp_path):
+def test_failed_and_diverged_seeds_do_not_affect_the_curves(tmp_path):
     def make(planned):
         history = [{"step": 100, "valid/exact_match": 0.5, "valid/loss": None if planned.labels["seed"] else 2.0}]
         made = (
@@ -118,7 +118,7 @@ ALL_DIFFERENT = [("rnn", f"s{n}", "global", None) for n in range(20)]
 @pytest.mark.parametrize(
     "rows", [FEW, MANY, ALL_DIFFERENT, MANY + ALL_DIFFERENT], ids=["few", "many", "different", "all"]
 )
-def test_every_row_has_a_line_that_can_be_told_apart(rows):
+def test_every_row_has_a_distinguishable_line(rows):
     charts = facets(INDEX, rows)
     assert sorted(map(str, rows)) == sorted(str(series.row) for facet in charts for series in facet.series)
     for facet in charts:
@@ -127,7 +127,7 @@ def test_every_row_has_a_line_that_can_be_told_apart(rows):
     assert len({facet.title for facet in charts}) == len(charts)
 
 
-def test_many_rows_are_shared_out_by_setting_and_coloured_by_score():
+def test_many_rows_are_divided_by_setting_and_coloured_by_score():
     charts = facets(INDEX, MANY)
     assert [facet.title for facet in charts] == [
         "transformer · self · heads 1",
@@ -158,7 +158,7 @@ def test_thinning_leaves_out_no_stretch():
         assert covered == list(range(n))
 
 
-def test_scales_hold_what_they_show():
+def test_scales_contain_their_values():
     assert linear([0, 800], "x", most_ticks=4).ticks == (0, 200, 400, 600, 800)
     assert linear([3, 20], "x", [20, 9, 3, 10]).ticks == (3, 9, 20)
     assert linear([5], "x").share(5) == 0.5
@@ -183,7 +183,7 @@ def panel_of(weights, links=None):
 
 
 def test_a_panel_has_the_source_across_and_darker_for_more():
-    svg = parse(drawing(panel_of([[0, 0.5, 1], [0, 0, 0]]), "dot on copy"))
+    svg = parse(panel_svg(panel_of([[0, 0.5, 1], [0, 0, 0]]), "dot on copy"))
     image = pixels(svg.one("image")["href"])
     assert image.shape == (2, 3, 3)
     brightness = image.sum(axis=2)
@@ -195,43 +195,43 @@ def test_a_panel_has_the_source_across_and_darker_for_more():
 def test_all_panels_share_one_scale():
     """A weight has the same colour whatever else is in its panel."""
     half, full = (
-        pixels(parse(drawing(panel_of(w), "")).one("image")["href"]) for w in ([[0.5, 0, 0]] * 2, [[0.5, 1, 0]] * 2)
+        pixels(parse(panel_svg(panel_of(w), "")).one("image")["href"]) for w in ([[0.5, 0, 0]] * 2, [[0.5, 1, 0]] * 2)
     )
     assert (half[0, 0] == full[0, 0]).all()
 
 
-def test_gold_links_are_outlined_where_they_are():
+def test_gold_links_are_outlined_at_their_positions():
     links = np.zeros((2, 3), bool)
     links[1, 2] = True
-    svg = parse(drawing(panel_of([[1, 0, 0], [1, 0, 0]], links), ""))
+    svg = parse(panel_svg(panel_of([[1, 0, 0], [1, 0, 0]], links), ""))
     image, (x, y, width, *_) = svg.one("image"), numbers(svg.one(class_="gold")["d"])
     cell = float(image["width"]) / 3
     assert (x - float(image["x"])) // cell == 2
     assert (y - float(image["y"])) // cell == 1
     assert width < cell
-    assert not parse(drawing(panel_of([[1, 0, 0], [1, 0, 0]]), "")).all(class_="gold")
+    assert not parse(panel_svg(panel_of([[1, 0, 0], [1, 0, 0]]), "")).all(class_="gold")
 
 
-def test_a_panel_is_told_in_words():
+def test_a_panel_has_a_description():
     links = np.array([[1, 0, 0], [0, 1, 0]], bool)
-    words = in_words(panel_of([[0.75, 0.25, 0], [0, 0, 1]], links))
-    assert words == (
-        "1 of 2 target words with gold links look most at one of them; "
-        "each target word's largest weight: A → x 0.75, B → z 1.00"
+    text = description(panel_of([[0.75, 0.25, 0], [0, 0, 1]], links))
+    assert text == (
+        "1 of 2 target words with gold links have their largest weight on one; "
+        "the largest weight of each target word: A → x 0.75, B → z 1.00"
     )
-    assert in_words(panel_of([[0.75, 0.25, 0], [0, 0, 1]])).startswith("each target word's")
-    assert parse(drawing(panel_of([[1, 0, 0]] * 2, links), "dot")).one("title").text.startswith("dot: 1 of 2 target")
+    assert description(panel_of([[0.75, 0.25, 0], [0, 0, 1]])).startswith("the largest weight of each target word")
+    assert parse(panel_svg(panel_of([[1, 0, 0]] * 2, links), "dot")).one("title").text.startswith("dot: 1 of 2 target")
 
 
-def test_long_sentences_make_no_large_panels_and_no_tiny_words():
+def test_panels_of_long_sentences_are_not_larger_and_have_no_tiny_words():
     words = [f"w{n}" for n in range(60)]
-    svg = parse(drawing(Panel(np.full((60, 60), 1 / 60), words, words, None), ""))
+    svg = parse(panel_svg(Panel(np.full((60, 60), 1 / 60), words, words, None), ""))
     assert float(svg.one("svg")["width"]) < 260
     assert not svg.all("text")
     assert "w59 → w0 0.02" in svg.one("title").text
 
 
-def test_the_longest_sentence_is_shown_without_its_filling():
+def test_the_longest_sentence_is_shown_without_padding():
     weights = np.zeros((2, 3, 3))
     weights[1] = np.eye(3)
     made = dataclasses.replace(
@@ -246,7 +246,7 @@ def test_the_longest_sentence_is_shown_without_its_filling():
     assert (panel.weights == np.eye(3)[:2]).all()
 
 
-def test_panels_stand_by_row_and_task_and_say_what_is_missing(tmp_path):
+def test_panels_are_arranged_by_row_and_task_and_missing_ones_are_named(tmp_path):
     grid = made_up_run.plan(score=["dot", "general", "–"], task=["copy", "sort"], seed=[0, 1])
     without = {("general", "sort", 0), ("general", "sort", 1), ("dot", "sort", 0)}
 
@@ -262,7 +262,7 @@ def test_panels_stand_by_row_and_task_and_say_what_is_missing(tmp_path):
         ["dot", "dot", "dot"],
         ["gen", "gen", "–"],
     ]
-    assert [note.text for note in section.all("small")] == ["seed 1"]  # seed 0 has none there
+    assert [note.text for note in section.all("small")] == ["seed 1"]  # seed 0 has no alignment there
     assert "No alignment: –." in section.text
     assert "seed 0" in section.all("p")[0].text
     scale = pixels(section.one("img")["src"]).sum(axis=2)[0]
@@ -270,7 +270,7 @@ def test_panels_stand_by_row_and_task_and_say_what_is_missing(tmp_path):
     assert (scale[0], scale[-1]) == (scale.max(), scale.min())
 
 
-def test_a_cell_whose_alignment_is_broken_is_told_by_name_and_the_rest_is_shown(tmp_path):
+def test_a_broken_alignment_is_reported_and_the_others_are_shown(tmp_path):
     grid = made_up_run.plan("broken", score=["dot", "general"])
     outcomes = [
         dataclasses.replace(made_up_run.outcome(c, exact_match=0.5), alignments=made_up_run.diagonal(WORDS))
@@ -283,7 +283,7 @@ def test_a_cell_whose_alignment_is_broken_is_told_by_name_and_the_rest_is_shown(
     assert len(page.one("section", id="alignments").all("svg", class_="panel")) == 1
 
 
-def test_bars_are_as_long_as_their_numbers(tmp_path):
+def test_the_length_of_bars_is_proportional_to_their_values(tmp_path):
     values = {0: 0.2, 1: 0.4}
 
     def make(planned):
