@@ -29,7 +29,7 @@ import yaml
 from faults import FAULTS, HELD_OUT, Fault, Where
 
 from attnbench.analysis.gate import baseline_file
-from attnbench.analysis.gate.baseline import Configuration, Row, configurations, name_of
+from attnbench.analysis.gate.baseline import Configuration, BaselineRow, configurations, name_of
 from attnbench.analysis.gate.check import FAILING, FALSE_ALARMS, Check, Finding, check
 from attnbench.registry import REGISTRIES
 from attnbench.store.store import Store
@@ -90,10 +90,10 @@ def pool_of(grid: dict[str, Any], work: Path) -> list[Configuration]:
     return configurations(Store(work / "pool" / "pool"))
 
 
-def rows_of(found: Sequence[Configuration], metrics: Sequence[str]) -> list[Row]:
+def rows_of(found: Sequence[Configuration], metrics: Sequence[str]) -> list[BaselineRow]:
     """A baseline of configurations, as `attnbench baseline` makes it."""
     return [
-        Row(one.labels, one.key, metric, values, one.settings, one.versions)
+        BaselineRow(one.labels, one.key, metric, values, one.settings, one.versions)
         for one in found
         for metric in metrics
         if (values := one.values(metric))
@@ -122,7 +122,7 @@ def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int
     return failed, rows
 
 
-def against_committed(pool: list[Configuration], rows: Sequence[Row]) -> tuple[int, int]:
+def against_committed(pool: list[Configuration], rows: Sequence[BaselineRow]) -> tuple[int, int]:
     """How many checks of the pool's seeds, five by five, against the committed baseline fail, and of how many."""
     groups = [list(POOL)[i : i + SEEDS] for i in range(0, len(POOL), SEEDS)]
     return sum(bool(alarms(check("pool", "", rows, of_seeds(pool, seeds)))) for seeds in groups), len(groups)
@@ -145,7 +145,7 @@ def planted(fault: Fault, folder: Path) -> Path:
     return folder
 
 
-def judged(fault: Fault, grid: dict[str, Any], rows: Sequence[Row], work: Path) -> tuple[list[Finding], float]:
+def judged(fault: Fault, grid: dict[str, Any], rows: Sequence[BaselineRow], work: Path) -> tuple[list[Finding], float]:
     """What the gate says of a fault, worst first, and the seconds that its training took."""
     folder = work / "faults" / re.sub(r"\W+", "-", fault.name)
     package = planted(fault, folder / "package")
@@ -184,7 +184,7 @@ def caught(faults: Sequence[Fault], found: dict[str, list[Finding]]) -> str:
 
 
 def try_faults(
-    faults: Sequence[Fault], grid: dict[str, Any], rows: Sequence[Row], work: Path
+    faults: Sequence[Fault], grid: dict[str, Any], rows: Sequence[BaselineRow], work: Path
 ) -> dict[str, list[Finding]]:
     """What the gate says of each fault, by its name."""
     found = {}
@@ -195,7 +195,7 @@ def try_faults(
     return found
 
 
-def page(pool: list[Configuration], rows: Sequence[Row], found: dict[str, list[Finding]]) -> str:
+def page(pool: list[Configuration], rows: Sequence[BaselineRow], found: dict[str, list[Finding]]) -> str:
     """results/gate.md."""
     failed, culprits = false_alarms(pool, list(dict.fromkeys(row.metric for row in rows)))
     committed, groups = against_committed(pool, rows)
