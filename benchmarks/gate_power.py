@@ -29,7 +29,7 @@ import yaml
 from faults import FAULTS, HELD_OUT, Fault, Where
 
 from attnbench.analysis.gate import baseline_file
-from attnbench.analysis.gate.baseline import Configuration, BaselineRow, configurations, name_of
+from attnbench.analysis.gate.baseline import BaselineRow, Configuration, configurations, name_of
 from attnbench.analysis.gate.check import FAILING, FALSE_ALARMS, Check, Finding, check
 from attnbench.registry import REGISTRIES
 from attnbench.store.store import Store

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from rich.console import Console
 
-from attnbench.analysis.labels import NOTHING
 from attnbench.analysis.plots import Panel, alignment_panels, png
 from attnbench.analysis.report.page import report
 from attnbench.analysis.table.formats import comparison, print_table
+from attnbench.messages import NO_VALUE
 from attnbench.store.store import Store
 from attnbench.tracking.content import panels_of
 
@@ -59,7 +59,7 @@ def draw_systems(store: Store) -> None:
     """The alignment of one test sentence per system and task, each system under the score of its paper."""
     frame = store.frame()
     panels: dict[tuple[str, str], Panel] = {}
-    for model, rows in frame[frame["score"] != NOTHING].groupby("model", sort=False):
+    for model, rows in frame[frame["score"] != NO_VALUE].groupby("model", sort=False):
         panels |= {(str(model), task): panel for (_, task), panel in panels_of(rows, store.folder).items()}
     (PICTURES / "systems.png").write_bytes(png(alignment_panels(panels, "")))
 
