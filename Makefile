@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint format bench clean
@@ -11,7 +12,7 @@ demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
 
 test: $(INSTALLED) lint  ## the linters, the types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_training import FAKE, pack
+from ports import free_port
 from ray_command import attn
 
 import attnbench
@@ -25,6 +25,8 @@ sys.path.append(str(TESTS.parent / "benchmarks"))
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[ray]'")
 from reliability_ray import cluster  # noqa: E402
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 GRID = """
 name: shipped
@@ -52,9 +54,7 @@ class Mine(torch.nn.Module):
 @pytest.fixture(scope="module")
 def made() -> Iterator:
     """A head without CPUs and two nodes with one each; their workers find the tests' own trainings."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # Ray's 30 s are few on a busy machine
         patch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{TESTS / 'engines'}")
