@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
 
 test: $(INSTALLED) lint  ## the linters, the types and all tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

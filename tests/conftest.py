@@ -5,27 +5,45 @@ from typing import Any
 
 import pytest
 import torch
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
 from attnbench.registry import REGISTRIES
 
+# With several test processes (`pytest --numprocesses 2`), one of them runs these files, one after the other, and starts
+# with them. They start Ray, or kill processes at work: beside each other they would exceed their time limits, and some
+# look at which processes of Ray run on this machine. This is not done with @pytest.mark.xdist_group because
+# pytest-xdist 3.8 ignores it under pytest 9.2.
+ONE_AFTER_THE_OTHER = {
+    "tests/cli/test_run.py",
+    "tests/engines/test_engines.py",
+    "tests/engines/test_ray.py",
+    "tests/engines/test_ray_command.py",
+    "tests/engines/test_ray_nodes.py",
+    "tests/store/test_kills.py",
+}
 
-class _ByFile(LoadGroupScheduling):
-    """Gives a worker whole files, whose module fixtures are then made once, or else the whole of an xdist_group."""
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+class _ByFile(LoadScopeScheduling):
+    """Gives a test process whole files, so that their module fixtures are made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return super()._split_scope(nodeid).partition("::")[0]
+        return "one after the other" if _file_of(nodeid) in ONE_AFTER_THE_OTHER else _file_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)  # with `-p no:xdist` there is no such hook
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
-    """Schedules the tests for `--dist loadgroup`, as in `make test`."""
-    return _ByFile(config, log) if config.getoption("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Schedules the tests, whatever `--dist` says, in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the groups first: they take longest, and no worker should start one when all other tests are done."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Puts the longest files first: started last, they would keep one process busy after the others are done."""
+    items.sort(key=lambda item: _file_of(item.nodeid) not in ONE_AFTER_THE_OTHER)
 
 
 # The machine is shared, and small products gain nothing from more.

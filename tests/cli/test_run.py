@@ -109,7 +109,6 @@ def runs(pid):
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
-@pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at the processes in /proc")
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
 def test_no_worker_outlives_a_driver_that_was_told_to_end_or_killed(tmp_path, sent, status):
@@ -149,7 +148,6 @@ def test_a_grid_of_failures_has_its_columns_and_exit_1(run, tmp_path):
     assert header.endswith("exact_match@5,exact_match@9,error")
 
 
-@pytest.mark.xdist_group("processes")
 def test_an_interrupted_grid_goes_on_where_it_was(tmp_path):
     """With real processes and a real signal."""
     grid = write_grid(tmp_path)

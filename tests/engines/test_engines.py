@@ -21,8 +21,6 @@ from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError
 from attnbench.outcome import Outcome, Progress
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 @pytest.fixture(params=[SerialEngine, ProcessEngine])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:

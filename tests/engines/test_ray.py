@@ -26,8 +26,6 @@ sys.path.append(str(TESTS.parent / "benchmarks"))
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[ray]'")
 from reliability_ray import cluster  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 GRID = """
 name: shipped
 seeds: 2

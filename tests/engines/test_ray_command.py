@@ -16,7 +16,6 @@ from attnbench.engines.ray import RayEngine
 from attnbench.errors import AttnbenchError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[ray]'")
-pytestmark = pytest.mark.xdist_group("processes")
 
 
 def test_ray_is_imported_for_its_engine_alone():

@@ -9,8 +9,6 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from reliability_ray import CPUS, measure
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 def test_a_killed_node_loses_no_cell_and_changes_no_number():
     figures = measure()

@@ -8,7 +8,6 @@ from kills import kill_runs
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("processes")
 def test_kills_at_twenty_random_moments_lose_nothing(tmp_path):
     found = kill_runs(tmp_path, kills=20, seed=0, mlflow=False)
     assert found.kills >= 20
