@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 2  # 0: all tests in one process, one after the other
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint format bench clean
