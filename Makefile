@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PROCESSES ?= 2  # 0: all tests in one process, one after the other
+# How many processes run the tests; with 0, all tests run in one process, one after the other.
+TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint format bench clean
