@@ -42,8 +42,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first: started last, they would keep one process busy after the others are done."""
-    items.sort(key=lambda item: _file_of(item.nodeid) not in ONE_AFTER_THE_OTHER)
+    """Puts long files first: started last, they would keep one process busy after the others are done.
+
+    After those above come the files of tests/ itself, several of which run the command as a user does.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        file = _file_of(item.nodeid)
+        return file not in ONE_AFTER_THE_OTHER, file.count("/")
+
+    items.sort(key=place)
 
 
 # The machine is shared, and small products gain nothing from more.
