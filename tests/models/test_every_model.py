@@ -36,9 +36,13 @@ def readme_model() -> Path:
 README_MODEL = readme_model()
 
 
+@pytest.fixture(autouse=True)
+def _own_model():
+    run_path(str(README_MODEL))
+
+
 run_path(str(README_MODEL))
 MODELS = registry.model.names()
-OWN_MODEL = dict(registry.model._added)
 # What other models than the recurrent one have, small.
 SMALL = {"heads": 2, "slots": 5, "slot_width": 4, "glimpses": 1, "fusion": "deep"}
 
@@ -50,13 +54,6 @@ def makes_sense(model: str, score: str | None, scope: str) -> bool:
 
 EVERY = [(model, *pair) for model in MODELS for pair in PAIRS if makes_sense(model, *pair)]
 registry.model._added.clear()  # other tests do not know it
-
-
-@pytest.fixture(autouse=True)
-def _own_model():
-    registry.model._added.update(OWN_MODEL)
-
-
 HALVED = [case for case in EVERY if case[0] != "pointer" and case[2] in ("global", "self", "none")]
 CASES = [(model, {}, *pair) for model, *pair in EVERY]
 # The recurrent model's own choices meet every score under the commonest scope, and every scope under one score.
