@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# How many processes run the tests; with 0, all tests run in one process, one after the other.
+TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint format bench clean
@@ -11,7 +13,7 @@ demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
 
 test: $(INSTALLED) lint  ## the linters, the types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,26 +1,134 @@
-"""Faults to plant: single-line changes of the package, such as people make, that CI should notice.
+"""Faults to plant: small changes of the package, such as people make, that CI should notice.
 
-Each is a text that stands once in a file, and what takes its place. `where` names the configurations of
-experiments/ci.yaml that the line has a part in: only they are trained, all others would come out as they are.
+Each replaces one expression or one statement of a function. `old` and `new` are compared and inserted as syntax trees:
+the layout of the code, its comments, its place in the file and the names of its variables do not matter. Names of the
+module (imports, functions, constants), attributes and keywords have to be the same.
 
-Not planted, because no accuracy can tell them, whatever the gate: what training makes up for, since the numbers are
+`where` names the configurations of experiments/ci.yaml that the code is part of: only they are trained, since all
+others would not change.
+
+Not planted, because no accuracy can show it, whatever the gate: what training makes up for, since the numbers are
 learned (the matrix of `general` transposed, the rows of `location` counted from another one, the NTM's shift in the
 other direction), or that Adam divides out (gradients too small); and what has no gated metric (plots, seconds).
 """
 
-from typing import NamedTuple
+import ast
+import builtins
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 Where = dict[str, object]
 
 
 class Fault(NamedTuple):
-    """A fault: what breaks, the file in attnbench/, the line's old and new text, and the configurations concerned."""
+    """A fault: its name, its file in attnbench/, the function, the code to replace, the configurations concerned."""
 
     name: str
     file: str
+    function: str  # as in __qualname__: Class.method
     old: str
     new: str
     where: Where
+
+    def plant(self, source: str) -> str:
+        """Returns the text of the file with the fault in it.
+
+        Raises:
+            LookupError: the function does not exist, does not have `old` exactly once, or lacks a variable of `new`.
+        """
+        place = f"fault {self.name!r}: {self.function} in attnbench/{self.file}"
+        module = ast.parse(source)
+        function = _function(module, self.function.split("."))
+        if function is None:
+            raise LookupError(f"{place} does not exist: set the fault's file and function to where its code is now")
+        shared, old, new = _shared(module), _snippet(self.old), _snippet(self.new)
+        found = []
+        for node in ast.walk(function):
+            names: dict[str, str] = {}
+            if _matches(old, node, shared, names):
+                found.append((node, names))
+        if len(found) != 1:
+            raise LookupError(f"{place}: found {len(found)} times, not once: {self.old}")
+        ((node, names),) = found
+        unknown = _names(new) - names.keys() - _names(function) - shared - _bound(new)
+        if unknown:
+            raise LookupError(f"{place} has no variable {', '.join(sorted(unknown))}, used in: {self.new}")
+        return _replaced(source, node, ast.unparse(_Renamed(names).visit(new)))
+
+
+class _Renamed(ast.NodeTransformer):
+    """Gives variables the names that they have in the package."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self.names.get(node.id, node.id), node.ctx)
+
+
+def _function(node: ast.AST, path: list[str]) -> ast.AST | None:
+    """The function or class at the end of a path of names."""
+    for name in path:
+        inside = [n for n in getattr(node, "body", []) if getattr(n, "name", None) == name]
+        if len(inside) != 1:
+            return None
+        (node,) = inside
+    return node
+
+
+def _snippet(code: str) -> ast.AST:
+    """An expression, or else a statement."""
+    (statement,) = ast.parse(code).body
+    return statement.value if isinstance(statement, ast.Expr) else statement
+
+
+def _names(tree: ast.AST) -> set[str]:
+    """All variables in a tree, its functions' parameters included."""
+    return {n.id if isinstance(n, ast.Name) else n.arg for n in ast.walk(tree) if isinstance(n, ast.Name | ast.arg)}
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    """The variables to which a tree itself gives values."""
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _shared(module: ast.Module) -> set[str]:
+    """The names that every function of a module sees."""
+    found = set(dir(builtins))
+    for statement in module.body:
+        match statement:
+            case ast.Import() | ast.ImportFrom():
+                found |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+            case ast.FunctionDef() | ast.ClassDef():
+                found.add(statement.name)
+            case _:
+                found |= _bound(statement)
+    return found
+
+
+def _matches(old: Any, node: Any, shared: set[str], names: dict[str, str]) -> bool:
+    """Whether code is equal except for the names of variables that are not shared; these are added to `names`."""
+    if type(old) is not type(node):
+        return False
+    if isinstance(old, ast.Name) and old.id not in shared:
+        same = node.id not in shared and names.setdefault(old.id, node.id) == node.id
+        # Two variables of `old` are two variables of the package.
+        return same and len(set(names.values())) == len(names)
+    if isinstance(old, ast.AST):
+        return all(_matches(getattr(old, f, None), getattr(node, f, None), shared, names) for f in old._fields)
+    if isinstance(old, list):
+        return len(old) == len(node) and all(_matches(a, b, shared, names) for a, b in zip(old, node, strict=True))
+    return bool(old == node)
+
+
+def _replaced(source: str, node: Any, code: str) -> str:
+    """The source with other code in place of a node."""
+    # The columns of a tree count bytes.
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
+    after = lines[node.end_lineno - 1][node.end_col_offset :] + b"".join(lines[node.end_lineno :])
+    # In parentheses an expression keeps its place among the operators around it.
+    return (before + (f"({code})" if isinstance(node, ast.expr) else code).encode() + after).decode()
 
 
 # The first list was at hand while experiments/ci.yaml was made.
@@ -29,6 +137,7 @@ FAULTS = [
     Fault(
         "additive without tanh",
         "scores/additive.py",
+        "Additive.compare",
         "(_inside(queries, prepared).sigmoid() * v)",
         "(_inside(queries, prepared) * v)",
         {"score": "additive"},
@@ -36,6 +145,7 @@ FAULTS = [
     Fault(
         "additive without the query",
         "scores/additive.py",
+        "Additive.compare",
         "queries = self.query_proj(query)",
         "queries = 0 * self.query_proj(query)",
         {"score": "additive"},
@@ -43,6 +153,7 @@ FAULTS = [
     Fault(
         "scaled dot without its scale",
         "scores/scaled_dot.py",
+        "ScaledDot.prepare",
         "keys / math.sqrt(keys.shape[-1])",
         "keys",
         {"score": "scaled_dot"},
@@ -50,6 +161,7 @@ FAULTS = [
     Fault(
         "scaled dot multiplied by its scale",
         "scores/scaled_dot.py",
+        "ScaledDot.prepare",
         "keys / math.sqrt(keys.shape[-1])",
         "keys * math.sqrt(keys.shape[-1])",
         {"score": "scaled_dot"},
@@ -57,14 +169,16 @@ FAULTS = [
     Fault(
         "cosine without its strength",
         "scores/cosine.py",
-        "return beta * dot_products(unit(query), prepared)",
-        "return unit(query) @ prepared.mT",
+        "Cosine.compare",
+        "beta * dot_products(unit(query), prepared)",
+        "unit(query) @ prepared.mT",
         {"score": "cosine", "model": "rnn"},
     ),
     # Scopes and masking.
     Fault(
         "padding attended",
         "scopes/masking.py",
+        "valid_positions",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)",
         "torch.arange(source_length, device=lengths.device) >= 0 * lengths.unsqueeze(-1)",
         {},
@@ -72,6 +186,7 @@ FAULTS = [
     Fault(
         "the last word masked",
         "scopes/masking.py",
+        "valid_positions",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1) - 2",
         {},
@@ -79,13 +194,15 @@ FAULTS = [
     Fault(
         "softmax over the queries",
         "scopes/masking.py",
-        "return logits.softmax(-1)\n",
-        "return logits.softmax(-2)\n",
+        "masked_softmax",
+        "logits.softmax(-1)",
+        "logits.softmax(-2)",
         {"score": "general"},
     ),
     Fault(
         "local-m's window one too narrow",
         "scopes/local_m.py",
+        "LocalMonotonic.forward",
         "(positions - centre).abs() <= self.window",
         "(positions - centre).abs() < self.window",
         {"scope": "local-m"},
@@ -93,13 +210,15 @@ FAULTS = [
     Fault(
         "local-m's window one step late",
         "scopes/local_m.py",
-        "torch.arange(step, step + logits",
-        "torch.arange(step - 1, step - 1 + logits",
+        "LocalMonotonic.forward",
+        "torch.arange(step, step + logits.shape[-2], device=logits.device)",
+        "torch.arange(step - 1, step - 1 + logits.shape[-2], device=logits.device)",
         {"scope": "local-m"},
     ),
     Fault(
         "local-p centred on the end",
         "scopes/local_p.py",
+        "LocalPredictive.forward",
         "centre = last * share.to(torch.promote_types(share.dtype, torch.float32))",
         "centre = last * torch.ones_like(share)",
         {"scope": "local-p"},
@@ -107,20 +226,23 @@ FAULTS = [
     Fault(
         "local-p without its Gaussian",
         "scopes/local_p.py",
-        "return weights * gaussian.to(weights.dtype)",
-        "return weights",
+        "LocalPredictive.forward",
+        "weights * gaussian.to(weights.dtype)",
+        "weights",
         {"scope": "local-p"},
     ),
     Fault(
         "hard attention rewarded for what is bad",
         "scopes/hard.py",
-        "gain = likelihood.sum() + self.reinforce_weight",
-        "gain = likelihood.sum() - self.reinforce_weight",
+        "Hard.objective",
+        "likelihood.sum() + self.reinforce_weight * (surprise * log_position).sum()",
+        "likelihood.sum() - self.reinforce_weight * (surprise * log_position).sum()",
         {"scope": "hard"},
     ),
     Fault(
         "hard attention's likeliest position taken of the least",
         "scopes/hard.py",
+        "one_hot",
         "best = preference.argmax(-1, keepdim=True)",
         "best = preference.argmin(-1, keepdim=True)",
         {"scope": "hard"},
@@ -129,13 +251,15 @@ FAULTS = [
     Fault(
         "the context is the mean of the source",
         "attention.py",
-        "return Attended(weighted_sums(weights, source.values), weights, logits)",
-        "return Attended(source.values.mean(-2, keepdim=True).expand_as(query), weights, logits)",
+        "Attention.read",
+        "Attended(weighted_sums(weights, source.values), weights, logits)",
+        "Attended(source.values.mean(-2, keepdim=True).expand_as(query), weights, logits)",
         {"score": "dot"},
     ),
     Fault(
         "the state of the sentence before compares",
         "models/rnn.py",
+        "Recurrent._advance",
         "attended = self.attention.read(output.unsqueeze(1), memory.source, index)",
         "attended = self.attention.read(output.roll(1, 0).unsqueeze(1), memory.source, index)",
         {"score": "dot"},
@@ -143,6 +267,7 @@ FAULTS = [
     Fault(
         "the wrong decoder state compares: always that before the first step",
         "models/rnn.py",
+        "Recurrent._advance",
         "attended = self.attention.read(self.kind.output(state).unsqueeze(1), memory.source, index)",
         "attended = self.attention.read(0 * self.kind.output(state).unsqueeze(1), memory.source, index)",
         {"score": "general"},
@@ -150,6 +275,7 @@ FAULTS = [
     Fault(
         "the encoder's state is lost",
         "models/rnn.py",
+        "Recurrent.encode",
         "output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()",
         "output = self.init_proj(states[:, 0, self.width // 2 :]).tanh() * 0",
         {"model.init": "encoder"},
@@ -157,6 +283,7 @@ FAULTS = [
     Fault(
         "the backward encoder is not turned back",
         "models/recurrent_cells.py",
+        "Encoder.forward",
         "torch.cat([forward.transpose(0, 1), backward.flip(0).transpose(0, 1)], dim=-1)",
         "torch.cat([forward.transpose(0, 1), backward.transpose(0, 1)], dim=-1)",
         {"model": "rnn", "score": "general"},
@@ -164,6 +291,7 @@ FAULTS = [
     Fault(
         "the decoder sees the future",
         "models/transformer.py",
+        "Transformer._decode",
         "torch.arange(length, device=previous.device) <= steps",
         "torch.arange(length, device=previous.device) <= steps + 1",
         {"model": "transformer"},
@@ -171,13 +299,15 @@ FAULTS = [
     Fault(
         "positions are not told",
         "models/transformer.py",
-        "return states + sinusoids(start, words.shape[1], self.width, states)",
-        "return states",
+        "Transformer._embed",
+        "states + sinusoids(start, words.shape[1], self.width, states)",
+        "states",
         {"model": "transformer"},
     ),
     Fault(
         "decoding takes every step for the first",
         "models/transformer.py",
+        "Transformer.step",
         "self._decode(memory, state, previous.unsqueeze(1), index)",
         "self._decode(memory, state, previous.unsqueeze(1), 0)",
         {"model": "transformer"},
@@ -185,28 +315,32 @@ FAULTS = [
     Fault(
         "the NTM reads before it has shifted",
         "models/ntm.py",
-        "return addressing.sharpen(moved, ",
-        "return addressing.sharpen(mixed, ",
+        "NTM._address",
+        "addressing.sharpen(moved, 1 + functional.softplus(power))",
+        "addressing.sharpen(mixed, 1 + functional.softplus(power))",
         {"model": "ntm"},
     ),
     Fault(
         "the pointer points at the word before",
         "models/pointer.py",
-        "nothing.scatter_add(-1, memory.words.unsqueeze(1)",
-        "nothing.scatter_add(-1, memory.words.roll(1, -1).unsqueeze(1)",
+        "Pointer._name",
+        "nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)",
+        "nothing.scatter_add(-1, memory.words.roll(1, -1).unsqueeze(1).expand(weights.shape), weights)",
         {"model": "pointer"},
     ),
     Fault(
         "the LSTMN's tapes are mixed up",
         "models/lstmn.py",
-        "last[..., : self.width], last)",
-        "last[..., : self.width], last * 0)",
+        "LSTMN.encode",
+        "self.decoder.attention.extend(None, last[..., : self.width], last)",
+        "self.decoder.attention.extend(None, last[..., : self.width], last * 0)",
         {"model": "lstmn"},
     ),
     # Alignment.
     Fault(
         "AER against shifted links",
         "training/metrics.py",
+        "count_alignment",
         "linked & at_best",
         "linked & np.roll(at_best, 1, -1)",
         {"score": "dot"},
@@ -214,6 +348,7 @@ FAULTS = [
     Fault(
         "the alignment transposed",
         "training/metrics.py",
+        "count_alignment",
         "best = weights[:, :, :-1].argmax(-1)",
         "best = weights[:, :, :-1].argmax(-2)[..., : weights.shape[2] - 1]",
         {"score": "dot"},
@@ -222,13 +357,15 @@ FAULTS = [
     Fault(
         "the worst weights are kept",
         "training/selection.py",
-        "better = [new > old for",
-        "better = [new < old for",
+        "Selection.offer",
+        "[new > old for new, old in zip(marks, self._marks, strict=True)]",
+        "[new < old for new, old in zip(marks, self._marks, strict=True)]",
         {"score": "dot"},
     ),
     Fault(
         "the gold word as input",
         "training/batches.py",
+        "to_batch",
         "previous = np.pad(target[..., :-1], [*edge, (1, 0)], constant_values=BOS)",
         "previous = target",
         {"score": "dot"},
@@ -236,6 +373,7 @@ FAULTS = [
     Fault(
         "the end of the sentence is not trained",
         "training/stack.py",
+        "Replica.loss",
         "log_likelihood, mask = _log_likelihood(output.words, target), target != PAD",
         "log_likelihood, mask = _log_likelihood(output.words, target), target > 2",
         {"score": "dot"},
@@ -243,6 +381,7 @@ FAULTS = [
     Fault(
         "the learning rate starts where it should end",
         "training/train.py",
+        "_Training._rate",
         "(min(1.0, left / falling) if falling else 1.0)",
         "(min(1.0, left / falling) / 10 if falling else 1.0)",
         {},
@@ -250,8 +389,9 @@ FAULTS = [
     Fault(
         "old gradients are added to new ones",
         "training/adam.py",
-        "            parameter.grad = None",
-        "            parameter.grad = None if self.steps[0] < 2 else parameter.grad",
+        "Adam.step",
+        "parameter.grad = None",
+        "parameter.grad = None if self.steps[0] < 2 else parameter.grad",
         {},
     ),
 ]
@@ -262,6 +402,7 @@ HELD_OUT = [
     Fault(
         "cosine's norm over the positions",
         "scores/cosine.py",
+        "unit",
         "norm = vectors.norm(dim=-1, keepdim=True)",
         "norm = vectors.norm(dim=-2, keepdim=True)",
         {"score": "cosine"},
@@ -269,13 +410,15 @@ HELD_OUT = [
     Fault(
         "scaled dot without the root",
         "scores/scaled_dot.py",
-        "return keys / math.sqrt(keys.shape[-1])",
-        "return keys / keys.shape[-1]",
+        "ScaledDot.prepare",
+        "keys / math.sqrt(keys.shape[-1])",
+        "keys / keys.shape[-1]",
         {"score": "scaled_dot"},
     ),
     Fault(
         "location's rows counted from the end",
         "scores/location.py",
+        "Location.compare",
         "self.proj(query)[..., :source_length]",
         "self.proj(query)[..., -source_length:]",
         {"score": "location"},
@@ -284,6 +427,7 @@ HELD_OUT = [
     Fault(
         "local-m's window or the mask",
         "scopes/local_m.py",
+        "LocalMonotonic.forward",
         "near if mask is None else near & mask",
         "near if mask is None else near | mask",
         {"scope": "local-m"},
@@ -291,13 +435,15 @@ HELD_OUT = [
     Fault(
         "local-p's Gaussian without its square",
         "scopes/local_p.py",
-        "torch.exp(-((positions - centre) ** 2) / ",
-        "torch.exp(-(positions - centre) / ",
+        "LocalPredictive.forward",
+        "torch.exp(-((positions - centre) ** 2) / (2 * self.deviation**2))",
+        "torch.exp(-(positions - centre) / (2 * self.deviation**2))",
         {"scope": "local-p"},
     ),
     Fault(
         "the fixed context's backward half from the wrong end",
         "scopes/none.py",
+        "NoAttention.context",
         "values[..., :1, half:]",
         "values[..., -1:, half:]",
         {"scope": "none"},
@@ -306,13 +452,15 @@ HELD_OUT = [
     Fault(
         "masked logits are 0, not minus infinity",
         "scopes/masking.py",
-        "return logits.masked_fill(~allowed, -torch.inf)",
-        "return logits.masked_fill(~allowed, 0)",
+        "masked_softmax",
+        "logits.masked_fill(~allowed, -torch.inf)",
+        "logits.masked_fill(~allowed, 0)",
         {"score": "general"},
     ),
     Fault(
         "the backward encoder's mask is not turned",
         "models/recurrent_cells.py",
+        "Encoder.forward",
         "torch.stack([mask.mT, mask.mT.flip(0)], dim=1)",
         "torch.stack([mask.mT, mask.mT], dim=1)",
         {"task": "sort"},
@@ -320,6 +468,7 @@ HELD_OUT = [
     Fault(
         "the Transformer's cross-attention forgets the padding",
         "models/transformer.py",
+        "Transformer._decode",
         "layer.look_across(states, source, memory.mask)",
         "layer.look_across(states, source, None)",
         {"model": "transformer"},
@@ -328,6 +477,7 @@ HELD_OUT = [
     Fault(
         "linked words counted for gold links",
         "training/metrics.py",
+        "count_alignment",
         "int((links & is_word[..., None]).sum())",
         "int((links & is_word[..., None]).any(-1).sum())",
         {"task": "translate"},
@@ -335,6 +485,7 @@ HELD_OUT = [
     Fault(
         "alignment mass over EOS too",
         "training/metrics.py",
+        "count_alignment",
         "tally.linked_words += int(has_gold.sum())",
         "tally.linked_words += int(gold_words.sum())",
         {"score": "dot"},
@@ -343,20 +494,23 @@ HELD_OUT = [
     Fault(
         "the marginal summed over the steps",
         "models/rnn.py",
-        "return (each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(2)",
-        "return (each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(1)",
+        "Recurrent._marginal",
+        "(each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(2)",
+        "(each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(1)",
         {"scope": "hard"},
     ),
     Fault(
         "the alignment of the first head alone",
         "models/transformer.py",
-        "return Output(words, weights.mean(1), weights)",
-        "return Output(words, weights[:, 0], weights)",
+        "Transformer.forward",
+        "Output(words, weights.mean(1), weights)",
+        "Output(words, weights[:, 0], weights)",
         {"model": "transformer"},
     ),
     Fault(
         "the LSTMN's decoder does not lengthen its tapes",
         "models/lstmn.py",
+        "LSTMN._advance",
         "state = State(self.decoder.remember(state, both), hidden, crossed)",
         "state = State(state.tapes, hidden, crossed)",
         {"model": "lstmn"},
@@ -364,6 +518,7 @@ HELD_OUT = [
     Fault(
         "the first symbol embedded as EOS",
         "models/values.py",
+        "ValueEmbedding.forward",
         "torch.where((symbols < 0).unsqueeze(-1), special, vectors)",
         "torch.where((symbols <= 0).unsqueeze(-1), special, vectors)",
         {"model": "pointer"},
@@ -371,6 +526,7 @@ HELD_OUT = [
     Fault(
         "the NTM writes with its read heads",
         "models/ntm.py",
+        "NTM._advance",
         "addressing.write(machine.memory, weights[:, self.heads :], erase, add)",
         "addressing.write(machine.memory, weights[:, : self.heads], erase, add)",
         {"model": "ntm"},
@@ -379,13 +535,15 @@ HELD_OUT = [
     Fault(
         "sort's links the other way round",
         "tasks/sort.py",
-        "one_to_one(order))",
-        "one_to_one(np.argsort(order, axis=1)))",
+        "_examples",
+        "one_to_one(order)",
+        "one_to_one(np.argsort(order, axis=1))",
         {"task": "sort"},
     ),
     Fault(
         "the links of noun and adjective swapped",
         "tasks/grammar.py",
+        "_noun_phrase",
         "((0,), *[(2,)] * len(nouns), (1,))",
         "((0,), *[(1,)] * len(nouns), (2,))",
         {"task": "translate"},
@@ -394,6 +552,7 @@ HELD_OUT = [
     Fault(
         "PAD before the first word, where decoding has BOS",
         "training/batches.py",
+        "to_batch",
         "previous = np.pad(target[..., :-1], [*edge, (1, 0)], constant_values=BOS)",
         "previous = np.pad(target[..., :-1], [*edge, (1, 0)])",
         {"score": "dot"},
@@ -401,6 +560,7 @@ HELD_OUT = [
     Fault(
         "training in evaluation mode",
         "training/stack.py",
+        "Stack.loss",
         "self.template.train()",
         "self.template.eval()",
         {"scope": "hard"},

@@ -138,10 +138,10 @@ def copy_of_package(folder: Path) -> Path:
 def planted(fault: Fault, folder: Path) -> Path:
     """A copy of the package with the fault in it."""
     file = copy_of_package(folder) / "attnbench" / fault.file
-    text = file.read_text()
-    if text.count(fault.old) != 1:
-        raise SystemExit(f"{fault.name}: its text stands {text.count(fault.old)} times in {fault.file}")
-    file.write_text(text.replace(fault.old, fault.new))
+    try:
+        file.write_text(fault.plant(file.read_text()))
+    except LookupError as error:
+        raise SystemExit(str(error)) from None
     return folder
 
 

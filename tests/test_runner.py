@@ -3,13 +3,13 @@
 import csv
 import errno
 import os
-import socket
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from fake_training import FAKE
+from ports import free_port
 
 import attnbench
 from attnbench import driver, runner
@@ -281,9 +281,7 @@ def test_all_invalid_arguments_are_reported_at_once(fake):
 def test_a_server_that_does_not_answer_is_reported_before_training_and_nothing_is_overwritten(fake, store):
     fake()
     before = files(store)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    uri = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(AttnbenchError, match=uri):
         fake(mlflow=True, tracking_uri=uri, fresh=True, overrides=["train.steps=9"])
     assert fake.events == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import made_up_run
 import pytest
+from ports import free_port
 
 from attnbench.cli.ui import ui
 from attnbench.errors import AttnbenchError
@@ -21,11 +22,6 @@ COMMAND = "import typer, attnbench.cli.ui as verb; typer.run(verb.ui)"
 @pytest.fixture(autouse=True)
 def no_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def start(results: Path, port: int) -> "subprocess.Popen[str]":

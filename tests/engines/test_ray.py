@@ -2,7 +2,6 @@
 
 import csv
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_training import FAKE, pack
+from ports import free_port
 from ray_command import attn
 
 import attnbench
@@ -51,13 +51,11 @@ class Mine(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def made() -> Iterator:
-    """A head without CPUs and two nodes with one each; their workers find the tests' own trainings."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """A head without CPUs and two nodes with one each; their workers import this attnbench and the tests' trainings."""
+    port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # Ray's 30 s are few on a busy machine
-        patch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{TESTS / 'engines'}")
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (TESTS, TESTS / "engines", TESTS.parent))))
         with cluster(ray_client_server_port=port) as running:
             running.client = f"ray://127.0.0.1:{port}"
             yield running

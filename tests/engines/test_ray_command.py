@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 from fake_training import FAKE
+from ports import free_port
 from ray_command import attn, processes
 
 import attnbench
@@ -45,9 +45,7 @@ def test_wrong_options_are_said(tmp_path, options, said):
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_no_cluster_at_the_address_is_a_usage_error(tmp_path, scheme):
     (tmp_path / "grid.yaml").write_text("name: none\nseeds: 1\ngrid: {score: [dot], task: [copy]}\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = scheme + f"127.0.0.1:{free.getsockname()[1]}"
+    address = scheme + f"127.0.0.1:{free_port()}"
     with attn(tmp_path, str(tmp_path / "grid.yaml"), "--engine", "ray", "--address", address) as run:
         _, complained = run.communicate(timeout=30)
     assert run.returncode == 2

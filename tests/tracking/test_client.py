@@ -16,6 +16,7 @@ from typing import Any
 import made_up_run
 import mlflow
 import pytest
+from ports import free_port
 
 from attnbench.cell import Component
 from attnbench.errors import AttnbenchError
@@ -263,9 +264,7 @@ def test_a_file_that_is_no_database_is_reported_without_a_traceback(tmp_path: Pa
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:{port}", "http://:bad:"])
 def test_a_server_that_is_not_there_fails_at_once(uri: str, tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = free_port()
     begin = time.monotonic()
     with pytest.raises(AttnbenchError, match="the tracking server does not answer"):
         Tracker("x", uri.format(port=port), tmp_path).start(made_up_run.plan(), GRID)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from browser import ARROW_RIGHT, CHROMIUM, DRIVER, MISSING, Browser, browser
 from PIL import Image
+from ports import free_port
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
 
@@ -60,9 +60,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         [*attnbench, "run", "grid.yaml", "--engine", "serial"], **given, capture_output=True, timeout=200
     )
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [*attnbench, "ui", "--port", str(port)]
+    command = [*attnbench, "ui", "--port", str(free_port())]
     with subprocess.Popen(command, **given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
         try:
             yield Pages(folder, **_addresses(server))
