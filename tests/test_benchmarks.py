@@ -1,4 +1,4 @@
-"""The benchmarks take minutes or hours, so no test runs them; but a name that the package no longer has is found here."""
+"""Benchmarks take too long for a test to run them; this finds names that the package no longer has."""
 
 import subprocess
 import sys
