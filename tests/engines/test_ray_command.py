@@ -51,7 +51,7 @@ def test_no_cluster_at_the_address_is_a_usage_error(tmp_path, scheme):
     with attn(tmp_path, str(tmp_path / "grid.yaml"), "--engine", "ray", "--address", address) as run:
         _, complained = run.communicate(timeout=30)
     assert run.returncode == 2
-    assert f"--address {address}: no Ray cluster answers there: Connection refused" in complained
+    assert f"--address {address}: no Ray cluster answers at this address: Connection refused" in complained
     assert "Traceback" not in complained
 
 
