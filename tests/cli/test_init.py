@@ -58,7 +58,7 @@ def test_the_starter_is_printed_for_a_dash(tmp_path, monkeypatch):
 def test_a_file_that_is_there_stays(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("mine")
-    with pytest.raises(AttnbenchError, match="stays as it is"):
+    with pytest.raises(AttnbenchError, match="already exists"):
         call(str(file))
     assert file.read_text() == "mine"
 
