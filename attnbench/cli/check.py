@@ -49,7 +49,7 @@ def check(
 ) -> None:
     """Compare a run with a baseline; the exit status is 3 if results got worse or are missing.
 
-    A result got worse if its mean is worse by more than the tolerance and by more than the variation over seeds.
+    A result got worse if its mean is worse by more than the tolerance and by more than chance (the seeds) explains.
 
     Improvements are only reported: `attnbench baseline --update` adds them to the baseline.
 

@@ -26,7 +26,7 @@ class Format(StrEnum):
 
 
 Other = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Second run, to compare with the first.", show_default=False)
+    str | None, typer.Argument(metavar="OTHER_RUN", help="Second run, to compare with the first.", show_default=False)
 ]
 Axis = Annotated[
     str | None,
