@@ -12,7 +12,7 @@ __all__ = [
     "build_score", "load", "model", "run", "scope", "score", "task",
 ]  # fmt: skip
 
-# These load torch or pandas, so they are imported when they are first asked for.
+# These import torch or pandas, which take seconds: they are imported on first use, so that `--help` is fast.
 _LAZY = {
     "Attention": "attention", "build_score": "attention", "load": "results", "run": "runner",
     "Examples": "tasks.base", "Output": "models.base", "Seq2Seq": "models.base",

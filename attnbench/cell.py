@@ -1,4 +1,4 @@
-"""A cell: one fully resolved combination with one seed, as plain data that any process can read."""
+"""A cell: one fully resolved configuration with one seed, as plain data that any process can read."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ LABELS = (*KINDS, "seed")
 
 
 class Section(BaseModel):
-    """Strict and frozen: an unknown key, a wrong type or a NaN is an error, and nothing changes later."""
+    """Base of all sections: immutable; unknown keys, wrong types and NaN are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -33,28 +33,28 @@ class Component(Section):
 
 
 class Data(Section):
-    """What is trained on and tested on. Lengths are source tokens without EOS."""
+    """The data to train and test on. Lengths are counted in source tokens, without EOS."""
 
     vocabulary: Annotated[int, Field(gt=0, le=1_000_000)] | None = Field(
-        20, description="number of symbols of copy, reverse and sort"
+        20, description="number of symbols in the tasks copy, reverse and sort"
     )
     unseen_symbols: NonNegativeInt = Field(
-        0, description="symbols of the vocabulary that training never shows; they are tested by themselves"
+        0, description="number of symbols held out of training and tested separately"
     )
-    min_length: PositiveInt = Field(3, description="shortest training source")
-    max_length: PositiveInt = Field(10, description="longest training source")
-    test_lengths: tuple[PositiveInt, ...] = Field((), description="lengths that are tested each by itself")
-    validation_examples: PositiveInt = Field(200, description="size of the validation set")
-    test_examples: PositiveInt = Field(500, description="size of the test set, and of each test length's")
-    path: str | None = Field(None, description="your own sentence pairs: source<TAB>target per line")
-    validation_path: str | None = Field(None, description="pairs to validate on, else 5 % of path")
-    test_path: str | None = Field(None, description="pairs to test on, else 5 % of path")
+    min_length: PositiveInt = Field(3, description="length of the shortest training source")
+    max_length: PositiveInt = Field(10, description="length of the longest training source")
+    test_lengths: tuple[PositiveInt, ...] = Field((), description="source lengths that each get their own test set")
+    validation_examples: PositiveInt = Field(200, description="number of validation examples")
+    test_examples: PositiveInt = Field(500, description="number of test examples, also per test length")
+    path: str | None = Field(None, description="file of sentence pairs, one source<TAB>target per line")
+    validation_path: str | None = Field(None, description="file of validation pairs; default: 5 % of path")
+    test_path: str | None = Field(None, description="file of test pairs; default: 5 % of path")
 
     @field_validator("test_lengths")
     @classmethod
     def _once_each(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(lengths)) < len(lengths):
-            raise ValueError("a length stands twice in test_lengths")
+            raise ValueError("test_lengths contains the same length twice")
         return lengths
 
     @model_validator(mode="after")
@@ -65,32 +65,33 @@ class Data(Section):
 
 
 class StopAt(Section):
-    """The validation accuracy at which a pack ends, once all its replicas are there."""
+    """Early stopping: a pack ends once all its replicas reach this validation accuracy."""
 
     exact_match: Annotated[float, Field(gt=0, le=1)]
 
 
 class Train(Section):
-    """How a model is trained: Adam on batches of one source length."""
+    """The training: Adam on batches whose sources all have the same length."""
 
-    steps: PositiveInt = Field(800, description="training steps")
+    steps: PositiveInt = Field(800, description="number of training steps")
     batch_size: PositiveInt = Field(32, description="sentences per step")
-    learning_rate: PositiveFloat = Field(0.003, description="Adam's learning rate")
+    learning_rate: PositiveFloat = Field(0.003, description="learning rate of Adam")
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="share of the steps, at the end, over which the rate falls to 0"
+        0.0, description="fraction of the steps, at the end, over which the learning rate falls to 0"
     )
-    clip: PositiveFloat = Field(1.0, description="largest gradient norm of a replica")
-    valid_every: PositiveInt = Field(100, description="steps between validations")
-    stop_at: StopAt | None = Field(None, description="end early, e.g. {exact_match: 0.99} on validation")
+    clip: PositiveFloat = Field(1.0, description="maximum gradient norm per replica")
+    valid_every: PositiveInt = Field(100, description="number of steps between validations")
+    stop_at: StopAt | None = Field(None, description="stop early at this validation accuracy, e.g. {exact_match: 0.99}")
     timeout: PositiveFloat | None = Field(
-        None, description="seconds that a cell may take; the seeds trained together share theirs"
+        None, description="time limit per cell in seconds; seeds trained together share the sum of their limits"
     )
 
 
 class Cell(Section):
-    """One training: the components with their options, the data, the training and a seed.
+    """One training run: the components with their options, the data, the training settings and a seed.
 
-    `score` is None where the scope uses none. Paths are absolute; the id hashes the contents behind them.
+    `score` is None if the scope uses no score. Paths are absolute; the cell's id hashes the files' contents, not the
+    paths.
     """
 
     model: Component
@@ -102,15 +103,15 @@ class Cell(Section):
     seed: NonNegativeInt
 
     def components(self) -> dict[str, Component]:
-        """The parts that registries know, by their kind; no score where the scope uses none."""
+        """The registered components by kind; without a score if the scope uses none."""
         parts = {"model": self.model, "score": self.score, "scope": self.scope, "task": self.task}
         return {kind: part for kind, part in parts.items() if part is not None}
 
 
 class Pack(Section):
-    """The cells that differ in seed alone: trained as one stacked model.
+    """Cells that differ only in their seed, trained together as one stacked model.
 
-    `ids` are the cells' ids, in the order of `seeds`; `plugins` are the files or modules to load first.
+    `ids` are the cells' ids, in the order of `seeds`; `plugins` are the files or modules to load before training.
     """
 
     cell: Cell

@@ -1,4 +1,10 @@
-"""What goes wrong at a user's hands, said in three parts, and the exit codes that scripts rely on."""
+"""The exit statuses that scripts rely on, and the errors that a user can fix.
+
+    AttnbenchError      wrong usage or configuration: exit status 2
+    └ Unwritten         results could not be written (runner.py): exit status 1
+
+Any other exception is a bug in attnbench and is shown with its traceback.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +25,14 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what it is, where it stands, what to do about it, and the line of the file itself."""
+    """One problem in the user's input.
+
+    Attributes:
+        what: what is wrong.
+        where: the place: an option, a field, or file:line:column.
+        hint: what to do about it.
+        source: the line of the file, with a caret under the column.
+    """
 
     what: str
     where: str = ""
@@ -33,9 +46,9 @@ class Problem:
 
 
 class AttnbenchError(Exception):
-    """A mistake that the user can mend: printed without a traceback, one or several problems at once.
+    """An error that the user can fix, with one or more problems; printed without a traceback.
 
-    `exit` is the status that the command then ends with.
+    `exit` is the exit status of the command.
     """
 
     exit = Exit.USAGE
@@ -44,17 +57,18 @@ class AttnbenchError(Exception):
         self.problems = problems
         super().__init__("\n".join(map(str, problems)))
 
+    # Exception pickles `args`, the joined text; worker processes need to send the problems themselves.
     def __reduce__(self) -> tuple[type, tuple[Problem, ...]]:
         return type(self), self.problems
 
 
 def fail(what: str, where: str = "", hint: str = "") -> AttnbenchError:
-    """The error with a single problem, to be raised by the caller."""
+    """Returns an error with a single problem, for the caller to raise."""
     return AttnbenchError(Problem(what, where, hint))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest of the known names, or lists them all when none is near."""
+    """Returns a hint with the most similar known name, or with all of them if none is similar."""
     known = sorted(known)
     near = get_close_matches(str(name), known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    return f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(known)}"

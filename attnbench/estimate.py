@@ -1,4 +1,4 @@
-"""How long a grid will take: a model of a pack's cost, corrected by the cells of the grid that are finished."""
+"""Estimates how long a grid takes: a cost model per pack, calibrated with the finished cells of the same grid."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -8,18 +8,18 @@ from attnbench.cell import Cell, Pack
 # Seconds per step of three replicas of the default model on the default data (GRU, width 64, batch 32, lengths 3 to
 # 10), validation included: 600 steps took 11 s on one core of a 2-core x86 virtual machine.
 STEP_SECONDS = 0.018
-# What a step of that pack costs whatever stands in the batch: calls, not arithmetic.
+# Share of that time that does not depend on the size of the batch: the overhead of calls, not arithmetic.
 FIXED_SHARE = 0.5
-# Its targets are longer than its sources: a pack of it took so many times what one of copy did.
+# Its targets are longer than its sources: a pack of it took 1.35 times as long as one of copy.
 TRANSLATE = 1.35
 # A worker imports torch before its first pack.
 START_SECONDS = 3.0
 
 
 def pack_seconds(pack: Pack) -> float:
-    """What a pack costs on one core of the reference machine, in seconds."""
+    """Returns the estimated time of a pack on one core of the reference machine, in seconds."""
     data, train, width = pack.cell.data, pack.cell.train, pack.cell.model.options.get("width")
-    width = width if isinstance(width, int | float) else 64  # a user's own model may call anything its width
+    width = width if isinstance(width, int | float) else 64  # a custom model may use the name for anything
     length = (data.min_length + data.max_length) / (3 + 10)
     rows = train.batch_size * len(pack.seeds) / (32 * 3)
     step = STEP_SECONDS * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
@@ -27,7 +27,8 @@ def pack_seconds(pack: Pack) -> float:
 
 
 def _slowness(cell: Cell) -> float:
-    """What a step of the model costs in steps of the recurrent model of the same width; 1 for a user's own."""
+    """Returns the time per step relative to the recurrent model of the same width; 1 for a custom model."""
+    # Measured factors; the estimate is corrected by finished cells anyway.
     options = cell.model.options
     if cell.model.name == "transformer":
         return 1.6 * float(options["layers"])
@@ -37,17 +38,17 @@ def _slowness(cell: Cell) -> float:
 
 
 def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[str, float], workers: int) -> float:
-    """The wall time of the packs to do, in seconds.
+    """Estimates the wall time of the packs to train, in seconds.
 
     Args:
         todo: the packs to train.
-        finished: packs that were trained before, here.
-        seconds: what each of their cells took, by id; a cell's share of its pack.
-        workers: how many packs are trained at a time.
+        finished: packs that this machine has trained before.
+        seconds: training time of each of their cells, by id (a cell's share of its pack).
+        workers: number of packs trained at a time.
 
     Returns:
-        0.0 when there is nothing to do. Where finished packs are given, those of the same task and scope, else all
-        of them, say how much slower or faster than the reference this machine is.
+        0.0 if there is nothing to train. Finished packs calibrate the estimate: those of the same model, scope and
+        task if there are any, else all of them.
     """
     if not todo:
         return 0.0
@@ -58,6 +59,7 @@ def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[st
             slowness.setdefault(key, []).append(ratio)
     everywhere = slowness.get((), [1.0])
     costs = [pack_seconds(pack) * median(slowness.get(_kind(pack.cell), everywhere)) for pack in todo]
+    # No schedule can be shorter than its longest pack, or than all work divided by the workers.
     return START_SECONDS + max(max(costs), sum(costs) / workers)
 
 
@@ -66,7 +68,7 @@ def _kind(cell: Cell) -> tuple[str, ...]:
 
 
 def about(seconds: float) -> str:
-    """A duration as one says it: "about 3 min"."""
+    """Formats a duration roughly: "about 3 min"."""
     if seconds < 55:
         return f"about {max(5, 5 * round(seconds / 5))} s"
     if seconds < 55 * 60:

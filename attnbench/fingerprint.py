@@ -1,8 +1,9 @@
-"""Which code trained a cell: the files that its numbers come from, each with a hash of what it says.
+"""The code that trained a cell: a hash of each source file that its numbers depend on.
 
-A cell whose files say something else today is stale. A file counts if the training or a component of the cell imports
-it, directly or through others; a change to one score concerns the cells of that score alone. Comments, docstrings and
-layout do not count. A plugin's file is part of the cell's id already; what it imports of attnbench counts here.
+A cell is stale if one of these files has changed. A file counts if the training or a component of the cell imports it,
+directly or indirectly, so a change to one score affects only the cells that use it. Comments, docstrings and formatting
+do not count: the hash is computed from the syntax tree. A plugin's own file is already part of the cell's id; the files
+of attnbench that it imports are counted here.
 """
 
 import ast
@@ -18,27 +19,27 @@ from attnbench.registry import REGISTRIES
 PACKAGE = Path(__file__).parent
 TRAINING = PACKAGE / "training" / "train.py"
 DIGITS = 12
-# Imported by what trains, but no number comes from them: messages, descriptions, the names of things.
+# Imported by the training code, but no number depends on them: error messages, descriptions, plain data classes.
 NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "messages.py", "training/trial.py"})
 
 Fingerprint = dict[str, str]
 
 
 def fingerprint(cell: Cell) -> Fingerprint:
-    """The hash of each file of attnbench that this cell's numbers come from, by its path in the package."""
+    """Returns the hash of each file of attnbench that this cell's numbers depend on, by its path in the package."""
     components = [REGISTRIES[kind].entry(part.name).file for kind, part in cell.components().items()]
     return _of_files(frozenset([TRAINING, *components]))
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The files that differ, are new or are gone."""
+    """Returns the files that differ, and those that only one side has."""
     if before == now:
         return []
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
-def said(files: list[str]) -> str:
-    """What changed, in a few words."""
+def describe_changes(files: list[str]) -> str:
+    """Describes the changed files in a few words."""
     more = f" and {len(files) - 2} more" if len(files) > 3 else ""
     shown = ", ".join(files[:2] if more else files)
     return f"changed since: {shown}{more}" if files else ""
@@ -53,7 +54,7 @@ def _of_files(roots: frozenset[Path]) -> Fingerprint:
         found.add(file)
         waiting |= _imported(file) - found
     names = {file.relative_to(PACKAGE).as_posix(): file for file in found if file.is_relative_to(PACKAGE)}
-    return {name: _digest(file) for name, file in sorted(names.items()) if name not in NOT_COUNTED}
+    return {name: _syntax_digest(file) for name, file in sorted(names.items()) if name not in NOT_COUNTED}
 
 
 @cache
@@ -63,12 +64,13 @@ def _syntax(file: Path) -> ast.Module:
 
 @cache
 def _imported(file: Path) -> frozenset[Path]:
-    """The files of attnbench that a file imports anywhere in it."""
+    """Returns the files of attnbench that a file imports, also those imported inside functions."""
     modules: list[str] = []
     for node in ast.walk(_syntax(file)):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from attnbench.tasks import copy` names a module, `from attnbench.cell import Cell` does not.
             modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return frozenset(_existing(module.split(".") for module in modules))
 
@@ -81,17 +83,17 @@ def _existing(modules: Iterable[list[str]]) -> Iterable[Path]:
 
 
 @cache
-def _digest(file: Path) -> str:
-    """The hash of a file's syntax, without what only people read."""
+def _syntax_digest(file: Path) -> str:
+    """Returns the hash of a file's syntax tree without docstrings."""
     tree = _syntax(file)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
+            node.body = node.body[1:]  # in the cached tree itself: nothing else reads docstrings from it
     return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()[:DIGITS]
 
 
 def _plain(node: object) -> object:
-    """A syntax tree as lists; without what is empty, for Pythons differ in what they leave out."""
+    """Converts a syntax tree to lists, without empty fields: Python versions differ in which fields they add."""
     if isinstance(node, ast.AST):
         return [type(node).__name__, *((n, _plain(v)) for n, v in ast.iter_fields(node) if v is not None and v != [])]
     return [_plain(item) for item in node] if isinstance(node, list) else repr(node)

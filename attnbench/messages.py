@@ -1,11 +1,12 @@
-"""Says pydantic's errors in plain words: what should stand there, and what was found; and shows any text safely."""
+"""Words pydantic's errors as "should be ..., found ...", and makes any text safe to print."""
 
 import json
 import re
 from typing import Any
 
 NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
-SHOWN = 60  # characters of a value that are shown
+SHOWN = 60  # longer values are cut to this number of characters
+# Control characters except tab and newline, and lone surrogates, which UTF-8 cannot encode.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _EXPECTED = {
@@ -29,7 +30,8 @@ _EXPECTED = {
 
 
 def say(error: Any) -> str:
-    """A pydantic error, e.g. "should be at least 1, found 0"."""
+    """Returns the message for a pydantic error, e.g. "should be at least 1, found 0"."""
+    # Errors raised by our own validators already have their full text.
     if error["type"] in ("value_error", "grid"):
         return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
     if error["type"] not in _EXPECTED:
@@ -39,7 +41,7 @@ def say(error: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as it could stand in the file, cut short where it is long."""
+    """Formats a value as in a YAML file, cut to SHOWN characters."""
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -47,5 +49,5 @@ def show(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with a � for every sign that a terminal would obey, or that HTML and UTF-8 cannot hold; lines stay."""
+    """Replaces control characters and characters that UTF-8 or HTML cannot hold by �; keeps line breaks."""
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))

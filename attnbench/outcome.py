@@ -1,4 +1,4 @@
-"""What training a cell gives back: plain data, free of torch, that the store writes and the tables read."""
+"""The result of training a cell: plain data without torch, written by the store and read by the tables."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +12,12 @@ def _no_heads() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Alignments:
-    """Attention weights of a few test sentences, and how those of one validation sentence formed.
+    """Attention weights of a few test sentences, and of one validation sentence in the course of training.
 
     Shapes: weights (N,T,S); links (N,T,S), the gold links, empty (N,0,0) where the task has none;
-    forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`. Where several heads share
-    in an alignment, it is their mean, and heads (N,H,T,S) and forming_heads (M,H,T',S') have each; else H is 0.
-    Rows are target words with EOS, columns source words with EOS; what lies beyond a sentence is 0.
+    forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`. For models with several
+    heads, weights and forming are the mean over heads; heads (N,H,T,S) and forming_heads (M,H,T',S') hold each head.
+    Otherwise H is 0. Rows are target words with EOS, columns are source words with EOS; padding is 0.
     """
 
     source: list[list[str]]
@@ -37,7 +37,7 @@ class Alignments:
 class Outcome:
     """A finished or failed cell.
 
-    `metrics` has every name of METRICS, and `<metric>@<length>` per test length; None where a metric has no meaning.
+    `metrics` has every name of METRICS, and `<metric>@<length>` per test length; None where it is not defined.
     `history` is one dict per logged step: {"step", "train/loss", "valid/loss", "valid/exact_match",
     "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}.
     """
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pack is: its first cell's id, the step, the mean training loss, the last validation accuracy."""
+    """Progress of a pack: its first cell's id, the step, the mean training loss, the last validation accuracy."""
 
     pack: str
     step: int

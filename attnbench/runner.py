@@ -181,7 +181,7 @@ def _ray_options(engine: str, address: str | None, gpus_per_pack: float | None) 
     options = {"address": address, "gpus_per_pack": gpus_per_pack}
     given = {name: value for name, value in options.items() if value is not None}
     if given and engine != "ray":
-        raise AttnbenchError(*(Problem(f"{name} goes with engine ray", hint="add --engine ray") for name in given))
+        raise AttnbenchError(*(Problem(f"{name} needs engine ray", hint="add --engine ray") for name in given))
     if gpus_per_pack is not None and not 0 < gpus_per_pack <= 1:
         raise AttnbenchError(Problem(f"gpus_per_pack is {gpus_per_pack}; it must be above 0 and at most 1"))
     return given

@@ -12,7 +12,7 @@ import pytest
 from small_grid import write_grid
 
 import attnbench
-from attnbench.fingerprint import changed, said
+from attnbench.fingerprint import changed, describe_changes
 
 PACKAGE = Path(attnbench.__file__).parent
 
@@ -88,6 +88,6 @@ def test_changed_training_makes_all_cells_stale(copy):
 
 def test_new_and_lost_files_are_changes_too():
     assert changed({"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"}) == ["b", "c", "d"]
-    assert said([]) == ""
-    assert said(["a.py", "b.py", "c.py"]) == "changed since: a.py, b.py, c.py"
-    assert said(["a.py", "b.py", "c.py", "d.py"]) == "changed since: a.py, b.py and 2 more"
+    assert describe_changes([]) == ""
+    assert describe_changes(["a.py", "b.py", "c.py"]) == "changed since: a.py, b.py, c.py"
+    assert describe_changes(["a.py", "b.py", "c.py", "d.py"]) == "changed since: a.py, b.py and 2 more"

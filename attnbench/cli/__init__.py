@@ -1,4 +1,4 @@
-"""The command line: `attnbench VERB`. One file per verb; a verb parses, calls and prints."""
+"""The command line: `attnbench VERB`. One file per verb; a verb parses its options, calls the package and prints."""
 
 import sys
 import traceback
@@ -13,7 +13,7 @@ from attnbench.cli import list as list_verb
 from attnbench.errors import AttnbenchError, Exit
 
 app = typer.Typer(
-    help="Compares attention score functions: a YAML grid in, a comparison table and MLflow runs out.",
+    help="Compare attention score functions: from a YAML grid to a comparison table and MLflow runs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# In the order in which --help shows them.
 VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "expand": expand.expand,
@@ -40,37 +41,37 @@ for verb, command in VERBS.items():
     app.command(name=verb)(command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"attnbench {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _everywhere(
+def _global_options(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """The options that stand before the verb."""
+    """The options before the verb."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and ends the process with one of the exit codes of `Exit`.
+    """Runs the command line and exits with one of the statuses in `Exit`.
 
-    A mistake of the user is told without a traceback; any other exception is a bug and keeps its own.
+    An AttnbenchError is printed without a traceback; any other exception is a bug and printed with its traceback.
     """
     try:
         app(args=arguments)
     except AttnbenchError as error:
-        _tell(error)
+        _print_problems(error)
         sys.exit(error.exit)
     except Exception:
         traceback.print_exc()
-        print("This is a bug of attnbench, not a mistake of yours: please report it with these lines.", file=sys.stderr)
+        print("This is a bug in attnbench. Please report it with the lines above.", file=sys.stderr)
         sys.exit(Exit.CELLS_FAILED)
 
 
-def _tell(error: AttnbenchError) -> None:
-    """Prints each problem as it reads in `Problem.__str__`; in colour on a terminal."""
+def _print_problems(error: AttnbenchError) -> None:
+    """Prints each problem as in `Problem.__str__`; in colour on a terminal."""
     from rich.console import Console
     from rich.text import Text
 

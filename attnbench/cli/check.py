@@ -1,4 +1,4 @@
-"""`attnbench check`: the gate."""
+"""`attnbench check`: compares a run with a baseline, as a gate for CI."""
 
 import math
 from enum import StrEnum
@@ -12,7 +12,7 @@ from attnbench.errors import AttnbenchError, Problem, fail
 
 
 class Format(StrEnum):
-    """How the findings are written."""
+    """Output formats of the verdicts."""
 
     RICH = "rich"
     GITHUB = "github"
@@ -26,8 +26,8 @@ Tolerance = Annotated[
     typer.Option(
         "--tolerance",
         metavar="[METRIC=]VALUE",
-        help="A worsening of the mean that is let pass, of all metrics or of one, e.g. aer=0.05. Repeatable; 0.02 for "
-        "accuracies and AER, unless given.",
+        help="Tolerated worsening of the mean, for all metrics or for one, e.g. aer=0.05. Repeatable; "
+        "default: 0.02 for accuracies and AER.",
     ),
 ]
 
@@ -35,32 +35,35 @@ Tolerance = Annotated[
 def check(
     run: Run,
     baseline: Annotated[
-        Path, typer.Option("--baseline", metavar="FILE.csv", help="What to hold it against.", show_default=False)
+        Path, typer.Option("--baseline", metavar="FILE.csv", help="The baseline to compare with.", show_default=False)
     ],
     tolerance: Tolerance = None,
     format: Annotated[
         Format,
-        typer.Option(help="github annotates the baseline's lines; csv and json have the unchanged rows as well."),
+        typer.Option(help="github: annotations at the lines of the baseline; csv and json: all rows, also unchanged."),
     ] = Format.RICH,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit's XML as well.", show_default=False)
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write a JUnit XML file.", show_default=False)
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Hold a run against a baseline: the exit status is 3 if something got worse, or is missing.
+    """Compare a run with a baseline; the exit status is 3 if results got worse or are missing.
 
-    Worse means: the mean is worse by more than the tolerance, and by more than the seeds' chance. Improvements are
-    reported, and taken in by attnbench baseline --update alone. Where nothing could be compared, the status is 4.
+    A result got worse if its mean is worse by more than the tolerance and by more than chance (the seeds) explains.
+
+    Improvements are only reported: `attnbench baseline --update` adds them to the baseline.
+
+    The exit status is 4 if nothing could be compared.
     """
     from attnbench.analysis.gate import formats
     from attnbench.analysis.gate.baseline import configurations
     from attnbench.analysis.gate.baseline_file import read
-    from attnbench.analysis.gate.check import check as hold
+    from attnbench.analysis.gate.check import check as compare_with_baseline
     from attnbench.store.store import Store
 
     tolerances = _tolerances(tolerance or [])
     store = Store.open(run, results)
-    found = hold(store.name, str(baseline), read(baseline), configurations(store), tolerances)
+    found = compare_with_baseline(store.name, str(baseline), read(baseline), configurations(store), tolerances)
     if junit is not None:
         _write(junit, formats.to_junit(found))
     if format is Format.RICH:
@@ -80,7 +83,7 @@ def check(
 
 
 def _tolerances(given: list[str]) -> dict[str, float]:
-    """By metric; a value without one is that of all the others."""
+    """Reads --tolerance into a tolerance per metric; a value without a metric applies to all others."""
     from attnbench.analysis.gate.baseline import unknown_metric
     from attnbench.analysis.gate.judge import ALLOWANCES
 
@@ -91,7 +94,7 @@ def _tolerances(given: list[str]) -> dict[str, float]:
         metric, equals, value = item.rpartition("=")
         number = _number(value)
         if number is None:
-            hint = "write a number from 0 on, as in 0.03 or aer=0.05"
+            hint = "give a number of at least 0, as in 0.03 or aer=0.05"
             problems.append(Problem(f"{item!r} is not a tolerance", "--tolerance", hint))
         elif not equals:
             everywhere = dict.fromkeys(ALLOWANCES, number)
@@ -116,4 +119,4 @@ def _write(file: Path, content: str) -> None:
     try:
         file.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(file), "is its folder there?") from error
+        raise fail(f"cannot be written: {error.strerror}", str(file), "does its folder exist?") from error

@@ -1,4 +1,4 @@
-"""`attnbench compare`: the values of an axis, or two runs, held against each other."""
+"""`attnbench compare`: compares the values of an axis, or two runs, by paired statistics."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,14 @@ from attnbench.cli.table import Where
 from attnbench.errors import fail
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
     from attnbench.store.store import Store
 
 
 class Format(StrEnum):
-    """How the comparison is written."""
+    """Output formats of the comparison."""
 
     RICH = "rich"
     MARKDOWN = "markdown"
@@ -22,62 +25,64 @@ class Format(StrEnum):
     JSON = "json"
 
 
+Other = Annotated[
+    str | None, typer.Argument(metavar="OTHER_RUN", help="Second run, to compare with the first.", show_default=False)
+]
+Axis = Annotated[
+    str | None,
+    typer.Option(
+        "--axis",
+        metavar="COLUMN",
+        help="Column of table.csv whose values are compared; default: score.",
+        show_default=False,
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="VALUE",
+        help="Value that the others are compared with; default: the best.",
+        show_default=False,
+    ),
+]
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="METRIC", help="Metric to compare, e.g. aer or exact_match@20.")
+]
+
+
 def compare(
     run: Run,
-    other: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="A second run, to be held against the first.", show_default=False),
-    ] = None,
-    axis: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="The column of table.csv whose values are compared: score, unless given.",
-            show_default=False,
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUE", help="What the others are held against: the best, unless given.", show_default=False
-        ),
-    ] = None,
-    metric: Annotated[str, typer.Option(metavar="METRIC", help="What is compared, e.g. aer or exact_match@20.")] = (
-        "exact_match"
-    ),
+    other: Other = None,
+    axis: Axis = None,
+    against: Against = None,
+    metric: Metric = "exact_match",
     where: Where = None,
-    format: Annotated[Format, typer.Option(help="csv and json have every number in full.")] = Format.RICH,
+    format: Annotated[Format, typer.Option(help="csv and json: all numbers, unrounded.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
-    """Say which is better, on which task, and how sure that is: paired over the seeds that both have."""
+    """Compare the values of an axis, or two runs: which is better, and how certain that is.
+
+    Differences are paired over the seeds that both sides have.
+    """
     from attnbench.analysis.compare import formats
-    from attnbench.analysis.compare.contrast import contrast, side_by_side
+    from attnbench.analysis.compare.contrast import contrast
     from attnbench.analysis.labels import filtered
     from attnbench.store.store import Store
 
     stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
-    name = " and ".join(store.name for store in stores)
     if other is None:
-        frame, axis = stores[0].frame(), axis or "score"
+        frame, name, axis = stores[0].frame(), stores[0].name, axis or "score"
     else:
-        _refuse(stores, axis, against)
-        # Two results folders may each hold a run of the same name: before and after a change.
-        names = [store.name for store in stores] if stores[0].name != stores[1].name else [run, other]
+        _check_two_runs(stores, axis, against)
+        frame, names = _side_by_side(stores, (run, other))
         name, axis, against = " and ".join(names), "run", names[0]
-        frame = side_by_side([(name, store.frame()) for name, store in zip(names, stores, strict=True)])
     if where:
         frame = filtered(frame, where, name)
     notes = [note for store in stores for note in store.notes()]
     found = contrast(frame, axis, against, metric, name, notes)
     if format is Format.RICH:
-        from rich.console import Console
-
-        console = Console()
-        shown = formats.to_rich(found)
-        if not console.is_terminal:
-            console.width = 10_000
-            console.width = max(80, console.measure(shown).maximum)
-        console.print(shown)
+        _print(formats.to_rich(found))
     else:
         write = {
             Format.MARKDOWN: formats.to_markdown,
@@ -87,11 +92,31 @@ def compare(
         typer.echo(write(found), nl=False)
 
 
-def _refuse(stores: "list[Store]", axis: str | None, against: str | None) -> None:
-    """Two runs are held against each other, cell by cell: a run against itself, or an axis as well, is a mistake."""
+def _side_by_side(stores: "list[Store]", given: tuple[str, str]) -> "tuple[pd.DataFrame, list[str]]":
+    """Returns the rows of two runs with a column `run`, and the names of the runs in it."""
+    from attnbench.analysis.compare.contrast import side_by_side
+
+    # Two results folders may each hold a run of the same name, e.g. before and after a change.
+    names = [store.name for store in stores] if stores[0].name != stores[1].name else list(given)
+    return side_by_side([(name, store.frame()) for name, store in zip(names, stores, strict=True)]), names
+
+
+def _print(comparison: "RenderableType") -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        # rich assumes 80 columns for a file or pipe; there the table may be as wide as it needs.
+        console.width = 10_000
+        console.width = max(80, console.measure(comparison).maximum)
+    console.print(comparison)
+
+
+def _check_two_runs(stores: "list[Store]", axis: str | None, against: str | None) -> None:
+    """Checks that the runs differ, and that no axis is given: two runs are compared cell by cell."""
     if stores[0].folder.resolve() == stores[1].folder.resolve():
-        raise fail("both are the same run", str(stores[0].folder), "give one run, or two different ones")
+        raise fail("both arguments are the same run", str(stores[0].folder), "give one run, or two different ones")
     for option, value in (("--axis", axis), ("--against", against)):
         if value is not None:
-            hint = "leave it out, or give one run; --where picks cells of both"
-            raise fail(f"{value!r} has no meaning where two runs are compared", option, hint)
+            hint = f"omit {option}, or give one run; use --where to select cells of both runs"
+            raise fail(f"{value!r} cannot be used when two runs are compared", option, hint)

@@ -1,4 +1,4 @@
-"""`attnbench expand`: what a grid comes to, and how far it is; trains nothing and writes nothing."""
+"""`attnbench expand`: lists the cells of a grid with their state; trains nothing and writes nothing."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from attnbench.grid.expand import Plan
     from attnbench.store.status import CellState
 
-Row = dict[str, Any]
+CellRow = dict[str, Any]
 
-# The states a cell can be in, in the order of telling, with their colour.
+# The states of a cell in display order, with their colour.
 STATE_STYLES = {"todo": "", "stale": "yellow", "done": "green", "failed": "red"}
-OFF_TERMINAL = 1000  # characters; a file has no edge at which to cut
+OFF_TERMINAL = 1000  # width in characters if stdout is a file, where lines need not be broken
 
 
 class Format(StrEnum):
-    """How the cells are listed."""
+    """Output formats of the list."""
 
     RICH = "rich"
     JSON = "json"
@@ -37,13 +37,22 @@ def expand(
     grid: GridFile,
     set_: Set = None,
     plugin: Plugin = None,
-    format: Annotated[Format, typer.Option(help="rich has a row per pack; json and csv one per cell.")] = Format.RICH,
+    format: Annotated[Format, typer.Option(help="rich: one row per combination; json, csv: per cell.")] = Format.RICH,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="For the estimate of the time.")
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help="Number of workers assumed in the time estimate; default: the number of cores.",
+        ),
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """List a grid's cells with their state, what is skipped and why, and about how long the rest takes."""
+    """List the cells of a grid and their state, without training.
+
+    Also shows skipped combinations with the reason, and an estimate of the remaining time.
+    """
     from attnbench.grid.expand import expand as expand_grid
     from attnbench.grid.load import load_grid
     from attnbench.store.status import states_of
@@ -65,10 +74,10 @@ def expand(
         _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
 
 
-def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[Row]:
-    """One row per cell, then one per skipped combination: cell, state, reason, then the labels by axis."""
+def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[CellRow]:
+    """Returns a row per cell, then one per skipped combination: cell, state, reason, then the labels by axis."""
     names = ["model", "score", "scope", "task", "seed", *plan.axes]
-    rows: list[Row] = []
+    rows: list[CellRow] = []
     for cell in plan.cells:
         state = states[cell.id]
         labels = {name: cell.labels[name] for name in names}
@@ -81,9 +90,9 @@ def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[Row]:
 
 
 def _print(
-    plan: "Plan", rows: list[Row], states: dict[str, "CellState"], broken: list[str], workers: int | None
+    plan: "Plan", rows: list[CellRow], states: dict[str, "CellState"], broken: list[str], workers: int | None
 ) -> None:
-    """For people: a table with a line per pack, then counts, reasons of skips, and the time it will take."""
+    """Prints a table with a line per combination, then counts, reasons for skipping, and the time estimate."""
     from rich.console import Console
     from rich.text import Text
 
@@ -106,8 +115,8 @@ def _print(
         console.print(line, soft_wrap=True)
 
 
-def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
-    """A line per pack: its labels, how many seeds it has, and the states that they are in."""
+def _table(plan: "Plan", rows: list[CellRow], folds: bool) -> "Table":
+    """Returns a table with a line per combination: its labels, its number of seeds, and their states."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -118,7 +127,7 @@ def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
     names = [*model, "score", "scope", "task", *(axis for axis in plan.axes if axis != "model.kind")]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")
     for name in [*names, "seeds", "state"]:
-        # On a terminal a dotted name may break after its dot: the labels below it are short.
+        # On a terminal a dotted name may break after its dot, since the labels below it are short.
         table.add_column(
             name.replace(".", ".\n") if folds else name, justify="right" if name == "seeds" else "left", overflow="fold"
         )
@@ -132,7 +141,7 @@ def _table(plan: "Plan", rows: list[Row], folds: bool) -> "Table":
 
 
 def _states(states: Counter[str]) -> "Text":
-    """The one state of all seeds, or how many are in which."""
+    """Returns the state that all seeds share, or the number of seeds in each state."""
     from rich.text import Text
 
     present = [state for state in STATE_STYLES if states[state]]
@@ -141,7 +150,7 @@ def _states(states: Counter[str]) -> "Text":
 
 
 def _time(plan: "Plan", states: dict[str, "CellState"], workers: int | None) -> str:
-    """How long what is to do takes, judged by what is done."""
+    """Returns the estimated time of the cells to train, based on those that are done."""
     from attnbench.engines.base import available_cores
     from attnbench.estimate import about, estimate
     from attnbench.grid.expand import packs

@@ -1,4 +1,4 @@
-"""`attnbench list`: every score, scope, task and model by name."""
+"""`attnbench list`: lists every score, scope, task and model."""
 
 from typing import Annotated, Any
 
@@ -7,18 +7,18 @@ import typer
 from attnbench.cli.options import Plugin
 from attnbench.errors import did_you_mean, fail
 
-# Signs of the bounds that pydantic's types carry.
+# The bounds in the metadata of pydantic's types, with their signs.
 _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
 
 
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="scores|scopes|tasks|models", help="Only these.", show_default=False),
+        typer.Argument(metavar="scores|scopes|tasks|models", help="List only these.", show_default=False),
     ] = None,
     plugin: Plugin = None,
 ) -> None:
-    """List every score, scope, task and model: formula, source, options with types and defaults."""
+    """List scores, scopes, tasks and models with their formula, source and options."""
     from rich.console import Console
 
     from attnbench.plugins import load_entry_points, load_plugin
@@ -43,7 +43,7 @@ def list_(
 
 
 def _described(name: str, doc: str, options: tuple[Any, ...], origin: str | None) -> Any:
-    """One entry: its name, and under it what is known of it."""
+    """Returns an entry: its name, and below it the description, formula, source, options and origin."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -64,7 +64,7 @@ def _described(name: str, doc: str, options: tuple[Any, ...], origin: str | None
 
 
 def doc_field(doc: str, label: str) -> str:
-    """What a docstring says after `label:` at the beginning of a line, with the lines indented under it."""
+    """Returns the text after `label:` at the start of a line of a docstring, with the indented lines below it."""
     lines = doc.splitlines()
     for number, line in enumerate(lines):
         if line.startswith(f"{label}:"):
@@ -79,19 +79,19 @@ def _option(option: Any) -> str:
 
     default = f"default {_value(option.default)}"
     if option.default is REQUIRED:
-        default = "from the data unless given" if option.name == "max_source_length" else "required"
+        default = "default from the data" if option.name == "max_source_length" else "required"
     return f"{option.name}: {type_text(option.type)} ({default})"
 
 
 def _value(value: Any) -> str:
-    """A default as the grid file would say it."""
+    """Formats a value as in a grid file."""
     import json
 
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def type_text(kind: Any) -> str:
-    """A type as a reader of grids would say it: `int > 0`, `gru | lstm`, `number or null`."""
+    """Formats a type for users of grid files: `int > 0`, `gru | lstm`, `number or null`."""
     import typing
     from types import NoneType, UnionType
 
@@ -116,7 +116,7 @@ def type_text(kind: Any) -> str:
 
 
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
-    """The bounds among an annotation's metadata, as pydantic's types and Field() give them."""
+    """Returns the bounds in the metadata of an annotation, from pydantic's types and Field()."""
     flat = [item for entry in metadata for item in getattr(entry, "metadata", [entry])]
     return [
         f"{sign} {_value(bound)}"

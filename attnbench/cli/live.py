@@ -1,4 +1,4 @@
-"""Shows a run while it goes on: a live view on a terminal, one line per pack elsewhere."""
+"""Shows the progress of a run: a live view on a terminal, else one line per pack."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from attnbench.cli.standing import Ended, Running, Standing
+from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
 from attnbench.messages import harmless
@@ -22,57 +22,57 @@ from attnbench.runner import Notice, Planned
 from attnbench.store.status import DONE, FAILED, STALE
 
 FRAMES_PER_SECOND = 4
-BAR, GAP = 12, 2  # columns of the terminal
-TABLE_FRAME = 4  # lines of the results beside their rows
+BAR, GAP = 12, 2  # widths in characters
+TABLE_FRAME = 4  # lines of the results table in addition to its rows
 
 
 class View:
-    """A listener that keeps the standing of the run, and shows nothing but errors: what --quiet asks for."""
+    """A listener that keeps the status of the run and prints only errors, as for --quiet."""
 
-    standing: Standing
+    status: RunStatus
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def __call__(self, event: Planned | Started | Progress | Finished | Notice) -> None:
-        """Takes an event in."""
+        """Handles an event."""
         match event:
             case Planned():
-                self.standing = Standing(event)
+                self.status = RunStatus(event)
                 self.planned()
             case Started():
-                self.standing.started(event)
+                self.status.started(event)
             case Progress():
-                self.standing.progress(event)
+                self.status.progress(event)
             case Finished():
-                self.ended(self.standing.finished(event))
+                self.ended(self.status.finished(event))
             case Notice():
                 self.say(Text(event.text, style="yellow"))
 
     def planned(self) -> None:
-        """The run is about to begin."""
+        """Called before the run starts."""
 
-    def ended(self, ended: Ended) -> None:
-        """A pack is finished: says which of its cells failed, and why."""
+    def ended(self, ended: FinishedPack) -> None:
+        """Called for each finished pack; prints which of its cells failed, and why."""
         for reason, seeds in ended.failures.items():
             which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
             self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {harmless(reason)}"))
 
     def say(self, text: Text) -> None:
-        """Prints a line, above the live view where there is one; a log has no edge at which to break it."""
+        """Prints a line, above the live view if there is one; lines are only broken on a terminal."""
         self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
 
 
 class PlainView(View):
-    """A line per finished pack, for logs."""
+    """Prints a line per finished pack, for logs."""
 
     def planned(self) -> None:
-        """Says what is about to be done."""
-        self.say(Text(opening(self.standing)))
+        """Prints the summary of the plan."""
+        self.say(Text(plan_summary(self.status)))
 
-    def ended(self, ended: Ended) -> None:
-        """A line for the pack, and one for each cell that failed."""
-        packs = len(self.standing.planned.packs)
+    def ended(self, ended: FinishedPack) -> None:
+        """Prints a line for the pack, and one for each failure."""
+        packs = len(self.status.planned.packs)
         count = f"[{ended.number:{len(str(packs))}}/{packs}]"
         accuracy = "failed" if ended.exact_match is None else f"exact match {ended.exact_match:.2f}"
         self.say(Text(f"{count} {ended.label}  {accuracy}  {ended.seconds:.1f} s"))
@@ -80,28 +80,29 @@ class PlainView(View):
 
 
 class LiveView(View):
-    """What is trained now, how far it is, and the results until now; failures are printed above it."""
+    """Shows the overall progress, the running packs and the results so far; failures are printed above it."""
 
     def planned(self) -> None:
-        """Says what is about to be done."""
-        self.say(Text(opening(self.standing)))
+        """Prints the summary of the plan."""
+        self.say(Text(plan_summary(self.status)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if not hasattr(self, "standing"):
+        if not hasattr(self, "status"):  # the grid is still being read
             yield Text("preparing …", style="dim")
             return
         room = options.max_height or console.height
-        running = list(self.standing.running.values())[: max(1, room // 2)]
-        yield _overall(self.standing)
+        running = list(self.status.running.values())[: max(1, room // 2)]
+        yield _overall(self.status)
         yield _packs(running, options.max_width)
-        table = _results(self.standing, options.max_width)
+        table = _results(self.status, options.max_width)
+        # In a low window the results are left out: progress is more important, and the run ends with the table anyway.
         if table.row_count and 1 + len(running) + TABLE_FRAME + table.row_count <= room:
             yield table
 
 
 @contextmanager
 def watch(console: Console, quiet: bool) -> Iterator[View]:
-    """The view that suits the console: live on a terminal, plain lines elsewhere, errors alone when quiet."""
+    """Yields the view for the console: live on a terminal, plain lines elsewhere, only errors if quiet."""
     if quiet:
         yield View(console)
     elif not console.is_terminal:
@@ -112,9 +113,9 @@ def watch(console: Console, quiet: bool) -> Iterator[View]:
             yield view
 
 
-def opening(standing: Standing) -> str:
-    """What is about to be done, and what is left as it is."""
-    planned = standing.planned
+def plan_summary(status: RunStatus) -> str:
+    """Returns how many cells will be trained, and how many are kept in which state."""
+    planned = status.planned
     plan, packs = planned.plan, planned.packs
     trained = {cell for pack in packs for cell in pack.ids}
     states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells]
@@ -122,7 +123,7 @@ def opening(standing: Standing) -> str:
     changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
     facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
-    facts += [f"{kept[STALE]} kept that other code trained"] if kept[STALE] else []
+    facts += [f"{kept[STALE]} stale and kept"] if kept[STALE] else []
     facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
     if packs:
         facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
@@ -137,32 +138,32 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _overall(standing: Standing) -> RenderableType:
-    """The bar over the whole run, the time that went by and the time that is left."""
-    left = standing.seconds_left()
-    elapsed = timedelta(seconds=int(monotonic() - standing.began))
-    facts = [f"{standing.cells_ended}/{standing.cells_total} cells", str(elapsed)]
-    if standing.cells_ended == standing.cells_total:
-        facts.append("finishing")
+def _overall(status: RunStatus) -> RenderableType:
+    """Returns the progress bar of the whole run, with the elapsed and the remaining time."""
+    left = status.seconds_left()
+    elapsed = timedelta(seconds=int(monotonic() - status.began))
+    facts = [f"{status.cells_ended}/{status.cells_total} cells", str(elapsed)]
+    if status.cells_ended == status.cells_total:
+        facts.append("saving results")
     elif left is not None:
         facts.append(f"{about(left)} left")
     line = Text(" · ".join(facts), no_wrap=True)
-    if standing.cells_failed:
-        line.append(f" · {standing.cells_failed} failed", "bold red")
+    if status.cells_failed:
+        line.append(f" · {status.cells_failed} failed", "bold red")
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    grid.add_row(Text(standing.planned.plan.name, style="bold"), ProgressBar(1.0, standing.share()), line)
+    grid.add_row(Text(status.planned.plan.name, style="bold"), ProgressBar(1.0, status.share()), line)
     return grid
 
 
-def _packs(running: list[Running], width: int) -> RenderableType:
-    """One line per pack in training: its bar, its step, its loss, its last accuracy on validation."""
+def _packs(running: list[RunningPack], width: int) -> RenderableType:
+    """Returns a line per pack in training: progress bar, step, loss, last validation accuracy."""
     numbers = [_numbers(pack.progress) for pack in running]
     taken = sum(max((len(line[column]) for line in numbers), default=0) + GAP for column in range(3))
     grid = Table.grid(padding=(0, GAP, 0, 0))
-    # The numbers stay whole in a narrow window, the labels give way.
+    # In a narrow window the labels are cut, not the numbers.
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken - BAR - 2 * GAP))
     grid.add_column(width=BAR)
     for _ in range(3):
@@ -179,15 +180,15 @@ def _numbers(progress: Progress | None) -> tuple[str, str, str]:
     return f"{progress.step}/{progress.steps}", f"loss {progress.loss:.3f}", match
 
 
-def _results(standing: Standing, width: int) -> Table:
-    """The mean exact match of what this run has finished, score by task."""
-    tasks = list(dict.fromkeys(str(c.labels["task"]) for c in standing.planned.plan.cells))
+def _results(status: RunStatus, width: int) -> Table:
+    """Returns the mean exact match of the packs that this run has finished, score by task."""
+    tasks = list(dict.fromkeys(str(c.labels["task"]) for c in status.planned.plan.cells))
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     taken = sum(max(len(task), len("failed")) + 1 + GAP for task in tasks)
     table.add_column("exact match so far", no_wrap=True, overflow="ellipsis", max_width=max(18, width - taken - GAP))
     for task in tasks:
         table.add_column(Text(task), justify="right", no_wrap=True)
-    results = dict(standing.results)
+    results = dict(status.results)
     for row in dict.fromkeys(row for row, _ in results):
         table.add_row(Text(row), *(_number(results, row, task) for task in tasks))
     return table

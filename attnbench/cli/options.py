@@ -1,4 +1,4 @@
-"""The arguments and options that several verbs share, so that they read the same everywhere."""
+"""Arguments and options that several verbs share, so that they are the same everywhere."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,22 +6,28 @@ from typing import Annotated
 import typer
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", help="The grid file.", show_default=False)]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A grid's name, or its results folder.", show_default=False)]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", show_default=False)]
 Cells = Annotated[
-    list[str], typer.Argument(metavar="CELL …", help="A cell's id, or the first letters of it.", show_default=False)
+    list[str], typer.Argument(metavar="CELL …", help="Id of a cell, or the first characters of it.", show_default=False)
 ]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder that holds all runs.")]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder that holds all runs.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the grid, e.g. train.steps=200. Repeatable."),
 ]
 Plugin = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load your own scores, scopes, tasks or models. Repeatable."),
+    typer.Option(
+        "--plugin", metavar="FILE", help="File or module with custom scores, scopes, tasks or models. Repeatable."
+    ),
 ]
 Tracking = Annotated[
     str | None,
-    typer.Option("--tracking-uri", metavar="URI", help="An MLflow server, instead of mlflow.db in the results folder."),
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow server or database; default: MLFLOW_TRACKING_URI, else mlflow.db in the results folder.",
+    ),
 ]
 
 RESULTS = Path("results")

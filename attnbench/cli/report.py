@@ -1,4 +1,4 @@
-"""`attnbench report`: a run as one page to look at."""
+"""`attnbench report`: writes a run as one HTML page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,14 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.html", help="Write it here; report.html in the run's folder unless given."
+            "--output", "-o", metavar="FILE.html", help="File to write; default: report.html in the run's folder."
         ),
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Write a run as one HTML file that opens anywhere: tables, curves, alignments, configuration.
+    """Write a run as one HTML file: tables, curves, alignments, configuration.
 
-    It needs no network and no other file.
+    The file needs no network and no other files.
     """
     from attnbench.analysis.report.page import report as page
     from attnbench.store.atomic import write_atomically
@@ -30,8 +30,8 @@ def report(
     store = Store.open(run, results)
     file = output or store.folder / "report.html"
     if file.is_dir():
-        raise fail("cannot be written: it is a folder", str(file), "name a file: -o report.html")
+        raise fail("cannot be written: it is a folder", str(file), "give a file name: -o report.html")
     if not file.parent.is_dir():
-        raise fail("cannot be written: there is no such folder", str(file.parent), "make it first")
+        raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")
     write_atomically(file, page(store))
     typer.echo(file)

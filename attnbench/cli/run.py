@@ -1,4 +1,4 @@
-"""`attnbench run`: trains what is not done, and ends with the comparison table."""
+"""`attnbench run`: trains all unfinished cells of a grid, then prints the comparison table."""
 
 import shutil
 import signal
@@ -16,13 +16,14 @@ from attnbench.errors import Exit
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from attnbench.grid.expand import Plan
     from attnbench.store.store import Store
 
 
 class EngineName(StrEnum):
-    """What trains the cells."""
+    """The engines."""
 
     PROCESSES = "processes"
     SERIAL = "serial"
@@ -30,7 +31,7 @@ class EngineName(StrEnum):
 
 
 class Device(StrEnum):
-    """Where they are trained."""
+    """The devices to train on."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -39,70 +40,85 @@ class Device(StrEnum):
 
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, metavar="N", help="Packs trained at a time; as many as cores unless given."),
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Number of packs trained at a time; default: the number of cores."
+    ),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="processes: one process per worker; serial: in this process, for debugging; ray: on a Ray cluster.",
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         "--address",
         metavar="auto|ray://HOST:PORT",
-        help="The Ray cluster to join; --engine ray starts one on this machine unless given.",
+        help="Ray cluster to connect to; default: start one on this machine.",
     ),
 ]
 GpusPerPack = Annotated[
     float | None,
-    typer.Option("--gpus-per-pack", metavar="SHARE", help="The share of a GPU that Ray gives to a pack: 0.25."),
+    typer.Option("--gpus-per-pack", metavar="SHARE", help="Share of a GPU that Ray reserves per pack; default: 0.25."),
 ]
+DeviceName = Annotated[Device, typer.Option("--device", help="auto: a GPU if there is one.")]
 Limit = Annotated[
     int | None,
     typer.Option(
         "--limit",
         min=1,
         metavar="N",
-        help="Train at most N cells now, in whole packs (a combination with all its seeds), and at least one pack.",
+        help="Maximum number of cells to train now, in whole packs; at least one pack is trained.",
     ),
 ]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failed cell.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Train failed cells again; by default they are skipped.")
+]
+KeepStale = Annotated[
+    bool,
+    typer.Option("--keep-stale", help="Keep cells whose training code has changed; by default they are trained again."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Train all cells again, including finished ones.")]
+NoMlflow = Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
 
 
 def run(
     grid: GridFile,
     workers: Workers = None,
-    engine: Annotated[
-        EngineName,
-        typer.Option(help="One process per worker; this process alone, for a debugger; or a Ray cluster."),
-    ] = EngineName.PROCESSES,
+    engine: Engine = EngineName.PROCESSES,
     address: Address = None,
     gpus_per_pack: GpusPerPack = None,
-    device: Annotated[Device, typer.Option(help="auto is a GPU where there is one.")] = Device.AUTO,
+    device: DeviceName = Device.AUTO,
     set_: Set = None,
     plugin: Plugin = None,
     limit: Limit = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Train failed cells again; they are left as they are otherwise.")
-    ] = False,
-    keep_stale: Annotated[
-        bool, typer.Option("--keep-stale", help="Leave cells as they are whose training code has changed since.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train all cells anew, also those that are done.")] = False,
-    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Log nothing to MLflow.")] = False,
+    fail_fast: FailFast = False,
+    retry_failed: RetryFailed = False,
+    keep_stale: KeepStale = False,
+    fresh: Fresh = False,
+    no_mlflow: NoMlflow = False,
     tracking_uri: Tracking = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
     results: Results = RESULTS,
 ) -> None:
-    """Train every cell of a grid that is not done, then compare them.
+    """Train all unfinished cells of a grid, then compare them.
 
-    Each cell is kept as soon as it is finished: interrupted, the same command carries on from there.
+    Cells are trained in packs: one combination of the grid with all its seeds.
+
+    Each pack is saved when it is finished: after an interruption, run the same command again to continue.
     """
     from rich.console import Console
 
     from attnbench import runner
     from attnbench.cli.live import watch
-    from attnbench.store.store import Store
 
     console = Console(stderr=True, highlight=False)
     try:
-        with _told_to_end(), watch(console, quiet) as view:
+        with _interrupt_on_signals(), watch(console, quiet) as view:
             frame = runner.run(
                 grid,
                 results=results,
@@ -123,31 +139,23 @@ def run(
                 listener=view,
             )
     except KeyboardInterrupt:
-        console.print("Interrupted. What was finished is kept: the same command carries on from there.")
+        console.print("Interrupted. Finished cells are saved: run the same command again to continue.")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    failed = int((frame["status"] == "failed").sum())
     if not quiet:
-        plan = view.standing.planned.plan
-        store = Store(results / plan.name)
-        _print_tables(frame, plan, store)
-        console.print(
-            "\n".join(_pointers(store, failed, None if no_mlflow else tracking_uri or "", results)),
-            soft_wrap=True,
-            markup=False,
-        )
-    if failed:
+        _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+    if (frame["status"] == "failed").any():
         raise typer.Exit(Exit.CELLS_FAILED)
 
 
 @contextmanager
-def _told_to_end() -> Iterator[None]:
-    """A closed terminal or a `kill` is heard as Ctrl-C is: what was finished is kept, and the workers are stopped."""
+def _interrupt_on_signals() -> Iterator[None]:
+    """Treats a closed terminal or a `kill` as Ctrl-C: finished cells are saved, and the workers are stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     present = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # What is ignored stays so: nohup means that the end of the terminal is not the end of the run.
+    # Ignored signals stay ignored: with nohup, closing the terminal must not end the run.
     names = [name for name in present if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     try:
@@ -157,8 +165,20 @@ def _told_to_end() -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
+def _print_results(
+    frame: "pd.DataFrame", plan: "Plan", console: "Console", tracking_uri: str | None, results: Path
+) -> None:
+    """Prints the tables on stdout, and on `console` (stderr) where to continue."""
+    from attnbench.store.store import Store
+
+    store = Store(results / plan.name)
+    _print_tables(frame, plan, store)
+    failed = int((frame["status"] == "failed").sum())
+    console.print("\n".join(_pointers(store, failed, tracking_uri, results)), soft_wrap=True, markup=False)
+
+
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
-    """The exact match on the trained lengths and, where longer sources were tested, on the longest of them."""
+    """Prints exact match on the trained lengths and, if longer sources were tested, on the longest of them."""
     from rich.console import Console
 
     from attnbench.analysis.table.formats import comparison, print_table
@@ -168,22 +188,22 @@ def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     tested = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
     longest = max((length for length, trained in tested if length > trained), default=None)
     if longest is not None:
-        note = f"Sources of {longest} words, longer than any trained on."
+        note = f"Sources of {longest} words, longer than all training sources."
         console.print()
         print_table(comparison(frame, metric=f"exact_match@{longest}", name=store.name, notes=[note]), console)
 
 
 def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
-    """Where to go on from here; `tracking_uri` is None without MLflow, "" for its place in the results folder."""
+    """Returns where the results are; `tracking_uri` is None without MLflow, "" for the default."""
     lines = [f"Results: {store.folder}"]
     if tracking_uri is not None:
         options = f" --tracking-uri {tracking_uri}" if tracking_uri else f" --results {results}" * (results != RESULTS)
         lines.append(f"MLflow:  {_command()} ui{options}")
     if failed:
-        lines.append(f"Failed:  {failed} of the cells above; --retry-failed trains them again")
+        lines.append(f"Failed:  {failed} of the cells above; use --retry-failed to train them again")
     return lines
 
 
 def _command() -> str:
-    """How this command is called here: by its name where the shell finds it, else by its path."""
+    """Returns how to call attnbench in a shell: by name if it is on the PATH, else by path."""
     return "attnbench" if shutil.which("attnbench") or Path(sys.argv[0]).name != "attnbench" else sys.argv[0]

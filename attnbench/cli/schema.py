@@ -1,4 +1,4 @@
-"""`attnbench schema`: the JSON Schema of the grid file."""
+"""`attnbench schema`: prints the JSON Schema of the grid file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,14 @@ import typer
 
 def schema(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of to stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write; default: stdout.")
     ] = None,
 ) -> None:
     """Print the JSON Schema of the grid file, for editors.
 
-    Name it in the first line of a grid: # yaml-language-server: $schema=grid.schema.json
+    With -o grid.schema.json, an editor uses it for grids with this line at the top:
+
+    # yaml-language-server: $schema=grid.schema.json
     """
     import json
 

@@ -1,4 +1,4 @@
-"""`attnbench show`: all there is to know about a cell, or how several differ."""
+"""`attnbench show`: shows one cell in detail, or several side by side."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 def show(
     run: Run,
     cells: Cells,
-    example: Annotated[int, typer.Option(metavar="N", min=0, help="Which test sentence to draw, from 0.")] = 0,
+    example: Annotated[int, typer.Option(metavar="N", min=0, help="Test sentence to draw, from 0.")] = 0,
     head: Annotated[
         int | None,
-        typer.Option(metavar="H", min=0, help="Draw one head alone, from 0, and not the mean.", show_default=False),
+        typer.Option(
+            metavar="H", min=0, help="Head to draw, counted from 0; default: the mean of all heads.", show_default=False
+        ),
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Show a cell: what it is, its metrics, and where it looked, gold links marked; several beside each other."""
+    """Show a cell: configuration, metrics and alignment with gold links marked.
+
+    Several cells are shown side by side, with the fields in which they differ.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -38,7 +43,7 @@ def show(
     records = [store.read(cell) for cell in found]
     alignments = [store.alignments(cell) for cell in found]
     for cell, own in zip(found, alignments, strict=True):
-        _check_choice(own, example, head, cell)
+        _check_drawable(own, example, head, cell)
     console = Console(highlight=False)
     for record in records:
         failed = record["status"] == "failed"
@@ -63,22 +68,22 @@ def show(
         console.print(side_by_side.drawings(drawn, console.width) if len(found) > 1 else drawn[0], soft_wrap=True)
 
 
-def _check_choice(alignments: "Alignments | None", example: int, head: int | None, cell: str) -> None:
+def _check_drawable(alignments: "Alignments | None", example: int, head: int | None, cell: str) -> None:
     if alignments is None:
         if example or head is not None:
-            raise fail("it has no alignment to draw", f"cell {cell}", "leave out --example and --head")
+            raise fail("the cell has no alignment to draw", f"cell {cell}", "omit --example and --head")
         return
     where, last = f"cell {cell}", len(alignments.source) - 1
     if example > last:
         raise fail(f"there is no test sentence {example}", where, f"choose one from 0 to {last}")
     heads = alignments.heads.shape[1]
     if head is not None and head >= heads:
-        hint = f"choose one from 0 to {heads - 1}" if heads else "leave out --head"
-        raise fail(f"there is no head {head}" if heads else "its alignment has no heads of their own", where, hint)
+        hint = f"choose one from 0 to {heads - 1}" if heads else "omit --head"
+        raise fail(f"there is no head {head}" if heads else "the model has no separate heads", where, hint)
 
 
 def _facts(config: dict[str, Any]) -> "Table":
-    """The resolved fields, a line per section; what is not set is left out."""
+    """Returns the resolved fields, a line per section, without those that are not set."""
     from rich.table import Table
     from rich.text import Text
 
@@ -103,7 +108,7 @@ def _plain(value: Any) -> str:
 
 
 def _metrics(metrics: dict[str, float | None]) -> "Table":
-    """A row per metric: over the trained lengths, then per test length."""
+    """Returns a row per metric: over the trained lengths, then per test length."""
     from rich import box
     from rich.table import Table
 
@@ -134,7 +139,7 @@ def _legend(console: "Console") -> "Text":
 def _drawing(
     alignments: "Alignments", example: int, head: int | None, console: "Console", cell: str | None = None
 ) -> "Text":
-    """The heat map of one test sentence, under a line that says what it is, or which cell's where there are several."""
+    """Returns the heat map of one test sentence, with a title: the cell if there are several, else the sentence."""
     from rich.text import Text
 
     from attnbench.analysis.heatmap import heat_map
@@ -152,4 +157,5 @@ def _drawing(
     which = f", the mean of {heads} heads (--head H)" if head is None else f", head {head} of {heads}"
     above = f"Test sentence {example} of {len(alignments.source)} (--example N){which if heads else ''}"
     line = Text(f"{above}: source above, target at the left")
+    # The empty line keeps the title apart from the source words above the map.
     return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])

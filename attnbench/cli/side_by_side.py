@@ -1,4 +1,4 @@
-"""Several cells beside each other: where they differ, their metrics, and where each looked."""
+"""Several cells side by side: the fields in which they differ, their metrics and their alignments."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ GAP = 4  # columns of the terminal between two drawings
 
 
 def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
-    """A line per resolved field that the cells do not share, a column per cell."""
+    """Returns a row per resolved field in which the cells differ, and a column per cell."""
     from attnbench.tracking.content import flat_config
 
     configs = [flat_config(record["config"]) for record in records]
@@ -24,7 +24,7 @@ def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
 
 
 def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
-    """A line per metric, over the trained lengths and then per test length, a column per cell."""
+    """Returns a row per metric, over the trained lengths and then per test length, and a column per cell."""
     from attnbench.metrics import metric_of
 
     names = dict.fromkeys(name for record in records for name in record["metrics"])
@@ -52,7 +52,7 @@ def _columns(records: Sequence[Mapping[str, Any]], lines: Mapping[str, Sequence[
 
 
 def drawings(drawn: Sequence["Text"], width: int) -> "RenderableType":
-    """The drawings beside each other as far as the terminal is wide, and then below."""
+    """Arranges drawings in rows that fit the width of the terminal."""
     from rich.console import Group
     from rich.table import Table
 

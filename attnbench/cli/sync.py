@@ -1,4 +1,4 @@
-"""`attnbench sync`: brings to MLflow what a run has on disk."""
+"""`attnbench sync`: logs results on disk that are missing in MLflow."""
 
 import typer
 
@@ -6,10 +6,9 @@ from attnbench.cli.options import RESULTS, Results, Run, Tracking
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
-    """Log to MLflow what a run has on disk and MLflow has not.
+    """Log the results of a run that are missing in MLflow.
 
-    For runs whose tracking server went away or whose database was locked, that ran with --no-mlflow, or that are to
-    be on another server as well.
+    Use it after a run with --no-mlflow, after the tracking server failed, or to log to another server as well.
     """
     from attnbench.store.lock import held
     from attnbench.store.store import Store
@@ -17,6 +16,6 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
 
     store = Store.open(run, results)
     with held(store.folder):
-        store.recover()
+        store.recover()  # a killed run may have left a pack half written
         logged, there = catch_up(store, tracking_uri)
-    typer.echo(f"{store.name}: {logged} cells logged, {there} were there already")
+    typer.echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")

@@ -1,4 +1,4 @@
-"""`attnbench table`: the comparison table of a run."""
+"""`attnbench table`: prints the comparison table of a run."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -9,7 +9,7 @@ from attnbench.cli.options import RESULTS, Results, Run
 
 
 class Format(StrEnum):
-    """How the table is written."""
+    """Output formats of the table."""
 
     RICH = "rich"
     MARKDOWN = "markdown"
@@ -20,7 +20,7 @@ class Format(StrEnum):
 
 
 class Statistic(StrEnum):
-    """What is said of the seeds of a cell."""
+    """The statistics over the seeds of a combination."""
 
     MEAN = "mean"
     IQM = "iqm"
@@ -32,40 +32,52 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="COLUMN=VALUE",
-        help="Only these cells, e.g. scope=global. Repeatable: other columns narrow, the same column widens.",
+        help="Use only these cells, e.g. scope=global. Repeatable: several values of one column are alternatives, "
+        "different columns must all match.",
+    ),
+]
+
+
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        "--rows",
+        metavar="COLUMN",
+        help="Column of table.csv for the rows; default: score, or model if there are several.",
+        show_default=False,
+    ),
+]
+Columns = Annotated[
+    str,
+    typer.Option(
+        "--columns", metavar="COLUMN", help="Column of table.csv for the columns; length: one per tested length."
+    ),
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        "--metric", metavar="METRIC", help="Metric to show, e.g. loss, or exact_match@20 for one test length."
     ),
 ]
 
 
 def table(
     run: Run,
-    rows: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="The column of table.csv that names the rows: score, or model where there are several, unless given.",
-            show_default=False,
-        ),
-    ] = None,
-    columns: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN", help="The one that names the columns; length: the metric at every length that was tested."
-        ),
-    ] = "task",
-    metric: Annotated[
-        str, typer.Option(metavar="METRIC", help="What is compared, e.g. loss, or exact_match@20 for one test length.")
-    ] = "exact_match",
+    rows: Rows = None,
+    columns: Columns = "task",
+    metric: Metric = "exact_match",
     statistic: Annotated[
-        Statistic, typer.Option(help="iqm: the mean without the lowest and the highest quarter of the seeds.")
+        Statistic, typer.Option(help="iqm: mean without the lowest and the highest quarter of the seeds.")
     ] = Statistic.MEAN,
     where: Where = None,
-    format: Annotated[Format, typer.Option(help="csv and json have one record per cell.")] = Format.RICH,
+    format: Annotated[Format, typer.Option(help="csv and json: one record per table cell.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
-    """Compare a run's cells: mean, 95 % interval and n over the seeds, and what is as good as the best.
+    """Show the comparison table of a run: mean, 95 % interval and number of seeds.
 
-    Nothing but the seed is averaged over: any other axis that varies becomes part of the rows.
+    The best of each column is marked, with all that are not clearly worse.
+
+    Only seeds are averaged over: any other axis that varies becomes part of the rows.
     """
     from attnbench.analysis.table import formats
     from attnbench.analysis.table.lengths import LENGTH, trained_lengths

@@ -1,4 +1,4 @@
-"""`attnbench ui`: MLflow's pages over the results folder."""
+"""`attnbench ui`: starts MLflow's UI for the results folder."""
 
 import errno
 import json
@@ -20,22 +20,25 @@ import typer
 from attnbench.cli.options import RESULTS, Results, Tracking
 from attnbench.errors import fail
 
-STARTS_WITHIN = 90.0  # seconds; a first start makes MLflow's tables
-ENDS_WITHIN = 10.0
-DEFAULT_EXPERIMENT = "0"  # the one that MLflow makes by itself
-TRAINING = "workflowType=machine_learning"  # not the pages for language model applications
+START_SECONDS = 90.0  # the first start creates MLflow's database tables
+STOP_SECONDS = 10.0
+DEFAULT_EXPERIMENT = "0"  # created by MLflow itself
+TRAINING = "workflowType=machine_learning"  # instead of the pages for language model applications
 
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")]
-Host = Annotated[str, typer.Option("--host", help="The address to listen on; the default is this machine alone.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; by default only this machine can connect.")]
 
 
 def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", tracking_uri: Tracking = None) -> None:
-    """Open MLflow's UI over the results: runs, curves, and alignments as they formed. Ctrl-C ends it."""
+    """Start MLflow's UI for the results folder. Ctrl-C stops it.
+
+    It shows runs, curves, and alignments in the course of training.
+    """
     from attnbench.tracking.server import offline_environment, store_uri
 
     uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
-        typer.echo(f"{uri} is a server already: open it in a browser")
+        typer.echo(f"{uri} is a running server: open it in a browser")
         return
     if (
         uri == store_uri(None, results)
@@ -43,23 +46,23 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
         and not Path(uri.removeprefix("sqlite:///")).exists()
     ):
         raise fail("there is no mlflow.db yet", str(results), "run a grid first: attnbench run GRID.yaml")
-    _expect_free(host, port)
+    _check_port(host, port)
     offline_environment()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     command += ["--artifacts-destination", str(results.resolve() / "mlartifacts"), "--host", host, "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
-        typer.echo("MLflow is starting …", err=True)
+        typer.echo("Starting MLflow …", err=True)
         page = f"http://{host}:{port}"
         _wait_until_up(server, page, log)
         typer.echo(page)
         for line in _experiments(page):
             typer.echo(f"  {line}")
-        typer.echo("Ctrl-C ends it.", err=True)
+        typer.echo("Press Ctrl-C to stop.", err=True)
         server.wait()
-        raise fail("MLflow ended by itself", uri, _last_words(log))
+        raise fail("MLflow stopped unexpectedly", uri, _last_lines(log))
 
 
-def _expect_free(host: str, port: int) -> None:
+def _check_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,57 +70,57 @@ def _expect_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise fail(f"port {port} is taken", host, f"give another: --port {port + 1}") from error
-            raise fail(f"cannot listen on port {port}: {error.strerror}", host, "see --host and --port") from error
+                raise fail(f"port {port} is in use", host, f"use another: --port {port + 1}") from error
+            raise fail(f"cannot listen on port {port}: {error.strerror}", host, "change --host or --port") from error
 
 
 @contextmanager
 def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    """The server in a session of its own, so that Ctrl-C reaches us alone and we end all of its processes."""
+    """Starts the server in its own session: Ctrl-C then reaches only this process, which stops all server processes."""
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    before = {ending: signal.signal(ending, _interrupt) for ending in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     server = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment, start_new_session=True)
     try:
         yield server
     except KeyboardInterrupt:
-        typer.echo("MLflow ends.", err=True)
+        typer.echo("Stopping MLflow …", err=True)
     finally:
-        _end(server)
-        for ending, handler in before.items():
-            signal.signal(ending, handler)
+        _stop(server)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _end(server: subprocess.Popen[str]) -> None:
-    for ending in (signal.SIGTERM, signal.SIGKILL):
+def _stop(server: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if server.poll() is None:
-            os.killpg(server.pid, ending)
+            os.killpg(server.pid, number)
             try:
-                server.wait(ENDS_WITHIN)
+                server.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
 
 
 def _wait_until_up(server: subprocess.Popen[str], address: str, log: IO[str]) -> None:
-    until = time.monotonic() + STARTS_WITHIN
+    until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and server.poll() is None:
         try:
-            _ask(address, "experiments/search", max_results=1)
+            _request(address, "experiments/search", max_results=1)
         except OSError:
             time.sleep(0.2)
         else:
             return
-    raise fail("MLflow's server does not start", address, _last_words(log))
+    raise fail("MLflow's server does not start", address, _last_lines(log))
 
 
 def _experiments(address: str) -> Iterator[str]:
-    """Every experiment with the page of its cells; once compared, with that of their charts and of the comparison."""
+    """Yields a line per experiment with the page of its cells; for finished runs also charts and comparison."""
     from attnbench.tracking.content import KIND_TAG, VIEW, VIEW_TAG
 
-    for experiment in _ask(address, "experiments/search", max_results=1000).get("experiments", []):
+    for experiment in _request(address, "experiments/search", max_results=1000).get("experiments", []):
         id_, name = experiment["experiment_id"], experiment["name"]
         if id_ == DEFAULT_EXPERIMENT:
             continue
@@ -128,19 +131,20 @@ def _experiments(address: str) -> Iterator[str]:
         cells = f"{runs}?{TRAINING}&viewStateShareKey={VIEW}"
         yield f"{name}: {cells}"
         yield f"  curves and alignments: {cells}&compareRunsMode=CHART"
-        grids = _ask(address, "runs/search", experiment_ids=[id_], filter=f"tags.`{KIND_TAG}` = 'grid'", max_results=1)
+        only_grids = f"tags.`{KIND_TAG}` = 'grid'"
+        grids = _request(address, "runs/search", experiment_ids=[id_], filter=only_grids, max_results=1)
         for run in grids.get("runs", []):
             yield f"  comparison: {runs}/{run['info']['run_id']}/artifacts/comparison.html?{TRAINING}"
 
 
-def _ask(address: str, what: str, **asked: Any) -> dict[str, Any]:
-    content = json.dumps(asked).encode()
-    query = Request(f"{address}/api/2.0/mlflow/{what}", content, {"Content-Type": "application/json"})
-    # A proxy of the machine's has no part in asking our own server.
-    with build_opener(ProxyHandler({})).open(query, timeout=10) as answer:
+def _request(address: str, path: str, **parameters: Any) -> dict[str, Any]:
+    content = json.dumps(parameters).encode()
+    request = Request(f"{address}/api/2.0/mlflow/{path}", content, {"Content-Type": "application/json"})
+    # Without the system's proxy, which cannot reach a server on this machine.
+    with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
         return dict(json.load(answer))
 
 
-def _last_words(log: IO[str]) -> str:
+def _last_lines(log: IO[str]) -> str:
     log.seek(0)
-    return "\n    ".join(["it said:", *log.read().strip().splitlines()[-5:]])
+    return "\n    ".join(["its output ends with:", *log.read().strip().splitlines()[-5:]])

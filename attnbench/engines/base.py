@@ -1,4 +1,4 @@
-"""What every engine does with a pack, and the events that tell of it."""
+"""The engine protocol, its events, and what all engines share: running a pack, time limits, devices, cores."""
 
 import os
 import sysconfig
@@ -18,71 +18,68 @@ from attnbench.registry import REGISTRIES
 Report = Callable[[Progress], None]
 Train = Callable[[Pack, str, Report], list[Outcome]]
 
-# The training that every engine runs, by name: a worker imports it, and torch with it; the driver never does.
+# The training function, by name: workers import it, and torch with it; the driver never imports torch.
 TRAIN = "attnbench.training.train:train"
 DEVICES = ("auto", "cpu", "cuda")
-NVIDIA = Path("/dev/nvidiactl")
+NVIDIA = Path("/dev/nvidiactl")  # created by NVIDIA's kernel driver
 
-# Where other people's code stands; attnbench itself may be installed there too.
+# Folders of third-party code. attnbench itself may be installed in one of them, so PACKAGE is checked first.
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = ("<frozen", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 @dataclass(frozen=True)
 class Started:
-    """A worker took up a pack."""
+    """A worker has started to train a pack."""
 
     pack: Pack
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A pack ended: one outcome per cell, in the order of its ids."""
+    """A pack has ended, with one outcome per cell in the order of its ids."""
 
     pack: Pack
     outcomes: list[Outcome]
 
 
-Event = Started | Progress | Finished
-
-
 class Engine(Protocol):
-    """Trains packs, each to its end or its time limit, and tells of it; a pack that fails takes no other with it."""
+    """Trains packs and reports events; a pack that fails or exceeds its time limit does not affect the others."""
 
     workers: int
 
     def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:
-        """Takes what is asked for; `workers` is then how many packs are trained at a time."""
+        """Stores the settings; the attribute `workers` is the number of packs trained at a time."""
 
     def prepare(self) -> None:
-        """Makes sure that the device is there.
+        """Starts the workers and checks that the device exists.
 
         Raises:
-            AttnbenchError: when the device that was asked for is absent, or no worker can be started.
+            AttnbenchError: if the requested device is absent, or no worker can be started.
         """
 
     def run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
-        """Trains these packs: a Started and a Finished for each, as they happen; `report` hears of the steps between.
+        """Trains packs; yields a Started and a Finished for each, and calls `report` with the progress in between.
 
         Raises:
-            AttnbenchError: when no worker can be started.
+            AttnbenchError: if no worker can be started.
         """
 
     def close(self) -> None:
-        """Stops what still runs, without waiting for it to finish."""
+        """Stops running packs without waiting for them to finish."""
 
 
 def attempt(pack: Pack, device: str, train: str, report: Report) -> list[Outcome]:
-    """The outcomes of a pack; whatever is raised on the way makes all its cells failed ones, with the reason."""
+    """Trains a pack and returns its outcomes; after any exception all its cells are failed, with the reason."""
     try:
         for plugin in pack.plugins:
             load_plugin(plugin)
         if not all(part.name in REGISTRIES[kind] for kind, part in pack.cell.components().items()):
-            load_entry_points()  # an installed package that this pack has no part of may be broken
+            load_entry_points()  # only if needed: a broken installed plugin must not fail packs that do not use it
         return _train_function(train)(pack, resolve_device(device), report)
     except AttnbenchError as error:
         return failed(pack, str(error))
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         return failed(pack, reason(error))
 
 
@@ -93,7 +90,7 @@ def _train_function(path: str) -> Train:
 
 
 class Seeded(Protocol):
-    """What has cells: a pack, or an order to train one."""
+    """Anything with cells: a pack, or an order to train one."""
 
     @property
     def ids(self) -> tuple[str, ...]: ...
@@ -102,26 +99,26 @@ class Seeded(Protocol):
 
 
 def failed(pack: Seeded, why: str) -> list[Outcome]:
-    """One failed outcome per cell of the pack."""
-    why = why.encode(errors="replace").decode()  # a name of a file may have what no text file can hold
+    """Returns one failed outcome per cell of the pack."""
+    why = why.encode(errors="replace").decode()  # file names may contain bytes that are not UTF-8
     return [Outcome(cell, "failed", seed, error=why) for cell, seed in zip(pack.ids, pack.seeds, strict=True)]
 
 
 def time_limit(pack: Pack) -> float | None:
-    """The seconds that a pack may take, all its cells together; None for any number."""
+    """Returns the time limit of a pack in seconds, for all its cells together; None for no limit."""
     per_cell = pack.cell.train.timeout
     return None if per_cell is None else per_cell * len(pack.ids)
 
 
 def too_long(pack: Pack) -> str:
-    """Why a pack was stopped."""
+    """Returns the reason for stopping a pack that exceeded its time limit."""
     seeds = len(pack.ids)
     together = f" for each of {seeds} seeds" if seeds > 1 else ""
     return f"stopped: it took longer than train.timeout, {pack.cell.train.timeout:g} s{together}"
 
 
 def reason(error: BaseException) -> str:
-    """The exception in one line: its type, its message, and the innermost line of attnbench's or a plugin's code."""
+    """Describes an exception in one line: type, message, and the innermost line in attnbench's or the user's code."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if f.filename.startswith(PACKAGE) or not f.filename.startswith(LIBRARIES)]
     place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
@@ -130,10 +127,10 @@ def reason(error: BaseException) -> str:
 
 
 def resolve_device(device: str) -> str:
-    """ "auto" is a GPU where torch finds one, else the CPU.
+    """Returns "cuda" or "cpu"; "auto" is a GPU if torch finds one, else the CPU.
 
     Raises:
-        AttnbenchError: when a GPU is asked for and there is none.
+        AttnbenchError: if a GPU is requested and there is none.
     """
     if device == "cpu":
         return device
@@ -143,16 +140,16 @@ def resolve_device(device: str) -> str:
         return "cuda"
     if device == "auto":
         return "cpu"
-    raise fail("--device cuda: torch finds no GPU here", hint="use --device cpu, or --device auto")
+    raise fail("--device cuda: torch finds no GPU on this machine", hint="use --device cpu, or --device auto")
 
 
 def may_use_gpu(device: str) -> bool:
-    """Whether workers are likely to train on a GPU, told without torch: by what the driver of NVIDIA's leaves here."""
+    """Whether workers are likely to train on a GPU, judged by the device file of NVIDIA's driver, without torch."""
     return device == "cuda" or (device == "auto" and NVIDIA.exists())
 
 
 def available_cores() -> int:
-    """The cores that this process may use: its affinity, and the share that a container grants."""
+    """Returns the number of cores that this process may use: its affinity, limited by the container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     share, period = quota.read_text().split() if quota.is_file() else ("max", "1")

@@ -1,8 +1,8 @@
 """Trains packs on a Ray cluster: on other machines, or on this one.
 
-The driver hands out a few packs per worker, takes up what ends, and alone decides what is trained again: a pack whose
-node was lost, elsewhere; a pack whose process died, once more and alone, since it may have been what took the memory.
-A training that raises is never repeated. Ray repeats nothing by itself (max_retries=0), so that every loss is counted.
+The driver submits a few packs per worker, collects the results, and decides which packs are trained again: a pack whose
+node was lost, on another node; a pack whose process died, once more and alone, because it may have used up the memory.
+A training that raises is never repeated. Ray itself retries nothing (max_retries=0), so that every loss is counted.
 """
 
 import time
@@ -19,24 +19,24 @@ from attnbench.engines.shipment import Shipped, named_files, ship
 from attnbench.errors import fail
 from attnbench.outcome import Outcome
 
-# Packs handed out per worker: one to train, one to go on with while the driver writes the results.
+# Packs submitted per worker: one to train, and one to continue with while the driver writes results.
 LOOKAHEAD = 2
 POLL_SECONDS = 0.2
-CAPACITY_SECONDS = 5.0  # between two looks at how large the cluster is: nodes come and go
-GPUS_PER_PACK = 0.25  # these models are small: a GPU has room and time for several
-NODE_LOSSES = 5  # a pack that outlives so many nodes may be what kills them
+CAPACITY_SECONDS = 5.0  # between two queries of the size of the cluster, whose nodes come and go
+GPUS_PER_PACK = 0.25  # the models are small: several packs fit on one GPU
+NODE_LOSSES = 5  # after this many lost nodes, the pack itself may be the cause
 
 
 class RayEngine:
-    """One Ray task per pack, with one CPU each, or a share of a GPU.
+    """Trains each pack as one Ray task, with one CPU and, if there are GPUs, a share of one.
 
     Args:
-        workers: how many packs are trained at a time, where the cluster is as large.
-        device: "auto" is a GPU where the cluster has one.
-        train: the training function.
+        workers: maximum number of packs trained at a time; less if the cluster is smaller.
+        device: "auto" is a GPU if the cluster has one.
+        train: the training function, by name.
         address: None starts Ray on this machine; "auto" joins the cluster that runs here; host:port or ray://host:port
             joins another.
-        gpus_per_pack: the share of a GPU that a pack takes up.
+        gpus_per_pack: the share of a GPU that each pack reserves.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class RayEngine:
         self.train = train
         self.address = address
         self.gpus_per_pack = gpus_per_pack
-        self.lost: Counter[str] = Counter()  # how often a node was lost under a pack, by its first cell's id
-        self.died: Counter[str] = Counter()  # how often its process died
+        self.lost: Counter[str] = Counter()  # number of nodes lost per pack, by its first cell's id
+        self.died: Counter[str] = Counter()  # number of processes that died per pack
         self._ray: ModuleType | None = None
-        self._ours = False
+        self._connected_here = False
         self._waiting: deque[Pack] = deque()
-        self._suspects: deque[Pack] = deque()  # their process died: each is trained again when it is alone
+        self._suspects: deque[Pack] = deque()  # packs whose process died: each is trained again when no other runs
         self._running: dict[Any, Pack] = {}
-        self._begun: dict[str, float] = {}
+        self._begun: dict[str, float] = {}  # start times by the pack's first cell id
         self._overdue: set[str] = set()
         self._files: dict[str, Shipped[Any]] = {}
         self._measured = 0.0
         self._board: Any = None
 
     def prepare(self) -> None:
-        """See Engine. Joins the cluster and makes sure that every node has this attnbench."""
-        ray, self._ours = join(self.address, self.wanted)
+        """See Engine. Connects to the cluster and checks that every node has the same attnbench."""
+        ray, self._connected_here = join(self.address, self.wanted)
         self._ray = ray
         self._code = code()
         self._checked = ray.put(check_nodes(ray) if self.address else None)
@@ -77,11 +77,11 @@ class RayEngine:
             raise fail("--device cuda: the Ray cluster has no GPU", hint="use --device cpu, or --device auto")
         self.device = "cuda" if gpus and self.device != "cpu" else "cpu"
         if not self._capacity(ray):
-            raise fail("the Ray cluster has no CPU to train on", hint="start a node that has: ray start --address …")
+            raise fail("the Ray cluster has no CPU to train on", hint="add a node with CPUs: ray start --address …")
         self._measure(ray)
         needs = {"num_cpus": 1, "num_gpus": self.gpus_per_pack if self.device == "cuda" else 0}
         self._task = ray.remote(max_retries=0, **needs)(_train)
-        # Beside the driver, and started again if need be: who loses messages loses only a view of the progress.
+        # On the driver's node, and restarted if it dies: losing messages only loses progress display.
         here = on(ray, ray.get_runtime_context().get_node_id(), soft=True)
         self._board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).options(**here).remote()
 
@@ -90,7 +90,7 @@ class RayEngine:
         self._waiting, self._suspects = deque(packs), deque()
         try:
             yield from self._run(packs, report)
-        except ConnectionError as error:  # of ray:// alone; a driver that has joined directly ends with the head node
+        except ConnectionError as error:  # only with ray://; Ray ends a directly connected driver with the head node
             raise fail(f"the Ray cluster no longer answers: {error}", f"--address {self.address}") from error
 
     def _run(self, packs: Sequence[Pack], report: Report) -> Iterator[Started | Finished]:
@@ -99,6 +99,7 @@ class RayEngine:
             yield from self._hand_out()
             done = self._ended()
             running = {pack.ids[0] for pack in self._running.values()}
+            # Messages before results, so that a pack's Started and progress precede its Finished.
             for message in self.ray.get(self._board.take.remote()):
                 if isinstance(message, str):
                     self._begun[message] = time.monotonic()
@@ -120,8 +121,8 @@ class RayEngine:
         ray, self._ray = self._ray, None
         if ray is None or not ray.is_initialized():
             return
-        if self._ours:
-            ray.shutdown()  # ends the job: its processes on all nodes, and the cluster itself where it was started here
+        if self._connected_here:
+            ray.shutdown()  # ends the job with its processes on all nodes, and a cluster that was started by `join`
             return
         for task in self._running:
             ray.cancel(task, force=True)
@@ -131,24 +132,24 @@ class RayEngine:
 
     @property
     def ray(self) -> Any:
-        """The library, once a cluster is joined."""
+        """The module ray; only available after `prepare`."""
         assert self._ray is not None
         return self._ray
 
     # --- the cluster
 
     def _capacity(self, ray: Any) -> int:
-        """How many packs the cluster can train at a time."""
+        """Returns the number of packs that the cluster can train at a time."""
         there = ray.cluster_resources()
         cpus = int(there.get("CPU", 0))
         return min(cpus, int(there.get("GPU", 0)) * int(1 / self.gpus_per_pack)) if self.device == "cuda" else cpus
 
     def _measure(self, ray: Any) -> None:
-        """Sets `workers` to what the cluster has now, and how many packs may be handed out."""
+        """Updates `workers` and the maximum number of submitted packs from the current size of the cluster."""
         capacity = max(1, self._capacity(ray))
         self._measured = time.monotonic()
         self.workers = min(self.wanted, capacity)
-        # A cluster that has more than was asked for would train all that it is given.
+        # A cluster with more CPUs than requested trains everything that is submitted, so submit no more than requested.
         self._most = LOOKAHEAD * capacity if capacity <= self.wanted else self.wanted
 
     # --- the packs
@@ -176,7 +177,7 @@ class RayEngine:
         return self._files[path]
 
     def _ended(self) -> list[Any]:
-        """The tasks that ended until now; waits a moment for the first."""
+        """Returns the tasks that have ended; waits up to POLL_SECONDS for the first."""
         tasks = list(self._running)
         if not tasks:
             return []
@@ -191,7 +192,7 @@ class RayEngine:
                 self.ray.cancel(task, force=True)
 
     def _outcomes(self, task: Any, pack: Pack) -> list[Outcome] | None:
-        """What the node gave back; None where the pack is put back, to be trained again."""
+        """Returns the outcomes of a task that ended; None if the pack was queued to be trained again."""
         errors = self.ray.exceptions
         self._begun.pop(pack.ids[0], None)
         overdue = pack.ids[0] in self._overdue
@@ -199,7 +200,7 @@ class RayEngine:
         try:
             outcomes: list[Outcome] = self.ray.get(task)
             return outcomes
-        except errors.RayTaskError as error:  # raised by the task; often a subclass of what it raised, too
+        except errors.RayTaskError as error:  # before RayError: it may also be a subclass of the exception raised
             return failed(pack, reason(error.cause))
         except errors.RayError as error:
             if overdue:
@@ -213,7 +214,7 @@ class RayEngine:
     def _elsewhere(self, pack: Pack) -> list[Outcome] | None:
         self.lost[pack.ids[0]] += 1
         if self.lost[pack.ids[0]] > NODE_LOSSES:
-            return failed(pack, f"its node was lost, {self.lost[pack.ids[0]]} times in a row")
+            return failed(pack, f"its node was lost {self.lost[pack.ids[0]]} times in a row")
         self._waiting.appendleft(pack)
         return None
 
@@ -221,7 +222,7 @@ class RayEngine:
         self.died[pack.ids[0]] += 1
         if self.died[pack.ids[0]] > 1:
             why = "its node ran out of memory" if out_of_memory else "perhaps its node ran out of memory"
-            return failed(pack, f"its process died twice, the second time alone: {why}")
+            return failed(pack, f"its process died twice, the second time with no other pack running: {why}")
         self._suspects.append(pack)
         return None
 
@@ -235,9 +236,10 @@ def _train(
     train: str,
     board: Any,
 ) -> list[Outcome]:
-    """On the node: trains the pack and tells of it, without waiting to be heard."""
+    """Runs on a node: trains the pack and sends progress messages without waiting for their delivery."""
     ray = library()
+    # The driver has compared the code of all nodes that existed when it connected.
     joined_later = checked is not None and ray.get_runtime_context().get_node_id() not in checked
-    board.tell.remote(pack.ids[0])
+    board.put.remote(pack.ids[0])
     wanted = driver if joined_later else None
-    return train_here(pack, files, ray.get, wanted, device, train, lambda progress: board.tell.remote(progress))
+    return train_here(pack, files, ray.get, wanted, device, train, lambda progress: board.put.remote(progress))

@@ -1,4 +1,4 @@
-"""Joins a Ray cluster, or starts one on this machine, and makes sure that its nodes can train."""
+"""Connects to a Ray cluster, or starts one on this machine, and checks that its nodes can train."""
 
 import logging
 import os
@@ -10,17 +10,16 @@ from urllib.parse import urlsplit
 from attnbench.engines.ray_node import code
 from attnbench.errors import fail
 
-CLIENT_PORT = 10001  # of ray://, unless said otherwise
+CLIENT_PORT = 10001  # Ray's default for ray://
 
-# Ray reports home unless told not to, and prints what raylets say even with log_to_driver=False.
+# Ray sends usage statistics by default, and prints the raylets' logs even with log_to_driver=False.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-
 
 CLIENT_FAILED = "Starting Ray client server failed"
 
 
 def library() -> Any:
-    """Ray, which is imported for this engine alone."""
+    """Imports Ray, an optional dependency that only this engine needs."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -33,41 +32,43 @@ def library() -> Any:
 
 
 def join(address: str | None, workers: int) -> tuple[Any, bool]:
-    """Ray, connected, and whether it was connected here: a program that had done so keeps its connection.
+    """Connects to Ray; returns the module, and whether this call made the connection.
+
+    A program that calls attnbench.run may already be connected; its connection is used and later kept.
 
     Args:
-        address: of the cluster; None starts one on this machine, which ends with this process.
-        workers: how many CPUs that one has.
+        address: the cluster; None starts one on this machine, which ends with this process.
+        workers: number of CPUs of a cluster that is started here.
 
     Raises:
-        AttnbenchError: when Ray is not installed, or there is no such cluster.
+        AttnbenchError: if Ray is not installed, or there is no such cluster.
     """
     ray = library()
     where = f"--address {address}" if address else ""
     if ray.is_initialized():
         if address:
-            hint = "call ray.shutdown() first, or leave the address out to train on that cluster"
-            raise fail("Ray is connected already in this process", where, hint)
+            hint = "call ray.shutdown() first, or omit the address to train on that cluster"
+            raise fail("this process is already connected to a Ray cluster", where, hint)
         return ray, False
     if address:
-        _check_that_it_answers(address)
+        _check_reachable(address)
     asked = {"address": address} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         _init(ray, asked)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        what = f"Ray cannot be {'joined' if address else 'started'}: {' '.join(str(error).split())}"
+        what = f"cannot {'connect to' if address else 'start'} Ray: {' '.join(str(error).split())}"
         raise fail(what, where) from error
     finally:
         if signal.getsignal(signal.SIGTERM) is not terminate:
-            signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would leave with another exit status
+            signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would end the process with another exit status
     return ray, True
 
 
 def _init(ray: Any, asked: dict[str, Any]) -> None:
-    """Connects; twice if need be through a Ray client, whose server on the head may die while it starts one for us.
+    """Connects to Ray, with a second attempt if the Ray client server on the head node dies while it starts.
 
-    It forks beside threads that are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
+    That server forks while other threads are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
     """
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
@@ -80,10 +81,10 @@ def _init(ray: Any, asked: dict[str, Any]) -> None:
 
 
 def check_nodes(ray: Any) -> frozenset[str]:
-    """The ids of all nodes, which have the attnbench that is here: another might give other numbers.
+    """Checks that all nodes have this attnbench, since another version might give other numbers; returns their ids.
 
     Raises:
-        AttnbenchError: at the first node that has not; it names both versions.
+        AttnbenchError: at the first node with another version; names both versions.
     """
     ask = ray.remote(num_cpus=0, max_retries=0)(code)
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -93,28 +94,28 @@ def check_nodes(ray: Any) -> frozenset[str]:
         try:
             found = ray.get(answer)
         except ray.exceptions.NodeDiedError:
-            continue
+            continue  # nothing will be trained there
         except ray.exceptions.RayError as error:
             last = str(error).strip().splitlines()[-1]
-            raise fail(f"attnbench cannot be run there: {last}", where, "pip install attnbench there") from error
+            raise fail(f"cannot run attnbench: {last}", where, "install attnbench on this node") from error
         if found != code():
-            raise fail(f"it has {found}, and you have {code()}", where, "install the same version on both")
+            raise fail(f"has {found}, but the driver has {code()}", where, "install the same version on both")
     return frozenset(node["NodeID"] for node in nodes)
 
 
 def on(ray: Any, node: str, soft: bool = False) -> dict[str, Any]:
-    """The option that places a task on a node; soft: on another if that one is gone."""
+    """Returns the option that places a task on a node; with `soft`, on another if that node is lost."""
     place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     return {"scheduling_strategy": place(node_id=node, soft=soft)}
 
 
-def _check_that_it_answers(address: str) -> None:
-    """Raises where nobody listens, at once: Ray tries for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raises immediately if nothing listens at the address: Ray itself would try for minutes."""
     place = urlsplit(address if "://" in address else f"//{address}")
     if address == "auto" or place.hostname is None:
         return
     try:
         socket.create_connection((place.hostname, place.port or CLIENT_PORT), timeout=10).close()
     except (OSError, ValueError) as error:
-        what = f"no Ray cluster answers there: {getattr(error, 'strerror', None) or error}"
-        raise fail(what, f"--address {address}", "`ray status` tells on the head node whether it is up") from error
+        what = f"no Ray cluster answers at this address: {getattr(error, 'strerror', None) or error}"
+        raise fail(what, f"--address {address}", "run `ray status` on the head node to see if it is up") from error

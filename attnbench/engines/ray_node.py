@@ -1,4 +1,4 @@
-"""What the engine `ray` does on the nodes; nothing here needs Ray itself but the caller."""
+"""The part of the engine `ray` that runs on the nodes. It does not import Ray, so it is tested without a cluster."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,33 +13,33 @@ from attnbench.engines.serial import one_thread
 from attnbench.engines.shipment import Content, Shipped, moved, unpacked
 from attnbench.outcome import Outcome, Progress
 
-# What a node tells while it trains: the first cell's id of the pack it took up, then how far it is.
+# Messages of a node: the id of the first cell of the pack it starts, then progress.
 Message = str | Progress
 
 
 class Board:
-    """Where the nodes leave their messages, and the driver finds them."""
+    """Collects the messages of all nodes until the driver takes them."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def tell(self, message: Message) -> None:
-        """Leaves a message."""
+    def put(self, message: Message) -> None:
+        """Adds a message."""
         self.messages.append(message)
 
     def take(self) -> list[Message]:
-        """Takes the messages since the last time."""
+        """Removes and returns all messages, in order."""
         taken, self.messages = self.messages, []
         return taken
 
 
 def code() -> str:
-    """The installed attnbench: its version, and the digest of its files, since a checkout changes under one version."""
-    return f"attnbench {attnbench.__version__} ({_digest()})"
+    """Identifies the installed attnbench: its version and a digest of its files, as a checkout has no exact version."""
+    return f"attnbench {attnbench.__version__} ({_package_digest()})"
 
 
 @cache
-def _digest() -> str:
+def _package_digest() -> str:
     digest = hashlib.sha256()
     root = Path(attnbench.__file__).parent
     for file in sorted(root.rglob("*.py")):
@@ -56,29 +56,29 @@ def train_here(
     train: str,
     report: Report,
 ) -> list[Outcome]:
-    """The outcomes of a pack, trained on this node with one thread.
+    """Trains a pack on this node with one thread; returns its outcomes.
 
     Args:
-        pack: with its files where the user has them.
-        files: what the pack reads, on the way.
+        pack: the pack, with paths of the user's machine.
+        files: the files that the pack reads.
         get: fetches the content of a file.
-        driver: the code that the driver has; None where it is known that the node has the same.
+        driver: the driver's `code()`; None if this node is known to have the same.
         device: "cpu" or "cuda".
-        train: the training function.
-        report: is told how far the training is.
+        train: the training function, by name.
+        report: called with the progress.
     """
     if driver is not None and code() != driver:
-        return failed(pack, f"this node has {code()}, and you have {driver}: install the same on both")
+        return failed(pack, f"the node has {code()}, but the driver has {driver}: install the same version on both")
     try:
         with unpacked(files, get) as places, one_thread():
             outcomes = attempt(moved(pack, places), device, train, report)
-        return [_naming_the_users_files(outcome, places) for outcome in outcomes]
+        return [_with_original_paths(outcome, places) for outcome in outcomes]
     except OSError as error:
-        return failed(pack, f"its files cannot be written on the node: {error}")
+        return failed(pack, f"cannot write its files on the node: {error}")
 
 
-def _naming_the_users_files(outcome: Outcome, places: dict[str, str]) -> Outcome:
-    """The outcome with the user's own files in its reason, instead of the copies on the node."""
+def _with_original_paths(outcome: Outcome, places: dict[str, str]) -> Outcome:
+    """Returns the outcome with the user's paths in its error message, instead of those of the copies on the node."""
     error = outcome.error
     for path, place in places.items():
         error = error and error.replace(place, path)

@@ -1,4 +1,4 @@
-"""Trains one pack after the other in this process: for a debugger, and where no process can be started."""
+"""Trains one pack after the other in this process: for debugging, and for systems without subprocesses."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from attnbench.outcome import Progress
 
 
 class SerialEngine:
-    """One pack at a time, with one torch thread as in a worker process, so that the numbers agree."""
+    """Trains one pack at a time, with one torch thread as in a worker process, so that the numbers are the same."""
 
     def __init__(self, workers: int, device: str, train: str = TRAIN) -> None:  # noqa: ARG002
         self.workers = 1
@@ -27,15 +27,15 @@ class SerialEngine:
         for pack in packs:
             yield Started(pack)
             with one_thread():
-                outcomes = attempt(pack, self.device, self.train, _in_time(pack, report))
+                outcomes = attempt(pack, self.device, self.train, _with_time_limit(pack, report))
             yield Finished(pack, outcomes)
 
     def close(self) -> None:
-        """Nothing runs between two packs; an interrupt stops the training itself."""
+        """See Engine. Nothing runs in the background, so there is nothing to stop."""
 
 
-def _in_time(pack: Pack, report: Report) -> Report:
-    """The report, which ends a training that takes too long: there is no process to be stopped here."""
+def _with_time_limit(pack: Pack, report: Report) -> Report:
+    """Returns a report function that also raises once the time limit is exceeded: there is no process to kill here."""
     limit, begun = time_limit(pack), time.monotonic()
 
     def checked(progress: Progress) -> None:
@@ -48,7 +48,7 @@ def _in_time(pack: Pack, report: Report) -> Report:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Holds torch to one thread, and gives this process its threads back afterwards."""
+    """Sets torch to one thread, and restores the number of threads afterwards."""
     import torch
 
     before = torch.get_num_threads()

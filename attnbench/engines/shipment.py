@@ -1,4 +1,4 @@
-"""Takes the files that a pack names to a machine with another file system: by their content, not by their place."""
+"""Copies the files that a pack needs to a machine with another file system, by content instead of by path."""
 
 import hashlib
 import secrets
@@ -19,7 +19,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Shipped(Generic[Content]):
-    """A file on its way: where the user has it, the sha256 of its content, and the content or a reference to it."""
+    """A file to copy: its path on the user's machine, the sha256 of its content, and the content or a reference."""
 
     path: str
     digest: str
@@ -27,17 +27,17 @@ class Shipped(Generic[Content]):
 
 
 def named_files(pack: Pack) -> list[str]:
-    """The files that training the pack reads: its plugins, and its own sentence pairs. Modules are not among them."""
+    """Returns the files that training the pack reads: plugin files and sentence pairs, but not plugin modules."""
     plugins = [str(plugin) for plugin in pack.plugins if str(plugin).endswith(".py")]
     data = [getattr(pack.cell.data, field) for field in PATHS]
     return [*plugins, *(path for path in data if path is not None)]
 
 
 def ship(path: str, put: Callable[[bytes], Content]) -> Shipped[Content]:
-    """Reads a file and hands its content to `put`.
+    """Reads a file and passes its content to `put`.
 
     Raises:
-        OSError: when it cannot be read.
+        OSError: if it cannot be read.
     """
     content = Path(path).read_bytes()
     return Shipped(path, hashlib.sha256(content).hexdigest(), put(content))
@@ -45,19 +45,19 @@ def ship(path: str, put: Callable[[bytes], Content]) -> Shipped[Content]:
 
 @contextmanager
 def unpacked(files: Sequence[Shipped[Content]], get: Callable[[Content], bytes]) -> Iterator[dict[str, str]]:
-    """Has the files here meanwhile; gives where they are, by where the user has them.
+    """Writes the files to a temporary folder; yields their paths there by their paths on the user's machine.
 
-    The same content is at the same place as long as this process lives: a plugin that is loaded again from another
-    place would register its components twice.
+    The same content always gets the same path in this process: a plugin that is loaded again from another path would
+    register its components twice.
 
     Raises:
-        OSError: when they cannot be written.
+        OSError: if they cannot be written.
     """
     if not files:
         yield {}
         return
     folder = _folder()
-    folder.mkdir(mode=0o700)  # anew each time: what stood there already might be another's
+    folder.mkdir(mode=0o700)  # fails if it exists: another user might have created it with their files
     try:
         places = {}
         for file in files:
@@ -72,12 +72,12 @@ def unpacked(files: Sequence[Shipped[Content]], get: Callable[[Content], bytes])
 
 @cache
 def _folder() -> Path:
-    """Of this process alone, under a name that nobody guesses."""
+    """Returns a folder for this process, with a name that other users cannot guess."""
     return Path(tempfile.gettempdir()) / f"attnbench-{secrets.token_hex(8)}"
 
 
 def moved(pack: Pack, places: dict[str, str]) -> Pack:
-    """The pack with its files where they are now; its ids stay, which are those of the contents."""
+    """Returns the pack with the new paths of its files; its ids stay valid, since they depend on the contents only."""
     config = pack.cell.data
     found = {name: places[path] for name in PATHS if (path := getattr(config, name)) is not None}
     cell = pack.cell.model_copy(update={"data": config.model_copy(update=found)})

@@ -1,4 +1,4 @@
-"""What a worker process of the engine `processes` does: trains the packs that come through its pipe."""
+"""A worker process of the engine `processes`: trains the packs that it receives through its pipe."""
 
 import os
 import pickle
@@ -17,14 +17,14 @@ from attnbench.plugins import load_plugin
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker is there; or the device that was asked for is not."""
+    """A worker has started; `error` if the requested device does not exist."""
 
     error: AttnbenchError | None = None
 
 
 @dataclass(frozen=True)
 class Order:
-    """A pack to train, as bytes: it may hold what only its plugins know, so they are loaded before it is read."""
+    """A pack to train, pickled: it may contain classes of its plugins, which have to be loaded before unpickling."""
 
     ids: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -32,33 +32,32 @@ class Order:
     pack: bytes
 
 
-# What a worker says: that it is ready; the first cell's id of the pack it takes up; how far it is; what came of it.
+# Messages of a worker: it is ready; the id of the first cell of the pack it starts; progress; the outcomes.
 Message = Ready | str | Progress | list[Outcome]
 
 
 def work(driver: "Connection[Message, Order]", device: str, train: str) -> None:
-    """Trains pack after pack, until the driver is gone or ends this process.
+    """Trains one pack after the other, until the driver ends or kills this process.
 
     Args:
         driver: the pipe to the driver.
-        device: where to train.
-        train: the training, by name.
+        device: "auto", "cpu" or "cuda".
+        train: the training function, by name.
     """
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = (
-        "1"  # said before torch and its libraries are loaded
-    )
+    # Before torch is imported, which reads these once.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     Thread(target=_end_with_the_driver, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
     try:
-        driver.send(Ready(_missing(device)))
+        driver.send(Ready(_device_error(device)))
         while True:
             order = driver.recv()
             driver.send(order.ids[0])
             _send(driver, order, _carry_out(order, device, train, driver.send))
     except (EOFError, OSError):
-        return  # the driver is gone
+        return  # the driver has ended
 
 
 def _carry_out(order: Order, device: str, train: str, report: Report) -> list[Outcome]:
@@ -73,7 +72,7 @@ def _carry_out(order: Order, device: str, train: str, report: Report) -> list[Ou
     return attempt(pack, device, train, report)
 
 
-def _missing(device: str) -> AttnbenchError | None:
+def _device_error(device: str) -> AttnbenchError | None:
     try:
         resolve_device(device)
     except AttnbenchError as error:
@@ -86,12 +85,12 @@ def _send(driver: "Connection[Message, Order]", order: Order, outcomes: list[Out
         driver.send(outcomes)
     except OSError:
         raise
-    except Exception as error:  # something in them cannot be sent; nothing of them was
+    except Exception as error:  # an outcome cannot be pickled, so nothing was sent
         driver.send(failed(order, reason(error)))
 
 
 def _end_with_the_driver() -> None:
-    """A driver that was killed cannot stop its workers: they notice by themselves, also while they train."""
+    """Exits when the driver has ended: a driver that was killed cannot stop its workers, which may be training."""
     driver = parent_process()
     if driver is not None:
         driver.join()

@@ -1,4 +1,4 @@
-"""Reads the axes of a grid file, and what is left out and added, into values that are checked by themselves."""
+"""Reads the axes of a grid file with its `exclude` and `include`, and checks each value on its own."""
 
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ from attnbench.grid.values import GLOBAL, Axes, Combination, Exclude, Value, pla
 from attnbench.messages import show
 from attnbench.registry import REGISTRIES, Entry
 
+# The axes that exist whatever components the grid uses; `_known` adds the components' options.
 FIELDS = (
     "model.kind",
     *(f"data.{name}" for name in Data.model_fields),
@@ -23,16 +24,18 @@ FIELDS = (
 
 
 class AxesReader:
-    """Reads the axes; what is wrong is noted in the document, and left out of the result."""
+    """Reads the axes; problems are recorded, and the values that have one are left out of the result."""
 
     def __init__(self, file: GridFile, document: Document, problems: Problems) -> None:
         self.file, self.document, self.problems = file, document, problems
-        self._in_play: dict[str, dict[str, Entry]] = {kind: {} for kind in ("model", *COMPONENTS)}
-        self._unsure: set[str] = set()  # kinds with an unreadable value: any of their options may be meant
+        self._used: dict[str, dict[str, Entry]] = {kind: {} for kind in ("model", *COMPONENTS)}
+        # Kinds with an unreadable value. Any of their options may be meant, so none is reported as unknown.
+        self._unreadable: set[str] = set()
 
     def read(self) -> Axes:
-        """The axes that are sound."""
-        self._note_models()
+        """Returns the valid axes."""
+        # Components before all other axes: an axis such as `scope.window` is known only if a scope has the option.
+        self._find_models()
         product = self._components_first({"grid": self.file.grid, "zip": self.file.zip})
         combinations = [self._components_of("include", index) for index in range(len(self.file.include))]
         for section, axes in product.items():
@@ -42,12 +45,12 @@ class AxesReader:
             self._read_rest(combination, index)
         self._check_clashes()
         groups = self._groups(product["grid"], product["zip"])
-        settled = _settled(groups)
-        includes = tuple(self._completed(c, index, settled) for index, c in enumerate(combinations))
+        single = _single_valued(groups)
+        includes = tuple(self._completed(c, index, single) for index, c in enumerate(combinations))
         return Axes(groups, includes, tuple(self._read_excludes(groups)))
 
-    def _note_models(self) -> None:
-        """Finds the models that the file names, whose options may be axes."""
+    def _find_models(self) -> None:
+        """Looks up the models that the file names, whose options may be axes."""
         kinds: list[tuple[Any, KeyPath]] = [(self.file.model.get("kind", DEFAULT_MODEL), ("model", "kind"))]
         for section in ("grid", "zip"):
             kinds += [
@@ -61,23 +64,23 @@ class AxesReader:
             self._find("model", kind, place)
 
     def _find(self, kind: str, name: Any, place: KeyPath) -> bool:
-        """Whether the name is known; notes what is wrong with it."""
+        """Looks up a component; returns whether it exists, and records a problem if not."""
         if not isinstance(name, str):
-            self._unsure.add(kind)
+            self._unreadable.add(kind)
             what = f"a {kind} should be a name or {{name: …, option: …}}, found {show(name)}"
             self.problems.add(self.document.place(place), what)
             return False
         try:
-            self._in_play[kind][name] = find(kind, name)
+            self._used[kind][name] = find(kind, name)
         except AttnbenchError as error:
-            self._unsure.add(kind)
+            self._unreadable.add(kind)
             for problem in error.problems:
                 self.problems.add(self.document.place(place), problem.what, problem.hint)
             return False
         return True
 
     def _components_first(self, sections: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Value]]]:
-        """The sections' axes in their order, the components read: the other axes may be options of theirs."""
+        """Returns the axes of the sections in order; only those of components are read, the others are still empty."""
         return {
             section: {axis: self._components(axis, (section, axis), values) for axis, values in axes.items()}
             for section, axes in sections.items()
@@ -92,9 +95,9 @@ class AxesReader:
         return [value for value in read if value is not None]
 
     def _component(self, kind: str, place: KeyPath, written: Any) -> Value | None:
-        """A component: a name, or a mapping with a name and options."""
+        """Reads a component, written as a name or as a mapping with a name and options."""
         if isinstance(written, dict) and "name" not in written:
-            self._unsure.add(kind)
+            self._unreadable.add(kind)
             self.problems.add(self.document.place(place), f"a {kind} with options needs a name", "{name: …, option: …}")
             return None
         name, at = (written["name"], (*place, "name")) if isinstance(written, dict) else (written, place)
@@ -123,15 +126,15 @@ class AxesReader:
         return [value for value in read if self._is_usable(value)]
 
     def _is_usable(self, value: Value) -> bool:
-        """Whether a value is not an unknown model, which is noted already."""
-        return value.axis != "model.kind" or (isinstance(value.data, str) and value.data in self._in_play["model"])
+        """Returns False for an unknown model, which is already recorded as a problem."""
+        return value.axis != "model.kind" or (isinstance(value.data, str) and value.data in self._used["model"])
 
     def _is_known(self, axis: str, place: KeyPath) -> bool:
         known = self._known()
         if axis in known:
             return True
         if axis in ("seed", "seeds"):
-            hint = "seeds: has its own place at the top of the file"
+            hint = "seeds: is a key at the top of the file"
         elif axis == "model":
             hint = "did you mean 'model.kind'?"
         else:
@@ -140,32 +143,32 @@ class AxesReader:
         return False
 
     def _known(self) -> list[str]:
-        """Every axis there can be: the options are those of the components in the grid."""
+        """Returns every possible axis: components, fields, and the options of the components in this grid."""
         known = [*COMPONENTS, *FIELDS]
-        for kind, entries in self._in_play.items():
+        for kind, entries in self._used.items():
             registry = REGISTRIES[kind]
-            every = map(registry.entry, registry.names()) if kind in self._unsure else entries.values()
+            every = map(registry.entry, registry.names()) if kind in self._unreadable else entries.values()
             known += [f"{kind}.{option.name}" for entry in every for option in entry.options]
         return list(dict.fromkeys(known))
 
     def _check_clashes(self) -> None:
-        """An axis stands in one place only, and not beside a part of itself."""
+        """Checks that no axis is in both grid and zip or next to a part of itself, and that zip has equal lengths."""
         for axis in self.file.zip:
             if axis in self.file.grid:
                 place = self.document.place(("zip", axis), key=True)
-                self.problems.add(place, f"the axis {axis} stands in grid and in zip", "keep one of them")
+                self.problems.add(place, f"the axis {axis} is in both grid and zip", "remove one of them")
         names = [*self.file.grid, *self.file.zip]
         for axis in names:
             whole = axis.rpartition(".")[0]
             if whole in names and whole not in COMPONENTS:
                 section = "grid" if axis in self.file.grid else "zip"
                 place = self.document.place((section, axis), key=True)
-                self.problems.add(place, f"the axis {axis} is a part of the axis {whole}", "keep one of them")
+                self.problems.add(place, f"the axis {axis} is part of the axis {whole}", "remove one of them")
         lengths = {axis: len(values) for axis, values in self.file.zip.items()}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{axis} has {length}" for axis, length in lengths.items())
             place = self.document.place(("zip",), key=True)
-            self.problems.add(place, f"the axes of zip should have equally many values: {found}")
+            self.problems.add(place, f"all axes of zip should have the same number of values: {found}")
 
     def _groups(
         self, grid: dict[str, list[Value]], zipped: dict[str, list[Value]]
@@ -176,16 +179,18 @@ class AxesReader:
             groups.append(tuple({value.axis: value for value in part} for part in together))
         return tuple(groups)
 
-    def _completed(self, combination: Combination, index: int, settled: Combination) -> Combination:
-        """An included combination with the axes that it leaves open, where there is no choice."""
-        completed = {"scope": GLOBAL} | settled | combination
+    def _completed(self, combination: Combination, index: int, single: Combination) -> Combination:
+        """Adds to an included combination the axes that it leaves open, if they have a single value in the grid."""
+        completed = {"scope": GLOBAL} | single | combination
         if completed["scope"].name == NO_SCORE and "score" not in self.file.include[index]:
             completed.pop("score", None)
         for kind in ("score", "task"):
             needed = kind == "task" or completed["scope"].name != NO_SCORE
-            if kind not in completed and kind not in self.file.include[index] and needed and kind not in self._unsure:
+            # A value that is written but invalid already has its own problem.
+            reported = kind in self.file.include[index] or kind in self._unreadable
+            if needed and kind not in completed and not reported:
                 place = self.document.place(("include", index))
-                self.problems.add(place, f"this combination needs a {kind}", f"add {kind}: … to it")
+                self.problems.add(place, f"this combination needs a {kind}", f"add {kind}: …")
         return completed
 
     def _read_excludes(self, groups: tuple[tuple[Combination, ...], ...]) -> list[Exclude]:
@@ -193,21 +198,21 @@ class AxesReader:
         for index, written in enumerate(self.file.exclude):
             place: KeyPath = ("exclude", index)
             if not written:
-                self.problems.add(self.document.place(place), "this exclude names no axis")
-            sound = [self._is_sound_test(axis, test, (*place, axis), groups) for axis, test in written.items()]
-            if all(sound):
+                self.problems.add(self.document.place(place), "this exclude has no axis")
+            valid = [self._is_valid_test(axis, test, (*place, axis), groups) for axis, test in written.items()]
+            if all(valid):
                 excludes.append(Exclude(place, written))
         return excludes
 
-    def _is_sound_test(self, axis: str, test: Any, place: KeyPath, groups: tuple[tuple[Combination, ...], ...]) -> bool:
-        """Whether an exclude's entry can match; notes a name or label that the grid does not have."""
+    def _is_valid_test(self, axis: str, test: Any, place: KeyPath, groups: tuple[tuple[Combination, ...], ...]) -> bool:
+        """Returns whether an entry of an exclude can match; records names and labels that the grid does not have."""
         if axis not in COMPONENTS:
             return axis == "model" or self._is_known(axis, place)
         if isinstance(test, dict):
             return self._component(axis, place, test) is not None
         values = [part[axis] for group in groups for part in group if axis in part] or [GLOBAL]
         known = {name for value in values for name in (value.name, str(value.label))}
-        if axis in self._unsure or (isinstance(test, str) and test in known):
+        if axis in self._unreadable or (isinstance(test, str) and test in known):
             return True
         if isinstance(test, str) and test in REGISTRIES[axis]:
             what = f"this exclude matches nothing: the grid has no {axis} {test!r}"
@@ -217,8 +222,8 @@ class AxesReader:
         return False
 
 
-def _settled(groups: tuple[tuple[Combination, ...], ...]) -> Combination:
-    """The axes that have a single value."""
+def _single_valued(groups: tuple[tuple[Combination, ...], ...]) -> Combination:
+    """Returns the axes that have a single value, with it."""
     distinct: dict[str, dict[Value, None]] = {}
     for part in chain.from_iterable(groups):
         for axis, value in part.items():

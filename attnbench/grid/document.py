@@ -1,4 +1,4 @@
-"""A YAML text's plain data, and where every value stands, so that each mistake can be shown in its line."""
+"""The plain data of a YAML text with the position of every value, so that each problem can be shown in its line."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -6,15 +6,15 @@ from typing import Any
 
 from attnbench.errors import AttnbenchError, Problem
 
-MAX_PROBLEMS = 100  # told at once
-SHOWN = 110  # characters of a source line that are shown
+MAX_PROBLEMS = 100  # reported at once
+SHOWN = 110  # longer source lines are cut to this number of characters
 
 KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands: `file:line:column`, and the line with a caret under it."""
+    """A position: `file:line:column`, and the line with a caret under the column."""
 
     where: str
     source: str = ""
@@ -22,12 +22,12 @@ class Place:
     column: int = 0
 
     def problem(self, what: str, hint: str = "") -> Problem:
-        """The problem that something is wrong at this place."""
+        """Returns a problem at this place."""
         return Problem(what, self.where, hint, self.source)
 
 
 class Problems:
-    """All that is wrong with a grid, each thing once."""
+    """Collects the problems of a grid, without duplicates."""
 
     def __init__(self) -> None:
         self._found: dict[Problem, tuple[int, int]] = {}
@@ -36,23 +36,21 @@ class Problems:
         return bool(self._found)
 
     def add(self, place: Place, what: str, hint: str = "") -> None:
-        """Notes that something is wrong at a place.
+        """Records a problem at a place.
 
         Raises:
-            AttnbenchError: with all that was found so far, when that is enough to mend.
+            AttnbenchError: with all problems so far, once there are MAX_PROBLEMS.
         """
         self._found.setdefault(place.problem(what, hint), (place.line, place.column))
         if len(self._found) == MAX_PROBLEMS:
-            last = Problem(
-                f"these are {MAX_PROBLEMS} problems, and there may be more", hint="mend some, and look again"
-            )
+            last = Problem(f"stopped after {MAX_PROBLEMS} problems; there may be more", hint="fix these first")
             raise AttnbenchError(*self._in_order(), last)
 
     def raise_all(self) -> None:
-        """Raises what was found, in the order of the file.
+        """Raises the recorded problems, in the order of the file.
 
         Raises:
-            AttnbenchError: when anything was found.
+            AttnbenchError: if there are any problems.
         """
         if self._found:
             raise AttnbenchError(*self._in_order())
@@ -63,7 +61,7 @@ class Problems:
 
 @dataclass
 class Document:
-    """The plain data of a YAML text, and the lines and columns of its keys and values by their path in the data."""
+    """The plain data of a YAML text, and the positions (line, column) of its keys and values by their path in it."""
 
     label: str
     text: str
@@ -74,7 +72,8 @@ class Document:
     _overrides: dict[KeyPath, Place] = field(default_factory=dict)
 
     def place(self, path: KeyPath, key: bool = False) -> Place:
-        """The place of the value at a path (or of its key); of the nearest part around it where it is not written."""
+        """Returns the place of the value (or key) at a path, or of the nearest enclosing part if it is not written."""
+        # A value from --set is not in the file: its place is the option.
         for end in range(len(path) + 1):
             if path[:end] in self._overrides:
                 return self._overrides[path[:end]]
@@ -83,8 +82,8 @@ class Document:
         found = self.keys.get(path) if key else None
         return self.at(*(found or self.values.get(path, (0, 0))))
 
-    def written(self, path: KeyPath) -> bool:
-        """Whether the file or a --set gives this path."""
+    def is_set(self, path: KeyPath) -> bool:
+        """Returns whether the file or a --set has a value at this path."""
         value = self.data
         for part in path:
             if not isinstance(value, dict) or part not in value:
@@ -93,10 +92,10 @@ class Document:
         return True
 
     def set(self, path: KeyPath, value: Any, place: Place) -> bool:
-        """Puts a value from outside the file at a path; what is wrong with it is shown at `place`.
+        """Sets the value at a path; problems with it are reported at `place`.
 
         Returns:
-            False when the path leads through something that is no mapping: then nothing is put anywhere.
+            False if the path leads through something that is not a mapping; then nothing is set.
         """
         target = self.data
         for part in path[:-1]:
@@ -112,7 +111,7 @@ class Document:
         return self.text.splitlines()
 
     def at(self, line: int, column: int) -> Place:
-        """The place of a line and a column, both counted from 0."""
+        """Returns the place of a line and a column, both counted from 0."""
         source = self._lines[line].replace("\t", " ") if line < len(self._lines) else ""
         start = max(0, column - SHOWN // 2) if len(source) > SHOWN else 0
         caret = " " * (column - start) + "^"

@@ -1,4 +1,4 @@
-"""From a grid to its cells: every combination resolved, the senseless ones skipped with their reason."""
+"""Expands a grid to its cells: resolves every combination, and skips the incompatible ones with a reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from pathlib import Path
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id
-from attnbench.grid.incompatible import NO_SCORE, senseless
+from attnbench.grid.incompatible import NO_SCORE, incompatibility
 from attnbench.grid.labels import label
-from attnbench.grid.resolve import UNUSED, Reason, Resolver, find
+from attnbench.grid.resolve import UNUSED, Resolver, SkipReason, find
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.task_check import TaskCheck
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
 from attnbench.messages import NO_VALUE
 
-PACK_SIZE = 64  # replicas trained as one: more gain no speed on a CPU, and their memory adds up
+PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and need more memory
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell to be trained: its id, its configuration, and its labels by axis."""
+    """A cell to train: its id, its configuration, and its labels by axis."""
 
     id: str
     cell: Cell
@@ -29,7 +29,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A combination that is not trained, and why. It stands for all its seeds: the label `seed` is None."""
+    """A combination that is not trained, with the reason. It covers all seeds: the label `seed` is None."""
 
     labels: dict[str, Label]
     reason: str
@@ -37,7 +37,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a grid comes to. `axes`: the dotted names of the axes other than score, scope, task and seeds."""
+    """An expanded grid. `axes` are the dotted names of the axes other than score, scope, task and seed."""
 
     name: str
     axes: tuple[str, ...]
@@ -46,8 +46,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A resolved combination."""
+class ResolvedParts:
+    """A resolved combination, without a seed."""
 
     model: Component
     score: Component | None
@@ -58,17 +58,17 @@ class Parts:
 
 
 def expand(grid: Grid) -> Plan:
-    """The cells of a grid in its order: the last axis turns fastest, and inside it the seeds.
+    """Returns the cells of a grid in order: the last axis varies fastest, and within it the seeds.
 
     Raises:
-        AttnbenchError: with every problem that a combination has: lengths out of order, a length that its task has
-            no source of, an exclude that matches nothing; and when no cell is left.
+        AttnbenchError: with the problems of all combinations: min_length above max_length, a length for which the
+            task has no source, an exclude that matches nothing; or if no cell is left.
     """
     return _Expansion(grid).run()
 
 
 def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> list[Pack]:
-    """The cells that differ in seed alone, together, in the order of the first of each; at most PACK_SIZE of them."""
+    """Groups the cells that differ only in their seed into packs of at most PACK_SIZE, ordered by first cell."""
     groups: dict[str, list[PlannedCell]] = {}
     for planned in cells:
         groups.setdefault(planned.cell.model_dump_json(exclude={"seed"}), []).append(planned)
@@ -85,10 +85,10 @@ def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> l
 
 
 def spread(made: Sequence[Pack], workers: int) -> list[Pack]:
-    """The packs, those of most replicas halved until there are as many as workers.
+    """Splits packs until there are as many as workers, always halving the one with the most replicas.
 
-    Left whole is what would come out otherwise in parts: with `stop_at` a pack stops once all its replicas have
-    learned, and the draws of hard attention are the pack's.
+    A pack is not split if that would change its results: with `stop_at` a pack stops once all its replicas have reached
+    the accuracy, and the random draws of hard attention are shared by the whole pack.
     """
     found = list(made)
     while len(found) < workers and (several := [pack for pack in found if len(pack.ids) > 1 and _can_be_split(pack)]):
@@ -108,7 +108,7 @@ def _part(pack: Pack, part: slice) -> Pack:
 
 
 class _Expansion:
-    """Goes through the combinations once, collecting cells, skips and problems."""
+    """Visits every combination once, collecting cells, skipped combinations and problems."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.document = grid, grid.document
@@ -119,10 +119,10 @@ class _Expansion:
         self.skipped: list[Skipped] = []
         self.task_check = TaskCheck(self.document, self.problems)
         self.matched: set[Exclude] = set()
-        self.first_ids: dict[str, str] = {}
+        self.first_ids: set[str] = set()  # the id of each combination's first cell
 
     def run(self) -> Plan:
-        """Goes through the product, then the includes; raises all problems at once."""
+        """Visits the product, then the includes; raises all problems at once."""
         for combination in self.grid.values.product():
             exclude = self._excluded_by(combination)
             if exclude is None:
@@ -141,7 +141,7 @@ class _Expansion:
         for exclude in self.grid.values.excludes:
             if exclude not in self.matched:
                 what = "this exclude matches no combination of the grid"
-                self.problems.add(self.document.place(exclude.place), what, "mend it or take it out")
+                self.problems.add(self.document.place(exclude.place), what, "correct or remove it")
         if not self.cells and not self.problems:
             reasons = list(dict.fromkeys(skipped.reason for skipped in self.skipped))
             place = self.document.place(("grid",), key=True)
@@ -158,7 +158,7 @@ class _Expansion:
 
     def _has(self, axis: str, test: object, combination: Combination) -> bool:
         if axis not in COMPONENTS:
-            return self.resolver.written("model.kind" if axis == "model" else axis, combination) == test
+            return self.resolver.configured("model.kind" if axis == "model" else axis, combination) == test
         value = combination.get(axis)
         if value is None:
             return False
@@ -166,18 +166,18 @@ class _Expansion:
             return test in (value.name, value.label)
         options = {key: wanted for key, wanted in test.items() if key != "name"}
         return value.name == test["name"] and all(
-            self.resolver.written(f"{axis}.{key}", combination) == wanted for key, wanted in options.items()
+            self.resolver.configured(f"{axis}.{key}", combination) == wanted for key, wanted in options.items()
         )
 
     def _add(self, combination: Combination) -> None:
         parts = self._resolve(combination)
-        if isinstance(parts, Reason):
+        if isinstance(parts, SkipReason):
             self._skip(combination, parts)
         elif parts is not None:
             self._add_cells(combination, parts)
 
-    def _resolve(self, combination: Combination) -> Parts | Reason | None:
-        """The parts; a Reason to skip the combination; None when a part has a problem, which is noted."""
+    def _resolve(self, combination: Combination) -> ResolvedParts | SkipReason | None:
+        """Returns the parts, or the reason to skip the combination; None if a part has a problem, which is recorded."""
         resolver = self.resolver
         scope = resolver.component("scope", combination)
         without_score = isinstance(scope, Component) and scope.name == NO_SCORE
@@ -185,7 +185,7 @@ class _Expansion:
         task = resolver.component("task", combination)
         model = resolver.model(combination)
         for part in (model, found, scope, task):
-            if isinstance(part, Reason):
+            if isinstance(part, SkipReason):
                 return part
         train = resolver.train(combination)
         score = found if isinstance(found, Component) else None
@@ -195,13 +195,14 @@ class _Expansion:
             return None
         if train is None:
             return None
-        reason = senseless(model, score, scope, task)
+        reason = incompatibility(model, score, scope, task)
         if reason:
-            return Reason(reason)
+            return SkipReason(reason)
+        # Last: reading the lengths of the user's sentence pairs is slow, and only needed for valid combinations.
         data = resolver.data(combination, task)
-        return None if data is None else Parts(model, score, scope, task, data, train)
+        return None if data is None else ResolvedParts(model, score, scope, task, data, train)
 
-    def _add_cells(self, combination: Combination, parts: Parts) -> None:
+    def _add_cells(self, combination: Combination, parts: ResolvedParts) -> None:
         cells = [
             Cell(
                 model=parts.model,
@@ -218,15 +219,15 @@ class _Expansion:
         if ids[0] in self.first_ids:
             self._skip(combination, self._same_as(combination, parts, ids[0]))
             return
-        self.first_ids[ids[0]] = ids[0]
-        self.task_check.note(parts.task, parts.data, combination)
+        self.first_ids.add(ids[0])
+        self.task_check.add(parts.task, parts.data, combination)
         labels = self._labels(combination, parts)
         self.cells += [
             PlannedCell(id_, cell, labels | {"seed": cell.seed}) for id_, cell in zip(ids, cells, strict=True)
         ]
 
-    def _same_as(self, combination: Combination, parts: Parts, id_: str) -> str:
-        """The reason for a combination that comes to a cell there is already: what of it is not used."""
+    def _same_as(self, combination: Combination, parts: ResolvedParts, id_: str) -> str:
+        """Returns the reason to skip a combination that equals an earlier cell: the values in it that are not used."""
         task = parts.task.name
         unused = [f"scope {NO_SCORE} uses no score"] if parts.score is None and "score" in combination else []
         fields = [field for field in UNUSED if not find("task", task).takes(field)]
@@ -238,14 +239,14 @@ class _Expansion:
         def name(kind: str) -> Label:
             return combination[kind].label if kind in combination else NO_VALUE
 
-        labels = {"model": self.resolver.written("model.kind", combination)} | {k: name(k) for k in COMPONENTS}
+        labels = {"model": self.resolver.configured("model.kind", combination)} | {k: name(k) for k in COMPONENTS}
         written = {axis: self._written_label(axis, combination) for axis in self.axes}
         self.skipped.append(Skipped(labels | {"seed": None} | written, str(reason)))
 
     def _written_label(self, axis: str, combination: Combination) -> Label:
-        return combination[axis].label if axis in combination else label(self.resolver.written(axis, combination))
+        return combination[axis].label if axis in combination else label(self.resolver.configured(axis, combination))
 
-    def _labels(self, combination: Combination, parts: Parts) -> dict[str, Label]:
+    def _labels(self, combination: Combination, parts: ResolvedParts) -> dict[str, Label]:
         labels: dict[str, Label] = {
             "model": parts.model.name,
             "score": combination["score"].label if parts.score else NO_VALUE,
@@ -255,8 +256,8 @@ class _Expansion:
         }
         return labels | {axis: self._used_label(axis, combination.get(axis), parts) for axis in self.axes}
 
-    def _used_label(self, axis: str, value: Value | None, parts: Parts) -> Label:
-        """The label of a dotted axis: what the cell has there; a path as it was written, for the cell's is absolute."""
+    def _used_label(self, axis: str, value: Value | None, parts: ResolvedParts) -> Label:
+        """Returns the label of a dotted axis: the cell's value; for a path as written, since the cell's is absolute."""
         head, *names = axis.split(".")
         part = getattr(parts, head)
         if axis == "model.kind":

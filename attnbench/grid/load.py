@@ -1,4 +1,4 @@
-"""Reads a grid file and finds every mistake in it, before anything is combined."""
+"""Reads a grid file and reports all problems in it, before any combination is built."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,32 +21,33 @@ from attnbench.grid.values import Axes, Grid, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
 
-MOST_TESTS = 10**7  # of a combination by an exclude: some seconds
+MOST_TESTS = 10**7  # tests of a combination against an exclude, which take some seconds
 
 
 def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
-    """The grid of a file.
+    """Reads and checks a grid.
 
     Args:
         source: the YAML file, or its content as a mapping, with paths relative to the working folder.
-        overrides: `PATH=VALUE` of `--set`, the value in YAML; a path is dotted, and inside `grid` and `zip` an axis.
-        plugins: those of `--plugin`, loaded beside the file's own: files, relative to the working folder, or modules.
+        overrides: `PATH=VALUE` of `--set`, with the value in YAML; the path is dotted, and in `grid` and `zip` an axis.
+        plugins: files (relative to the working folder) or modules of `--plugin`, loaded in addition to the file's own.
 
     Raises:
-        AttnbenchError: with every problem of the file, each with its place.
+        AttnbenchError: with all problems of the file, each with its place.
     """
     document = from_mapping(source) if isinstance(source, Mapping) else read(source)
     if document.data is None and not document.problems:
-        raise fail("the grid file is empty", document.label, "`attnbench init` writes one to start from")
+        raise fail("the grid file is empty", document.label, "`attnbench init` writes a starter grid")
     if not isinstance(document.data, dict):
-        raise AttnbenchError(document.place(()).problem("a grid file should be a mapping that begins with name:"))
+        raise AttnbenchError(document.place(()).problem("a grid file should be a mapping that starts with name:"))
     problems = document.problems
-    text = _set(document, overrides)
+    # Each step works on what the previous ones found valid, so that one run reports all problems.
+    text = _apply_overrides(document, overrides)
     file = _check_structure(document)
     loaded = _load_plugins(file, document, plugins)
     axes = AxesReader(file, document, problems).read()
     seeds = _seeds(file, axes, document)
-    sections = Sections(_sound_model(file), file.data, file.train)
+    sections = Sections(_known_model(file), file.data, file.train)
     probe(document, axes, sections, problems)
     _check_components(file, axes, document)
     _check_paths(axes, document)
@@ -54,8 +55,8 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
     return Grid(file.name, Path(document.label), text, seeds, axes.names, loaded, axes, sections, document)
 
 
-def _set(document: Document, overrides: Sequence[str]) -> str:
-    """Puts the values of --set into the document; gives the text with them in it."""
+def _apply_overrides(document: Document, overrides: Sequence[str]) -> str:
+    """Sets the values of --set in the document; returns the text of the grid with them."""
     for override in overrides:
         path, equals, value = override.partition("=")
         place = Place(f"--set {path}")
@@ -76,10 +77,10 @@ def _set(document: Document, overrides: Sequence[str]) -> str:
         axes = {**_mapping(document, "grid"), **_mapping(document, "zip")}
         if path in axes:
             section = "grid" if path in _mapping(document, "grid") else "zip"
-            what = f"{path} is an axis of the grid, which goes before the section"
+            what = f"{path} is an axis of the grid, which overrides the section"
             document.problems.add(place, what, f"set the axis: --set '{section}.{path}=[…]'")
         if not document.set((head, *_split(head, rest)), data, place):
-            document.problems.add(place, f"{path.rpartition('.')[0]} has no fields inside", f"set {head} as a whole")
+            document.problems.add(place, f"{path.rpartition('.')[0]} has no fields", f"set {head} as a whole")
     if not overrides:
         return document.text
     note = "".join(f"# --set {' '.join(override.split())}\n" for override in overrides)
@@ -104,27 +105,27 @@ def _parse_value(value: str, path: str) -> Any:
 
 
 def _check_structure(document: Document) -> GridFile:
-    """The file's keys and their types; what is wrong is noted and left out."""
+    """Checks the keys of the file and their types; records problems and leaves out the values that have one."""
     try:
         return GridFile.model_validate(document.data)
     except ValidationError as error:
         data = deepcopy(document.data)
         for found in error.errors():
-            _note(document, found)
+            _record(document, found)
             _leave_out(data, found["loc"])
     return GridFile.model_validate({"name": "unnamed", **data})
 
 
-def _note(document: Document, error: Any) -> None:
+def _record(document: Document, error: Any) -> None:
     location = error["loc"]
     if error["type"] == "extra_forbidden":
         place = document.place(location, key=True)
         document.problems.add(place, f"unknown key {location[0]!r}", did_you_mean(location[0], GridFile.model_fields))
     elif error["type"] == "missing":
-        document.problems.add(document.place(()), f"the grid needs a {location[0]}", "begin with: name: my-grid")
+        document.problems.add(document.place(()), f"the grid needs a {location[0]}", "add name: my-grid")
     elif error["type"] in ("string_pattern_mismatch", "string_too_long"):
-        what = f"{location[0]} {error['input']!r} is not a folder's name"
-        hint = "up to 100 letters, digits, dots, underscores and hyphens, not beginning with a dot or hyphen"
+        what = f"{location[0]} {error['input']!r} is not a valid folder name"
+        hint = "use up to 100 letters, digits, dots, underscores and hyphens, and do not start with a dot or hyphen"
         document.problems.add(document.place(location), what, hint)
     else:
         hint = ""
@@ -156,8 +157,8 @@ def _load_plugins(file: GridFile, document: Document, more: Sequence[str]) -> tu
     return tuple(loaded)
 
 
-def _sound_model(file: GridFile) -> dict[str, Any]:
-    """The model section, with a kind that exists: an unknown one is noted already, with its options unread."""
+def _known_model(file: GridFile) -> dict[str, Any]:
+    """Returns the model section; the default model without options if the kind is unknown, which is recorded."""
     from attnbench.registry import model
 
     kind = file.model.get("kind", DEFAULT_MODEL)
@@ -165,14 +166,14 @@ def _sound_model(file: GridFile) -> dict[str, Any]:
 
 
 def _check_components(file: GridFile, axes: Axes, document: Document) -> None:
-    """A score and a task are asked for, unless there are only included combinations, which are checked each."""
+    """Checks that grid or zip has a score and a task. A file with includes only is checked per combination instead."""
     sections = [document.data.get("grid", {}), document.data.get("zip", {})]
     if not all(isinstance(section, dict) for section in sections):
-        return  # which is noted already
+        return  # already recorded
     written = {axis for section in sections for axis in section}
     if not written and not file.include:
         document.problems.add(
-            document.place(("grid",), key=True), "the grid is empty: it has no axis", "add score: and task:"
+            document.place(("grid",), key=True), "the grid is empty: it has no axes", "add score: and task:"
         )
     if not written:
         return
@@ -185,8 +186,8 @@ def _check_components(file: GridFile, axes: Axes, document: Document) -> None:
 
 
 def _check_paths(axes: Axes, document: Document) -> None:
-    """The fields for a user's own sentence pairs go with the task that reads them, and with data.path."""
-    given = {path: f"data.{path}" in axes.names or document.written(("data", path)) for path in PATHS}
+    """Checks that the paths of sentence pairs are used with the task that reads them, and with data.path."""
+    given = {path: f"data.{path}" in axes.names or document.is_set(("data", path)) for path in PATHS}
     tasks = {value.name for value in axes.values("task")}
 
     def note(field: str, what: str, hint: str) -> None:
@@ -196,27 +197,27 @@ def _check_paths(axes: Axes, document: Document) -> None:
 
     for field in PATHS[1:]:
         if given[field] and not given["path"]:
-            note(field, f"data.{field} goes with data.path, which is not given", "add data.path, the training pairs")
+            note(field, f"data.{field} needs data.path, which is not set", "add data.path, the training pairs")
     if not given["path"] or not tasks:
         return
     if READS_PATH not in tasks:
-        note("path", f"data.path is read by the task {READS_PATH} alone, which this grid does not have", "")
+        note("path", f"data.path is only read by the task {READS_PATH}, which this grid does not have", "")
     every = [value.data for value in axes.values("data.path")] or [document.data["data"]["path"]]
     if tasks == {READS_PATH} and None not in every:
         for field in LENGTHS:
-            if f"data.{field}" in axes.names or document.written(("data", field)):
+            if f"data.{field}" in axes.names or document.is_set(("data", field)):
                 note(
                     field,
                     f"data.{field} cannot be set with data.path: the lengths are those of the file",
-                    "leave it out",
+                    f"remove data.{field}",
                 )
 
 
 def _seeds(file: GridFile, axes: Axes, document: Document) -> tuple[int, ...]:
-    """The seeds, when the grid is small enough: it is counted by the lengths of its axes, without combining them.
+    """Returns the seeds, after checking the size of the grid by the lengths of its axes, without building combinations.
 
     Raises:
-        AttnbenchError: with what was found so far, when it is too large for its values to be looked at.
+        AttnbenchError: with all problems so far, if the grid is too large to be checked further.
     """
     combinations = 1 if axes.groups else 0
     for group in axes.groups:
@@ -225,11 +226,11 @@ def _seeds(file: GridFile, axes: Axes, document: Document) -> tuple[int, ...]:
     seeds = file.seeds if isinstance(file.seeds, int) else len(file.seeds)
     if combinations * seeds > file.max_cells:
         what = f"this grid has {combinations * seeds:,} cells ({combinations:,} combinations × {seeds:,} seeds)"
-        hint = f"more than max_cells, {file.max_cells:,}: take values out of the axes, or raise max_cells"
+        hint = f"max_cells is {file.max_cells:,}: remove values from the axes, or increase max_cells"
         document.problems.add(document.place(("grid",), key=True), what, hint)
         document.problems.raise_all()
     if combinations * len(file.exclude) > MOST_TESTS:
-        what = f"{len(file.exclude):,} excludes held against {combinations:,} combinations would take minutes"
-        document.problems.add(document.place(("exclude",), key=True), what, "say the same by fewer of them")
+        what = f"testing {combinations:,} combinations against {len(file.exclude):,} excludes would take minutes"
+        document.problems.add(document.place(("exclude",), key=True), what, "use fewer excludes")
         document.problems.raise_all()
     return tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)

@@ -1,4 +1,4 @@
-"""Refuses what plainly does not fit into this machine's memory, before it is made."""
+"""Rejects packs that cannot fit into this machine's memory, before anything is allocated."""
 
 import os
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from attnbench.registry import REGISTRIES
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
-COPIES = 4  # of the parameters: they themselves, their gradients, Adam's two means
-CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once to find the 5 % of them that are on the test side
-SHOWN = 3  # packs that are told of; the rest are counted
+COPIES = 4  # the parameters, their gradients, and the two moments of Adam
+CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once, because only 5 % of them belong to the test split
+SHOWN = 3  # packs named in the error; the others are only counted
 
 
 @dataclass(frozen=True)
-class Need:
-    """The bytes that something takes at least, what it is, and what makes it smaller."""
+class MemoryNeed:
+    """A lower bound on the bytes that one thing takes, what it is, and how to make it smaller."""
 
     bytes: int
     what: str
@@ -26,11 +26,11 @@ class Need:
 
 
 def check_size(packs: Sequence[Pack], memory: int | None = None) -> None:
-    """Refuses packs that need more memory than there is, even if nothing else ran and nothing was made twice.
+    """Rejects packs whose lower bound on memory exceeds the memory of the machine.
 
     Args:
-        packs: what is to be trained.
-        memory: in bytes; this machine's unless given. Nothing is refused where the machine does not tell.
+        packs: the packs to train.
+        memory: in bytes; default: the memory of this machine. Nothing is rejected if that is unknown.
 
     Raises:
         AttnbenchError: with the packs that do not fit, and what takes most of their memory.
@@ -41,14 +41,14 @@ def check_size(packs: Sequence[Pack], memory: int | None = None) -> None:
     needs = [(pack, least_memory(pack)) for pack in packs]
     problems = [_problem(pack, parts, memory) for pack, parts in needs if sum(n.bytes for n in parts) > memory]
     if len(problems) > SHOWN:
-        rest = Problem(f"and {len(problems) - SHOWN} more that do not fit into memory")
+        rest = Problem(f"and {len(problems) - SHOWN} more packs that do not fit into memory")
         problems = [*problems[:SHOWN], rest]
     if problems:
         raise AttnbenchError(*problems)
 
 
 def machine_memory() -> int | None:
-    """The bytes that this machine has, or this container may take; None where the system does not tell."""
+    """Returns the memory of this machine or the limit of its container in bytes; None if unknown."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -57,41 +57,40 @@ def machine_memory() -> int | None:
     return memory if limit == "max" else min(memory, int(limit))
 
 
-def least_memory(pack: Pack) -> list[Need]:
-    """What a pack holds at the same time while it trains on its longest sources, each thing counted once."""
+def least_memory(pack: Pack) -> list[MemoryNeed]:
+    """Returns what a pack holds at the same time while it trains on its longest sources, each thing counted once."""
     cell, replicas = pack.cell, len(pack.seeds)
     rows, length = replicas * cell.train.batch_size, cell.data.max_length
     batch = "lower train.batch_size, data.max_length or the number of seeds"
     return [
-        Need(
+        MemoryNeed(
             COPIES * FLOAT * replicas * _parameters(cell),
-            "the parameters and what Adam keeps of them",
+            "the parameters with the state of Adam",
             "lower the model's width or data.vocabulary",
         ),
-        Need(FLOAT * rows * length * (cell.data.vocabulary or 0), "a batch's logits of words", batch),
-        Need(FLOAT * rows * _states(cell), "the states of a batch", batch),
-        Need(FLOAT * rows * _weights(cell), "the attention weights of a batch", batch),
-        Need(_examples(cell), "the examples that are tested", "lower data.test_examples or the lengths"),
+        MemoryNeed(FLOAT * rows * length * (cell.data.vocabulary or 0), "the output logits of a batch", batch),
+        MemoryNeed(FLOAT * rows * _states(cell), "the states of a batch", batch),
+        MemoryNeed(FLOAT * rows * _weights(cell), "the attention weights of a batch", batch),
+        MemoryNeed(_examples(cell), "the examples of validation and test", "lower data.test_examples or the lengths"),
     ]
 
 
-def _problem(pack: Pack, parts: list[Need], memory: int) -> Problem:
+def _problem(pack: Pack, parts: list[MemoryNeed], memory: int) -> Problem:
     total, most = sum(need.bytes for need in parts), max(parts, key=lambda need: need.bytes)
     names = ", ".join(part.name for part in pack.cell.components().values())
-    what = (
-        f"needs at least {_size(total)} of memory, and there are {_size(memory)}: {_size(most.bytes)} for {most.what}"
-    )
+    found = f"needs at least {_size(total)} of memory, but only {_size(memory)} are available"
+    what = f"{found}: {_size(most.bytes)} for {most.what}"
     return Problem(what, f"{names} (cell {pack.ids[0]})", most.hint)
 
 
 def _option(cell: Cell, name: str) -> int:
-    """A number among the model's options; 0 where it has none of this name, as a user's own model may."""
+    """Returns an integer option of the model; 0 if it has none of this name, as a custom model may."""
     value = cell.model.options.get(name)
     return value if isinstance(value, int) else 0
 
 
 def _parameters(cell: Cell) -> int:
-    """The large ones of a built-in model: embeddings, read-out, and the matrices from width to width."""
+    """Counts the large parameters of a built-in model: embeddings, output layer and width-by-width matrices."""
     if not REGISTRIES["model"].is_builtin(cell.model.name):
         return 0
     width, vocabulary = _option(cell, "width"), cell.data.vocabulary or 0
@@ -106,13 +105,13 @@ def _parameters(cell: Cell) -> int:
 
 
 def _states(cell: Cell) -> int:
-    """Of one sentence: a state per word of source and target, and the NTM's memory at each."""
+    """Counts the numbers in the states of one sentence: one state per word of source and target, with NTM's memory."""
     slots = _option(cell, "slots") * _option(cell, "slot_width")
     return 2 * cell.data.max_length * (_option(cell, "width") * max(1, _option(cell, "layers")) + slots)
 
 
 def _weights(cell: Cell) -> int:
-    """Of one sentence: a weight per pair of words in each head and layer, where `additive` has a vector."""
+    """Counts the attention weights of one sentence: per pair of words, head and layer; a vector each for `additive`."""
     if cell.score is None or cell.model.name == "ntm":
         return 0
     maps = max(1, _option(cell, "layers")) * (_option(cell, "heads") or 1)
@@ -122,7 +121,7 @@ def _weights(cell: Cell) -> int:
 
 
 def _examples(cell: Cell) -> int:
-    """The tests of every length, and the candidates of the longest; 0 for a user's own task or pairs."""
+    """Returns the bytes of all test sets, and of the candidates for the longest; 0 for custom tasks and pairs."""
     if not REGISTRIES["task"].is_builtin(cell.task.name) or cell.data.path is not None:
         return 0
     data = cell.data
@@ -136,12 +135,12 @@ def _examples(cell: Cell) -> int:
 
 
 def _sentence(length: int) -> int:
-    """The bytes of a source and a target of this length, with their links."""
+    """Returns the bytes of a source and a target of this length with their gold links."""
     return 2 * ID * length + LINK * length * length
 
 
 def _size(number: int) -> str:
-    """Bytes as one says them: "4.2 TB"."""
+    """Formats a number of bytes, e.g. "4.2 TB"."""
     for unit in ("kB", "MB", "GB", "TB", "PB"):
         number, rest = divmod(number, 1000)
         if number < 1000:

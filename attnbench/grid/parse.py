@@ -1,6 +1,6 @@
 """Reads YAML safely, within limits, into a Document.
 
-Plain scalars are read as YAML 1.2 reads them: `1e-3` is a number, `yes`, `1:30` and `2024-01-01` are text.
+Plain scalars are read as in YAML 1.2: `1e-3` is a number; `yes`, `1:30` and `2024-01-01` are text.
 """
 
 import re
@@ -19,26 +19,26 @@ from yaml.scanner import Scanner
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.grid.document import Document, KeyPath, Place
 
-# What a file may have: more than a grid needs, and read within seconds.
+# Limits of a file: more than any grid needs, and read within seconds.
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32  # a grid file needs 5
-MAX_VALUES = 50_000  # with every alias written out: stops "billion laughs"
+MAX_VALUES = 50_000  # with all aliases expanded: stops "billion laughs" attacks
 
 
 def read(path: Path) -> Document:
-    """The document of a file.
+    """Reads the document in a file.
 
     Raises:
-        AttnbenchError: when it cannot be read, is empty, not UTF-8 or not YAML, or too large or too deep.
+        AttnbenchError: if it cannot be read, is not UTF-8 or not YAML, or is too large or nested too deeply.
     """
     content = _content(path)
     if len(content) > MAX_BYTES:
-        raise fail(f"{path} is larger than {MAX_BYTES // 1_000_000} MB", hint="a grid file is a page of YAML")
+        raise fail(f"{path} is larger than {MAX_BYTES // 1_000_000} MB", hint="is this a grid file?")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise fail("this is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
+        raise fail("the file is not UTF-8 text", f"{path}:{line}", "save the file as UTF-8") from None
     return parse(text, str(path))
 
 
@@ -57,28 +57,28 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
 
 
 def _content(path: Path) -> bytes:
-    """The first bytes of a file, one more than it may have."""
+    """Reads at most MAX_BYTES + 1 bytes of a file, so that a larger file is noticed without reading all of it."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise fail(f"{path} is a folder", hint="give the grid file in it")
+            raise fail(f"{path} is a folder", hint="name the grid file in it")
         if not stat.S_ISREG(mode):  # a pipe might never begin, and a device never end
-            raise fail(f"{path} is no file, but a pipe or a device", hint="write the grid to a file first")
+            raise fail(f"{path} is not a regular file", hint="write the grid to a file first")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise fail(f"there is no grid file {path}", hint="`attnbench init` writes one to start from") from None
+        raise fail(f"there is no grid file {path}", hint="`attnbench init` writes a starter grid") from None
     except OSError as error:
         raise fail(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise fail(f"{str(path)!r} is not a file's name: {error}") from None
+        raise fail(f"{str(path)!r} is not a valid file name: {error}") from None
 
 
 def parse(text: str, label: str) -> Document:
-    """The document of a text; duplicate keys and the like are its `problems`.
+    """Parses a YAML text; duplicate keys and similar mistakes become the document's `problems`.
 
     Raises:
-        AttnbenchError: when it is not YAML, or too deep.
+        AttnbenchError: if it is not YAML, or nested too deeply.
     """
     document = Document(label, text)
     loader = None
@@ -90,7 +90,7 @@ def parse(text: str, label: str) -> Document:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise fail(f"the character {chr(error.character)!r} is not allowed in YAML", f"{label}:{line}") from None
-    except (ValueError, OverflowError) as error:  # the number of a character or a version that there cannot be
+    except (ValueError, OverflowError) as error:  # an impossible character code or YAML version
         assert loader is not None
         raise AttnbenchError(document.at(loader.line, loader.column).problem(f"this is not YAML: {error}")) from None
     if node is not None:
@@ -100,18 +100,18 @@ def parse(text: str, label: str) -> Document:
 
 def _yaml_problem(document: Document, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
-    said = ", ".join(part for part in (error.context, error.problem) if part)
+    message = ", ".join(part for part in (error.context, error.problem) if part)
     place = document.at(mark.line, mark.column) if mark else Place(document.label)
     hint = ""
-    if "\\t" in said:
-        hint = "indent by spaces, not by tabs"
+    if "\\t" in message:
+        hint = "indent with spaces, not with tabs"
     elif error.context_mark and mark and error.context_mark.line != mark.line:
-        hint = f"it began in line {error.context_mark.line + 1}"
-    return place.problem(f"this is not YAML: {said}", hint)
+        hint = f"it starts in line {error.context_mark.line + 1}"
+    return place.problem(f"this is not YAML: {message}", hint)
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """Text to nodes, with limits: composing is recursive, and slow."""
+    """Composes YAML nodes, with limits: PyYAML's composer is recursive and slow."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -126,7 +126,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._count += 1
         if self._depth > MAX_DEPTH:
             mark = self.peek_event().start_mark
-            raise ComposerError(None, None, f"it is nested more than {MAX_DEPTH} deep", mark)
+            raise ComposerError(None, None, f"it is nested more than {MAX_DEPTH} levels deep", mark)
         if self._count > 2 * MAX_VALUES:  # keys are counted too
             raise ComposerError(None, None, f"it has more than {MAX_VALUES:,} values", self.peek_event().start_mark)
         node = super().compose_node(parent, index)
@@ -147,11 +147,11 @@ for _name, _pattern, _first in _SCALARS:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
 
 
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # those of Unicode, which YAML takes for its own
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # Unicode line ends, which YAML treats as line breaks
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what this reader, or one of YAML 1.1, would not take for text."""
+    """Quotes every text that this reader, or a YAML 1.1 reader, would not read as text."""
 
 
 for _name, _pattern, _first in _SCALARS:
@@ -159,12 +159,12 @@ for _name, _pattern, _first in _SCALARS:
 
 
 def dump(data: Any) -> str:
-    """A text that is read as these data."""
+    """Writes data as YAML that `parse` reads back unchanged."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Reading:
-    """Nodes to plain data, noting places and problems in the document."""
+    """Converts nodes to plain data, recording positions and problems in the document."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -174,7 +174,7 @@ class _Reading:
         self.count += 1
         if self.count > MAX_VALUES or len(path) > MAX_DEPTH:
             place = self._place(node)
-            raise AttnbenchError(place.problem(f"with its aliases written out this is more than {MAX_VALUES:,} values"))
+            raise AttnbenchError(place.problem(f"with its aliases expanded this has more than {MAX_VALUES:,} values"))
         self.document.values[path] = (node.start_mark.line, node.start_mark.column)
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
@@ -195,8 +195,8 @@ class _Reading:
                 self._note(key_node, what)
             elif key in result:
                 first = self.document.keys[(*path, key)][0] + 1
-                self._note(key_node, f"the key {key!r} stands twice", f"it stands already in line {first}")
-            elif self._is_sound(key_node):
+                self._note(key_node, f"duplicate key {key!r}", f"it is already in line {first}")
+            elif self._is_printable(key_node):
                 self.document.keys[(*path, key)] = (key_node.start_mark.line, key_node.start_mark.column)
                 result[key] = self.value(value_node, (*path, key))
         return result
@@ -208,7 +208,7 @@ class _Reading:
             self._note(node, f"{node.value!r} is not of the type {kind!r}")
             return None
         if isinstance(value, str):
-            return value if self._is_sound(node) else ""
+            return value if self._is_printable(node) else ""
         if isinstance(value, float) and not abs(value) < float("inf"):
             self._note(node, f"{node.value} is not a finite number")
         elif isinstance(value, int) and not abs(value) < 2**63:
@@ -217,8 +217,8 @@ class _Reading:
             return value
         return 0
 
-    def _is_sound(self, node: yaml.ScalarNode) -> bool:
-        """Whether a text has none of the characters that only escapes can write: terminals obey some of them."""
+    def _is_printable(self, node: yaml.ScalarNode) -> bool:
+        """Returns whether a text is free of control characters, which escapes can write and terminals interpret."""
         found = Reader.NON_PRINTABLE.search(node.value) or _LINE_ENDS.search(node.value)
         if found:
             self._note(node, f"the character {found.group()!r} is not allowed in a grid file")

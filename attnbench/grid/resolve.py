@@ -1,4 +1,4 @@
-"""Completes the parts of a combination: defaults filled in, everything validated, each distinct part once."""
+"""Resolves the parts of a combination: fills in defaults and validates, once for each distinct part."""
 
 import os
 from collections.abc import Callable
@@ -17,52 +17,55 @@ from attnbench.messages import say
 from attnbench.plugins import load_entry_points
 from attnbench.registry import REGISTRIES, Entry
 
-MOST_BYTES = 10**9  # of a file of sentence pairs, which is read whole
+MOST_BYTES = 10**9  # size of a file of sentence pairs, which is read into memory
 LENGTHS = ("min_length", "max_length")
-UNUSED = {"vocabulary": None, "unseen_symbols": 0}  # what a task has in those fields that it does not declare
+UNUSED = {"vocabulary": None, "unseen_symbols": 0}  # values of these fields for a task that does not use them
 
 
-class Reason(str):
-    """Why a combination is skipped."""
+class SkipReason(str):
+    """The reason for skipping a combination."""
 
     __slots__ = ()
 
 
 class Resolver:
-    """Gives the parts of combinations; what is wrong with them goes to `problems`, and None stands in its place."""
+    """Resolves parts of combinations; a part with a problem, which is added to `problems`, is None."""
 
     def __init__(self, document: Document, axes: Axes, sections: Sections, problems: Problems) -> None:
         self.document, self.axes, self.sections, self.problems = document, axes, sections, problems
         self.folder = Path(document.label).absolute().parent
         self.several_models = len({value.data for value in axes.values("model.kind")} | {sections.kind}) > 1
-        self._parts: dict[Any, Any] = {}
+        self._parts: dict[Any, Any] = {}  # many combinations share a part: validating it once makes large grids fast
         self._lengths: dict[tuple[str, ...], tuple[int, int] | None] = {}
 
-    def component(self, kind: str, combination: Combination) -> Component | Reason | None:
-        """The score, scope or task with all its options; a Reason when it lacks an option that is an axis."""
+    def component(self, kind: str, combination: Combination) -> Component | SkipReason | None:
+        """Returns the score, scope or task with all its options; a SkipReason if it lacks an option that is an axis."""
         return self._once(kind, combination, (), lambda: self._component(kind, combination))
 
-    def model(self, combination: Combination) -> Component | Reason | None:
-        """The model with all its options; a Reason when it lacks an option that is an axis."""
+    def model(self, combination: Combination) -> Component | SkipReason | None:
+        """Returns the model with all its options; a SkipReason if it lacks an option that is an axis."""
         return self._once("model", combination, (), lambda: self._model(combination))
 
     def train(self, combination: Combination) -> Train | None:
-        """The training section."""
+        """Returns the training section."""
         return self._once("train", combination, (), lambda: self._section(Train, "train", combination))
 
     def data(self, combination: Combination, task: Component) -> Data | None:
-        """The data section as this task sees it: nothing in what it does not use, the lengths of the user's file."""
+        """Returns the data section for a task: unused fields reset, and the lengths those of the user's sentence pairs.
+
+        Resetting makes cells that differ only in unused fields the same cell, which is then trained once.
+        """
         entry = REGISTRIES["task"].entry(task.name)
         unused = tuple(field for field in UNUSED if not entry.takes(field))
         key = (unused, task.name == READS_PATH)
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 
     def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:
-        """The data section for itself; `check_order`: whether a min_length above max_length is a problem."""
+        """Returns the data section for any task; `check_order`: whether min_length above max_length is a problem."""
         return self._section(Data, "data", combination, check_order)
 
-    def written(self, axis: str, combination: Combination) -> Any:
-        """What a combination has at a dotted path before anything is left out, defaults included."""
+    def configured(self, axis: str, combination: Combination) -> Any:
+        """Returns the value at a dotted path, defaults included, before fields that the task does not use are reset."""
         if axis in combination:
             return combination[axis].data
         if axis == "model.kind":
@@ -82,11 +85,11 @@ class Resolver:
         return self._parts[full]
 
     def _given(self, head: str, combination: Combination) -> dict[str, Value]:
-        """The values of the dotted axes of a head, by what follows the dot."""
+        """Returns the values of the dotted axes under a head ("model", "data", ...), by the rest of their names."""
         names = self.axes.by_head[head]
         return {name.partition(".")[2]: combination[name] for name in names if name in combination}
 
-    def _component(self, kind: str, combination: Combination) -> Component | Reason | None:
+    def _component(self, kind: str, combination: Combination) -> Component | SkipReason | None:
         value = combination[kind]
         return self._complete(
             find(kind, value.name),
@@ -95,11 +98,11 @@ class Resolver:
             lambda option, key: self.document.place((*value.place, option), key),
         )
 
-    def _model(self, combination: Combination) -> Component | Reason | None:
+    def _model(self, combination: Combination) -> Component | SkipReason | None:
         given = self._given("model", combination)
         kind = given.pop("kind").data if "kind" in given else self.sections.kind
         entry = find("model", kind)
-        # With several kinds, the section has the options of all of them, and each takes its own.
+        # With several kinds of model, the section holds the options of all of them; each uses its own.
         options = {
             option: value
             for option, value in self.sections.model.items()
@@ -109,11 +112,11 @@ class Resolver:
 
     def _complete(
         self, entry: Entry, written: dict[str, Any], given: dict[str, Value], place: Callable[[str, bool], Place]
-    ) -> Component | Reason | None:
+    ) -> Component | SkipReason | None:
         known = {option.name for option in entry.options}
         for option in given:
             if option not in known:
-                return Reason(f"{entry.kind} {entry.name} has no option {option}")
+                return SkipReason(f"{entry.kind} {entry.name} has no option {option}")
         options = written | {option: value.data for option, value in given.items()}
         try:
             return Component(name=entry.name, options=entry.resolve(options))
@@ -145,10 +148,10 @@ class Resolver:
             mistyped = {found["loc"][:-1] for found in errors if found["type"] == "extra_forbidden"}
             for found in errors:
                 if found["type"] == "missing" and found["loc"][:-1] in mistyped:
-                    continue
+                    continue  # the unknown key is probably the missing one, misspelt
                 if found["loc"] or check_order:
                     self._add(section, head, found, given)
-        # pydantic compares the lengths only where every field is sound: look again without those that are not.
+        # pydantic compares the lengths only if every field is valid: check again without the invalid ones.
         wrong = {str(found["loc"][0]) for found in errors if found["loc"]}
         if wrong and wrong.isdisjoint(LENGTHS):
             self._section(section, head, combination, check_order, (*leave_out, *wrong))
@@ -169,12 +172,12 @@ class Resolver:
             self._add_order(say(error), given)
 
     def _add_order(self, what: str, given: dict[str, Value]) -> None:
-        """Notes lengths that are out of order, at an axis when one has a part in it."""
+        """Records that min_length is above max_length, at an axis if one of them is an axis."""
         axes = [given[field] for field in LENGTHS if field in given]
         written = [("data", field) for field in LENGTHS if field in self.sections.data]
         where = axes[0].place if axes else written[0]
         names = " and ".join(axis.axis for axis in axes)
-        hint = f"it comes from the values of {names}: exclude the combination" if axes else "the defaults are 3 and 10"
+        hint = f"from the values of {names}: exclude the combination" if axes else "the defaults are 3 and 10"
         self.problems.add(self.document.place(where), f"data: {what}", hint)
 
     def _place(self, head: str, location: KeyPath, given: dict[str, Value], key: bool) -> Place:
@@ -188,7 +191,7 @@ class Resolver:
         absolute = {field: str(self.folder / fields[field]) for field in PATHS if isinstance(fields.get(field), str)}
         for field, path in absolute.items():
             place = self._place("data", (field,), given, False)
-            if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+            if not os.path.isfile(path):  # Path.is_file raises if a name is too long
                 hint = "paths in data: are relative to the grid file"
                 self.problems.add(place, f"data.{field}: there is no file {path}", hint)
             elif os.path.getsize(path) > MOST_BYTES:
@@ -196,8 +199,8 @@ class Resolver:
         return fields | absolute
 
     def _data(self, combination: Combination, unused: tuple[str, ...], reads_path: bool) -> Data | None:
-        has_path = reads_path and self.written("data.path", combination) is not None
-        # A user's file has its own lengths; what the section says is for the other tasks.
+        has_path = reads_path and self.configured("data.path", combination) is not None
+        # The lengths of sentence pairs come from the file; those in the section are for the other tasks.
         leave_out = LENGTHS if has_path else ()
         data: Data | None = self._section(Data, "data", combination, leave_out=leave_out)
         if data is None:
@@ -209,8 +212,8 @@ class Resolver:
         return lengths and data.model_copy(update=nothing | {"min_length": lengths[0], "max_length": lengths[1]})
 
     def _lengths_of(self, data: Data) -> tuple[int, int] | None:
-        """The shortest and longest source of the user's files, those that are only tested on included."""
-        from attnbench.tasks.pairs import read_pairs  # NumPy, which most grids do without
+        """Returns the lengths of the shortest and longest source in all files: training, validation and test."""
+        from attnbench.tasks.pairs import read_pairs  # here, because it imports NumPy, which most grids do not need
 
         paths = tuple(path for path in (data.path, data.validation_path, data.test_path) if path is not None)
         if paths not in self._lengths:
@@ -225,10 +228,10 @@ class Resolver:
 
 
 def find(kind: str, name: str) -> Entry:
-    """The registered class; installed plugins are loaded before a name is called unknown.
+    """Returns the registered entry; installed plugins are loaded only if the name is not known yet.
 
     Raises:
-        AttnbenchError: when no such name is known, or an installed plugin cannot be imported.
+        AttnbenchError: if the name is unknown, or an installed plugin cannot be imported.
     """
     if name not in REGISTRIES[kind]:
         load_entry_points()
@@ -236,7 +239,7 @@ def find(kind: str, name: str) -> Entry:
 
 
 def _merge(written: dict[str, Any], given: dict[str, Value]) -> dict[str, Any]:
-    """The fields of a section, with those of the axes in their places; lists as the tuples that Section wants."""
+    """Returns the fields of a section with the values of the axes; lists become tuples, which Section requires."""
     fields = dict(written)
     for name, value in given.items():
         outer, _, inner = name.partition(".")
@@ -255,7 +258,7 @@ def _look_up(written: Any, section: type[BaseModel], names: list[str]) -> Any:
 
 
 def _fields(section: type[Section], location: KeyPath) -> list[str]:
-    """The keys known at a place in a section."""
+    """Returns the known keys at a location in a section."""
     if not location:
         return list(section.model_fields)
     inner = section.model_fields[str(location[0])].annotation

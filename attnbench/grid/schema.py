@@ -1,4 +1,4 @@
-"""The grid file: its keys and their types, and the JSON Schema by which editors complete it."""
+"""The grid file: its keys and their types, and its JSON Schema for completion and checks in editors."""
 
 import re
 from collections import Counter
@@ -17,11 +17,12 @@ COMPONENTS = ("score", "scope", "task")
 DEFAULT_MODEL = "rnn"
 DEFAULT_SCOPE = "global"
 MAX_CELLS = 100_000
-MOST_CELLS = 10_000_000  # that max_cells may allow
+MOST_CELLS = 10_000_000  # upper limit of max_cells
 
 
 def _read_seeds(value: Any) -> int | list[int]:
-    """A count of at least 1, or a list of distinct non-negative whole numbers."""
+    """Reads `seeds`: a count of at least 1, or a list of distinct non-negative whole numbers."""
+    # type() instead of isinstance(): True is an int in Python, but not a count.
     if type(value) is int and value >= 1:
         return value
     if isinstance(value, list) and value:
@@ -30,47 +31,49 @@ def _read_seeds(value: Any) -> int | list[int]:
             raise PydanticCustomError("grid", f"a seed should be a whole number of at least 0, found {show(wrong[0])}")
         seed, times = Counter(value).most_common(1)[0]
         if times > 1:
-            raise PydanticCustomError("grid", f"the seed {seed} stands {times} times")
+            raise PydanticCustomError("grid", f"the seed {seed} is listed {times} times")
         return value
     raise PydanticCustomError("grid", f"should be a count of at least 1, or a list of seeds, found {show(value)}")
 
 
 Seeds = Annotated[int | list[int], PlainValidator(_read_seeds)]
-Axes = dict[str, list[Any]]
-# These stand beside the grids' folders in the results folder (SQLite adds to its file's name), or are MLflow's own.
+AxisLists = dict[str, list[Any]]
+# Other names in the results folder (SQLite adds suffixes to its file), and MLflow's default experiment.
 RESERVED = re.compile(r"(?i:mlflow\.db(-(journal|wal|shm))?|mlartifacts|baselines|pictures|tables)|Default")
-DEVICES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # whatever folder they are in
+DEVICES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # reserved by Windows in every folder
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 
 
 def _refuse_reserved(name: str) -> str:
     if RESERVED.fullmatch(name):
-        raise PydanticCustomError("grid", f"the name {name} is taken: the results folder has its own use for it")
+        raise PydanticCustomError("grid", f"the name {name} is reserved: the results folder uses it for something else")
     if DEVICES.fullmatch(name):
-        raise PydanticCustomError("grid", f"the name {name} is taken: Windows calls a device so")
+        raise PydanticCustomError("grid", f"the name {name} is reserved: it is a device on Windows")
     return name
 
 
 class GridFile(Section):
-    """The keys of a grid file. What the values may be depends on the registries and is checked by `load_grid`."""
+    """The keys of a grid file. The allowed values depend on the registries and are checked by `load_grid`."""
 
     name: Annotated[str, AfterValidator(_refuse_reserved)] = Field(
-        pattern=NAME, max_length=100, description="folder and MLflow experiment: letters, digits, . _ -"
+        pattern=NAME,
+        max_length=100,
+        description="name of the folder and MLflow experiment: letters, digits, . _ -",
     )
-    seeds: Seeds = Field(3, description="how many trainings of each combination, or a list of their seeds")
-    grid: Axes = Field({}, description="axes whose values are all combined")
-    zip: Axes = Field({}, description="axes that advance together")
-    exclude: list[dict[str, Any]] = Field([], description="combinations to leave out, by some of their axes")
+    seeds: Seeds = Field(3, description="number of seeds per combination, or a list of seeds")
+    grid: AxisLists = Field({}, description="axes of which all combinations are trained")
+    zip: AxisLists = Field({}, description="axes whose values are paired: all first values, all second values, ...")
+    exclude: list[dict[str, Any]] = Field([], description="combinations to leave out, given by some of their values")
     include: list[dict[str, Any]] = Field([], description="combinations to add")
     model: dict[str, Any] = Field({}, description="kind and options of the model")
-    data: dict[str, Any] = Field({}, description="what is trained on and tested on")
-    train: dict[str, Any] = Field({}, description="how a model is trained")
-    plugins: list[str] = Field([], description="files or modules with scores, scopes, tasks, models of your own")
-    max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="a larger grid is refused")
+    data: dict[str, Any] = Field({}, description="training, validation and test data")
+    train: dict[str, Any] = Field({}, description="training settings")
+    plugins: list[str] = Field([], description="files or modules with custom scores, scopes, tasks and models")
+    max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="maximum number of cells")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the grid file, with every registered name and its options."""
+    """Returns the JSON Schema (draft 2020-12) of the grid file, with every registered name and its options."""
     fields = _field_schemas()
     axes = {path: {"type": "array", "minItems": 1, "items": schema} for path, schema in fields.items()}
     match = {"type": "object", "properties": fields, "additionalProperties": False, "minProperties": 1}
@@ -111,7 +114,7 @@ def _seed_list() -> dict[str, Any]:
 
 
 def _field_schemas() -> dict[str, Any]:
-    """Every axis by its dotted path: the components, the sections' fields, the options of everything registered."""
+    """Returns the schema of every axis by dotted path: components, fields of sections, options of components."""
     schemas: dict[str, Any] = {kind: {"$ref": f"#/$defs/{kind}"} for kind in COMPONENTS}
     schemas["model.kind"] = {"enum": registry.model.names()}
     for kind in ("model", *COMPONENTS):
@@ -131,7 +134,7 @@ def _entries(kind: str) -> list[Entry]:
 
 
 def _section_schema(section: type[Section]) -> dict[str, Any]:
-    """A section's schema with what it refers to written out, so that it can stand anywhere."""
+    """Returns the schema of a section with all references expanded, so that it can be part of another schema."""
     schema = section.model_json_schema()
     return dict(_inline(schema, schema.get("$defs", {})))
 
@@ -158,12 +161,12 @@ def _type_schema(annotation: Any) -> dict[str, Any]:
     try:
         schema = TypeAdapter(annotation).json_schema()
     except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError):
-        return {}  # a plugin's own class: any value may stand there
+        return {}  # a class defined by a plugin: any value is allowed
     return dict(_inline(schema, schema.get("$defs", {})))
 
 
 def _component_schema(kind: str) -> dict[str, Any]:
-    """A component: its name alone, or a mapping of its name and its options."""
+    """Returns the schema of a component: its name, or a mapping with its name and options."""
     names: dict[str, Any] = {"enum": registry.REGISTRIES[kind].names()}
     return {"anyOf": [names, *(_options_schema(entry, "name") for entry in _entries(kind))]}
 
@@ -181,7 +184,7 @@ def _options_schema(entry: Entry, key: str) -> dict[str, Any]:
 
 
 def _model_schema() -> dict[str, Any]:
-    """The model section: the options of any kind, `kind` being rnn unless it is given."""
+    """Returns the schema of the model section: the options of each kind; `kind` is optional for the default model."""
     alternatives = [_options_schema(entry, "kind") for entry in _entries("model")]
     for schema in alternatives:
         if schema["title"] == DEFAULT_MODEL:

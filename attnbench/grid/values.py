@@ -1,4 +1,4 @@
-"""What a checked grid is made of: axis values, combinations of them, and the grid itself."""
+"""The parts of a checked grid: axis values, combinations of them, and the grid itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Label = str | int | float | bool | None
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """One value of an axis, as it was written: where it stands, its label, and for a component its name and options."""
+    """One value of an axis as written, with its place, its label, and for a component its name and options."""
 
     axis: str
     place: KeyPath
@@ -28,17 +28,18 @@ class Value:
 
 Combination = dict[str, Value]
 
+# The scope of every combination that does not choose one.
 GLOBAL = Value("scope", (), DEFAULT_SCOPE, DEFAULT_SCOPE, DEFAULT_SCOPE)
 
 
 def plain_value(axis: str, place: KeyPath, data: Any) -> Value:
-    """A value of a dotted axis."""
+    """Returns a value of a dotted axis."""
     return Value(axis, place, data, label(data))
 
 
 @dataclass(frozen=True, eq=False)
 class Exclude:
-    """Combinations to leave out: those whose axes have all of these values."""
+    """Combinations to leave out: those that have all of these values."""
 
     place: KeyPath
     tests: dict[str, Any]
@@ -46,7 +47,7 @@ class Exclude:
 
 @dataclass(frozen=True)
 class Sections:
-    """The sections model, data and train as they are written, without the axes."""
+    """The sections model, data and train as written, without the axes."""
 
     model: dict[str, Any]
     data: dict[str, Any]
@@ -54,7 +55,7 @@ class Sections:
 
     @property
     def kind(self) -> Any:
-        """The kind of model where no axis says otherwise."""
+        """The kind of model, if it is not an axis."""
         return self.model.get("kind", DEFAULT_MODEL)
 
 
@@ -62,8 +63,8 @@ class Sections:
 class Axes:
     """The axes with their values.
 
-    `groups` are the factors of the product: each a list of parts, a part giving a value to one axis, or with `zip`
-    to several. `includes` are whole combinations beside the product.
+    `groups` are the factors of the product. Each is a list of parts, and a part holds the value of one axis, or with
+    `zip` of several. `includes` are complete combinations in addition to the product.
     """
 
     groups: tuple[tuple[Combination, ...], ...]
@@ -78,22 +79,22 @@ class Axes:
 
     @cached_property
     def by_head(self) -> dict[str, tuple[str, ...]]:
-        """The dotted axes by what stands before the dot."""
+        """The dotted axes by the part of their name before the first dot."""
         heads = ("model", "data", "train", *COMPONENTS)
         return {head: tuple(name for name in self.names if name.startswith(f"{head}.")) for head in heads}
 
     def values(self, axis: str) -> list[Value]:
-        """Every value of an axis, in the product and in the included combinations."""
+        """Returns every value of an axis, in the product and in the included combinations."""
         parts = chain(chain.from_iterable(self.groups), self.includes)
         return list(dict.fromkeys(part[axis] for part in parts if axis in part))
 
     def always_has(self, axis: str) -> bool:
-        """Whether every combination gives the axis a value of its own."""
+        """Returns whether every combination has a value for the axis."""
         in_product = not self.groups or any(axis in group[0] for group in self.groups)
         return in_product and all(axis in combination for combination in self.includes)
 
     def product(self) -> Iterator[Combination]:
-        """The combinations of the product, one at a time; the last axis turns fastest."""
+        """Yields the combinations of the product; the last axis varies fastest."""
         for parts in product(*self.groups) if self.groups else ():
             combination = {"scope": GLOBAL}
             for part in parts:
@@ -105,8 +106,8 @@ class Axes:
 class Grid:
     """A grid file that was read and checked by `load_grid`.
 
-    `text` is the YAML as it is run: with `--set`, the values set stand in it. `axes` are the names in order;
-    `plugins` absolute paths or names of modules.
+    `text` is the YAML that is run, with the values of `--set` in it. `axes` are the names in order; `plugins` are
+    absolute paths or names of modules.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attnbench.fingerprint import changed, fingerprint, said
+from attnbench.fingerprint import changed, describe_changes, fingerprint
 from attnbench.grid.expand import PlannedCell
 from attnbench.store.store import Store
 
@@ -37,6 +37,6 @@ def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, CellState
         if id_ in planned:
             status, seconds = summary.status, summary.metrics.get("seconds")
             files = changed(summary.code, fingerprint(planned[id_].cell))
-            name, reason = (STALE, said(files)) if files else (status, summary.error)
+            name, reason = (STALE, describe_changes(files)) if files else (status, summary.error)
             found[id_] = CellState(name, reason, status, seconds, summary.digest)
     return found

@@ -76,4 +76,4 @@ def test_a_bug_keeps_its_traceback_and_says_that_it_is_one(break_init, capsys):
     told = capsys.readouterr().err
     assert "Traceback" in told
     assert "KeyError: 'forgotten'" in told
-    assert "bug of attnbench" in told
+    assert "bug in attnbench" in told

@@ -63,9 +63,9 @@ def test_runs_of_the_same_name_are_told_apart_by_how_they_are_given(call, tmp_pa
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["one"], "both are the same run"),
-        (["two", "--against", "dot"], "'dot' has no meaning where two runs are compared"),
-        (["two", "--axis", "score"], "'score' has no meaning where two runs are compared"),
+        (["one"], "both arguments are the same run"),
+        (["two", "--against", "dot"], "'dot' cannot be used when two runs are compared"),
+        (["two", "--axis", "score"], "'score' cannot be used when two runs are compared"),
     ],
 )
 def test_what_has_no_meaning_for_two_runs_is_refused(call, more, words):

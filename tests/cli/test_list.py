@@ -75,7 +75,7 @@ def test_a_plugin_is_listed_with_its_origin(tmp_path: Path, monkeypatch):
 
 
 def test_the_longest_source_comes_from_the_data():
-    assert "max_source_length: int > 0 (from the data unless given)" in call("scores")
+    assert "max_source_length: int > 0 (default from the data)" in call("scores")
 
 
 def test_an_unknown_kind_is_said():

@@ -94,15 +94,15 @@ def test_a_reason_that_fails_a_whole_pack_is_told_once(view):
     view(Finished(PACKS[2], [Outcome(cell, "failed", seed, error="broken") for seed, cell in enumerate(PACKS[2].ids)]))
     told = " ".join(view.console.file.getvalue().split())
     assert told.endswith("scaled_dot · global · copy · width 32 ×2 seeds: broken")
-    assert view.standing.cells_failed == 3
+    assert view.status.cells_failed == 3
 
 
 def test_the_time_left_follows_from_what_is_done(view, monkeypatch):
     """One pack and a half of four, in 30 s: 50 s are left."""
-    now = view.standing.began + 30
+    now = view.status.began + 30
     monkeypatch.setattr("time.monotonic", lambda: now)
-    assert view.standing.share() == pytest.approx(1.5 / 4)
-    assert view.standing.seconds_left() == pytest.approx(50)
+    assert view.status.share() == pytest.approx(1.5 / 4)
+    assert view.status.seconds_left() == pytest.approx(50)
 
 
 def test_plain_lines_say_each_pack_and_each_failure():
@@ -126,7 +126,7 @@ def test_what_was_done_before_is_told():
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
     assert told.endswith("6 to train in 3 packs on 1 worker, 2 of them stale, changed since: a.py\n")
     plain(Planned(PLAN, PACKS[2:], states, 1))
-    assert "1 done before, 2 kept that other code trained, 1 failed" in plain.console.file.getvalue()
+    assert "1 done before, 2 stale and kept, 1 failed" in plain.console.file.getvalue()
 
 
 @pytest.mark.parametrize(

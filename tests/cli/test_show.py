@@ -111,8 +111,8 @@ def test_a_head_that_is_not_there_is_said(call, tmp_path, capsys):
     told = capsys.readouterr()
     assert (end.value.code, told.out) == (2, "")
     assert "cell 000000000000" in told.err
-    assert "no heads of their own" in told.err
-    assert "leave out --head" in told.err
+    assert "no separate heads" in told.err
+    assert "omit --head" in told.err
 
 
 def test_a_done_cell_without_an_alignment_shows_the_rest(call):

@@ -79,7 +79,7 @@ def test_ended_from_outside_it_leaves_no_process_behind(tmp_path: Path) -> None:
     with start(tmp_path, free_port()) as server:
         try:
             assert server.stderr is not None
-            assert "starting" in server.stderr.readline()
+            assert "Starting MLflow" in server.stderr.readline()
             children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
             if not children.exists():
                 pytest.skip("needs Linux's list of child processes")
@@ -100,16 +100,16 @@ def test_a_port_that_is_taken_is_named_with_the_next(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AttnbenchError, match=f"port {port} is taken\n.*--port {port + 1}"):
+        with pytest.raises(AttnbenchError, match=f"port {port} is in use\n.*--port {port + 1}"):
             ui(tmp_path, port)
 
 
 def test_a_server_needs_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ui(tmp_path, tracking_uri="http://elsewhere:5000")
-    assert "http://elsewhere:5000 is a server already" in capsys.readouterr().out
+    assert "http://elsewhere:5000 is a running server" in capsys.readouterr().out
 
 
 def test_a_database_that_mlflow_cannot_read_ends_with_its_words(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be looked at as one")
-    with pytest.raises(AttnbenchError, match=r"MLflow's server does not start\n.*it said:\n.+"):
+    with pytest.raises(AttnbenchError, match=r"MLflow's server does not start\n.*its output ends with:\n.+"):
         ui(tmp_path, free_port())

@@ -97,7 +97,7 @@ def test_a_worker_that_dies_twice_fails_its_pack_and_is_replaced(processes):
     done = outcomes(processes, pack(0, "die"), pack(1), pack(2, "die"), pack(3), pack(4), pack(5))
     assert {cell for cell, outcome in done.items() if outcome.status == "failed"} == {"0-0", "0-1", "2-0", "2-1"}
     assert {o.status for cell, o in done.items() if cell[0] in "1345"} == {"done"}
-    assert done["0-0"].error.startswith("its process died twice, the second time alone, of SIGKILL")
+    assert done["0-0"].error.startswith("its process died twice, the second time with no other pack running (SIGKILL")
     assert "memory" in done["0-0"].error
 
 
@@ -145,7 +145,7 @@ def test_a_worker_that_cannot_start_is_told(tmp_path):
         env=os.environ | {"PYTHONPATH": path},
     )
     assert ended.returncode != 0
-    assert "the worker processes cannot be started: they end at once, with exit code 1" in ended.stderr
+    assert "the worker processes cannot be started: they end immediately (exit code 1)" in ended.stderr
 
 
 def test_a_pack_that_takes_too_long_is_stopped_and_the_others_finish(engine):

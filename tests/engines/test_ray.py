@@ -123,7 +123,7 @@ def test_what_cannot_be_sent_back_fails(engine, monkeypatch):
 def test_a_worker_that_dies_is_tried_once_more_alone(engine, tmp_path):
     done = outcomes(engine, pack(0, "die"), pack(1), pack(2, f"die once, {tmp_path / 'once'}"), pack(3))
     assert {cell for cell, o in done.items() if o.status == "failed"} == {"0-0", "0-1"}
-    assert "died twice, the second time alone: perhaps its node ran out of memory" in done["0-0"].error
+    assert "died twice, the second time with no other pack running: perhaps its node ran out" in done["0-0"].error
     assert engine.died == {"0-0": 2, "2-0": 1}
 
 
@@ -170,11 +170,11 @@ def test_shares_of_a_gpu_bound_the_packs():
 
 @pytest.mark.usefixtures("engine")
 def test_another_attnbench_on_a_node_is_said_before_training(monkeypatch):
-    monkeypatch.setattr(ray_node, "_digest", lambda: "00000000")
+    monkeypatch.setattr(ray_node, "_package_digest", lambda: "00000000")
     monkeypatch.setattr(ray_engine, "join", lambda *_: (ray, False))
     other = RayEngine(1, "cpu", FAKE, address="elsewhere")
     with (
-        pytest.raises(AttnbenchError, match=r"it has attnbench .*and you have attnbench .*\(00000000\)"),
+        pytest.raises(AttnbenchError, match=r"has attnbench .*but the driver has attnbench .*\(00000000\)"),
         closing(other),
     ):
         other.prepare()
@@ -184,12 +184,12 @@ def test_a_node_that_joins_later_is_checked_too(engine, monkeypatch):
     monkeypatch.setattr(engine, "_checked", ray.put(frozenset({"another node"})))
     assert outcomes(engine, pack(0))["0-0"].status == "done"
     monkeypatch.setattr(engine, "_code", "attnbench 0.0.1 (00000000)")
-    assert "and you have attnbench 0.0.1 (00000000)" in outcomes(engine, pack(1))["1-0"].error
+    assert "but the driver has attnbench 0.0.1 (00000000)" in outcomes(engine, pack(1))["1-0"].error
 
 
 @pytest.mark.usefixtures("engine")
 def test_a_second_cluster_is_not_joined_silently():
-    with pytest.raises(AttnbenchError, match="connected already"):
+    with pytest.raises(AttnbenchError, match="already connected"):
         RayEngine(1, "cpu", FAKE, address="auto").prepare()
 
 

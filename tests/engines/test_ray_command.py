@@ -32,8 +32,8 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"address": "auto"}, "address goes with engine ray"),
-        ({"gpus_per_pack": 0.5}, "gpus_per_pack goes with engine ray"),
+        ({"address": "auto"}, "address needs engine ray"),
+        ({"gpus_per_pack": 0.5}, "gpus_per_pack needs engine ray"),
         ({"engine": "ray", "gpus_per_pack": 0.0}, "above 0"),
     ],
 )
@@ -49,7 +49,7 @@ def test_no_cluster_at_the_address_is_a_usage_error(tmp_path, scheme):
     with attn(tmp_path, str(tmp_path / "grid.yaml"), "--engine", "ray", "--address", address) as run:
         _, complained = run.communicate(timeout=30)
     assert run.returncode == 2
-    assert f"--address {address}: no Ray cluster answers there: Connection refused" in complained
+    assert f"--address {address}: no Ray cluster answers at this address: Connection refused" in complained
     assert "Traceback" not in complained
 
 

@@ -87,7 +87,7 @@ def test_another_attnbench_on_the_node_trains_nothing():
 def test_messages_are_taken_once_and_in_their_order():
     board = Board()
     progress = Progress("0-0", 1, 10, 0.5, None)
-    board.tell("0-0")
-    board.tell(progress)
+    board.put("0-0")
+    board.put(progress)
     assert board.take() == ["0-0", progress]
     assert board.take() == []

@@ -47,7 +47,7 @@ def test_a_long_line_is_cut_around_the_column() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("a: 1\nb: 2\na: 3", "g.yaml:3:1", "stands twice"),
+        ("a: 1\nb: 2\na: 3", "g.yaml:3:1", "duplicate key"),
         ("a: .nan", "g.yaml:1:4", "not a finite number"),
         ("a: -.inf", "g.yaml:1:4", "not a finite number"),
         ("a: 1e999", "g.yaml:1:4", "not a finite number"),
@@ -83,8 +83,8 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("a: *nowhere", "undefined alias"),
         ("a: 1\n---\nb: 2", "single document"),
         ("a: \x07", "not allowed in YAML"),
-        ("[" * 5000, f"more than {MAX_DEPTH} deep"),
-        ("{a: " * 5000, f"more than {MAX_DEPTH} deep"),
+        ("[" * 5000, f"more than {MAX_DEPTH} levels deep"),
+        ("{a: " * 5000, f"more than {MAX_DEPTH} levels deep"),
         (BOMB, "more than 50,000 values"),
         ("a: &a [*a]", "more than 50,000 values"),
     ],
@@ -113,7 +113,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
 def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_bytes(b"name: x\nscore: caf\xe9\n")
-    with pytest.raises(AttnbenchError, match=r"grid.yaml:2: this is not UTF-8"):
+    with pytest.raises(AttnbenchError, match=r"grid.yaml:2: the file is not UTF-8"):
         read(path)
 
 
@@ -123,5 +123,5 @@ def test_a_folder_a_missing_and_an_endless_file(tmp_path: Path) -> None:
     with pytest.raises(AttnbenchError, match="there is no grid file"):
         read(tmp_path / "nix.yaml")
     if os.path.exists("/dev/zero"):
-        with pytest.raises(AttnbenchError, match="no file, but a pipe or a device"):
+        with pytest.raises(AttnbenchError, match="not a regular file"):
             read(Path("/dev/zero"))

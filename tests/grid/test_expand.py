@@ -109,7 +109,7 @@ def test_input_feeding_needs_the_query_after_the_step(plan: Plans) -> None:
 def test_a_scope_over_one_sequence_is_not_for_the_rnn(plan: Plans) -> None:
     found = plan("name: g\nseeds: 1\ngrid: {score: [dot], scope: [self, global], task: [copy]}\n")
     assert labels(found, "scope") == [("global",)]
-    assert "not for rnn" in reasons(found)[0]
+    assert "from the same sequence, not rnn" in reasons(found)[0]
 
 
 def test_an_option_axis_reaches_the_components_that_declare_it(plan: Plans) -> None:

@@ -27,12 +27,16 @@ GOES = {
 }
 # The words of a reason that say which one it is, of (model, scope); see also what goes for the scores and tasks below.
 SCOPE_REASONS = {
-    ("rnn", "self"): "scope self is for models whose queries and keys come from the same sequence, not for rnn",
-    ("pointer", "self"): "scope self is for models whose queries and keys come from the same sequence, not for pointer",
-    ("ntm", "self"): "scope self is for models whose queries and keys come from the same sequence, not for ntm",
-    ("pointer", "none"): "without attention it has none",
-    ("pointer", "hard"): "no context to draw a position for",
-    **{("ntm", scope): f"{scope} has no meaning" for scope in SCOPES if scope not in ("global", "self")},
+    ("rnn", "self"): "scope self needs a model whose queries and keys come from the same sequence, not rnn",
+    ("pointer", "self"): "scope self needs a model whose queries and keys come from the same sequence, not pointer",
+    ("ntm", "self"): "scope self needs a model whose queries and keys come from the same sequence, not ntm",
+    ("pointer", "none"): "pointer outputs its attention weights, and scope none has none",
+    ("pointer", "hard"): "has no context, for which scope hard draws a position",
+    **{
+        ("ntm", scope): f"supports only scope global, found {scope}"
+        for scope in SCOPES
+        if scope not in ("global", "self")
+    },
     **{("transformer", scope): "transformer attends within a sequence" for scope in SCOPES if scope != "self"},
     **{("lstmn", scope): "lstmn attends within a sequence" for scope in SCOPES if scope != "self"},
 }
@@ -48,9 +52,9 @@ def expected_reason(model: str, score: str, scope: str, task: str) -> str | None
     if (model, scope) in SCOPE_REASONS:
         return SCOPE_REASONS[model, scope]
     if model == "pointer" and task == "translate":
-        return "can only give words of the source, and translate asks for others"
+        return "can only output words of the source, and translate needs other words"
     if model == "ntm" and score == "location":
-        return "score location has no content to compare"
+        return "needs a score that compares content, which score location does not"
     if scope == "none" and score != SCORES[0]:
         return "scope none uses no score: same as cell"
     return None
@@ -130,9 +134,7 @@ def test_input_feeding_needs_the_query_after_the_step(plan: Plans) -> None:
     text = "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy], model.query: [previous, current], "
     found = plan(text + "model.input_feeding: [true, false]}\n")
     assert options(found, "query", "input_feeding") == [("previous", False), ("current", True), ("current", False)]
-    assert (
-        reason(found) == "model.input_feeding joins what was read after the step, which query: previous does not have"
-    )
+    assert reason(found) == "model.input_feeding needs model.query: current, found previous"
 
 
 TRANSFORMER = "name: g\nseeds: 1\nmodel: {kind: transformer}\ngrid: {score: [dot], scope: [self], task: [copy], "
@@ -141,18 +143,18 @@ TRANSFORMER = "name: g\nseeds: 1\nmodel: {kind: transformer}\ngrid: {score: [dot
 def test_heads_share_the_width_evenly(plan: Plans) -> None:
     found = plan(TRANSFORMER + "model.width: [12], model.heads: [1, 2, 3, 4, 5, 6, 12]}\n")
     assert options(found, "heads") == [(1,), (2,), (3,), (4,), (6,), (12,)]
-    assert reason(found) == "a width of 12 cannot be shared out evenly among 5 heads"
-    assert "among 24 heads" in reason(plan(TRANSFORMER + "model.width: [12], model.heads: [12, 24]}\n"))
-    assert "width of 10" in reason(plan(TRANSFORMER + "model.width: [10, 8], model.heads: [4]}\n"))
+    assert reason(found) == "model.width 12 is not divisible by 5 heads"
+    assert "not divisible by 24 heads" in reason(plan(TRANSFORMER + "model.width: [12], model.heads: [12, 24]}\n"))
+    assert "model.width 10" in reason(plan(TRANSFORMER + "model.width: [10, 8], model.heads: [4]}\n"))
 
 
 def test_rotary_needs_heads_of_an_even_width_and_other_positions_do_not(plan: Plans) -> None:
     axes = "model.width: [12], model.heads: [1, 2, 4], model.positions: [rotary, sinusoidal, learned, alibi, none]}\n"
     found = plan(TRANSFORMER + axes)
-    assert reason(found) == "rotary turns pairs of numbers, and a head has 3"
+    assert reason(found) == "rotary positions need an even width per head, found 3"
     assert [positions for _, positions in options(found, "heads", "positions")].count("rotary") == 2
     assert len(found.cells) == 14
-    assert "a head has 1" in reason(
+    assert "an even width per head, found 1" in reason(
         plan(TRANSFORMER + "model.heads: [2, 4], model.width: [4], model.positions: [rotary]}\n")
     )
 

@@ -71,12 +71,12 @@ G = "grid: {score: [dot], task: [copy]}\n"
         ("grid: 3", "2:7", "should be a mapping, found 3", ""),
         ("grid:", "2:6", "should be a mapping, found nothing", ""),
         ("gird: {}\ngrid: {score: [dot], task: [copy]}", "2:1", "unknown key 'gird'", "'grid'"),
-        (G + "zip: {score: [dot]}", "3:7", "stands in grid and in zip", "keep one"),
-        (G + "zip: {train.steps: [1, 2], model.width: [8]}", "3:1", "equally many", ""),
+        (G + "zip: {score: [dot]}", "3:7", "is in both grid and zip", "remove one"),
+        (G + "zip: {train.steps: [1, 2], model.width: [8]}", "3:1", "the same number of values", ""),
         (G + "exclude: [{score: additive}]", "3:19", "has no score 'additive'", "dot"),
         (G + "exclude: [{score: dto}]", "3:19", "unknown score 'dto'", "'dot'"),
         (G + "exclude: [{scor: dot}]", "3:12", "unknown axis 'scor'", "'score'"),
-        (G + "exclude: [{}]", "3:11", "names no axis", ""),
+        (G + "exclude: [{}]", "3:11", "has no axis", ""),
         (G + "exclude: {score: dot}", "3:10", "should be a list", ""),
         ("grid: {score: [dot, general], task: [copy]}\ninclude: [{task: copy}]", "3:11", "needs a score", "score:"),
         (G + "include: [{model.wdith: 8}]", "3:12", "unknown axis", "'model.width'"),
@@ -98,11 +98,11 @@ G = "grid: {score: [dot], task: [copy]}\n"
         (G + "seeds: true", "3:8", "found true", ""),
         (G + "seeds: []", "3:8", "found []", ""),
         (G + "seeds: [1, -1]", "3:8", "found -1", ""),
-        (G + "seeds: [1, 2, 1]", "3:8", "seed 1 stands 2 times", ""),
+        (G + "seeds: [1, 2, 1]", "3:8", "seed 1 is listed 2 times", ""),
         (G + "max_cells: 0", "3:12", "above 0", ""),
         (G + "plugins: [nix.py]", "3:11", "no plugin file", "the grid file's folder"),
         (G + "plugins: x.py", "3:10", "should be a list", ""),
-        (G + "grid: {}", "3:1", "the key 'grid' stands twice", "line 2"),
+        (G + "grid: {}", "3:1", "duplicate key 'grid'", "line 2"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_problem_in_its_place(
@@ -120,13 +120,13 @@ def test_one_mistake_is_one_problem_in_its_place(
 @pytest.mark.parametrize("name", ["mlflow.db", "mlartifacts", "Default"])
 def test_a_name_that_the_results_folder_needs_is_refused(complaints: Complaints, name: str) -> None:
     (problem,) = complaints(SMALL.replace("name: g", f"name: {name}"))
-    assert f"the name {name} is taken" in problem.what
+    assert f"the name {name} is reserved" in problem.what
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "-rf", "a b", "ä", "''", "x" * 101, '"a\\n"', "..", "."])
 def test_a_name_is_a_folders(complaints: Complaints, name: str) -> None:
     (problem,) = complaints(SMALL.replace("name: g", f"name: {name}"))
-    assert "is not a folder's name" in problem.what
+    assert "is not a valid folder name" in problem.what
 
 
 @pytest.mark.parametrize("name", ["a", "scores-by-task", "v1.2_x", "_x", "9"])
@@ -265,7 +265,7 @@ PAIRS = "a b\tx\na b c\tx y\n" * 50 + "".join(f"w{n} v\tz\n" for n in range(60))
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (G + "data: {path: p.tsv}", "read by the task translate alone"),
+        (G + "data: {path: p.tsv}", "only read by the task translate"),
         (
             "grid: {score: [dot], task: [translate]}\ndata: {path: p.tsv, max_length: 9}",
             "data.max_length cannot be set",
@@ -274,7 +274,7 @@ PAIRS = "a b\tx\na b c\tx y\n" * 50 + "".join(f"w{n} v\tz\n" for n in range(60))
             "grid: {score: [dot], task: [translate], data.min_length: [2]}\ndata: {path: p.tsv}",
             "data.min_length cannot",
         ),
-        ("grid: {score: [dot], task: [translate]}\ndata: {test_path: p.tsv}", "goes with data.path"),
+        ("grid: {score: [dot], task: [translate]}\ndata: {test_path: p.tsv}", "needs data.path"),
         ("grid: {score: [dot], task: [translate]}\ndata: {path: nix.tsv}", "there is no file"),
         ("grid: {score: [dot], task: [translate], data.path: [nix.tsv]}", "there is no file"),
         ("grid: {score: [dot], task: [translate]}\ndata: {path: 3}", "should be text, found 3"),

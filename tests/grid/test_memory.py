@@ -39,7 +39,7 @@ def test_absurd_sizes_are_refused_by_what_takes_most(plan: Plans, override: str,
         check_size(packs(plan(GRID, override, *scope).cells), 4 * GB)
     (problem,) = caught.value.problems
     assert "needs at least" in problem.what
-    assert "there are 4 GB" in problem.what
+    assert "only 4 GB are available" in problem.what
     assert problem.what.partition(" for ")[2].startswith(most)
     assert "cell " in problem.where
     assert problem.hint
@@ -74,7 +74,7 @@ def test_only_the_first_are_told_and_the_rest_counted(plan: Plans) -> None:
     with pytest.raises(AttnbenchError) as caught:
         check_size(packs(plan(GRID, "grid.model.width=[2, 4, 6, 8, 10]").cells), 1000)
     assert len(caught.value.problems) == 4
-    assert caught.value.problems[-1].what == "and 2 more that do not fit into memory"
+    assert caught.value.problems[-1].what == "and 2 more packs that do not fit into memory"
 
 
 def test_a_users_own_task_is_not_guessed_at(tmp_path: Path) -> None:

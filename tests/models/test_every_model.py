@@ -16,7 +16,7 @@ from small_packs import build as build_small
 
 from attnbench import registry
 from attnbench.cell import Data, StopAt
-from attnbench.grid.incompatible import senseless
+from attnbench.grid.incompatible import incompatibility
 from attnbench.training.batches import Batch
 from attnbench.training.stack import Replica, Stack
 from attnbench.training.train import train
@@ -49,7 +49,7 @@ SMALL = {"heads": 2, "slots": 5, "slot_width": 4, "glimpses": 1, "fusion": "deep
 
 def makes_sense(model: str, score: str | None, scope: str) -> bool:
     described = cell(score, scope, model, **SMALL)
-    return senseless(described.model, described.score, described.scope, described.task) is None
+    return incompatibility(described.model, described.score, described.scope, described.task) is None
 
 
 EVERY = [(model, *pair) for model in MODELS for pair in PAIRS if makes_sense(model, *pair)]

@@ -23,7 +23,7 @@ from torch.func import functional_call
 
 from attnbench.cell import Component
 from attnbench.errors import AttnbenchError
-from attnbench.grid.incompatible import senseless
+from attnbench.grid.incompatible import incompatibility
 from attnbench.models.ntm import Machine
 from attnbench.registry import REGISTRIES
 from attnbench.training.batches import Batch
@@ -285,7 +285,7 @@ def test_impossible_options_are_refused(option, value):
 def test_it_addresses_by_every_score_but_location_under_scope_global():
     def reason(score: str, scope: str) -> str | None:
         described = cell(score, scope, "ntm")
-        return senseless(described.model, described.score, described.scope, Component(name="copy"))
+        return incompatibility(described.model, described.score, described.scope, Component(name="copy"))
 
     assert [score for score in REGISTRIES["score"].names() if reason(score, "global") is None] == sorted(SCORES)
     assert "location" in str(reason("location", "global"))

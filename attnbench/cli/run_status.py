@@ -1,4 +1,4 @@
-"""How a run stands, gathered from its events: what the live view and the plain lines both show."""
+"""The current status of a run, updated from its events; shown by the live view and the plain log."""
 
 import time
 from statistics import fmean
@@ -13,7 +13,7 @@ from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned
 
 
-class Running:
+class RunningPack:
     """A pack in training."""
 
     def __init__(self, label: str, weight: float) -> None:
@@ -24,17 +24,17 @@ class Running:
 
     @property
     def fraction(self) -> float:
-        """How much of its steps is done, 0 to 1."""
+        """The completed fraction of its steps, 0 to 1."""
         return self.progress.step / self.progress.steps if self.progress else 0.0
 
 
-class Ended:
-    """A pack that is finished: its number, label and time, its accuracy (None if all failed), and what went wrong.
+class FinishedPack:
+    """A finished pack: its number, label and time, its mean accuracy (None if all cells failed), and its failures.
 
-    `failures` has the seeds by the reason that failed them, and none where all of the pack failed by it.
+    `failures` maps each error message to the seeds that failed with it; to an empty list if the whole pack did.
     """
 
-    def __init__(self, number: int, running: Running, outcomes: list[Outcome]) -> None:
+    def __init__(self, number: int, running: RunningPack, outcomes: list[Outcome]) -> None:
         done = [outcome.metrics["exact_match"] for outcome in outcomes if outcome.status == "done"]
         self.number = number
         self.label = running.label
@@ -47,8 +47,8 @@ class Ended:
             self.failures[outcome.error or ""].append(outcome.seed)
 
 
-class Standing:
-    """Counts, running packs and results of one run, kept up to date by `started`, `progress` and `finished`."""
+class RunStatus:
+    """Counts, running packs and results of one run, updated by `started`, `progress` and `finished`."""
 
     def __init__(self, planned: Planned) -> None:
         self.planned = planned
@@ -56,7 +56,7 @@ class Standing:
         self.cells = {cell.id: cell for cell in planned.plan.cells}
         self.cells_total = sum(len(pack.ids) for pack in planned.packs)
         self.cells_ended = self.cells_failed = self.packs_ended = 0
-        self.running: dict[str, Running] = {}
+        self.running: dict[str, RunningPack] = {}
         self.results: dict[tuple[str, str], float | None] = {}
         several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
         self.kinds = (*(("model",) if several_models else ()), "score", "scope")
@@ -64,21 +64,22 @@ class Standing:
         self._weight_ended = 0.0
 
     def started(self, event: Started) -> None:
-        """A pack was taken up."""
+        """Records that a pack has started."""
+        # The time left is estimated from the first start on: starting workers takes seconds and is not training.
         if not self.running and not self.packs_ended:
             self.began = time.monotonic()
-        self.running[event.pack.ids[0]] = Running(self._pack_label(event.pack), pack_seconds(event.pack))
+        self.running[event.pack.ids[0]] = RunningPack(self._pack_label(event.pack), pack_seconds(event.pack))
 
     def progress(self, event: Progress) -> None:
-        """A pack went on; what is heard of a pack that has ended meanwhile is late, and nothing new."""
+        """Records progress of a pack; a late message about a finished pack is ignored."""
         if event.pack in self.running:
             self.running[event.pack].progress = event
 
-    def finished(self, event: Finished) -> Ended:
-        """A pack ended."""
+    def finished(self, event: Finished) -> FinishedPack:
+        """Records that a pack has finished."""
         self.packs_ended += 1
         running = self.running.pop(event.pack.ids[0])
-        ended = Ended(self.packs_ended, running, event.outcomes)
+        ended = FinishedPack(self.packs_ended, running, event.outcomes)
         self.cells_ended += len(event.outcomes)
         self.cells_failed += ended.failed
         self._weight_ended += running.weight
@@ -87,17 +88,18 @@ class Standing:
         return ended
 
     def share(self) -> float:
-        """How much of the work is done, 0 to 1, running packs included."""
+        """Returns the completed fraction of the work, 0 to 1, including running packs."""
+        # A copy of the values: rich refreshes the live view in its own thread while events change the dict.
         done = self._weight_ended + sum(pack.weight * pack.fraction for pack in list(self.running.values()))
         return done / self._weight if self._weight else 1.0
 
     def seconds_left(self) -> float | None:
-        """The time to the end, judged by what has been done until now; None while that is too little to tell."""
+        """Returns the estimated remaining time; None as long as too little is done for an estimate."""
         share = self.share()
         return (time.monotonic() - self.began) * (1 - share) / share if share > 0.02 else None
 
     def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
-        """A cell's labels of these names and of the grid's other axes, as "additive · global · copy · width 32"."""
+        """Returns a cell's labels of these names and of all other axes, as "additive · global · copy · width 32"."""
         axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
         words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_VALUE]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
