@@ -3,7 +3,7 @@
 Measured on 14 configurations with 24 seeds each, two metrics, five seeds against five fresh seeds, level .01 over all
 rows: false alarms in .3 % of the checks; .8 % where 3 % of the seeds fail to learn, 12 % where 10 % do, so the cells of
 a gate must learn reliably. Simulated faults that lowered each seed by 0 to .2 from near 1 were caught in one row in
-20 % of cases by the first rule of `judge` alone and in 64 % by all three. The second rule was chosen among four on these
+20 % of cases by the first rule of `judge` alone and in 64 % by all three. The second rule was chosen among four on the
 same configurations. With three seeds such faults are caught in 6 % of cases: Student's t has four degrees of freedom.
 """
 
