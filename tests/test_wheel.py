@@ -104,7 +104,7 @@ def test_every_verb_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert "<style>" in (work / "results" / "small" / "report.html").read_text()
     attnbench("baseline", "small", "-o", "baseline.csv")
     attnbench("check", "small", "--baseline", "baseline.csv")
-    assert attnbench("sync", "small") == "small: 0 cells logged, 6 were there already\n"
+    assert attnbench("sync", "small") == "small: 0 cells logged, 6 were already in MLflow\n"
     assert "--port" in attnbench("ui", "--help")  # starting MLflow's server takes half a minute: test_ui.py does it
     assert "scaled_dot" in attnbench("list")
     assert '"properties"' in attnbench("schema")

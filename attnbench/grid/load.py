@@ -13,15 +13,15 @@ from attnbench.grid.axes import AxesReader
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
 from attnbench.grid.incompatible import NO_SCORE, READS_PATH
-from attnbench.grid.parse import dump, from_mapping, parse, read
+from attnbench.grid.max_cells import check_max_cells
+from attnbench.grid.overrides import apply_overrides
+from attnbench.grid.parse import from_mapping, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
 from attnbench.grid.schema import DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
 from attnbench.grid.values import Axes, Grid, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
-
-MOST_TESTS = 10**7  # tests of a combination against an exclude, which take some seconds
 
 
 def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
@@ -42,66 +42,17 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
         raise AttnbenchError(document.place(()).problem("a grid file should be a mapping that starts with name:"))
     problems = document.problems
     # Each step works on what the previous ones found valid, so that one run reports all problems.
-    text = _apply_overrides(document, overrides)
+    text = apply_overrides(document, overrides)
     file = _check_structure(document)
     loaded = _load_plugins(file, document, plugins)
     axes = AxesReader(file, document, problems).read()
-    seeds = _seeds(file, axes, document)
+    check_max_cells(file, axes, document)
     sections = Sections(_known_model(file), file.data, file.train)
     probe(document, axes, sections, problems)
     _check_components(file, axes, document)
     _check_paths(axes, document)
     problems.raise_all()
-    return Grid(file.name, Path(document.label), text, seeds, axes.names, loaded, axes, sections, document)
-
-
-def _apply_overrides(document: Document, overrides: Sequence[str]) -> str:
-    """Sets the values of --set in the document; returns the text of the grid with them."""
-    for override in overrides:
-        path, equals, value = override.partition("=")
-        place = Place(f"--set {path}")
-        if not equals or not path or not path.isprintable():
-            shown = override if override.isprintable() else repr(override)
-            document.problems.add(Place(f"--set {shown}"), "should be path=value", "e.g. --set train.steps=200")
-            continue
-        head, _, rest = path.partition(".")
-        if head not in GridFile.model_fields:
-            document.problems.add(place, f"unknown field {head!r}", did_you_mean(head, GridFile.model_fields))
-            continue
-        try:
-            data = _parse_value(value, path)
-        except AttnbenchError as error:
-            for problem in error.problems:
-                document.problems.add(place, problem.what, problem.hint)
-            continue
-        axes = {**_mapping(document, "grid"), **_mapping(document, "zip")}
-        if path in axes:
-            section = "grid" if path in _mapping(document, "grid") else "zip"
-            what = f"{path} is an axis of the grid, which overrides the section"
-            document.problems.add(place, what, f"set the axis: --set '{section}.{path}=[…]'")
-        if not document.set((head, *_split(head, rest)), data, place):
-            document.problems.add(place, f"{path.rpartition('.')[0]} has no fields", f"set {head} as a whole")
-    if not overrides:
-        return document.text
-    note = "".join(f"# --set {' '.join(override.split())}\n" for override in overrides)
-    return note + dump(document.data)
-
-
-def _mapping(document: Document, section: str) -> dict[str, Any]:
-    found = document.data.get(section)
-    return found if isinstance(found, dict) else {}
-
-
-def _split(head: str, rest: str) -> list[str]:
-    if not rest:
-        return []
-    return [rest] if head in ("grid", "zip") else rest.split(".")
-
-
-def _parse_value(value: str, path: str) -> Any:
-    parsed = parse(value, f"--set {path}")
-    parsed.problems.raise_all()
-    return parsed.data
+    return Grid(file.name, Path(document.label), text, file.seed_list, axes.names, loaded, axes, sections, document)
 
 
 def _check_structure(document: Document) -> GridFile:
@@ -211,26 +162,3 @@ def _check_paths(axes: Axes, document: Document) -> None:
                     f"data.{field} cannot be set with data.path: the lengths are those of the file",
                     f"remove data.{field}",
                 )
-
-
-def _seeds(file: GridFile, axes: Axes, document: Document) -> tuple[int, ...]:
-    """Returns the seeds, after checking the size of the grid by the lengths of its axes, without building combinations.
-
-    Raises:
-        AttnbenchError: with all problems so far, if the grid is too large to be checked further.
-    """
-    combinations = 1 if axes.groups else 0
-    for group in axes.groups:
-        combinations *= len(group)
-    combinations += len(axes.includes)
-    seeds = file.seeds if isinstance(file.seeds, int) else len(file.seeds)
-    if combinations * seeds > file.max_cells:
-        what = f"this grid has {combinations * seeds:,} cells ({combinations:,} combinations × {seeds:,} seeds)"
-        hint = f"max_cells is {file.max_cells:,}: remove values from the axes, or increase max_cells"
-        document.problems.add(document.place(("grid",), key=True), what, hint)
-        document.problems.raise_all()
-    if combinations * len(file.exclude) > MOST_TESTS:
-        what = f"testing {combinations:,} combinations against {len(file.exclude):,} excludes would take minutes"
-        document.problems.add(document.place(("exclude",), key=True), what, "use fewer excludes")
-        document.problems.raise_all()
-    return tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)

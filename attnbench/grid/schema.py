@@ -71,6 +71,16 @@ class GridFile(Section):
     plugins: list[str] = Field([], description="files or modules with custom scores, scopes, tasks and models")
     max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="maximum number of cells")
 
+    @property
+    def seed_count(self) -> int:
+        """The number of seeds; counted without listing them, since the count may be absurdly large."""
+        return self.seeds if isinstance(self.seeds, int) else len(self.seeds)
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+
 
 def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema (draft 2020-12) of the grid file, with every registered name and its options."""

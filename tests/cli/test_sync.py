@@ -66,7 +66,7 @@ def test_an_error_in_what_attnbench_draws_is_named_as_its_own(results, uri, caps
     assert sync(results, "--tracking-uri", uri) == 1
     printed = capsys.readouterr().err
     assert "FileNotFoundError: page.css is missing" in printed
-    assert "This is a bug of attnbench" in printed
+    assert "This is a bug in attnbench" in printed
     assert "MLflow fails" not in printed
 
 

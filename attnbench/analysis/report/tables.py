@@ -8,9 +8,9 @@ from typing import Any
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
 from attnbench.analysis.report.markup import Html, element, joined
+from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels
 from attnbench.analysis.table.formats import caption, cell_parts
-from attnbench.analysis.table.summary import TableCell
 
 
 def metric_tables(data: ReportData) -> Html:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from attnbench.analysis.paired import ALPHA, Verdict, smallest_p
 from attnbench.analysis.stats import Statistic
+from attnbench.analysis.table.cell import FEWEST, TableCell, TooFew
 from attnbench.analysis.table.comparison import Comparison
-from attnbench.analysis.table.summary import FEWEST, TableCell, TooFew
 from attnbench.messages import NO_VALUE
 
 NAMES: dict[Statistic, str] = {"mean": "Mean", "iqm": "Interquartile mean", "median": "Median"}

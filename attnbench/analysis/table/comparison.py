@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
 from attnbench.analysis.paired import Verdict
 from attnbench.analysis.stats import Statistic
+from attnbench.analysis.table.cell import Seeds, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
-from attnbench.analysis.table.summary import Seeds, TableCell, TooFew, compared_to_best, summarise
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.metrics import METRICS, Metric, is_metric, metric_of
 

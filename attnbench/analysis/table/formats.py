@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.table.captions import BEYOND, caption, learned_in_part, mark, title
+from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels, comparison
 from attnbench.analysis.table.lengths import LENGTH
-from attnbench.analysis.table.summary import TableCell
 from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:

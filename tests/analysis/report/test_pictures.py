@@ -279,7 +279,7 @@ def test_a_broken_alignment_is_reported_and_the_others_are_shown(tmp_path):
     store = made_up_run.write_run(tmp_path, grid, outcomes)
     (store.folder / "alignments" / f"{grid.cells[0].id}.npz").write_bytes(b"nothing")
     page = parse(report(store))
-    assert f"{grid.cells[0].id}.npz: it is not what was written" in page.text
+    assert f"{grid.cells[0].id}.npz: the file was changed: its digest does not match" in page.text
     assert len(page.one("section", id="alignments").all("svg", class_="panel")) == 1
 
 

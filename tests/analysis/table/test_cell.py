@@ -13,8 +13,8 @@ from rich.console import Console
 from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.stats import estimate
 from attnbench.analysis.table import formats
+from attnbench.analysis.table.cell import FEWEST, TooFew, summarise
 from attnbench.analysis.table.comparison import comparison
-from attnbench.analysis.table.summary import FEWEST, TooFew, summarise
 
 UP = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1]  # no two alike, all of one sign
 OTHERS = ["additive", "cosine", "general", "location", "scaled_dot"]
