@@ -4,6 +4,7 @@ A column named `<metric>@<length>` holds the metric for the test sources of that
 of the metric.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 HIGHER, LOWER = 1, -1
@@ -23,6 +24,8 @@ class Metric:
         whole: whether its values are whole numbers.
         per_pack: whether it is measured once for all seeds that are trained together, and copied to each of them.
         learned_at: the value from which a seed counts as having learned its task; None where there is no such value.
+        margin: differences smaller than this are equivalent by default; None where no such number is meaningful.
+        missing_is_worst: whether a done seed without a value has the worst result, and not none.
     """
 
     name: str
@@ -34,11 +37,23 @@ class Metric:
     whole: bool = False
     per_pack: bool = False
     learned_at: float | None = None
+    margin: float | None = None
+    missing_is_worst: bool = False
 
     @property
     def direction(self) -> str:
         """ "higher" or "lower", whichever is better; "" where neither is."""
         return {HIGHER: "higher", LOWER: "lower", 0: ""}[self.better]
+
+    def worst(self, observed: Iterable[float]) -> float:
+        """The value that stands for a seed that failed, in comparisons.
+
+        It is the worst possible value; where there is no limit, twice the worst observed one, so that a failure is
+        worse than every result.
+        """
+        if self.better == HIGHER:
+            return 0.0
+        return self.high if self.high is not None else 2 * max(observed, default=1.0)
 
     def show(self, value: float) -> str:
         """A mean of this metric with its decimals."""
@@ -54,6 +69,7 @@ _ALL = (
         decimals=3,
         interval_decimals=2,
         learned_at=0.5,
+        margin=0.02,
     ),
     Metric(
         "token_accuracy",
@@ -62,6 +78,7 @@ _ALL = (
         decimals=3,
         interval_decimals=2,
         learned_at=0.5,
+        margin=0.02,
     ),
     Metric(
         "loss",
@@ -70,16 +87,33 @@ _ALL = (
         decimals=3,
         interval_decimals=3,
         high=None,
+        margin=0.02,
     ),
-    Metric("bleu", "BLEU of the translations, from 0 to 100.", HIGHER, decimals=1, interval_decimals=1, high=100.0),
+    Metric(
+        "bleu",
+        "BLEU of the translations, from 0 to 100.",
+        HIGHER,
+        decimals=1,
+        interval_decimals=1,
+        high=100.0,
+        margin=2.0,
+    ),
     Metric(
         "aer",
         "Alignment error rate: the largest weights compared with the gold links. 0 is perfect, 1 is all wrong.",
         LOWER,
         decimals=3,
         interval_decimals=2,
+        margin=0.02,
     ),
-    Metric("alignment_mass", "The mean attention weight on gold links.", HIGHER, decimals=3, interval_decimals=2),
+    Metric(
+        "alignment_mass",
+        "The mean attention weight on gold links.",
+        HIGHER,
+        decimals=3,
+        interval_decimals=2,
+        margin=0.02,
+    ),
     Metric(
         "alignment_entropy",
         "The entropy of the attention weights: 0 is all weight on one word, 1 is equal weight on all words.",
@@ -95,6 +129,7 @@ _ALL = (
         interval_decimals=0,
         high=None,
         whole=True,
+        missing_is_worst=True,
     ),
     Metric(
         "parameters",
@@ -130,6 +165,7 @@ _ALL = (
         decimals=3,
         interval_decimals=2,
         learned_at=0.5,
+        margin=0.02,
     ),
 )
 METRICS = {metric.name: metric for metric in _ALL}

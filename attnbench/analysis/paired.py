@@ -1,10 +1,10 @@
-"""Paired comparison of two configurations over shared seeds: test, interval, verdict, and correction for several."""
+"""Paired comparison of two configurations over shared seeds: tests, interval, verdict, and correction for several."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,14 +13,20 @@ from attnbench.analysis.stats import (
     Estimate,
     Values,
     can_resample,
+    estimate,
     expanded_level,
     percentile_interval,
     sorted_groups,
-    stratified,
 )
 
+Key = TypeVar("Key", bound=Hashable)
+
 ALPHA = 0.05
-DIGITS = 12  # decimals of a relative difference that are more than rounding
+POWER = 0.8
+# Sums of signs that are equal up to rounding count as equal; relative to the largest possible sum.
+ROUNDING = 1e-9
+MAX_EXACT = 40  # pairs; beyond it 2^n sums, in two halves of 2^(n/2), take seconds, and signs are sampled instead
+SAMPLES = 99_999
 
 
 class Verdict(StrEnum):
@@ -29,8 +35,9 @@ class Verdict(StrEnum):
     BEST = "best"  # the reference itself, or what cannot be distinguished from it by its printed value
     BETTER = "better"
     WORSE = "worse"
+    EQUIVALENT = "equivalent"  # the difference is smaller than the margin
     NO_DIFFERENCE = "no difference found"
-    INCONCLUSIVE = "inconclusive"  # too few seeds: no values could have led to another verdict
+    INCONCLUSIVE = "inconclusive"  # too few seeds: no values could have led to better or worse
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,12 @@ class Paired:
     """The comparison of a with b over n pairs.
 
     Attributes:
-        difference: the mean of a − b; over several tasks, the mean of the tasks' means.
+        difference: the mean of a − b.
         low, high: the ends of its 95 % interval; None where the pairs do not determine one.
-        p: of the exact two-sided Wilcoxon signed-rank test.
+        p: of the exact two-sided sign-flip test of the mean difference.
         smallest_p: the smallest p that the test can reach with this number of differing pairs.
+        p_equivalent: of the two one-sided tests that the difference lies within ±margin; 1 without a margin.
         n: the number of pairs.
-        ranks: the rank-biserial correlation, from −1 (b is above a in every pair that differs) to 1 (a above b).
     """
 
     difference: float
@@ -51,88 +58,142 @@ class Paired:
     high: float | None
     p: float
     smallest_p: float
+    p_equivalent: float
     n: int
-    ranks: float
 
 
-def paired(a: Values, b: Values) -> Paired:
-    """Compares a with b on the same seeds, in the same order.
+def paired(differences: Values, margin: float | None = None, interval: bool = True) -> Paired:
+    """Compares a with b by their differences on the same seeds.
 
-    The interval is that of `stats.estimate` for the differences. The test is exact with ties too: its distribution is
-    over all 2^m signs of the m differences, ranked with ties averaged. Pairs that do not differ are left out, as in
-    Wilcoxon's paper, since they do not show which is better; when no pair differs, p is 1.
+    The test flips the signs of the differences: where a and b are exchangeable, each of the 2^n sign patterns is
+    equally likely, and p is the share of patterns with a mean at least as far from 0 as the observed one. It tests the
+    mean, which is also what is printed, and it is exact for every n up to MAX_EXACT, with ties and zeros. Pairs without
+    a difference do not change p, and are not counted for the smallest p.
 
-    Raises:
-        ValueError: when a and b have different lengths, or none.
+    The two one-sided tests do the same with the differences shifted by ±margin.
 
-    Source: Wilcoxon 1945, Individual Comparisons by Ranking Methods; ranks: Kerby 2014, The Simple Difference Formula
-    """
-    return paired_over_tasks([a], [b])
-
-
-def paired_over_tasks(a: Sequence[Values], b: Sequence[Values]) -> Paired:
-    """Compares a with b over several tasks; for each task, the values on the same seeds.
-
-    Every task has the same weight in the difference; its interval is that of `stats.stratified`. The test is over the
-    pairs of all tasks, so a task with large differences has the higher ranks. The result holds for these tasks only.
+    Args:
+        differences: a − b of each pair, at least one.
+        margin: differences of the mean smaller than this do not matter; None for no test of equivalence.
+        interval: whether to compute the 95 % interval of `stats.estimate`.
 
     Raises:
-        ValueError: when a and b do not have the same numbers of values, or none.
+        ValueError: without a pair.
+
+    Source: Fisher 1935, The Design of Experiments, §21 (sign flips); Schuirmann 1987 (two one-sided tests)
     """
-    pairs = [(np.asarray(x, dtype=float), np.asarray(y, dtype=float)) for x, y in zip(a, b, strict=True)]
-    if any(x.shape != y.shape for x, y in pairs):
-        raise ValueError("a and b must have the same seeds")
-    groups = [x - y for x, y in pairs]
-    mean = stratified(groups)
-    pooled = np.concatenate(groups)
-    largest = max(float(np.abs(side).max()) for pair in pairs for side in pair) or 1.0
-    pooled = np.round(pooled / largest, DIGITS)  # differences that are equal up to rounding are ties
-    p, ranks = _signed_ranks(pooled)
-    differing = int(np.count_nonzero(pooled))
-    return Paired(mean.value, mean.low, mean.high, p, smallest_p(differing), mean.n, ranks)
+    values = np.asarray(differences, dtype=float)
+    if not len(values):
+        raise ValueError("a comparison needs at least one pair")
+    found = estimate(values) if interval else Estimate(float(np.mean(values)), None, None, len(values))
+    above, below = sign_flip_tails(values)
+    equivalent = 1.0
+    if margin is not None:
+        # Both must hold: the mean is above −margin, and it is below +margin.
+        equivalent = max(sign_flip_tails(values + margin)[0], sign_flip_tails(values - margin)[1])
+    differing = int(np.count_nonzero(_rounded(values)))
+    p = min(1.0, 2 * min(above, below))
+    return Paired(found.value, found.low, found.high, p, smallest_p(differing), equivalent, len(values))
+
+
+def sign_flip_tails(differences: Values) -> tuple[float, float]:
+    """P(S ≥ s) and P(S ≤ s) for the sum S of the differences with random signs, and the observed sum s."""
+    values = _rounded(np.asarray(differences, dtype=float))
+    values = values[values != 0]
+    if not len(values):
+        return 1.0, 1.0
+    observed, sizes = values.sum(), np.abs(values)
+    tolerance = ROUNDING * sizes.sum()
+    if len(values) > MAX_EXACT:
+        return _sampled_tails(sizes, observed, tolerance)
+    # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums.
+    middle = len(sizes) // 2
+    first, second = _all_sums(sizes[:middle]), np.sort(_all_sums(sizes[middle:]))
+    at_least = len(second) - np.searchsorted(second, observed - tolerance - first, "left")
+    at_most = np.searchsorted(second, observed + tolerance - first, "right")
+    patterns = 2.0 ** len(sizes)
+    return float(at_least.sum() / patterns), float(at_most.sum() / patterns)
 
 
 def smallest_p(pairs: int) -> float:
-    """The smallest two-sided p of a signed-rank test with this number of differing pairs: all of one sign."""
+    """The smallest two-sided p of a sign-flip test with this number of differing pairs: all of one sign."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def fewest_pairs(alpha: float = ALPHA) -> int:
-    """The number of pairs from which a signed-rank test can reach alpha: 6 for 0.05."""
+    """The number of pairs from which a two-sided sign-flip test can reach alpha: 6 for 0.05."""
     return math.ceil(1 - math.log2(alpha))
 
 
-def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1) -> Verdict:
+def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1, resolution: float = 0.0) -> Verdict:
     """The verdict about a, from a comparison of a with b.
 
-    NO_DIFFERENCE is given only where the test could have found one. Where the smallest p that it can reach is above
-    alpha, the verdict is INCONCLUSIVE: for example with 5 pairs, whose p is .0625 at best. BETTER and WORSE need a p of
-    at most alpha and a mean difference of the same sign as the rank correlation.
+    BETTER and WORSE need a p of at most alpha, an interval that excludes 0, and a difference of at least the
+    resolution. EQUIVALENT needs p_equivalent of at most alpha. Where even pairs that all agree could not have led to
+    better or worse, as with 5 pairs, whose p is .0625 at best, the verdict is INCONCLUSIVE.
 
     Args:
         comparison: of a with b, corrected for the number of comparisons where there are several (`corrected`).
-        alpha: the accepted share of false verdicts where there is no difference.
+        alpha: the accepted probability of a false verdict.
         better: 1 where higher values are better, −1 where lower ones are.
+        resolution: smaller differences are neither better nor worse, e.g. those of a single test sentence.
     """
-    if comparison.smallest_p > alpha:
-        return Verdict.INCONCLUSIVE
-    if comparison.p <= alpha and comparison.difference * comparison.ranks > 0:
+    excludes_zero = comparison.low is not None and comparison.high is not None and comparison.low * comparison.high > 0
+    if comparison.p <= alpha and excludes_zero and abs(comparison.difference) >= resolution * (1 - ROUNDING):
         return Verdict.BETTER if comparison.difference * better > 0 else Verdict.WORSE
-    return Verdict.NO_DIFFERENCE
+    if comparison.p_equivalent <= alpha:
+        return Verdict.EQUIVALENT
+    return Verdict.INCONCLUSIVE if comparison.smallest_p > alpha else Verdict.NO_DIFFERENCE
 
 
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
-    """The comparisons with p corrected by `holm`, and with the smallest corrected p that each could reach.
+    """The comparisons with p and p_equivalent corrected by `holm`, each as a family of its own.
 
-    The smallest corrected p is the correction of a comparison's smallest p with the other p as they are. With 6 pairs
-    (.03125) and 7 comparisons it may be above alpha, and then no verdict is given.
+    The smallest p becomes the smallest corrected p that the comparison could reach, with the other p as they are. With
+    6 pairs (.03125) and 7 comparisons it may be above alpha, and then no verdict is given.
     """
     given = [comparison.p for comparison in comparisons]
-    adjusted = holm(given)
+    adjusted, equivalent = holm(given), holm([comparison.p_equivalent for comparison in comparisons])
     reachable = [
         holm([*given[:i], comparison.smallest_p, *given[i + 1 :]])[i] for i, comparison in enumerate(comparisons)
     ]
-    return [replace(c, p=p, smallest_p=least) for c, p, least in zip(comparisons, adjusted, reachable, strict=True)]
+    return [
+        replace(comparison, p=p, smallest_p=least, p_equivalent=same)
+        for comparison, p, least, same in zip(comparisons, adjusted, reachable, equivalent, strict=True)
+    ]
+
+
+def compared_with(
+    reference: Key,
+    keys: Sequence[Key],
+    differences: Callable[[Key, Key], Sequence[float]],
+    margin: float | None,
+    chosen: bool,
+) -> dict[Key, Paired]:
+    """Every other key compared with the reference, corrected for the number of comparisons.
+
+    A reference that was chosen for its values, as the best of a column is, has been compared with all the others
+    before, so then the family is all pairs of keys. A correction for the keys minus one would give a false verdict in
+    10 to 20 % of tables (6 to 24 keys without any difference).
+
+    Args:
+        reference: one of the keys.
+        keys: what is compared.
+        differences: of two keys on their shared seeds, in the order of the seeds; none where they share no seed.
+        margin: of `paired`.
+        chosen: whether the reference was chosen for its values.
+
+    Returns:
+        The comparisons of the keys that share a seed with the reference.
+    """
+    others = [key for key in keys if key != reference]
+    wanted = {key: values for key in others if (values := differences(key, reference))}
+    found = {key: paired(values, margin) for key, values in wanted.items()}
+    more: list[Paired] = []
+    if chosen:
+        pairs = ((a, b) for place, a in enumerate(others) for b in others[place + 1 :])
+        more = [paired(values, margin, interval=False) for a, b in pairs if (values := differences(a, b))]
+    return dict(zip(found, corrected([*found.values(), *more]), strict=False))
 
 
 def probability_of_improvement(a: Sequence[Values], b: Sequence[Values]) -> Estimate:
@@ -179,7 +240,7 @@ def mean_ranks(table: Sequence[Values] | Array, better: int = 1) -> list[float]:
     """The average rank of each competitor over blocks; 1 is the best, and ties get the mean of their ranks.
 
     Args:
-        table: (blocks, competitors); a block is one task with one seed, which all competitors have.
+        table: (blocks, competitors); a block is one setting with one seed, which all competitors have.
         better: 1 where higher values are better, −1 where lower ones are.
 
     Raises:
@@ -195,42 +256,72 @@ def mean_ranks(table: Sequence[Values] | Array, better: int = 1) -> list[float]:
     return [float(rank) for rank in rankdata(-better * values, axis=1).mean(axis=0)]
 
 
-def seeds_needed(probability: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
-    """The number of seeds of each side with which a rank-sum test detects this P(A > B); None for one half.
+def seeds_needed(differences: Values, alpha: float = ALPHA, power: float = POWER) -> int | None:
+    """The number of pairs with which the test finds a difference like this one with the given power.
 
-    This is an approximation for a one-sided test at alpha; below `fewest_pairs` no paired two-sided test can reach
-    alpha. A probability that was estimated from few seeds is itself uncertain, and so is the result.
+    The sign-flip test has nearly the power of the paired t test, which is computed from the mean and the standard
+    deviation of the differences; but it needs `fewest_pairs(alpha)`. From few pairs the standard deviation is itself
+    uncertain, and so is the result. None where the mean difference is 0, or there is a single pair.
 
-    Source: Noether 1987, Sample Size Determination for Some Common Nonparametric Tests, eq. 9 with equal samples;
-    Bouthillier et al. 2021, Accounting for Variance in Machine Learning Benchmarks, has 29 for 0.75 at alpha .05,
-    power .95
+    Args:
+        differences: of the pairs.
+        alpha: the level of one test; for m comparisons, .05/m.
+        power: the probability of finding the difference.
+
+    Source: Cohen 1988, Statistical Power Analysis, §2; simulated in benchmarks/statistics.py
     """
-    from scipy.stats import norm
+    from scipy.stats import nct, t
 
-    if probability == 0.5:
+    values = np.asarray(differences, dtype=float)
+    least = fewest_pairs(alpha)
+    mean = abs(float(values.mean()))
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    if math.isnan(deviation) or mean <= ROUNDING * float(np.abs(values).max(initial=0.0)):
         return None
-    needed = (norm.isf(alpha) + norm.ppf(power)) ** 2 / (6 * (probability - 0.5) ** 2)
-    return math.ceil(needed)
+    if deviation <= ROUNDING * mean:
+        return least
+    effect, limit = mean / deviation, 1_000_000
+
+    def found(n: int) -> bool:
+        critical = t.isf(alpha / 2, n - 1)
+        return bool(nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power)
+
+    high = least
+    while not found(high):
+        if high > limit:
+            return None
+        high *= 2
+    low = max(least, high // 2)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(middle) else (middle + 1, high)
+    return high
 
 
-def _signed_ranks(differences: Array) -> tuple[float, float]:
-    """The exact two-sided p of the signed-rank test, and the rank-biserial correlation (−1..1).
+def _rounded(values: Array) -> Array:
+    """The values, with those that are 0 up to rounding set to 0."""
+    largest = np.abs(values).max(initial=0.0)
+    return np.where(np.abs(values) <= ROUNDING * largest, 0.0, values)
 
-    scipy's exact distribution does not support ties, and enumerates the signs for 13 pairs at most. Here the doubled
-    ranks are whole numbers, so the distribution of their sum is built by convolution, one pair at a time.
-    """
-    from scipy.stats import rankdata
 
-    differences = differences[differences != 0]
-    if not len(differences):
-        return 1.0, 0.0
-    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(int)
-    chances = np.ones(1)
-    for rank in ranks:
-        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
-    up = int(ranks[differences > 0].sum())
-    tail = min(chances[: up + 1].sum(), chances[up:].sum())
-    return min(1.0, 2 * float(tail)), float(2 * up / ranks.sum() - 1)
+def _all_sums(sizes: Array) -> Array:
+    """The 2^n sums of n sizes with every pattern of signs."""
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate([sums - size, sums + size])
+    return sums
+
+
+def _sampled_tails(sizes: Array, observed: float, tolerance: float) -> tuple[float, float]:
+    """The tails from random signs; the observed pattern counts as one of them, so that p is never 0."""
+    random = np.random.default_rng(0)
+    at_least = at_most = 0
+    for _ in range(9):
+        signs = random.integers(0, 2, size=(SAMPLES // 9, len(sizes)), dtype=np.int8)
+        sums = (2.0 * signs - 1) @ sizes
+        at_least += int((sums >= observed - tolerance).sum())
+        at_most += int((sums <= observed + tolerance).sum())
+    return (at_least + 1) / (SAMPLES + 1), (at_most + 1) / (SAMPLES + 1)
 
 
 def _mean_superiority(*sides: Array, axis: int) -> Any:

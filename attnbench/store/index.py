@@ -23,7 +23,7 @@ from attnbench.store.atomic import UNREADABLE, write_atomically
 from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, file_digest, read_record
 
-INDEX, FORMAT = ".index", 1  # increase the format to invalidate existing lines
+INDEX, FORMAT = ".index", 2  # increase the format to invalidate existing lines
 RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
 CODE = "code"  # in place of the cell's id in a line that has a fingerprint
 
@@ -39,6 +39,7 @@ class CellSummary:
         metrics: as in the cell's file.
         error: the reason if it failed.
         test_lengths: the test lengths in its configuration.
+        test_examples: the size of its test set in its configuration; None where its test set is a file.
         code: the fingerprint of the code that trained it.
         digest: the digest of its file; empty if an earlier version wrote the file.
     """
@@ -47,6 +48,7 @@ class CellSummary:
     metrics: Mapping[str, float | None]
     error: str | None
     test_lengths: tuple[int, ...]
+    test_examples: int | None
     code: Mapping[str, str]
     digest: str
 
@@ -163,9 +165,16 @@ class Index:
         code = json.dumps(record["code"], sort_keys=True)
         key = hashlib.sha256(code.encode()).hexdigest()[:12]
         self._codes.setdefault(key, record["code"])
-        lengths = (record["config"].get("data") or {}).get("test_lengths", ())
-        kept = {name: record[name] for name in ("status", "metrics", "error")}
-        return json.dumps(kept | {"test_lengths": lengths, "code": key, "digest": record.get("digest", "")})
+        data = record["config"].get("data") or {}
+        # A user's own pairs have as many test sentences as their file, whatever the field says.
+        examples = None if data.get("path") else data.get("test_examples")
+        kept = {name: record[name] for name in ("status", "metrics", "error")} | {
+            "test_lengths": data.get("test_lengths", ()),
+            "test_examples": examples if isinstance(examples, int) else None,
+            "code": key,
+            "digest": record.get("digest", ""),
+        }
+        return json.dumps(kept)
 
     def _parse_summary(self, text: str) -> CellSummary | None:
         """The summary of a line; None if the line of its fingerprint is missing."""

@@ -36,6 +36,8 @@ def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "
     for name in (*METRICS, *by_length):
         columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
     columns["error"] = pd.Series([summary.error for summary in finished], dtype="object")
+    # Not in table.csv: how many sentences a test set has decides which differences can be seen.
+    columns["test_examples"] = pd.Series([summary.test_examples for summary in finished], dtype="Int64")
     for name in others:
         columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
     return pd.DataFrame(columns)

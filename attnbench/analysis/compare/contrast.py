@@ -1,32 +1,33 @@
 """The comparison of every value of an axis with one of them: is additive better than dot, on which task?"""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
+from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import (
     ALPHA,
     Paired,
     Verdict,
-    corrected,
-    fewest_pairs,
+    compared_with,
     mean_ranks,
-    paired_over_tasks,
     probability_of_improvement,
     seeds_needed,
     verdict,
 )
 from attnbench.analysis.stats import Estimate
+from attnbench.analysis.table.cell import comparisons
 from attnbench.errors import AttnbenchError, did_you_mean, fail
-from attnbench.metrics import is_metric, metric_of
+from attnbench.metrics import Metric, is_metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL_TASKS = "all"  # the task of a line over all tasks
 Block = tuple[Label, ...]  # all labels except the axis and the seed; the task comes first
+Results = Mapping[tuple[Label, Block], Mapping[Any, float]]  # the metric by seed, for a value of the axis in a block
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class ContrastLine:
     Attributes:
         value: of the axis.
         task: its name, or ALL_TASKS.
-        paired: the difference from the reference and its test, with p corrected for all lines of the same task.
+        paired: the difference from the reference over the shared seeds, and its tests, with p corrected for the
+            comparisons of the same task. Each seed counts once, with its mean difference over all settings.
         probability: that a seed of this value is better than a seed of the reference.
         rank: the mean rank among the values of the axis that have every block of the reference; None where this value
             lacks one.
-        verdict: better, worse, no difference found, or inconclusive.
-        needed: the number of seeds that would detect a difference of the observed size, but at least the number that
-            the test needs to reach ALPHA; None where there is no difference.
+        verdict: better, worse, equivalent, no difference found, or inconclusive.
+        needed: the number of seeds with which the test would find a difference of the observed size and variation with
+            a probability of .8; None where there is no difference.
     """
 
     value: Label
@@ -56,12 +58,27 @@ class ContrastLine:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Every value of an axis compared with the reference `against`; `notes` say what was not compared."""
+    """Every value of an axis compared with a reference.
+
+    Attributes:
+        name: of the run.
+        metric: a name of METRICS, or `<metric>@<length>`.
+        axis: the column whose values are compared.
+        against: the reference.
+        chosen: whether the reference was chosen for its values, and not named by the user.
+        margin: smaller differences are equivalent; None where equivalence was not tested.
+        resolution: smaller differences are neither better nor worse.
+        lines: the comparisons, by task.
+        notes: what was not compared, and other sentences for below the table.
+    """
 
     name: str
     metric: str
     axis: str
     against: Label
+    chosen: bool
+    margin: float | None
+    resolution: float
     lines: list[ContrastLine]
     notes: tuple[str, ...]
 
@@ -73,49 +90,129 @@ def contrast(
     metric: str = "exact_match",
     name: str = "",
     notes: Iterable[str] = (),
+    margin: float | None = None,
 ) -> Contrast:
     """Compares every value of an axis with one of them, over the seeds and settings that both have.
 
     Args:
-        frame: rows of table.csv; failed cells are not used.
+        frame: rows of table.csv.
         axis: a label column.
         against: the reference value; default: the value with the best mean over all settings.
         metric: a name of METRICS, or `<metric>@<length>`, with a better direction.
         name: of the run, for the title.
         notes: further sentences about the cells.
+        margin: differences smaller than this are equivalent; default: the metric's.
 
     Raises:
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
-    better = _direction(frame, axis, metric)
+    about = _checked_metric(frame, axis, metric)
     if _measured(frame, metric).empty:
         raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
-    seeds = _seeds_by_block(frame, axis, metric)
-    values = list(dict.fromkeys(value for value, _ in seeds))
+    results = _results(frame, axis, metric)
+    values = list(dict.fromkeys(value for value, _ in results))
     if len(values) < 2:
         raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
-    reference = _reference(values, against, seeds, better)
-    tasks = list(dict.fromkeys(text(block[0]) for _, block in seeds))
-    lines = [
-        line
-        for task in ([*tasks, ALL_TASKS] if len(tasks) > 1 else tasks)
-        for line in _lines_of(seeds, values, reference, task, better)
-    ]
+    reference = _reference(values, against, results, about.better)
+    comparing = _Comparing(results, values, reference, against is None, about, margin, resolution_of(frame, metric))
+    tasks = list(dict.fromkeys(text(block[0]) for _, block in results))
+    lines = [line for task in ([*tasks, ALL_TASKS] if len(tasks) > 1 else tasks) for line in comparing.lines(task)]
     if not lines:
         raise _nothing_shared(frame, axis, metric, text(reference), name)
     compared = {line.value for line in lines}
     left_out = [text(value) for value in values if value != reference and value not in compared]
     unshared = [f"{', '.join(left_out)}: no setting and seed shared with {text(reference)}"] if left_out else []
-    all_notes = [*unshared, *_not_used(frame, metric), *_confounded(frame, axis, metric), *notes]
-    return Contrast(name, metric, axis, reference, lines, tuple(all_notes))
+    return Contrast(
+        name=name,
+        metric=metric,
+        axis=axis,
+        against=reference,
+        chosen=comparing.chosen,
+        margin=comparing.margin,
+        resolution=comparing.resolution,
+        lines=lines,
+        notes=(*unshared, *_missing(frame, about, metric), *_confounded(frame, axis, metric), *notes),
+    )
 
 
-def _not_used(frame: "pd.DataFrame", metric: str) -> list[str]:
-    """Notes about cells that are not compared; the remaining cells may be the better ones."""
-    failed = int((frame["status"] != "done").sum())
+class _Comparing:
+    """What the lines of all tasks have in common."""
+
+    def __init__(
+        self,
+        results: Results,
+        values: Sequence[Label],
+        reference: Label,
+        chosen: bool,
+        metric: Metric,
+        margin: float | None,
+        resolution: float,
+    ) -> None:
+        self.results, self.values, self.reference, self.chosen = results, values, reference, chosen
+        self.metric, self.resolution = metric, resolution
+        self.margin = metric.margin if margin is None else margin
+
+    def lines(self, task: str) -> list[ContrastLine]:
+        """The lines of one task or of all tasks, with p corrected over them."""
+        blocks = [b for value, b in self.results if value == self.reference and task in (ALL_TASKS, text(b[0]))]
+        differences = self._differences(blocks)
+        present = [value for value in self.values if any((value, block) in self.results for block in blocks)]
+        found = compared_with(self.reference, present, differences, self.margin, self.chosen)
+        level = ALPHA / (comparisons(len(found) + 1) if self.chosen else max(1, len(found)))
+        ranks = _ranks(self.results, self.values, blocks, self.metric.better)
+        return [
+            ContrastLine(
+                value,
+                task,
+                one,
+                self._probability(value, blocks),
+                ranks.get(value),
+                verdict(one, better=self.metric.better, resolution=self.resolution),
+                seeds_needed(differences(value, self.reference), level),
+            )
+            for value, one in found.items()
+        ]
+
+    def _differences(self, blocks: Sequence[Block]) -> Callable[[Label, Label], list[float]]:
+        """The function that gives the differences of two values, one per seed.
+
+        A seed has the same data and initial weights in all settings, so its differences there are no independent
+        observations: their mean is one. Only seeds count that both values have in all settings that they share.
+        """
+
+        def differences(a: Label, b: Label) -> list[float]:
+            shared = [block for block in blocks if (a, block) in self.results and (b, block) in self.results]
+            pairs = [(self.results[a, block], self.results[b, block]) for block in shared]
+            if not pairs:
+                return []
+            seeds = [seed for seed in pairs[0][0] if all(seed in x and seed in y for x, y in pairs)]
+            return [fmean(x[seed] - y[seed] for x, y in pairs) for seed in seeds]
+
+        return differences
+
+    def _probability(self, value: Label, blocks: Sequence[Block]) -> Estimate:
+        """P(better) of a value against the reference, averaged over the settings that both have."""
+        shared = [block for block in blocks if (value, block) in self.results]
+        a = [list(self.results[value, block].values()) for block in shared]
+        b = [list(self.results[self.reference, block].values()) for block in shared]
+        return probability_of_improvement(*((a, b) if self.metric.better > 0 else (b, a)))
+
+
+def _missing(frame: "pd.DataFrame", about: Metric, metric: str) -> list[str]:
+    """Notes about cells without a value: whether they count as the worst result, or are not compared."""
+    failed = int((frame["status"] == "failed").sum())
     without = int((frame[metric].isna() & (frame["status"] == "done")).sum())
-    notes = [f"{failed} failed cell{'s' * (failed != 1)} not used"] * bool(failed)
-    return notes + [f"{without} cell{'s' * (without != 1)} without {metric} not used"] * bool(without)
+    worst = (
+        f"count as {about.worst(()):g}" if about.better > 0 or about.high is not None else "count as the worst result"
+    )
+    notes = []
+    if failed:
+        use = "not used" if about.per_pack else worst if failed > 1 else worst.replace("count", "counts")
+        notes.append(f"{failed} failed cell{'s' * (failed != 1)}: {use}")
+    if without:
+        use = worst if about.missing_is_worst else "not used"
+        notes.append(f"{without} cell{'s' * (without != 1)} without {metric}: {use}")
+    return notes
 
 
 def _confounded(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
@@ -134,30 +231,54 @@ def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str,
     return fail(f"no value shares a setting and a seed with {against}", name or "--against", hint)
 
 
-def _direction(frame: "pd.DataFrame", axis: str, metric: str) -> int:
+def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str) -> Metric:
+    """The metric, after checking that the axis and the metric exist, and that the metric has a better direction."""
     labels = [column for column in label_columns(frame) if column != "seed"]
     if axis not in labels:
         raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
     if metric not in frame.columns or not is_metric(metric):
         known = [column for column in frame.columns if is_metric(column)]
         raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
-    better = metric_of(metric).better
-    if not better:
+    about = metric_of(metric)
+    if not about.better:
         raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
-    return better
+    return about
 
 
-def _seeds_by_block(frame: "pd.DataFrame", axis: str, metric: str) -> dict[tuple[Label, Block], dict[Any, float]]:
-    """The metric by seed, for each value of the axis in each block."""
+def _results(frame: "pd.DataFrame", axis: str, metric: str) -> Results:
+    """The metric by seed, for each value of the axis in each block.
+
+    A seed that failed counts as the worst result of its task: without it, a value that diverges half of the time would
+    be compared by the seeds that survived.
+    """
+    about = metric_of(metric)
     done = _measured(frame, metric)
     others = _others(done, axis)
     found: dict[tuple[Label, Block], dict[Any, float]] = {}
-    tasks = values_of(done, "task") if axis != "task" else [ALL_TASKS] * len(done)
-    blocks = zip(tasks, *(values_of(done, column) for column in others), strict=True)
-    for value, block, seed, number in zip(
-        values_of(done, axis), blocks, values_of(done, "seed"), values_of(done, metric), strict=True
+    missing: dict[tuple[Label, Block], list[Any]] = {}
+    tasks = values_of(frame, "task") if axis != "task" else [ALL_TASKS] * len(frame)
+    blocks = zip(tasks, *(values_of(frame, column) for column in others), strict=True)
+    for value, block, seed, status, number in zip(
+        values_of(frame, axis),
+        blocks,
+        values_of(frame, "seed"),
+        frame["status"].tolist(),
+        values_of(frame, metric),
+        strict=True,
     ):
-        found.setdefault((value, tuple(block)), {})[seed] = float(number)
+        key = (value, tuple(block))
+        if status == "done" and number is not None:
+            # The seeds of a pack have one measurement of its speed, which must not count several times.
+            if not about.per_pack or float(number) not in found.get(key, {}).values():
+                found.setdefault(key, {})[seed] = float(number)
+        elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
+            missing.setdefault(key, []).append(seed)
+    observed: dict[Label, list[float]] = {}
+    for (_, block), seeds in found.items():
+        observed.setdefault(block[0], []).extend(seeds.values())
+    for key, seeds in missing.items():
+        if key[1][0] in observed:  # else the metric has no meaning for this task
+            found.setdefault(key, {}).update(dict.fromkeys(seeds, about.worst(observed[key[1][0]])))
     return found
 
 
@@ -179,9 +300,7 @@ def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
     return len(pairs) == len({value for value, _ in pairs})
 
 
-def _reference(
-    values: Sequence[Label], against: str | None, seeds: dict[tuple[Label, Block], dict[Any, float]], better: int
-) -> Label:
+def _reference(values: Sequence[Label], against: str | None, seeds: Results, better: int) -> Label:
     by_text = {text(value): value for value in values}
     if against is not None:
         if against not in by_text:
@@ -197,49 +316,7 @@ def _reference(
     return max((value for value in values if len(blocks[value]) == most), key=mean)
 
 
-def _lines_of(
-    seeds: dict[tuple[Label, Block], dict[Any, float]], values: Sequence[Label], against: Label, task: str, better: int
-) -> list[ContrastLine]:
-    """The lines of one task or of all tasks, with p corrected over them."""
-    blocks = [block for value, block in seeds if value == against and task in (ALL_TASKS, text(block[0]))]
-    ranks = _ranks(seeds, values, blocks, better)
-    found = []
-    for value in (value for value in values if value != against):
-        pairs = [_shared(seeds.get((value, block), {}), seeds.get((against, block), {})) for block in blocks]
-        if pairs := [pair for pair in pairs if pair[0]]:
-            a, b = [x for x, _ in pairs], [y for _, y in pairs]
-            probability = probability_of_improvement(*((a, b) if better > 0 else (b, a)))
-            found.append((value, paired_over_tasks(a, b), probability, len(pairs)))
-    adjusted = corrected([comparison for _, comparison, _, _ in found])
-    least = fewest_pairs(ALPHA / max(1, len(found)))
-    return [
-        ContrastLine(
-            value,
-            task,
-            one,
-            chance,
-            ranks.get(value),
-            verdict(one, better=better),
-            _needed(chance.value, math.ceil(least / count)),
-        )
-        for (value, _, chance, count), one in zip(found, adjusted, strict=True)
-    ]
-
-
-def _needed(probability: float, least: int) -> int | None:
-    """Noether's number, but at least the number with which the signed-rank test can reach ALPHA."""
-    needed = seeds_needed(probability)
-    return None if needed is None else max(needed, least)
-
-
-def _shared(one: dict[Any, float], other: dict[Any, float]) -> tuple[list[float], list[float]]:
-    both = [seed for seed in one if seed in other]
-    return [one[seed] for seed in both], [other[seed] for seed in both]
-
-
-def _ranks(
-    seeds: dict[tuple[Label, Block], dict[Any, float]], values: Iterable[Label], blocks: Sequence[Block], better: int
-) -> dict[Label, float]:
+def _ranks(seeds: Results, values: Iterable[Label], blocks: Sequence[Block], better: int) -> dict[Label, float]:
     """The mean ranks of the values that have every block, over their shared seeds."""
     whole = [value for value in values if all((value, block) in seeds for block in blocks)]
     rows = []

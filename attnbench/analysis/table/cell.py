@@ -1,16 +1,40 @@
 """One cell of a comparison table: a statistic over the seeds, its interval, and how it compares with the best."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
-from attnbench.analysis.paired import ALPHA, Verdict, corrected, fewest_pairs, paired, verdict
-from attnbench.analysis.stats import Estimate, Statistic, estimate, learned
-from attnbench.metrics import Metric, metric_of
+from attnbench.analysis.paired import ALPHA, Verdict, compared_with, fewest_pairs, verdict
+from attnbench.analysis.stats import Estimate, Statistic, estimate
+from attnbench.metrics import Metric
 
-Seeds = dict[Hashable, float]  # seed -> value, for the seeds that have a value
+Seeds = dict[Hashable, float]  # seed -> value
+
+
+@dataclass
+class SeedResults:
+    """The results of the seeds of one cell.
+
+    Attributes:
+        values: of the seeds that have a value; where seeds of one pack share one measurement, only one of them.
+        missing: the seeds that count as the worst in comparisons: those that failed, or did not get there.
+        of, failed: the number of finished seeds, and of those that failed.
+        learned: for the seeds with a value, whether they learned their task; empty where this is not known.
+    """
+
+    values: Seeds = field(default_factory=dict)
+    missing: set[Hashable] = field(default_factory=set)
+    of: int = 0
+    failed: int = 0
+    learned: dict[Hashable, bool] = field(default_factory=dict)
+
+    def compared(self, worst: float) -> Seeds:
+        """The values for comparisons, with `worst` for the missing seeds."""
+        return self.values | dict.fromkeys(self.missing, worst)
+
+
 Key = TypeVar("Key", bound=Hashable)
 
 # The number of seeds from which the interval of `stats.estimate` can be narrower than their range.
@@ -23,9 +47,10 @@ class TableCell:
 
     Attributes:
         mean: the mean, or the requested statistic.
-        low, high: the ends of its interval; None where n is below 2.
+        low, high: the ends of its interval; None where n is below 2, or where some seeds learned and some did not: no
+            interval of a few seeds covers the mean of two groups as often as it states.
         n, of, failed: the number of seeds with a value, of finished seeds, and of failed seeds.
-        learned: the number of the n seeds that learned their task; None where the metric has no such threshold.
+        learned: the number of the n seeds that learned their task; None where this is not known.
         best: whether it is printed as the best of its column; never where all cells print the same value.
         verdict: how it compares with the best of its column. BEST for every cell that prints the same value as the best
             and was not found worse; None where nothing was compared.
@@ -43,6 +68,11 @@ class TableCell:
     verdict: Verdict | None = None
     beyond: bool = False
 
+    @property
+    def two_groups(self) -> bool:
+        """Whether some seeds learned and some did not."""
+        return self.learned is not None and 0 < self.learned < self.n
+
 
 @dataclass(frozen=True)
 class TooFew:
@@ -54,18 +84,24 @@ class TooFew:
     @property
     def needed(self) -> int:
         """The number of seeds with which any row can be distinguished from the best, whatever the other rows are."""
-        return fewest_pairs(ALPHA / (self.rows - 1))
+        return fewest_pairs(ALPHA / comparisons(self.rows))
 
 
-def summarise(seeds: Seeds, of: int, failed: int, metric: str, statistic: Statistic) -> TableCell:
-    """One cell, from the values of its seeds."""
-    values = list(seeds.values())
+def comparisons(rows: int) -> int:
+    """The number of pairs among the rows, all of which count when the best row is chosen from them."""
+    return rows * (rows - 1) // 2
+
+
+def summarise(seeds: SeedResults, metric: Metric, statistic: Statistic) -> TableCell:
+    """One cell, from the results of its seeds."""
+    values = list(seeds.values.values())
     if not values:
-        return TableCell(None, None, None, 0, of, failed)
+        return TableCell(None, None, None, 0, seeds.of, seeds.failed)
     found = _estimate(values, statistic)
-    threshold = metric_of(metric).learned_at
-    reached = None if threshold is None else learned(values, threshold)
-    return TableCell(found.value, found.low, found.high, found.n, of, failed, reached)
+    of = len(values) if metric.per_pack else seeds.of
+    learned = sum(seeds.learned.values()) if seeds.learned else None
+    cell = TableCell(found.value, found.low, found.high, found.n, of, seeds.failed, learned)
+    return replace(cell, low=None, high=None) if cell.two_groups or metric.per_pack else cell
 
 
 def _estimate(values: Sequence[float], statistic: Statistic) -> Estimate:
@@ -78,17 +114,18 @@ def _estimate(values: Sequence[float], statistic: Statistic) -> Estimate:
 
 
 def compared_to_best(
-    cells: Mapping[Key, TableCell], seeds: Mapping[Key, Seeds], metric: Metric
+    cells: Mapping[Key, TableCell], results: Mapping[Key, SeedResults], metric: Metric, resolution: float
 ) -> tuple[dict[Key, TableCell], TooFew | None]:
     """The cells of a column with the best marked, and with the comparison of every other cell with the best.
 
-    A cell with a value for only some of its seeds cannot be the best: the missing seeds failed or did not get there. It
-    is still compared, over the seeds that both cells have.
+    A cell with a value for only some of its seeds cannot be the best: the missing seeds failed or did not get there. In
+    the comparisons they count as the worst possible result.
 
     Args:
         cells: of one column and one task, so that they can be compared.
-        seeds: the values of each cell.
+        results: the seeds of each cell.
         metric: that is compared.
+        resolution: of `paired.verdict`.
 
     Returns:
         The cells; and TooFew where no cell can be distinguished from the best, whatever the values.
@@ -97,7 +134,8 @@ def compared_to_best(
     if not metric.better or len(candidates) < 2:
         return dict(cells), None
     best = max(candidates, key=lambda key: metric.better * candidates[key])
-    verdicts = _verdicts(seeds, best, metric.better)
+    seeds = {key: found for key in cells if (found := results[key].compared(_worst(results, metric)))}
+    verdicts = _verdicts(seeds, best, metric, resolution)
     shown = {key: metric.show(cell.mean) for key, cell in cells.items() if cell.mean is not None}
     alike = {key for key in candidates if shown[key] == shown[best] and verdicts.get(key) != Verdict.WORSE}
     mark = len(alike) < len(shown)
@@ -111,16 +149,23 @@ def compared_to_best(
     return marked, too_few if none_can_tell else None
 
 
-def _verdicts(seeds: Mapping[Key, Seeds], best: Key, better: int) -> dict[Key, Verdict]:
-    """The verdict of every other cell against the best, paired by seed and corrected for the number of cells.
+def _worst(results: Mapping[Key, SeedResults], metric: Metric) -> float:
+    return metric.worst(value for seeds in results.values() for value in seeds.values.values())
+
+
+def _verdicts(seeds: Mapping[Key, Seeds], best: Key, metric: Metric, resolution: float) -> dict[Key, Verdict]:
+    """The verdict of every other cell against the best, paired by seed and corrected for all pairs of cells.
 
     Cells that share no seed with the best are left out.
     """
-    shared = {key: [seed for seed in own if seed in seeds[best]] for key, own in seeds.items() if key != best}
-    shared = {key: both for key, both in shared.items() if both}
-    # No values can lead to a verdict then, and scipy need not be loaded.
-    if all(len(both) < fewest_pairs() for both in shared.values()):
-        return dict.fromkeys(shared, Verdict.INCONCLUSIVE)
-    pairs = ([[seeds[one][seed] for seed in both] for one in (key, best)] for key, both in shared.items())
-    found = corrected([paired(own, other) for own, other in pairs])
-    return {key: verdict(one, better=better) for key, one in zip(shared, found, strict=True)}
+    shared = {key: len(own.keys() & seeds[best].keys()) for key, own in seeds.items() if key != best}
+    # No values can lead to better or worse then, and to equivalent only with the seeds that one pair needs; most
+    # tables of few seeds need no test.
+    if all(pairs < FEWEST["mean"] for pairs in shared.values()):
+        return {key: Verdict.INCONCLUSIVE for key, pairs in shared.items() if pairs}
+
+    def differences(a: Key, b: Key) -> list[float]:
+        return [value - seeds[b][seed] for seed, value in seeds[a].items() if seed in seeds[b]]
+
+    found = compared_with(best, list(seeds), differences, metric.margin, chosen=True)
+    return {key: verdict(one, better=metric.better, resolution=resolution) for key, one in found.items()}

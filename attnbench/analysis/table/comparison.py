@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
+from attnbench.analysis.learned import learned_of, resolution_of
 from attnbench.analysis.paired import Verdict
 from attnbench.analysis.stats import Statistic
-from attnbench.analysis.table.cell import Seeds, TableCell, TooFew, compared_to_best, summarise
+from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.metrics import METRICS, Metric, is_metric, metric_of
@@ -107,8 +108,8 @@ def comparison(
     index, same = _index(frame, rows or _default_rows(frame, columns), columns)
     groups = _grouped(frame, index, columns, metric)
     separate = [place for place, axis in enumerate(index) if axis in SEPARATE]
-    cells = {key: summarise(*group, metric, statistic) for key, group in groups.items()}
-    cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric))
+    cells = {key: summarise(group, metric_of(metric), statistic) for key, group in groups.items()}
+    cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric), resolution_of(frame, metric))
     cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
     ordered = _in_order(row for row, _ in groups)
     return Comparison(
@@ -173,17 +174,31 @@ def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
-def _grouped(
-    frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str
-) -> dict[Key, tuple[Seeds, int, int]]:
-    """By row and head: the values of the seeds that have one, the number of seeds, and the number that failed."""
-    groups: dict[Key, tuple[Seeds, int, int]] = {}
-    results = zip(values_of(frame, "seed"), frame["status"].tolist(), values_of(frame, metric), strict=True)
-    for key, (seed, status, value) in zip(_keys(frame, index, columns), results, strict=True):
-        seeds, of, failed = groups.get(key, ({}, 0, 0))
+def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str) -> dict[Key, SeedResults]:
+    """The results of the seeds, by row and head."""
+    about = metric_of(metric)
+    groups: dict[Key, SeedResults] = {}
+    rows = zip(
+        _keys(frame, index, columns),
+        values_of(frame, "seed"),
+        frame["status"].tolist(),
+        values_of(frame, metric),
+        learned_of(frame, metric),
+        strict=True,
+    )
+    for key, seed, status, value, learned in rows:
+        group = groups.setdefault(key, SeedResults())
+        group.of += 1
+        group.failed += status == "failed"
         if status == "done" and value is not None:
-            seeds[seed] = float(value)
-        groups[key] = seeds, of + 1, failed + (status == "failed")
+            # The seeds of a pack have one measurement of its speed, which must not count several times.
+            if about.per_pack and float(value) in group.values.values():
+                continue
+            group.values[seed] = float(value)
+            if learned is not None:
+                group.learned[seed] = learned
+        elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
+            group.missing.add(seed)
     return groups
 
 
@@ -211,7 +226,11 @@ def _length(key: Key, axes: tuple[str, ...]) -> int:
 
 
 def _compared_to_best(
-    cells: dict[Key, TableCell], groups: Mapping[Key, tuple[Seeds, int, int]], separate: list[int], metric: Metric
+    cells: dict[Key, TableCell],
+    groups: Mapping[Key, SeedResults],
+    separate: list[int],
+    metric: Metric,
+    resolution: float,
 ) -> tuple[dict[Key, TableCell], TooFew | None]:
     """Marks the best cell of every column and task, and adds the comparison of the other cells with it."""
     families: dict[tuple[Label, ...], list[Key]] = {}
@@ -220,7 +239,8 @@ def _compared_to_best(
     marked: dict[Key, TableCell] = {}
     reasons: list[TooFew | None] = []
     for family in families.values():
-        found, too_few = compared_to_best({k: cells[k] for k in family}, {k: groups[k][0] for k in family}, metric)
+        results = {key: groups[key] for key in family}
+        found, too_few = compared_to_best({key: cells[key] for key in family}, results, metric, resolution)
         marked |= found
         if any(cell.verdict not in (None, Verdict.BEST) for cell in found.values()):
             reasons.append(too_few)
