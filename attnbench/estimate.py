@@ -63,6 +63,19 @@ def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[st
     return START_SECONDS + max(max(costs), sum(costs) / workers)
 
 
+def seconds_left(share: float, seconds: float) -> float | None:
+    """Estimates the time that a running grid still needs.
+
+    Args:
+        share: the completed fraction of the work, 0 to 1.
+        seconds: since the work began.
+
+    Returns:
+        None as long as too little is done for an estimate.
+    """
+    return seconds * (1 - share) / share if share > 0.02 else None
+
+
 def _kind(cell: Cell) -> tuple[str, ...]:
     return (cell.model.name, cell.scope.name, cell.task.name)
 

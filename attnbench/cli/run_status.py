@@ -6,7 +6,7 @@ from statistics import fmean
 from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
-from attnbench.estimate import pack_seconds
+from attnbench.estimate import pack_seconds, seconds_left
 from attnbench.grid.expand import PlannedCell
 from attnbench.messages import NO_VALUE
 from attnbench.outcome import Outcome, Progress
@@ -95,8 +95,7 @@ class RunStatus:
 
     def seconds_left(self) -> float | None:
         """Returns the estimated remaining time; None as long as too little is done for an estimate."""
-        share = self.share()
-        return (time.monotonic() - self.began) * (1 - share) / share if share > 0.02 else None
+        return seconds_left(self.share(), time.monotonic() - self.began)
 
     def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
         """Returns a cell's labels of these names and of all other axes, as "additive · global · copy · width 32"."""
