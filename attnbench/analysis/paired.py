@@ -1,9 +1,8 @@
-"""Paired comparison of two configurations over shared seeds: tests, interval, verdict, and correction for several."""
+"""Paired comparison of two configurations over shared seeds: tests, interval, and correction for several."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,19 +24,8 @@ ALPHA = 0.05
 POWER = 0.8
 # Sums of signs that are equal up to rounding count as equal; relative to the largest possible sum.
 ROUNDING = 1e-9
-MAX_EXACT = 40  # pairs; beyond it 2^n sums, in two halves of 2^(n/2), take seconds, and signs are sampled instead
+MAX_EXACT = 30  # pairs; 2^n sums in two halves of 2^(n/2) take 2 ms here and 300 ms with 40; beyond, signs are sampled
 SAMPLES = 99_999
-
-
-class Verdict(StrEnum):
-    """The outcome of a statistical comparison; the only words for it in tables, CSV, JSON and the report."""
-
-    BEST = "best"  # the reference itself, or what cannot be distinguished from it by its printed value
-    BETTER = "better"
-    WORSE = "worse"
-    EQUIVALENT = "equivalent"  # the difference is smaller than the margin
-    NO_DIFFERENCE = "no difference found"
-    INCONCLUSIVE = "inconclusive"  # too few seeds: no values could have led to better or worse
 
 
 @dataclass(frozen=True)
@@ -125,27 +113,6 @@ def fewest_pairs(alpha: float = ALPHA) -> int:
     return math.ceil(1 - math.log2(alpha))
 
 
-def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1, resolution: float = 0.0) -> Verdict:
-    """The verdict about a, from a comparison of a with b.
-
-    BETTER and WORSE need a p of at most alpha, an interval that excludes 0, and a difference of at least the
-    resolution. EQUIVALENT needs p_equivalent of at most alpha. Where even pairs that all agree could not have led to
-    better or worse, as with 5 pairs, whose p is .0625 at best, the verdict is INCONCLUSIVE.
-
-    Args:
-        comparison: of a with b, corrected for the number of comparisons where there are several (`corrected`).
-        alpha: the accepted probability of a false verdict.
-        better: 1 where higher values are better, −1 where lower ones are.
-        resolution: smaller differences are neither better nor worse, e.g. those of a single test sentence.
-    """
-    excludes_zero = comparison.low is not None and comparison.high is not None and comparison.low * comparison.high > 0
-    if comparison.p <= alpha and excludes_zero and abs(comparison.difference) >= resolution * (1 - ROUNDING):
-        return Verdict.BETTER if comparison.difference * better > 0 else Verdict.WORSE
-    if comparison.p_equivalent <= alpha:
-        return Verdict.EQUIVALENT
-    return Verdict.INCONCLUSIVE if comparison.smallest_p > alpha else Verdict.NO_DIFFERENCE
-
-
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
     """The comparisons with p and p_equivalent corrected by `holm`, each as a family of its own.
 
@@ -169,6 +136,7 @@ def compared_with(
     differences: Callable[[Key, Key], Sequence[float]],
     margin: float | None,
     chosen: bool,
+    interval: bool = True,
 ) -> dict[Key, Paired]:
     """Every other key compared with the reference, corrected for the number of comparisons.
 
@@ -182,13 +150,14 @@ def compared_with(
         differences: of two keys on their shared seeds, in the order of the seeds; none where they share no seed.
         margin: of `paired`.
         chosen: whether the reference was chosen for its values.
+        interval: of `paired`.
 
     Returns:
         The comparisons of the keys that share a seed with the reference.
     """
     others = [key for key in keys if key != reference]
     wanted = {key: values for key in others if (values := differences(key, reference))}
-    found = {key: paired(values, margin) for key, values in wanted.items()}
+    found = {key: paired(values, margin, interval) for key, values in wanted.items()}
     more: list[Paired] = []
     if chosen:
         pairs = ((a, b) for place, a in enumerate(others) for b in others[place + 1 :])

@@ -93,6 +93,19 @@ def learned(values: Values, threshold: float = 0.5) -> int:
     return int(np.count_nonzero(np.asarray(values, dtype=float) >= threshold))
 
 
+def proportion_interval(count: int, n: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share, of which `count` of n were observed.
+
+    Source: Clopper & Pearson 1934, The Use of Confidence or Fiducial Limits
+    """
+    from scipy.stats import beta
+
+    tail = (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, count, n - count + 1)) if count else 0.0
+    high = float(beta.isf(tail, count + 1, n - count)) if count < n else 1.0
+    return low, high
+
+
 def percentile_interval(
     groups: Sequence[Array], statistic: Callable[..., Any], level: float = CONFIDENCE
 ) -> tuple[float, float]:

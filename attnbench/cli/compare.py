@@ -11,7 +11,6 @@ from attnbench.errors import fail
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import RenderableType
 
     from attnbench.store.store import Store
 
@@ -23,6 +22,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
+    LATEX = "latex"
 
 
 Other = Annotated[
@@ -50,6 +50,16 @@ Metric = Annotated[
     str, typer.Option("--metric", metavar="METRIC", help="Metric to compare, e.g. aer or exact_match@20.")
 ]
 
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=0.0,
+        help="Differences smaller than this are equivalent; default: .02 for accuracies and loss, 2 for bleu.",
+        show_default=False,
+    ),
+]
+
 
 def compare(
     run: Run,
@@ -57,6 +67,7 @@ def compare(
     axis: Axis = None,
     against: Against = None,
     metric: Metric = "exact_match",
+    margin: Margin = None,
     where: Where = None,
     format: Annotated[Format, typer.Option(help="csv and json: all numbers, unrounded.")] = Format.RICH,
     results: Results = RESULTS,
@@ -80,36 +91,28 @@ def compare(
     if where:
         frame = filtered(frame, where, name)
     notes = [note for store in stores for note in store.notes()]
-    found = contrast(frame, axis, against, metric, name, notes)
+    found = contrast(frame, axis, against, metric, name, notes, margin)
     if format is Format.RICH:
-        _print(formats.to_rich(found))
+        from rich.console import Console
+
+        formats.print_contrast(found, Console())
     else:
         write = {
             Format.MARKDOWN: formats.to_markdown,
             Format.CSV: formats.to_csv,
             Format.JSON: formats.to_json,
+            Format.LATEX: formats.to_latex,
         }[format]
         typer.echo(write(found), nl=False)
 
 
 def _side_by_side(stores: "list[Store]", given: tuple[str, str]) -> "tuple[pd.DataFrame, list[str]]":
     """Returns the rows of two runs with a column `run`, and the names of the runs in it."""
-    from attnbench.analysis.compare.contrast import side_by_side
+    from attnbench.analysis.compare.pairing import side_by_side
 
     # Two results folders may each hold a run of the same name, e.g. before and after a change.
     names = [store.name for store in stores] if stores[0].name != stores[1].name else list(given)
     return side_by_side([(name, store.frame()) for name, store in zip(names, stores, strict=True)]), names
-
-
-def _print(comparison: "RenderableType") -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        # rich assumes 80 columns for a file or pipe; there the table may be as wide as it needs.
-        console.width = 10_000
-        console.width = max(80, console.measure(comparison).maximum)
-    console.print(comparison)
 
 
 def _check_two_runs(stores: "list[Store]", axis: str | None, against: str | None) -> None:

@@ -6,126 +6,105 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.paired import (
+    MAX_EXACT,
+    Paired,
     _placements,
+    _sampled_tails,
+    compared_with,
     corrected,
     fewest_pairs,
     holm,
     mean_ranks,
     paired,
-    paired_over_tasks,
     probability_of_improvement,
     seeds_needed,
+    sign_flip_tails,
     smallest_p,
-    verdict,
 )
-from attnbench.analysis.stats import estimate, stratified
+from attnbench.analysis.stats import estimate
+from attnbench.analysis.verdict import Verdict, verdict
 
-CANNOT_TELL, NO_DIFFERENCE = "inconclusive", "no difference found"
 
-
-def exact_p(differences):
-    """By its definition: the share of all signs whose sum of ranks is as far from the middle."""
-    differences = differences[differences != 0]
-    ranks = stats.rankdata(np.abs(differences))
-    middle, observed = ranks.sum() / 2, ranks[differences > 0].sum()
-    signs = np.arange(2 ** len(ranks))[:, None] >> np.arange(len(ranks)) & 1
-    return np.mean(np.abs(signs @ ranks - middle) >= abs(observed - middle) - 1e-9)
+def all_signs(differences):
+    """The shares of all sign patterns with a sum of at least, and at most, the observed one: the definition."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
+    sums, observed = signs @ np.abs(differences), np.sum(differences)
+    return np.mean(sums >= observed - 1e-9), np.mean(sums <= observed + 1e-9)
 
 
 def test_the_difference_is_that_of_the_pairs():
-    a, b = [0.9, 0.8, 0.4, 0.7, 0.6], [0.5, 0.6, 0.3, 0.1, 0.3]
-    found, differences = paired(a, b), estimate(np.subtract(a, b))
-    assert (found.difference, found.low, found.high) == (differences.value, differences.low, differences.high)
-    assert (found.p, found.smallest_p, found.n, found.ranks) == (0.0625, 0.0625, 5, 1.0)
-
-
-def test_the_pairing_counts():
-    seeds = np.random.default_rng(0).normal(size=12) * 10  # what a seed does is far more than what the score does
-    better = paired(seeds + np.linspace(0.1, 0.5, 12), seeds)
-    assert verdict(better) == "better"
-    assert better.low > 0
+    differences = [0.4, 0.2, 0.1, 0.6, 0.3]
+    found, known = paired(differences), estimate(differences)
+    assert (found.difference, found.low, found.high) == (known.value, known.low, known.high)
+    assert (found.p, found.smallest_p, found.p_equivalent, found.n) == (0.0625, 0.0625, 1, 5)
 
 
 def test_swapped_sides_mirror():
-    a, b = np.random.default_rng(0).normal(size=(2, 9))
-    there, back = paired(a, b), paired(b, a)
-    assert (there.p, there.ranks) == pytest.approx((back.p, -back.ranks))
+    differences = np.random.default_rng(0).normal(size=9)
+    there, back = paired(differences), paired(-differences)
+    assert there.p == back.p
     assert there.difference == pytest.approx(-back.difference)
-    # the resamples are others: their number makes the ends alike
+    # The resamples are others; their number makes the ends alike.
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=0.05)
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 8, 20, 60])
-def test_without_ties_p_is_scipys_exact(n):
-    differences = np.random.default_rng(n).normal(0.3, size=n)
-    found = paired(differences, np.zeros(n))
-    assert found.p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
+@pytest.mark.parametrize("n", range(1, 15))
+@pytest.mark.parametrize("kind", ["continuous", "ties and zeros"])
+def test_p_is_that_of_all_signs(n, kind):
+    random = np.random.default_rng(n)
+    differences = random.normal(0.3, size=n) if kind == "continuous" else random.integers(-2, 4, size=n) / 10
+    assert sign_flip_tails(differences) == pytest.approx(all_signs(differences))
+    assert paired(differences).p == pytest.approx(min(1, 2 * min(all_signs(differences))))
 
 
-@pytest.mark.parametrize("n", range(2, 17))
-def test_with_ties_and_zeros_p_is_that_of_all_signs(n):
-    differences = np.random.default_rng(n).integers(-2, 4, size=n) / 10
-    assert paired(differences, np.zeros(n)).p == pytest.approx(exact_p(differences))
+@pytest.mark.parametrize("n", [6, 12])
+def test_p_is_that_of_scipys_permutations(n):
+    differences = np.random.default_rng(n).normal(0.4, size=n)
+    theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert paired(differences).p == pytest.approx(theirs.pvalue)
 
 
-@pytest.mark.parametrize("zeros", [0, 2])
-def test_with_ties_p_is_what_scipys_permutations_find(zeros):
-    differences = np.array([0.1, 0.1, 0.2, -0.1, 0.3, 0.3, -0.2])
-    theirs = stats.wilcoxon(differences, method=stats.PermutationMethod()).pvalue
-    assert paired([*differences, *[0] * zeros], np.zeros(7 + zeros)).p == pytest.approx(theirs)
+def test_many_pairs_are_sampled_near_the_exact_tails():
+    differences = np.random.default_rng(0).normal(0.25, size=MAX_EXACT)
+    exact = sign_flip_tails(differences)
+    sampled = _sampled_tails(np.abs(differences), differences.sum(), 1e-9)
+    assert sampled == pytest.approx(exact, abs=0.005)
+    assert paired([0.1] * (MAX_EXACT + 1)).p == pytest.approx(2 / 100_000, rel=0.1)  # never 0
 
 
-def test_differences_that_rounding_tells_apart_tie():
-    # .3 − .2 < .2 − .1 < .8 − .7 in floating point, and −.1 is the least of all
-    a, b = np.array([0.3, 0.2, 0.8, 0.1, 0.9]), np.array([0.2, 0.1, 0.7, 0.2, 0.6])
+def test_differences_that_rounding_tells_apart_are_ties():
+    # .3 − .2 < .2 − .1 < .8 − .7 in floating point.
+    differences = np.array([0.3, 0.2, 0.8, 0.1]) - np.array([0.2, 0.1, 0.7, 0.2])
     for scale in (1, 1e6, 1e-6):
-        assert paired(a * scale, b * scale).p == pytest.approx(exact_p(np.array([1.0, 1.0, 1.0, -1.0, 3.0])))
+        assert sign_flip_tails(differences * scale) == pytest.approx(all_signs([1.0, 1.0, 1.0, -1.0]))
 
 
-def test_pairs_that_do_not_differ_are_left_out_of_the_test():
-    a, b = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 1.0, 1.0]), np.array([0.8, 0.6, 0.4, 0.2, 0.0, 1.0, 1.0])
-    found = paired(a, b)
+def test_pairs_that_do_not_differ_do_not_count_for_the_smallest_p():
+    found = paired([0.1, 0.2, 0.3, 0.4, 0.5, 0, 0])
     assert (found.n, found.p, found.smallest_p) == (7, 0.0625, 0.0625)
 
 
 @pytest.mark.parametrize("n", [1, 2, 29])
 def test_where_nothing_differs_p_is_one(n):
-    found = paired([0.3] * n, [0.3] * n)
-    assert (found.difference, found.p, found.smallest_p, found.ranks) == (0, 1, 1, 0)
-    assert verdict(found) == CANNOT_TELL
-
-
-def test_zeros_do_not_divide():
-    assert paired([0.0, 0.0], [0.0, 0.0]).p == 1
+    found = paired([0.0] * n)
+    assert (found.difference, found.p, found.smallest_p) == (0, 1, 1)
+    assert verdict(found) == Verdict.INCONCLUSIVE
 
 
 def test_a_single_pair_has_no_interval():
-    found = paired([0.9], [0.1])
+    found = paired([0.8])
     assert (found.low, found.high, found.p, found.smallest_p) == (None, None, 1, 1)
 
 
-def test_pairs_need_partners():
-    with pytest.raises(ValueError, match="same seeds"):
-        paired([0.1, 0.2], [0.1])
+def test_no_pairs_are_an_error():
     with pytest.raises(ValueError, match="at least one"):
-        paired([], [])
-    with pytest.raises(ValueError, match="zip"):
-        paired_over_tasks([[0.1]], [[0.1], [0.2]])
-
-
-def test_over_tasks_each_weighs_the_same_and_all_pairs_are_tested():
-    a, b = [[0.5, 0.7], [0.9, 0.8, 0.7, 0.6]], [[0.1, 0.2], [0.8, 0.6, 0.4, 0.3]]
-    found, differences = paired_over_tasks(a, b), stratified([[0.4, 0.5], [0.1, 0.2, 0.3, 0.3]])
-    assert (found.difference, found.low, found.high) == pytest.approx(
-        (differences.value, differences.low, differences.high)
-    )
-    assert (found.n, found.p, found.smallest_p) == (6, 2**-5, 2**-5)
+        paired([])
 
 
 @pytest.mark.parametrize("n", range(1, 9))
 def test_the_smallest_p_is_reached_and_never_passed(n):
     signs = np.array(list(itertools.product((-1, 1), repeat=n)))
-    reached = [paired(sign * np.arange(1, n + 1), np.zeros(n)).p for sign in signs[:: max(1, len(signs) // 32)]]
+    reached = [paired(sign * np.arange(1, n + 1)).p for sign in signs[:: max(1, len(signs) // 32)]]
     assert min(reached) == smallest_p(n) == pytest.approx(min(1, 2 * 0.5**n))
 
 
@@ -136,28 +115,60 @@ def test_the_fewest_pairs_reach_alpha_and_one_less_does_not():
 
 
 @pytest.mark.parametrize("n", range(1, 13))
-def test_no_difference_is_said_only_where_one_could_be_found(n):
+def test_a_verdict_is_inconclusive_exactly_where_none_was_possible(n):
     random = np.random.default_rng(n)
     for alpha, _ in itertools.product((0.01, 0.05), range(10)):
-        found = paired(random.normal(0.5, size=n), random.normal(size=n))
-        said = verdict(found, alpha)
-        assert (said == CANNOT_TELL) == (2.0 ** (1 - n) > alpha)
-        assert (said in ("better", "worse")) == (found.p <= alpha)
+        found = paired(random.normal(0.5, size=n))
+        assert (verdict(found, alpha) == Verdict.INCONCLUSIVE) == (2.0 ** (1 - n) > alpha)
 
 
 def test_better_and_worse():
-    a, b = np.linspace(0.5, 0.9, 8), np.linspace(0.1, 0.4, 8)
-    assert verdict(paired(a, b)) == verdict(paired(b, a), better=-1) == "better"
-    assert verdict(paired(b, a)) == verdict(paired(a, b), better=-1) == "worse"
-    assert verdict(paired(a, a + np.array([0.1, -0.2, 0.3, -0.4, 0.15, -0.25, 0.35, -0.45]))) == NO_DIFFERENCE
+    differences = np.linspace(0.4, 0.5, 8)
+    assert verdict(paired(differences)) == verdict(paired(-differences), better=-1) == Verdict.BETTER
+    assert verdict(paired(-differences)) == verdict(paired(differences), better=-1) == Verdict.WORSE
+    assert verdict(paired([0.1, -0.2, 0.3, -0.4, 0.15, -0.25, 0.35, -0.45])) == Verdict.NO_DIFFERENCE
 
 
-def test_a_mean_that_goes_against_the_ranks_decides_nothing():
-    differences = np.array([*np.linspace(0.01, 0.1, 12), -5.0])
-    found = paired(differences, np.zeros(13))
-    assert found.p <= 0.05
-    assert found.difference < 0 < found.ranks
-    assert verdict(found) == NO_DIFFERENCE
+def test_equal_means_are_not_worse_because_most_seeds_are_below():
+    """The steady value is below in four of five seeds, by little; the other one fails in the fifth."""
+    differences = np.array([-0.182, -0.182, -0.182, -0.182, 0.723] * 4)
+    assert stats.wilcoxon(differences).pvalue > 0.05  # ranks would not say so either with this many failures
+    assert verdict(paired(differences)) == Verdict.NO_DIFFERENCE
+    # With one failure in twenty seeds the ranks find a difference, and the mean has none to speak of.
+    once = np.array([-0.04] * 19 + [0.723])
+    assert stats.wilcoxon(once).pvalue < 0.01
+    assert verdict(paired(once)) == Verdict.NO_DIFFERENCE
+
+
+def test_a_verdict_needs_an_interval_without_zero():
+    assert verdict(Paired(0.1, 0.01, 0.2, 0.01, 0.01, 1, 10)) == Verdict.BETTER
+    assert verdict(Paired(0.1, -0.01, 0.2, 0.01, 0.01, 1, 10)) == Verdict.NO_DIFFERENCE
+    assert verdict(Paired(-0.1, -0.2, 0.0, 0.01, 0.01, 1, 10)) == Verdict.NO_DIFFERENCE
+
+
+def test_a_difference_below_the_resolution_is_not_better():
+    """Ten seeds that all translate one more of 500 sentences."""
+    found = paired([0.002] * 10, margin=0.02)
+    assert verdict(found) == Verdict.BETTER
+    assert verdict(found, resolution=0.004) == Verdict.EQUIVALENT
+    assert verdict(paired([0.004] * 10, margin=0.02), resolution=0.004) == Verdict.BETTER
+
+
+def test_equal_seeds_are_equivalent_and_not_too_few():
+    assert verdict(paired([0.0] * 200, margin=0.02)) == Verdict.EQUIVALENT
+    assert verdict(paired([0.0] * 5, margin=0.02)) == Verdict.EQUIVALENT
+    assert verdict(paired([0.0] * 4, margin=0.02)) == Verdict.INCONCLUSIVE  # 2⁻⁴ is above .05
+    assert verdict(paired([0.0] * 200)) == Verdict.INCONCLUSIVE  # without a margin there is no such test
+
+
+def test_equivalence_needs_both_sides():
+    random = np.random.default_rng(0)
+    near, above, below = (random.normal(shift, 0.01, 12) for shift in (0.0, 0.02, -0.02))
+    assert paired(near, 0.02).p_equivalent < 0.05
+    assert paired(above, 0.02).p_equivalent > 0.05
+    assert paired(below, 0.02).p_equivalent > 0.05
+    # By hand: all twelve are above −.1, one pattern of 2¹²; with the margin on the other side too.
+    assert paired(near, 0.1).p_equivalent == 2.0**-12
 
 
 def test_holm():
@@ -180,22 +191,45 @@ def test_holm_rejects_what_its_procedure_rejects():
         assert {i for i, p in enumerate(holm(p_values)) if p <= 0.05} == rejected
 
 
-def test_many_comparisons_of_few_seeds_cannot_tell():
-    six = paired(np.arange(1, 7), np.zeros(6))
-    undecided = paired([1, -2, 3, -4, 5, -6], np.zeros(6))
-    assert verdict(six) == "better"
-    assert verdict(undecided) == NO_DIFFERENCE
+def test_many_comparisons_of_few_seeds_are_inconclusive():
+    six, undecided = paired(np.arange(1, 7)), paired([1, -2, 3, -4, 5, -6])
+    assert verdict(six) == Verdict.BETTER
+    assert verdict(undecided) == Verdict.NO_DIFFERENCE
     several = corrected([six, *[undecided] * 6])
-    assert [verdict(one) for one in several] == [CANNOT_TELL] * 7
+    assert [verdict(one) for one in several] == [Verdict.INCONCLUSIVE] * 7
     assert [one.smallest_p for one in several] == [7 / 32] * 7
     assert [one.p for one in several] == [7 / 32, *[1] * 6]
 
 
 def test_a_correction_keeps_the_order_and_all_else():
-    many = [paired(np.arange(1, n), np.zeros(n - 1)) for n in (12, 9, 11)]
+    many = [paired(np.arange(1, n), margin=3) for n in (12, 9, 11)]
     several = corrected(many)
     assert [one.p for one in several] == holm([one.p for one in many])
-    assert [replace(new, p=0, smallest_p=0) for new in several] == [replace(old, p=0, smallest_p=0) for old in many]
+    assert [one.p_equivalent for one in several] == holm([one.p_equivalent for one in many])
+    same = {"p": 0, "smallest_p": 0, "p_equivalent": 0}
+    assert [replace(new, **same) for new in several] == [replace(old, **same) for old in many]
+
+
+def test_a_chosen_reference_is_corrected_for_all_pairs():
+    """Ten seeds, four values: with a named reference three comparisons, with the best one all six pairs."""
+    values = {"a": np.arange(10) + 5.0, "b": np.arange(10) + 4.0, "c": np.arange(10) + 3.0, "d": np.arange(10.0)}
+
+    def differences(one, other):
+        return list(values[one] - values[other])
+
+    smallest = 2.0**-9
+    named = compared_with("a", list(values), differences, None, chosen=False)
+    chosen = compared_with("a", list(values), differences, None, chosen=True)
+    assert {key: one.p for key, one in named.items()} == dict.fromkeys("bcd", 3 * smallest)
+    assert {key: one.p for key, one in chosen.items()} == dict.fromkeys("bcd", 6 * smallest)
+    assert {one.difference for one in chosen.values()} == {-1.0, -2.0, -5.0}
+
+
+def test_values_that_share_no_seed_are_left_out_of_the_family():
+    shared = {("b", "a"): [1.0] * 6}
+    found = compared_with("a", ["a", "b", "c"], lambda x, y: shared.get((x, y), []), None, chosen=True)
+    assert list(found) == ["b"]
+    assert found["b"].p == 2.0**-5
 
 
 def test_the_probability_of_improvement_counts_the_pairs():
@@ -251,14 +285,19 @@ def test_mean_ranks():
         mean_ranks([[0.9, np.nan]])
 
 
-@pytest.mark.parametrize(
-    ("power", "seeds"), [(0.95, [46, 29, 21, 15, 12, 8]), (0.80, [26, 17, 12, 9, 7, 5])], ids=["0.95", "0.80"]
-)
-def test_seeds_needed_are_noethers(power, seeds):
-    found = [seeds_needed(p, 0.05, power) for p in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)]
-    assert found == seeds
-    assert seeds_needed(0.25, 0.05, power) == seeds_needed(0.75, 0.05, power)
+def test_seeds_needed_have_the_power_of_the_t_test():
+    """Against statsmodels 0.15.0: TTestPower().solve_power(effect, alpha=.05, power=.8), rounded up."""
+    exact = np.random.default_rng(0).normal(size=5_000)
+    exact = (exact - exact.mean()) / exact.std(ddof=1)
+    found = [seeds_needed(exact + effect) for effect in (0.5, 0.8, 1.0)]
+    assert found == [34, 15, 10]
 
 
-def test_no_number_of_seeds_tells_equals_apart():
-    assert seeds_needed(0.5) is None
+def test_seeds_needed_are_at_least_those_of_the_test():
+    assert seeds_needed([0.1] * 5) == fewest_pairs(0.05) == 6
+    assert seeds_needed([0.1, 0.1001, 0.0999], alpha=0.05 / 15) == fewest_pairs(0.05 / 15) == 10
+
+
+@pytest.mark.parametrize("differences", [[0.0, 0.0, 0.0], [0.1, -0.1], [0.3]])
+def test_without_a_difference_no_number_of_seeds_finds_one(differences):
+    assert seeds_needed(differences) is None

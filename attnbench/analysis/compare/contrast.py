@@ -1,33 +1,29 @@
 """The comparison of every value of an axis with one of them: is additive better than dot, on which task?"""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, measured, others, results
 from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import (
     ALPHA,
     Paired,
-    Verdict,
     compared_with,
     mean_ranks,
     probability_of_improvement,
     seeds_needed,
-    verdict,
 )
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import comparisons
+from attnbench.analysis.verdict import Verdict, verdict
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.metrics import Metric, is_metric, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ALL_TASKS = "all"  # the task of a line over all tasks
-Block = tuple[Label, ...]  # all labels except the axis and the seed; the task comes first
-Results = Mapping[tuple[Label, Block], Mapping[Any, float]]  # the metric by seed, for a value of the axis in a block
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ class Contrast:
         resolution: smaller differences are neither better nor worse.
         lines: the comparisons, by task.
         notes: what was not compared, and other sentences for below the table.
+        settings: how the settings of two compared runs differ, a sentence each.
     """
 
     name: str
@@ -81,6 +78,7 @@ class Contrast:
     resolution: float
     lines: list[ContrastLine]
     notes: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
 
 def contrast(
@@ -107,16 +105,18 @@ def contrast(
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
     about = _checked_metric(frame, axis, metric)
-    if _measured(frame, metric).empty:
+    if measured(frame, metric).empty:
         raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
-    results = _results(frame, axis, metric)
-    values = list(dict.fromkeys(value for value, _ in results))
+    found = results(frame, axis, metric)
+    values = list(dict.fromkeys(value for value, _ in found))
     if len(values) < 2:
         raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
-    reference = _reference(values, against, results, about.better)
-    comparing = _Comparing(results, values, reference, against is None, about, margin, resolution_of(frame, metric))
-    tasks = list(dict.fromkeys(text(block[0]) for _, block in results))
-    lines = [line for task in ([*tasks, ALL_TASKS] if len(tasks) > 1 else tasks) for line in comparing.lines(task)]
+    reference = _reference(values, against, found, about.better)
+    comparing = _Comparing(found, values, reference, against is None, about, margin, resolution_of(frame, metric))
+    tasks = list(dict.fromkeys(text(block[0]) for _, block in found))
+    lines = [line for task in tasks for line in comparing.lines(task)]
+    if len({line.task for line in lines}) > 1:
+        lines += comparing.lines(ALL_TASKS)
     if not lines:
         raise _nothing_shared(frame, axis, metric, text(reference), name)
     compared = {line.value for line in lines}
@@ -158,7 +158,9 @@ class _Comparing:
         differences = self._differences(blocks)
         present = [value for value in self.values if any((value, block) in self.results for block in blocks)]
         found = compared_with(self.reference, present, differences, self.margin, self.chosen)
-        level = ALPHA / (comparisons(len(found) + 1) if self.chosen else max(1, len(found)))
+        if not found:
+            return []
+        level = ALPHA / (comparisons(len(found) + 1) if self.chosen else len(found))
         ranks = _ranks(self.results, self.values, blocks, self.metric.better)
         return [
             ContrastLine(
@@ -217,14 +219,14 @@ def _missing(frame: "pd.DataFrame", about: Metric, metric: str) -> list[str]:
 
 def _confounded(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
     """A note about other axes that vary together with this one, and so may cause the difference."""
-    done = _measured(frame, metric)
-    same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *_others(done, axis)}
+    done = measured(frame, metric)
+    same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *others(done, axis)}
     varying = [c for c in label_columns(done) if c not in same and len(set(values_of(done, c))) > 1]
     return [f"{', '.join(varying)} {'varies' if len(varying) == 1 else 'vary'} with {axis}"] * bool(varying)
 
 
 def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, name: str) -> AttnbenchError:
-    varying = [c for c in _others(_measured(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
+    varying = [c for c in others(measured(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
     hint = "they have no task and seed in common" + " with the same settings" * bool(varying)
     if varying:
         hint += f": the cells also vary in {', '.join(varying)}; select some of them with --where COLUMN=VALUE"
@@ -243,61 +245,6 @@ def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str) -> Metric:
     if not about.better:
         raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
     return about
-
-
-def _results(frame: "pd.DataFrame", axis: str, metric: str) -> Results:
-    """The metric by seed, for each value of the axis in each block.
-
-    A seed that failed counts as the worst result of its task: without it, a value that diverges half of the time would
-    be compared by the seeds that survived.
-    """
-    about = metric_of(metric)
-    done = _measured(frame, metric)
-    others = _others(done, axis)
-    found: dict[tuple[Label, Block], dict[Any, float]] = {}
-    missing: dict[tuple[Label, Block], list[Any]] = {}
-    tasks = values_of(frame, "task") if axis != "task" else [ALL_TASKS] * len(frame)
-    blocks = zip(tasks, *(values_of(frame, column) for column in others), strict=True)
-    for value, block, seed, status, number in zip(
-        values_of(frame, axis),
-        blocks,
-        values_of(frame, "seed"),
-        frame["status"].tolist(),
-        values_of(frame, metric),
-        strict=True,
-    ):
-        key = (value, tuple(block))
-        if status == "done" and number is not None:
-            # The seeds of a pack have one measurement of its speed, which must not count several times.
-            if not about.per_pack or float(number) not in found.get(key, {}).values():
-                found.setdefault(key, {})[seed] = float(number)
-        elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
-            missing.setdefault(key, []).append(seed)
-    observed: dict[Label, list[float]] = {}
-    for (_, block), seeds in found.items():
-        observed.setdefault(block[0], []).extend(seeds.values())
-    for key, seeds in missing.items():
-        if key[1][0] in observed:  # else the metric has no meaning for this task
-            found.setdefault(key, {}).update(dict.fromkeys(seeds, about.worst(observed[key[1][0]])))
-    return found
-
-
-def _measured(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
-    return frame[(frame["status"] == "done") & frame[metric].notna()]
-
-
-def _others(done: "pd.DataFrame", axis: str) -> list[str]:
-    """The label columns, other than axis, task and seed, that define a block.
-
-    Columns that are determined by the axis do not: they are part of what is compared.
-    """
-    return [c for c in label_columns(done) if c not in (axis, "seed", "task") and not _follows(done, c, axis)]
-
-
-def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
-    """Whether each value of the axis has a single value of the column."""
-    pairs = set(zip(values_of(frame, axis), values_of(frame, column), strict=True))
-    return len(pairs) == len({value for value, _ in pairs})
 
 
 def _reference(values: Sequence[Label], against: str | None, seeds: Results, better: int) -> Label:
@@ -324,14 +271,3 @@ def _ranks(seeds: Results, values: Iterable[Label], blocks: Sequence[Block], bet
         runs = [seeds[value, block] for value in whole]
         rows += [[run[seed] for run in runs] for seed in (runs[0] if runs else {}) if all(seed in run for run in runs)]
     return dict(zip(whole, mean_ranks(rows, better), strict=True)) if rows else {}
-
-
-def side_by_side(frames: "Sequence[tuple[str, pd.DataFrame]]") -> "pd.DataFrame":
-    """The rows of several runs with a label column `run`; an axis that a run does not have is empty there."""
-    import pandas as pd
-
-    named = [frame.assign(run=name) for name, frame in frames]
-    joined = pd.concat(named, ignore_index=True)
-    labels = list(dict.fromkeys(c for _, frame in frames for c in label_columns(frame)))
-    rest = [c for c in joined.columns if c not in ("cell", "status", "run", *labels)]
-    return joined[["cell", "status", "run", *labels, *rest]]

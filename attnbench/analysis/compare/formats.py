@@ -8,76 +8,129 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine
 from attnbench.analysis.labels import text
-from attnbench.analysis.paired import Verdict
+from attnbench.analysis.learned import SENTENCES
+from attnbench.analysis.paired import ALPHA, POWER
 from attnbench.analysis.stats import Estimate
+from attnbench.analysis.table.cell import FEWEST
+from attnbench.analysis.table.formats import latex
+from attnbench.analysis.verdict import Verdict
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
 
-_FEW = 4  # up to this number of pairs the interval is their range
 VERDICT_STYLES = {Verdict.BETTER: "bold green", Verdict.WORSE: "bold red"}
+# How a conclusion continues after the names of the values; singular and plural.
+_PREDICATES = {
+    Verdict.BETTER: ("is better", "are better"),
+    Verdict.WORSE: ("is worse", "are worse"),
+    Verdict.EQUIVALENT: ("is equivalent", "are equivalent"),
+    Verdict.NO_DIFFERENCE: ("shows no difference", "show no difference"),
+    Verdict.INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
+}
 
 
 def title(contrast: Contrast) -> str:
     """The run, the metric, and which values are compared with which."""
     name = f"{contrast.name}: " if contrast.name else ""
     direction = metric_of(contrast.metric).direction
-    return f"{name}{contrast.metric} ({direction} is better), every {contrast.axis} against {text(contrast.against)}"
+    best = " (the best)" if contrast.chosen else ""
+    against = f"{text(contrast.against)}{best}"
+    return f"{name}{contrast.metric} ({direction} is better), every {contrast.axis} against {against}"
+
+
+def conclusions(contrast: Contrast) -> list[str]:
+    """One sentence per task: which values are better, worse, equivalent, and which are undecided."""
+    tasks = list(dict.fromkeys(line.task for line in contrast.lines))
+    return [_conclusion(contrast, [line for line in contrast.lines if line.task == task]) for task in tasks]
+
+
+def _conclusion(contrast: Contrast, lines: list[ContrastLine]) -> str:
+    parts = []
+    for verdict, (one, several) in _PREDICATES.items():
+        if names := [text(line.value) for line in lines if line.verdict == verdict]:
+            parts.append(f"{_joined(names)} {one if len(names) == 1 else several}")
+    task = "Over all tasks" if lines[0].task == ALL_TASKS else str(lines[0].task)
+    return f"{task}, against {text(contrast.against)}: {'; '.join(parts)}."
+
+
+def _joined(names: list[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
 def caption(contrast: Contrast) -> list[str]:
-    """How to read a line."""
-    several = len({line.value for line in contrast.lines}) > 1
-    pairs = sorted({line.paired.n for line in contrast.lines if line.task != ALL_TASKS})
-    shared = " or ".join(map(str, pairs)) if pairs else "the"
-    holm = ", corrected for the several comparisons of a task (Holm)" if several else ""
-    few = " (with few pairs, their range)" if pairs and pairs[0] <= _FEW else ""
+    """How to read the table, and how far the verdicts can be trusted."""
+    pairs = sorted({line.paired.n for line in contrast.lines})
+    seeds = " or ".join(map(str, pairs))
+    few = " (below 5 seeds, their range)" if pairs[0] < FEWEST["mean"] else ""
     lines = [
-        f"Difference: the mean over {shared} pairs of the same seed and setting, with its 95 % interval{few}. "
+        f"difference: the mean over {seeds} shared seeds, with its 95 % interval{few}. Each seed counts once, with its "
+        "mean over all settings.",
         f"P(better): the probability that a seed is better than a seed of {text(contrast.against)}.",
-        f"p: exact Wilcoxon signed-rank test{holm}.",
-        "Seeds: the number of each that would detect this P(better) (Noether, one-sided, power .8; at least the number "
-        "that the test needs).",
+        f"p: exact sign-flip test of the difference{_correction(contrast)}. Per task, the probability of any false "
+        f'"better" or "worse" is at most {ALPHA:.0%}; over several tasks it adds up.',
+        "rank: the mean rank among all values over the shared seeds and settings; 1 is the best.",
+        f"needed: the seeds with which a difference of this size and variation is found with a probability of {POWER}.",
     ]
+    if contrast.margin is not None:
+        about = metric_of(contrast.metric)
+        shown = f"{contrast.margin:.{max(about.decimals, 2)}f}".rstrip("0").rstrip(".")
+        lines.append(f"equivalent: the difference is within ±{shown} (two one-sided tests).")
+    if contrast.resolution:
+        sentences = round(SENTENCES / contrast.resolution)
+        lines.append(
+            f"All seeds share one test set of {sentences} sentences; a difference below {contrast.resolution:.4g} "
+            f"({SENTENCES} sentences) is neither better nor worse."
+        )
     if any(line.verdict == Verdict.INCONCLUSIVE for line in contrast.lines):
-        lines.append("Inconclusive: too few seeds; p cannot reach .05, whatever the values.")
-    if any(line.task == ALL_TASKS for line in contrast.lines):
-        lines.append("Over all: the pairs of all settings in one test, as if those of one seed were independent.")
+        lines.append(f"inconclusive: too few seeds; p cannot reach {ALPHA:g}, whatever the values.")
     return [*lines, *contrast.notes]
+
+
+def _correction(contrast: Contrast) -> str:
+    """Over which comparisons p is corrected."""
+    several = len({line.value for line in contrast.lines}) > 1
+    if not several:
+        return ""
+    if contrast.chosen:
+        return f", corrected (Holm) for all pairs of values, since {text(contrast.against)} was chosen as the best"
+    return ", corrected (Holm) for the comparisons of a task"
 
 
 def head(contrast: Contrast) -> list[str]:
     """The names of the columns."""
-    return [contrast.axis, "task", "difference", "P(better)", "p", "rank", "seeds", "verdict"]
+    return [contrast.axis, "task", "difference", "P(better)", "p", "rank", "needed", "verdict"]
 
 
-def row(contrast: Contrast, line: ContrastLine) -> list[str]:
-    """A line as text, one item per column."""
+def row(contrast: Contrast, line: ContrastLine, narrow: bool = False) -> list[str]:
+    """A line as text, one item per column; with `narrow`, intervals are below their values."""
     decimals = metric_of(contrast.metric).decimals
     decimals = max(decimals, 3 if decimals else 0)
     difference = Estimate(line.paired.difference, line.paired.low, line.paired.high, line.paired.n)
+    between = "\n" if narrow else " "
     return [
         text(line.value),
         "over all" if line.task == ALL_TASKS else line.task,
-        _with_interval(difference, decimals, signed=True),
-        _with_interval(line.probability, 2),
+        between.join(_with_interval(difference, decimals, signed=True)),
+        between.join(_with_interval(line.probability, 2)),
         f"{line.paired.p:.3f}" if line.paired.p >= 0.001 else "< .001",
         NO_VALUE if line.rank is None else f"{line.rank:.2f}",
-        NO_VALUE if line.needed is None else str(line.needed),
+        NO_VALUE if line.needed is None else f"{line.needed:,}",
         line.verdict,
     ]
 
 
-def _with_interval(estimate: Estimate, decimals: int, signed: bool = False) -> str:
+def _with_interval(estimate: Estimate, decimals: int, signed: bool = False) -> list[str]:
     sign = "+" if signed else ""
-    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.{decimals}f}, {estimate.high:{sign}.{decimals}f}]"
-    return f"{estimate.value:{sign}.{decimals}f}{ends}"
+    value = f"{estimate.value:{sign}.{decimals}f}"
+    if estimate.low is None:
+        return [value]
+    return [value, f"[{estimate.low:{sign}.{decimals}f}, {estimate.high:{sign}.{decimals}f}]"]
 
 
-def to_rich(contrast: Contrast) -> "Group":
-    """Title, table and caption for the terminal; the lines of one value are a block."""
+def to_rich(contrast: Contrast, narrow: bool = False) -> "Group":
+    """Title, conclusions, settings, table and caption for the terminal; the lines of one value are a block."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -85,15 +138,30 @@ def to_rich(contrast: Contrast) -> "Group":
 
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=(0, 1, 0, 0))
     for name in head(contrast):
-        right, whole = name in ("p", "rank", "seeds"), name in (contrast.axis, "task")
+        right, whole = name in ("p", "rank", "needed"), name not in ("verdict",)
         table.add_column(Text(name), justify="right" if right else "left", no_wrap=whole, min_width=len(name))
     above = None
     for line in contrast.lines:
-        first, *rest, last = row(contrast, line)
+        first, *rest, last = row(contrast, line, narrow)
         name = "" if line.value == above else first
         above = line.value
         table.add_row(Text(name), *map(Text, rest), Text(last, style=VERDICT_STYLES.get(line.verdict, "dim")))
-    return Group(Text(title(contrast), style="bold"), table, Text("\n".join(caption(contrast)), style="dim"))
+    return Group(
+        Text(title(contrast), style="bold"),
+        Text("\n".join([*conclusions(contrast), *contrast.settings])),
+        table,
+        Text("\n".join(caption(contrast)), style="dim"),
+    )
+
+
+def print_contrast(contrast: Contrast, console: "Console") -> None:
+    """Prints the rich table; without a terminal at its full width, in a narrow one with intervals below values."""
+    shown, width = to_rich(contrast), console.width
+    console.width = 10_000  # rich limits a measurement to the width of the console
+    needed = console.measure(shown.renderables[2]).maximum
+    console.width = width if console.is_terminal else max(width, needed)
+    console.print(to_rich(contrast, narrow=True) if needed > console.width else shown)
+    console.width = width
 
 
 def to_markdown(contrast: Contrast) -> str:
@@ -104,13 +172,34 @@ def to_markdown(contrast: Contrast) -> str:
 
     table = [line(head(contrast)), line(["---"] * len(head(contrast)))]
     table += [line(row(contrast, one)) for one in contrast.lines]
-    return "\n\n".join([f"**{title(contrast)}**", "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
+    first = "  \n".join([*conclusions(contrast), *contrast.settings])
+    return "\n\n".join([f"**{title(contrast)}**", first, "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
+
+
+def to_latex(contrast: Contrast) -> str:
+    """A tabular for the LaTeX package booktabs, with title, conclusions and caption as comments."""
+    comments = [title(contrast), *conclusions(contrast), *contrast.settings]
+    rows = [[latex(item) for item in row(contrast, line)] for line in contrast.lines]
+    return "\n".join([
+        *(f"% {sentence}" for sentence in comments),
+        *(f"% {sentence}" for sentence in caption(contrast)),
+        r"\begin{tabular}{llllrrrl}",
+        r"\toprule",
+        *(f"{' & '.join(items)} \\\\" for items in [[latex(name) for name in head(contrast)]]),
+        r"\midrule",
+        *(f"{' & '.join(items)} \\\\" for items in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]) + "\n"  # fmt: skip
 
 
 def to_html(contrast: Contrast) -> str:
     """A <table> element without styles, to be embedded in a page."""
     header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head(contrast))
-    lines = ["<table>", f"<caption>{html.escape(title(contrast))}</caption>", f"<thead><tr>{header}</tr></thead>"]
+    first = "<br>".join(
+        html.escape(sentence) for sentence in [title(contrast), *conclusions(contrast), *contrast.settings]
+    )
+    lines = ["<table>", f"<caption>{first}</caption>", f"<thead><tr>{header}</tr></thead>"]
     lines.append("<tbody>")
     for line in contrast.lines:
         first, *rest = map(html.escape, row(contrast, line))
@@ -136,6 +225,7 @@ def records(contrast: Contrast) -> list[dict[str, str | int | float | bool | Non
             "probability_high": line.probability.high,
             "p": line.paired.p,
             "smallest_p": line.paired.smallest_p,
+            "p_equivalent": line.paired.p_equivalent,
             "pairs": line.paired.n,
             "rank": line.rank,
             "seeds_needed": line.needed,

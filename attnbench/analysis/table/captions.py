@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from attnbench.analysis.paired import ALPHA, Verdict, smallest_p
+from attnbench.analysis.paired import ALPHA, smallest_p
 from attnbench.analysis.stats import Statistic
-from attnbench.analysis.table.cell import FEWEST, TableCell, TooFew
+from attnbench.analysis.table.cell import FEWEST, TableCell, TooFew, comparisons
 from attnbench.analysis.table.comparison import Comparison
+from attnbench.analysis.verdict import Verdict
 from attnbench.messages import NO_VALUE
 
 NAMES: dict[Statistic, str] = {"mean": "Mean", "iqm": "Interquartile mean", "median": "Median"}
 # Printed after a value that is not the best. A value may be better than the best where it lacks a seed, or where the
 # statistic is not the mean.
-MARKS = {Verdict.NO_DIFFERENCE: "≈", Verdict.BETTER: "≈", Verdict.INCONCLUSIVE: "?"}
+MARKS = {Verdict.EQUIVALENT: "=", Verdict.NO_DIFFERENCE: "≈", Verdict.BETTER: "≈", Verdict.INCONCLUSIVE: "?"}
 BEYOND = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 
 
@@ -31,8 +32,10 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
         lines.append("n=a/b: only a of b seeds have a value; such a cell cannot be the best.")
     if any(cell.n == cell.of != comparison.n for cell in cells):
         lines.append("n=a: over a seeds.")
-    if any(learned_in_part(cell) for cell in cells):
-        lines.append("a/b learned: a of b seeds reached .5 (shown where some seeds did and some did not).")
+    if any(cell.two_groups for cell in cells):
+        lines.append("a/b learned: a of b seeds reached .5; two such groups have no interval of their mean.")
+    if n := _all_learned(comparison, cells):
+        lines.append(f"An interval is for the seeds that learn: where all {n} did, at least {ALPHA ** (1 / n):.0%} do.")
     if comparison.trained:
         ranges = " or ".join(f"{low}–{high}" for low, high in comparison.trained)
         longer = f"; {BEYOND}: longer" if any(cell.beyond for cell in cells) else ""
@@ -44,9 +47,14 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
     return [line for line in [*lines, *comparison.notes] if line]
 
 
-def learned_in_part(cell: TableCell) -> bool:
-    """Whether some seeds learned and some did not; where all or none did, the mean shows it."""
-    return cell.learned is not None and 0 < cell.learned < cell.n
+def _all_learned(comparison: Comparison, cells: Sequence[TableCell]) -> int:
+    """The number of seeds of the cells with an interval in which all seeds learned; 0 if there are none.
+
+    From n seeds that all learned it follows, with 95 % confidence, that at least .05^(1/n) of all seeds do. The
+    interval cannot show the failures that may be among the rest.
+    """
+    fewest = FEWEST[comparison.statistic]
+    return min((cell.n for cell in cells if cell.low is not None and cell.learned == cell.n >= fewest), default=0)
 
 
 def mark(comparison: Comparison, cell: TableCell) -> str:
@@ -74,13 +82,14 @@ def _marks(comparison: Comparison, cells: Sequence[TableCell], best: str) -> str
     family = " and ".join(["its column", *comparison.separate])
     line = f"{best[0].upper()}{best[1:]}: best of {family}"
     present = {mark(comparison, cell) for cell in cells}
-    meanings = (("≈", "not found worse"), ("?", "inconclusive: too few seeds"))
+    equivalent = f"equivalent within ±{comparison.about.margin:g}"
+    meanings = (("=", equivalent), ("≈", "not found worse"), ("?", "inconclusive: too few seeds"))
     signs = [f"{sign} {meaning}" for sign, meaning in meanings if sign in present]
     worse = any(cell.verdict == Verdict.WORSE for cell in cells)
     if not (signs or worse):
         return f"{line}."
     others = " the others are worse" * worse + ", except" * (worse and bool(signs))
-    test = f"exact Wilcoxon over shared seeds, Holm, p ≤ {f'{ALPHA:g}'[1:]}"
+    test = f"exact sign-flip test over shared seeds, Holm over all pairs, p ≤ {f'{ALPHA:g}'[1:]}"
     return f"{line};{others}{' ' * bool(signs)}{', '.join(signs)} ({test})."
 
 
@@ -90,7 +99,7 @@ def _too_few(too_few: TooFew) -> str:
     p = smallest_p(seeds)
     reason = f"p is {_short(p)} at best"
     if p <= ALPHA:
-        reason += f", {_short(p * (rows - 1))} among {rows} rows by Holm"
+        reason += f", {_short(p * comparisons(rows))} among all pairs of {rows} rows by Holm"
     plural = "s" * (seeds > 1)
     return (
         f"Inconclusive: {seeds} seed{plural} cannot distinguish any row from the best ({reason}); {too_few.needed} can."

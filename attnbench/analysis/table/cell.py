@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from attnbench.analysis.paired import ALPHA, Verdict, compared_with, fewest_pairs, verdict
+from attnbench.analysis.paired import ALPHA, compared_with, fewest_pairs
 from attnbench.analysis.stats import Estimate, Statistic, estimate
+from attnbench.analysis.verdict import Verdict, verdict
 from attnbench.metrics import Metric
 
 Seeds = dict[Hashable, float]  # seed -> value

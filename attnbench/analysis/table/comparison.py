@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
 from attnbench.analysis.learned import learned_of, resolution_of
-from attnbench.analysis.paired import Verdict
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
+from attnbench.analysis.verdict import Verdict
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.metrics import METRICS, Metric, is_metric, metric_of
 

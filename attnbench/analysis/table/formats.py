@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, text
-from attnbench.analysis.table.captions import BEYOND, caption, learned_in_part, mark, title
+from attnbench.analysis.stats import proportion_interval
+from attnbench.analysis.table.captions import BEYOND, caption, mark, title
 from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels, comparison
 from attnbench.analysis.table.lengths import LENGTH
@@ -138,13 +139,13 @@ def to_latex(comparison: Comparison) -> str:
     def line(items: list[str]) -> str:
         return f"{' & '.join(items)} \\\\"
 
-    grid = _grid(comparison, _latex, lambda mean: rf"\textbf{{{mean}}}")
+    grid = _grid(comparison, latex, lambda mean: rf"\textbf{{{mean}}}")
     return "\n".join([
         f"% {title(comparison)}",
         *(f"% {sentence}" for sentence in caption(comparison)),
         rf"\begin{{tabular}}{{{'l' * len(comparison.index)}{'r' * len(comparison.heads)}}}",
         r"\toprule",
-        line([_latex(name) for name in _header(comparison)]),
+        line([latex(name) for name in _header(comparison)]),
         r"\midrule",
         *map(line, grid),
         r"\bottomrule",
@@ -171,8 +172,9 @@ def to_csv(comparison: Comparison) -> str:
     """One line per cell of the table, in full precision.
 
     Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (the verdict
-    against the best of the column: best, worse, better, no difference found or inconclusive; empty where nothing was
-    compared) and, by length, beyond (longer than the trained lengths).
+    against the best of the column: best, worse, better, equivalent, no difference found or inconclusive; empty where
+    nothing was compared), learned_low and learned_high (the exact 95 % interval of the share that learns) and, by
+    length, beyond (longer than the trained lengths).
     """
     out = io.StringIO()
     rows = records(comparison)
@@ -195,10 +197,18 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
             if cell := comparison.cells.get((row, head)):
                 labels = dict(zip((*comparison.index, comparison.columns), (*row, head), strict=True))
                 numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned")}
-                verdict = {"tie": cell.verdict}
+                verdict = {"tie": cell.verdict} | _share_learned(cell)
                 beyond = {"beyond": cell.beyond} if LENGTH in labels else {}
                 found.append(labels | {comparison.statistic: cell.mean} | numbers | verdict | beyond)
     return found
+
+
+def _share_learned(cell: TableCell) -> dict[str, float | None]:
+    """The exact 95 % interval of the share of seeds that learn."""
+    interval: tuple[float | None, float | None] = (None, None)
+    if cell.learned is not None and cell.n:
+        interval = proportion_interval(cell.learned, cell.n)
+    return dict(zip(("learned_low", "learned_high"), interval, strict=True))
 
 
 def _header(comparison: Comparison) -> list[str]:
@@ -242,7 +252,7 @@ def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
-    if learned_in_part(cell):
+    if cell.two_groups:
         parts.append(f"{cell.learned}/{cell.n} learned")
     if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
         parts.append(BEYOND)
@@ -262,5 +272,6 @@ def _end(value: float, decimals: int, outward: Callable[[float], int]) -> str:
     return shown[1:] if shown.startswith("0.") else shown[:-1] if shown == "1.00" else shown
 
 
-def _latex(part: str) -> str:
+def latex(part: str) -> str:
+    """The text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(letter, letter) for letter in part)

@@ -8,7 +8,8 @@ import pytest
 from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.analysis.compare import formats
-from attnbench.analysis.compare.contrast import ALL_TASKS, contrast, side_by_side
+from attnbench.analysis.compare.contrast import contrast
+from attnbench.analysis.compare.pairing import ALL_TASKS, side_by_side
 from attnbench.errors import AttnbenchError
 
 BASE = {"dot": 0.5, "general": 0.7, "additive": 0.6}
