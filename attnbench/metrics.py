@@ -23,7 +23,7 @@ class Metric:
         high: the largest possible value; None without a limit. The smallest is 0.
         whole: whether its values are whole numbers.
         per_pack: whether it is measured once for all seeds that are trained together, and copied to each of them.
-        learned_at: the value from which a seed counts as having learned its task; None where there is no such value.
+        accuracy: whether it is a share of right answers, by which a seed learned its task or not.
         margin: differences smaller than this are equivalent by default; None where no such number is meaningful.
         missing_is_worst: whether a done seed without a value has the worst result, and not none.
     """
@@ -36,7 +36,7 @@ class Metric:
     high: float | None = 1.0
     whole: bool = False
     per_pack: bool = False
-    learned_at: float | None = None
+    accuracy: bool = False
     margin: float | None = None
     missing_is_worst: bool = False
 
@@ -68,7 +68,7 @@ _ALL = (
         HIGHER,
         decimals=3,
         interval_decimals=2,
-        learned_at=0.5,
+        accuracy=True,
         margin=0.02,
     ),
     Metric(
@@ -77,7 +77,7 @@ _ALL = (
         HIGHER,
         decimals=3,
         interval_decimals=2,
-        learned_at=0.5,
+        accuracy=True,
         margin=0.02,
     ),
     Metric(
@@ -164,7 +164,7 @@ _ALL = (
         HIGHER,
         decimals=3,
         interval_decimals=2,
-        learned_at=0.5,
+        accuracy=True,
         margin=0.02,
     ),
 )

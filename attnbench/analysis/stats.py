@@ -88,11 +88,6 @@ def stratified(groups: Sequence[Values], statistic: Statistic = "mean") -> Estim
     return _estimate(groups, _OVER_TASKS[statistic])
 
 
-def learned(values: Values, threshold: float = 0.5) -> int:
-    """The number of values that reach the threshold: the seeds that learned their task."""
-    return int(np.count_nonzero(np.asarray(values, dtype=float) >= threshold))
-
-
 def proportion_interval(count: int, n: int) -> tuple[float, float]:
     """The exact 95 % interval of a share, of which `count` of n were observed.
 

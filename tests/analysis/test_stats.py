@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from attnbench.analysis.stats import RESAMPLES, estimate, expanded_level, learned, percentile_interval, stratified
+from attnbench.analysis.stats import (
+    RESAMPLES,
+    estimate,
+    expanded_level,
+    percentile_interval,
+    proportion_interval,
+    stratified,
+)
 
 STATISTICS = ["mean", "iqm", "median"]
 NORMAL, UNIFORM, SKEWED = stats.norm(), stats.uniform(), stats.beta(8, 2)
@@ -135,10 +142,10 @@ def test_the_interquartile_mean_of_equal_numbers_is_scipys():
         assert stratified(groups, "iqm").value == pytest.approx(stats.trim_mean(groups, 0.25, axis=None))
 
 
-def test_the_seeds_that_learned_are_counted():
-    assert learned([0.5, 0.49, 1.0, float("nan")]) == 2
-    assert learned([0.5, 0.49, 1.0], threshold=0.95) == 1
-    assert learned([]) == 0
+@pytest.mark.parametrize(("count", "n"), [(0, 5), (3, 5), (5, 5), (17, 20)])
+def test_the_interval_of_a_share_is_scipys_exact_one(count, n):
+    theirs = stats.binomtest(count, n).proportion_ci(method="exact")
+    assert proportion_interval(count, n) == pytest.approx((theirs.low, theirs.high))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,17 @@ def test_every_option_reaches_the_table(call):
         "task=sort",
     )
     records = json.loads(call("quick", *arguments, "--statistic", "median", "--format", "json").stdout)
-    rest = {"median": 0.25, "low": None, "high": None, "n": 1, "failed": 0, "learned": None, "tie": None}
+    rest = {
+        "median": 0.25,
+        "low": None,
+        "high": None,
+        "n": 1,
+        "failed": 0,
+        "learned": 1,  # by its exact match
+        "tie": None,
+        "learned_low": pytest.approx(0.025),
+        "learned_high": 1.0,
+    }
     assert records == [{"task": "sort", "seed": seed} | rest for seed in (0, 1)]
 
 

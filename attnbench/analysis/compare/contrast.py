@@ -212,7 +212,7 @@ def _missing(frame: "pd.DataFrame", about: Metric, metric: str) -> list[str]:
         use = "not used" if about.per_pack else worst if failed > 1 else worst.replace("count", "counts")
         notes.append(f"{failed} failed cell{'s' * (failed != 1)}: {use}")
     if without:
-        use = worst if about.missing_is_worst else "not used"
+        use = (worst if without > 1 else worst.replace("count", "counts")) if about.missing_is_worst else "not used"
         notes.append(f"{without} cell{'s' * (without != 1)} without {metric}: {use}")
     return notes
 

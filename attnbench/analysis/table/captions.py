@@ -32,8 +32,10 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
         lines.append("n=a/b: only a of b seeds have a value; such a cell cannot be the best.")
     if any(cell.n == cell.of != comparison.n for cell in cells):
         lines.append("n=a: over a seeds.")
-    if any(cell.two_groups for cell in cells):
-        lines.append("a/b learned: a of b seeds reached .5; two such groups have no interval of their mean.")
+    if any(cell.learned_in_part for cell in cells):
+        line = "a/b learned: a of b seeds reached .5"
+        groups = "; seeds in two such groups have no interval of their mean"
+        lines.append(f"{line}{groups if any(cell.two_groups for cell in cells) else ''}.")
     if n := _all_learned(comparison, cells):
         lines.append(f"An interval is for the seeds that learn: where all {n} did, at least {ALPHA ** (1 / n):.0%} do.")
     if comparison.trained:
@@ -82,7 +84,7 @@ def _marks(comparison: Comparison, cells: Sequence[TableCell], best: str) -> str
     family = " and ".join(["its column", *comparison.separate])
     line = f"{best[0].upper()}{best[1:]}: best of {family}"
     present = {mark(comparison, cell) for cell in cells}
-    equivalent = f"equivalent within ±{comparison.about.margin:g}"
+    equivalent = f"equivalent within ±{comparison.about.margin or 0:g}"
     meanings = (("=", equivalent), ("≈", "not found worse"), ("?", "inconclusive: too few seeds"))
     signs = [f"{sign} {meaning}" for sign, meaning in meanings if sign in present]
     worse = any(cell.verdict == Verdict.WORSE for cell in cells)

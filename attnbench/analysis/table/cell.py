@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from attnbench.analysis.learned import GAP, LEARNED_AT
 from attnbench.analysis.paired import ALPHA, compared_with, fewest_pairs
 from attnbench.analysis.stats import Estimate, Statistic, estimate
 from attnbench.analysis.verdict import Verdict, verdict
@@ -22,18 +23,28 @@ class SeedResults:
         values: of the seeds that have a value; where seeds of one pack share one measurement, only one of them.
         missing: the seeds that count as the worst in comparisons: those that failed, or did not get there.
         of, failed: the number of finished seeds, and of those that failed.
-        learned: for the seeds with a value, whether they learned their task; empty where this is not known.
+        accuracy: of the seeds with a value, by which they learned their task or not; empty where this is not known.
     """
 
     values: Seeds = field(default_factory=dict)
     missing: set[Hashable] = field(default_factory=set)
     of: int = 0
     failed: int = 0
-    learned: dict[Hashable, bool] = field(default_factory=dict)
+    accuracy: Seeds = field(default_factory=dict)
 
     def compared(self, worst: float) -> Seeds:
         """The values for comparisons, with `worst` for the missing seeds."""
         return self.values | dict.fromkeys(self.missing, worst)
+
+    def learned(self) -> int | None:
+        """The number of seeds that learned their task; None where this is not known."""
+        return sum(value >= LEARNED_AT for value in self.accuracy.values()) if self.accuracy else None
+
+    def two_groups(self) -> bool:
+        """Whether some seeds learned and some did not, with a wide gap between them."""
+        learned = [value for value in self.accuracy.values() if value >= LEARNED_AT]
+        others = [value for value in self.accuracy.values() if value < LEARNED_AT]
+        return bool(learned and others) and min(learned) - max(others) >= GAP
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -48,10 +59,11 @@ class TableCell:
 
     Attributes:
         mean: the mean, or the requested statistic.
-        low, high: the ends of its interval; None where n is below 2, or where some seeds learned and some did not: no
-            interval of a few seeds covers the mean of two groups as often as it states.
+        low, high: the ends of its interval; None where n is below 2, or the seeds fall into two groups: no interval of
+            a few seeds covers the mean of two groups as often as it states.
         n, of, failed: the number of seeds with a value, of finished seeds, and of failed seeds.
         learned: the number of the n seeds that learned their task; None where this is not known.
+        two_groups: whether some seeds learned and some did not, with a wide gap between them.
         best: whether it is printed as the best of its column; never where all cells print the same value.
         verdict: how it compares with the best of its column. BEST for every cell that prints the same value as the best
             and was not found worse; None where nothing was compared.
@@ -68,9 +80,10 @@ class TableCell:
     best: bool = False
     verdict: Verdict | None = None
     beyond: bool = False
+    two_groups: bool = False
 
     @property
-    def two_groups(self) -> bool:
+    def learned_in_part(self) -> bool:
         """Whether some seeds learned and some did not."""
         return self.learned is not None and 0 < self.learned < self.n
 
@@ -100,9 +113,9 @@ def summarise(seeds: SeedResults, metric: Metric, statistic: Statistic) -> Table
         return TableCell(None, None, None, 0, seeds.of, seeds.failed)
     found = _estimate(values, statistic)
     of = len(values) if metric.per_pack else seeds.of
-    learned = sum(seeds.learned.values()) if seeds.learned else None
-    cell = TableCell(found.value, found.low, found.high, found.n, of, seeds.failed, learned)
-    return replace(cell, low=None, high=None) if cell.two_groups or metric.per_pack else cell
+    no_interval = seeds.two_groups() or metric.per_pack
+    low, high = (None, None) if no_interval else (found.low, found.high)
+    return TableCell(found.value, low, high, found.n, of, seeds.failed, seeds.learned(), two_groups=seeds.two_groups())
 
 
 def _estimate(values: Sequence[float], statistic: Statistic) -> Estimate:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
-from attnbench.analysis.learned import learned_of, resolution_of
+from attnbench.analysis.learned import accuracy_of, resolution_of
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
@@ -183,10 +183,10 @@ def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric
         values_of(frame, "seed"),
         frame["status"].tolist(),
         values_of(frame, metric),
-        learned_of(frame, metric),
+        accuracy_of(frame, metric),
         strict=True,
     )
-    for key, seed, status, value, learned in rows:
+    for key, seed, status, value, accuracy in rows:
         group = groups.setdefault(key, SeedResults())
         group.of += 1
         group.failed += status == "failed"
@@ -195,8 +195,8 @@ def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric
             if about.per_pack and float(value) in group.values.values():
                 continue
             group.values[seed] = float(value)
-            if learned is not None:
-                group.learned[seed] = learned
+            if accuracy is not None:
+                group.accuracy[seed] = accuracy
         elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
             group.missing.add(seed)
     return groups

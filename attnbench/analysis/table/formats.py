@@ -252,7 +252,7 @@ def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
-    if cell.two_groups:
+    if cell.learned_in_part:
         parts.append(f"{cell.learned}/{cell.n} learned")
     if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
         parts.append(BEYOND)

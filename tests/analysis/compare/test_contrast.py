@@ -36,11 +36,11 @@ def test_seeds_are_paired_and_the_best_is_what_the_others_are_held_against(tmp_p
     one = line(found, "dot", "copy")
     assert (one.paired.difference, one.paired.low, one.paired.high) == pytest.approx((-0.2, -0.2, -0.2))
     assert one.paired.n == 8
-    assert one.paired.p == pytest.approx(2 * 2 / 2**8)  # all of one sign, and two comparisons
+    assert one.paired.p == pytest.approx(3 * 2 / 2**8)  # all of one sign, and three pairs of values
     assert one.verdict == "worse"
     assert one.probability.value < 0.5
     assert one.rank == 3
-    assert line(found, "dot", ALL_TASKS).paired.n == 16
+    assert line(found, "dot", ALL_TASKS).paired.n == 8  # a seed counts once
 
 
 def test_what_others_are_held_against_can_be_chosen(tmp_path):
@@ -66,8 +66,8 @@ def test_of_a_loss_the_lower_is_better(tmp_path):
     assert one.rank == 1
 
 
-def test_settings_are_paired_with_their_like_and_count_each(tmp_path):
-    """A width that helps both alike says nothing about the scores."""
+def test_settings_are_paired_with_their_like_and_a_seed_counts_once(tmp_path):
+    """A width that helps both says nothing about the scores, and two widths of a seed are not two observations."""
     frame = frame_of(
         tmp_path,
         task=["copy"],
@@ -75,7 +75,7 @@ def test_settings_are_paired_with_their_like_and_count_each(tmp_path):
         accuracy=lambda labels: BASE[labels["score"]] + 0.03 * labels["seed"] - 0.004 * labels["model.width"],
     )
     one = line(contrast(frame, "score", against="dot"), "general", "copy")
-    assert one.paired.n == 16
+    assert one.paired.n == 8
     assert (one.paired.low, one.paired.high) == pytest.approx((0.2, 0.2))
 
 
@@ -87,18 +87,56 @@ def test_a_setting_that_goes_with_the_axis_is_said_to(tmp_path):
     assert not contrast(frame, "score").notes
 
 
-def test_only_seeds_that_both_have_are_compared_and_failed_cells_are_not(tmp_path):
-    grid = plan(score=["dot", "general"], task=["copy"], seed=list(range(4)))
+def test_a_failed_seed_counts_as_the_worst_result(tmp_path):
+    """Of ten seeds four diverge, and the others win: by the survivors alone, dot would be better with p = .031."""
+    grid = plan(score=["dot", "general"], task=["copy"], seed=list(range(10)))
     written = [
         failed(c)
-        if (c.labels["score"], c.labels["seed"]) == ("dot", 0)
-        else outcome(c, exact_match=0.1 * c.labels["seed"])
+        if c.labels["score"] == "dot" and c.labels["seed"] < 4
+        else outcome(c, exact_match=0.9 + 0.05 * (c.labels["score"] == "dot"))
         for c in grid.cells
     ]
-    found = contrast(write_run(tmp_path, grid, written).frame(), "score", against="dot")
-    assert [x.paired.n for x in found.lines] == [3]
-    assert found.lines[0].paired.difference == 0
-    assert found.notes == ("1 failed cell not used",)
+    found = contrast(write_run(tmp_path, grid, written).frame(), "score", against="general")
+    (one,) = found.lines
+    assert (one.paired.n, one.verdict) == (10, "no difference found")
+    assert one.paired.difference == pytest.approx(0.6 * 0.05 - 0.4 * 0.9)
+    assert found.notes == ("4 failed cells: count as 0",)
+
+
+def test_a_seed_that_never_arrives_is_slower_than_all_others(tmp_path):
+    frame = frame_of(tmp_path, 8, task=["copy"], score=["dot", "general"])
+    frame["steps_to_95"] = [
+        None if score == "dot" and seed < 3 else 100.0 + 50 * (score == "general")
+        for score, seed in zip(frame["score"], frame["seed"], strict=True)
+    ]
+    (one,) = contrast(frame, "score", against="general", metric="steps_to_95").lines
+    assert one.paired.n == 8
+    assert one.paired.difference == pytest.approx((5 * -50 + 3 * (300 - 150)) / 8)
+    assert one.verdict == "no difference found"
+
+
+def test_the_speed_of_a_pack_is_one_measurement(tmp_path):
+    """Each pack of eight seeds has one time, copied to every seed, which is no evidence of a difference."""
+    frame = frame_of(tmp_path, 8, task=["copy"], score=["dot", "general"])
+    frame["seconds"] = [10.0 if score == "dot" else 10.5 for score in frame["score"]]
+    (one,) = contrast(frame, "score", against="dot", metric="seconds").lines
+    assert (one.paired.n, one.verdict) == (1, "inconclusive")
+
+
+def test_over_all_tasks_three_seeds_are_inconclusive(tmp_path):
+    """Two tasks of three seeds are no six observations."""
+    found = contrast(frame_of(tmp_path, 3), "score", against="general")
+    assert {(x.paired.n, x.verdict) for x in found.lines} == {(3, "inconclusive")}
+
+
+def test_one_sentence_of_the_test_set_is_not_better(tmp_path):
+    frame = frame_of(
+        tmp_path, 10, task=["copy"], score=["dot", "general"], accuracy=lambda x: 0.9 + 0.002 * (x["score"] == "dot")
+    )
+    found = contrast(frame, "score", against="general")
+    assert (found.resolution, found.lines[0].verdict) == (0.004, "equivalent")
+    assert "500 sentences; a difference below 0.004 (2 sentences)" in "\n".join(formats.caption(found))
+    assert contrast(frame, "score", against="general", margin=0.0005).lines[0].verdict == "no difference found"
 
 
 def test_of_unequal_seeds_those_in_common_are_compared(tmp_path):
@@ -115,8 +153,8 @@ def test_cells_without_the_metric_are_counted_in_a_note(tmp_path):
     frame = frame_of(tmp_path, 3, task=["copy"])
     frame["steps_to_95"] = [100.0 if accuracy > 0.5 else None for accuracy in frame["exact_match"]]
     found = contrast(frame, "score", against="general", metric="steps_to_95", notes=["and more"])
-    assert found.notes == ("1 cell without steps_to_95 not used", "and more")
-    assert line(found, "dot", "copy").paired.n == 2
+    assert found.notes == ("1 cell without steps_to_95: counts as the worst result", "and more")
+    assert line(found, "dot", "copy").paired.n == 3
 
 
 def test_the_best_has_a_value_in_most_settings_and_of_a_loss_the_least(tmp_path):
@@ -153,7 +191,7 @@ def test_two_runs_are_compared_configuration_by_configuration(tmp_path):
     after = frame_of(tmp_path / "b", name="after", accuracy=lambda x: BASE[x["score"]] + 0.03 * x["seed"] + 0.01)
     found = contrast(side_by_side([("before", before), ("after", after)]), "run", "before")
     assert {(x.value, x.verdict) for x in found.lines} == {("after", "better")}
-    assert line(found, "after", "copy").paired.n == 3 * 8
+    assert line(found, "after", "copy").paired.n == 8
     assert line(found, "after", "copy").paired.difference == pytest.approx(0.01)
 
 
@@ -187,10 +225,10 @@ def test_where_nothing_is_shared_what_parts_the_cells_is_named(tmp_path):
 
 def test_the_caption_says_what_so_few_pairs_tell(tmp_path):
     told = {n: "\n".join(formats.caption(contrast(frame_of(tmp_path / f"{n}", n), "score"))) for n in (4, 5)}
-    assert "over 4 pairs" in told[4]
+    assert "over 4 shared seeds" in told[4]
     assert "their range" in told[4]
     assert "their range" not in told[5]
-    assert "Over all: " in told[5]
+    assert "Each seed counts once" in told[5]
 
 
 def test_the_title_says_which_way_is_better(tmp_path):

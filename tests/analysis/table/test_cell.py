@@ -1,5 +1,6 @@
 """What a cell says of its seeds: the statistic, what is told apart from the best, and who learned."""
 
+import csv
 import io
 import json
 import re
@@ -13,8 +14,9 @@ from rich.console import Console
 from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.stats import estimate
 from attnbench.analysis.table import formats
-from attnbench.analysis.table.cell import FEWEST, TooFew, summarise
+from attnbench.analysis.table.cell import FEWEST, SeedResults, TooFew, summarise
 from attnbench.analysis.table.comparison import comparison
+from attnbench.metrics import METRICS
 
 UP = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1]  # no two alike, all of one sign
 OTHERS = ["additive", "cosine", "general", "location", "scaled_dot"]
@@ -38,12 +40,12 @@ def ties(compared, column="copy"):
 
 @pytest.fixture
 def ten(tmp_path):
-    """Ten seeds: dot is best, cosine worse in every seed, general now above and now below, location in three seeds."""
+    """Ten seeds: dot is best, cosine worse in every seed, general varies around it, location differs in three seeds."""
     scores = {
         "dot": [0.9] * 10,
         "cosine": below(UP),
         "general": below(MIXED),
-        "location": below([0.01, 0.02, 0.03] + [0] * 7),
+        "location": below([0.1, 0.2, 0.3] + [0] * 7),
     }
     return run(tmp_path, scores).frame()
 
@@ -58,10 +60,10 @@ def test_what_is_told_from_the_best_what_is_not_and_what_cannot_be(ten):
     }
     assert [row[0] for (row, _), cell in compared.cells.items() if cell.best] == ["dot"]
     text = formats.to_markdown(compared)
-    for line in ("| dot | **0.900** ", "| cosine | 0.845 ", "| general | 0.894≈ ", "| location | 0.894? "):
+    for line in ("| dot | **0.900** ", "| cosine | 0.845 ", "| general | 0.894≈ ", "| location | 0.840? "):
         assert line in text
     said = "Bold: best of its column; the others are worse, except ≈ not found worse, ? inconclusive: too few seeds"
-    assert f"{said} (exact Wilcoxon over shared seeds, Holm, p ≤ .05)." in text
+    assert f"{said} (exact sign-flip test over shared seeds, Holm over all pairs, p ≤ .05)." in text
     assert "cannot distinguish" not in text
 
 
@@ -75,11 +77,10 @@ def test_every_format_has_the_marks(ten):
         "no difference found",
         "inconclusive",
     ]
-    assert [line.rsplit(",", 1)[1] for line in formats.to_csv(compared).splitlines()] == [
-        "tie", "best", "worse", "no difference found", "inconclusive"
-    ]  # fmt: skip
+    rows = csv.DictReader(io.StringIO(formats.to_csv(compared)))
+    assert [row["tie"] for row in rows] == ["best", "worse", "no difference found", "inconclusive"]
     text = in_terminal(compared, 60, color_system=None)
-    for line in ("dot        0.900* .90–.90", "cosine     0.845  ", "general    0.894≈ ", "location   0.894? "):
+    for line in ("dot        0.900* .90–.90", "cosine     0.845  ", "general    0.894≈ ", "location   0.840? "):
         assert f" {line}" in text
     text = re.sub(r"\x1b\[[0-9;]*m", "", in_terminal(compared, 24, color_system="standard"))
     assert re.search(r"general +0.894≈ *\n", text)
@@ -101,12 +102,13 @@ def test_table_and_compare_agree(tmp_path, seed, metric):
     lean = {"dot": (0, 0.02), "general": (0.02, 0.02), "cosine": (-0.2, 0.02), "location": (-0.01, 0.05)}
     scores = {name: (0.5 + by + spread * rng.normal(size=n)).tolist() for name, (by, spread) in lean.items()}
     scores["location"][0] = None
-    frame = run(tmp_path, scores, metric, tasks=["copy", "sort"]).frame()
+    frame = run(tmp_path, scores, metric).frame()
     compared = comparison(frame, metric=metric)
-    best = next(row[0] for (row, head), cell in compared.cells.items() if head == "sort" and cell.best)
-    told = {name: verdict for name, verdict in ties(compared, "sort").items() if name != best}
-    lines = contrast(frame, "score", against=best, metric=metric).lines
-    assert told == {line.value: line.verdict for line in lines if line.task == "sort"}
+    best = next(row[0] for (row, _), cell in compared.cells.items() if cell.verdict == "best")
+    found = contrast(frame, "score", metric=metric)
+    assert found.against == best
+    in_table = {name: verdict for name, verdict in ties(compared).items() if name != best}
+    assert in_table == {line.value: line.verdict for line in found.lines}
 
 
 def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
@@ -120,11 +122,11 @@ def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
     (1, 1, "Inconclusive: 1 seed cannot distinguish any row from the best (p is 1 at best); 6 can."),
     (2, 1, "Inconclusive: 2 seeds cannot distinguish any row from the best (p is .5 at best); 6 can."),
     (3, 1, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 6 can."),
-    (3, 5, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 8 can."),
+    (3, 5, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 10 can."),
     (5, 1, "Inconclusive: 5 seeds cannot distinguish any row from the best (p is .062 at best); 6 can."),
     (6, 1, None),
     (6, 5, "Inconclusive: 6 seeds cannot distinguish any row from the best "
-           "(p is .031 at best, .16 among 6 rows by Holm); 8 can."),
+           "(p is .031 at best, .47 among all pairs of 6 rows by Holm); 10 can."),
     (10, 5, None),
 ])  # fmt: skip
 def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
@@ -134,7 +136,8 @@ def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
     assert [line for line in lines if "Inconclusive" in line] == ([says] if says else [])
     assert set(ties(compared).values()) == {"best", "inconclusive" if says else "worse"}
     assert not any(sign in formats.to_markdown(compared).replace("\n", "") for sign in "?≈")
-    told = "Bold: best of its column; the others are worse (exact Wilcoxon over shared seeds, Holm, p ≤ .05)."
+    test = "(exact sign-flip test over shared seeds, Holm over all pairs, p ≤ .05)"
+    told = f"Bold: best of its column; the others are worse {test}."
     assert ("Bold: best of its column." if says else told) in lines
 
 
@@ -169,7 +172,8 @@ def test_from_how_many_seeds_an_interval_is_narrower_than_the_range(statistic):
 def test_a_cell_has_the_estimate_of_its_seeds(values):
     """Also where no bootstrap is needed for it."""
     for statistic in ("mean", "iqm", "median"):
-        found = summarise(dict(enumerate(values)), len(values), 0, "exact_match", statistic)
+        results = SeedResults(dict(enumerate(values)), of=len(values))
+        found = summarise(results, METRICS["exact_match"], statistic)
         known = estimate(values, statistic)
         assert (found.mean, found.low, found.high, found.n) == pytest.approx(
             (known.value, known.low, known.high, known.n)
@@ -200,10 +204,10 @@ def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
     assert "3/5 learned |" in text
     assert "n=4/5 3/4 learned |" in text
     assert text.count(" learned |") == 2
-    assert "a/b learned: a of b seeds reached .5 (shown where some seeds did and some did not)." in text
+    assert "a/b learned: a of b seeds reached .5; seeds in two such groups have no interval of their mean." in text
     everyone = formats.to_markdown(comparison(frame, where=["score=cosine", "score=general"]))
     assert "learned" not in everyone
-    assert re.search(r"dot +0.540  [.0-9–]+ *\n +3/5 learned *\n", in_terminal(compared, 60, color_system=None))
+    assert re.search(r"dot +0.540 *\n +3/5 learned *\n", in_terminal(compared, 60, color_system=None))
     narrow = in_terminal(compared, 20, color_system=None)
     assert max(map(len, narrow.splitlines())) <= 20
 
@@ -242,13 +246,13 @@ def test_rows_without_a_shared_seed_are_not_compared(tmp_path):
 
 
 def test_what_is_worse_is_not_bold_though_it_looks_the_same(tmp_path):
-    """Nine of ten seeds a hair below: compare says worse, and so does the table."""
-    scores = {"dot": [0.9] * 10, "cosine": below([x / 1000 for x in UP]), "general": [0.5] * 10}
-    compared = comparison(run(tmp_path, scores).frame())
+    """Ten seeds with a loss that is a little higher: compare says worse, and so does the table."""
+    scores = {"dot": [0.1] * 10, "cosine": [0.1 + x / 1000 for x in UP], "general": [0.5] * 10}
+    compared = comparison(run(tmp_path, scores, "loss").frame(), metric="loss")
     assert ties(compared) == {"dot": "best", "cosine": "worse", "general": "worse"}
     assert [cell.best for cell in compared.cells.values()] == [True, False, False]
 
 
-@pytest.mark.parametrize(("seeds", "rows", "needed"), [(3, 2, 6), (3, 3, 7), (6, 6, 8)])
+@pytest.mark.parametrize(("seeds", "rows", "needed"), [(3, 2, 6), (3, 3, 7), (6, 6, 10)])
 def test_the_seeds_that_would_do(seeds, rows, needed):
     assert TooFew(seeds, rows).needed == needed

@@ -169,7 +169,7 @@ def test_nothing_finished_and_nothing_left_are_said(frame):
 def test_csv_and_json_hold_full_precision(frame):
     compared = comparison(frame, where=["task=copy"])
     records = json.loads(formats.to_json(compared))
-    names = ["score", "task", "mean", "low", "high", "n", "failed", "learned", "tie"]
+    names = ["score", "task", "mean", "low", "high", "n", "failed", "learned", "tie", "learned_low", "learned_high"]
     assert [list(r) for r in records] == [names] * 2
     assert [(r["learned"], r["tie"]) for r in records] == [(3, "best")] * 2
     assert records[0]["mean"] == pytest.approx(0.9002, abs=1e-12)
