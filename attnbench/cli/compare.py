@@ -1,5 +1,6 @@
 """`attnbench compare`: compares the values of an axis, or two runs, by paired statistics."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,20 +79,25 @@ def compare(
     """
     from attnbench.analysis.compare import formats
     from attnbench.analysis.compare.contrast import contrast
+    from attnbench.analysis.compare.two_runs import different_settings
     from attnbench.analysis.labels import filtered
     from attnbench.store.store import Store
 
     stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
+    settings: list[str] = []
     if other is None:
         frame, name, axis = stores[0].frame(), stores[0].name, axis or "score"
     else:
         _check_two_runs(stores, axis, against)
         frame, names = _side_by_side(stores, (run, other))
+        settings = different_settings(stores[0], stores[1], names)
         name, axis, against = " and ".join(names), "run", names[0]
     if where:
         frame = filtered(frame, where, name)
     notes = [note for store in stores for note in store.notes()]
     found = contrast(frame, axis, against, metric, name, notes, margin)
+    if settings:
+        found = replace(found, settings=(f"Different settings: {'; '.join(settings)}.",))
     if format is Format.RICH:
         from rich.console import Console
 

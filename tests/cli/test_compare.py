@@ -1,5 +1,8 @@
 """`attnbench compare`: one run by an axis, or two runs."""
 
+import dataclasses
+import json
+import re
 import shutil
 
 import pytest
@@ -87,3 +90,60 @@ def test_a_run_with_nothing_finished(call, tmp_path):
     code, out = call("one")
     assert code == 2
     assert "no cell is done" in out
+
+
+def write_with(folder, name, **sections):
+    """A run of which every cell has other fields in the named sections."""
+    grid = plan(name, score=["dot"], task=["copy"], seed=list(range(7)))
+    cells = []
+    for planned in grid.cells:
+        changed = {key: getattr(planned.cell, key).model_copy(update=fields) for key, fields in sections.items()}
+        cells.append(dataclasses.replace(planned, cell=planned.cell.model_copy(update=changed)))
+    grid = dataclasses.replace(grid, cells=cells)
+    return write_run(folder, grid, [outcome(c, exact_match=0.5 + 0.01 * c.labels["seed"]) for c in cells])
+
+
+def test_runs_on_other_data_are_not_comparable(call, tmp_path):
+    """Vocabulary 8 against 4: an accuracy of .8 on the easier task is no improvement."""
+    write_with(tmp_path, "easy", data={"vocabulary": 4}, train={"steps": 90})
+    write_with(tmp_path, "hard", data={"vocabulary": 8}, train={"steps": 30})
+    code, out = call("hard", "easy")
+    assert code == 4
+    assert "hard and easy: data.vocabulary: 8 → 4" in out
+    assert "better" not in out
+
+
+def test_settings_that_are_compared_are_listed(call, tmp_path):
+    write_with(tmp_path, "short", train={"steps": 30})
+    write_with(tmp_path, "long", train={"steps": 90, "learning_rate": 0.01})
+    code, out = call("short", "long")
+    assert code == 0
+    assert "Different settings: train.learning_rate: 0.003 → 0.01; train.steps: 30 → 90." in out
+    assert "Different settings" not in call("short")[1]
+
+
+def test_latex_is_a_table_of_booktabs(call):
+    code, out = call("one", "--against", "dot", "--format", "latex")
+    assert code == 0
+    assert out.startswith("% one: exact\\_match") or out.startswith("% one: exact_match")
+    rows = [line for line in out.splitlines() if line.endswith(r"\\\\") or line.endswith("\\\\")]
+    assert [row.split(" & ")[0] for row in rows] == ["score", "general"]
+
+
+def test_the_margin_decides_what_is_equivalent(call):
+    """The difference is .2 with every seed."""
+    assert call("one", "two", "--where", "score=dot", "--format", "csv")[1].strip().endswith("better")
+    _, out = call("one", "--against", "dot", "--margin", "0.3", "--format", "json")
+    assert json.loads(out)[0]["p_equivalent"] == 2.0**-7
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_it_fits_the_terminal(call, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    _, out = call("one")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out.splitlines()]
+    assert max(map(len, lines)) <= width
+    first = lines.index(next(line for line in lines if line.startswith("copy, against general: dot is worse.")))
+    assert first < next(n for n, line in enumerate(lines) if "P(better)" in line)  # the conclusion comes first

@@ -66,7 +66,7 @@ def caption(contrast: Contrast) -> list[str]:
     few = " (below 5 seeds, their range)" if pairs[0] < FEWEST["mean"] else ""
     lines = [
         f"difference: the mean over {seeds} shared seeds, with its 95 % interval{few}. Each seed counts once, with its "
-        "mean over all settings.",
+        "mean over all settings. The interval is that of one comparison, without the correction of p.",
         f"P(better): the probability that a seed is better than a seed of {text(contrast.against)}.",
         f"p: exact sign-flip test of the difference{_correction(contrast)}. Per task, the probability of any false "
         f'"better" or "worse" is at most {ALPHA:.0%}; over several tasks it adds up.',
@@ -84,7 +84,7 @@ def caption(contrast: Contrast) -> list[str]:
             f"({SENTENCES} sentences) is neither better nor worse."
         )
     if any(line.verdict == Verdict.INCONCLUSIVE for line in contrast.lines):
-        lines.append(f"inconclusive: too few seeds; p cannot reach {ALPHA:g}, whatever the values.")
+        lines.append(f"inconclusive: too few seeds with a difference; whatever their values, p cannot reach {ALPHA:g}.")
     return [*lines, *contrast.notes]
 
 

@@ -5,9 +5,6 @@ The code of plugins does not count, because changed code is what the gate tests.
 to the hash, so that a check can name the settings that changed.
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,16 +12,15 @@ from typing import Any
 from attnbench import __version__
 from attnbench.analysis.gate.judge import ALLOWANCES
 from attnbench.analysis.labels import text
+from attnbench.analysis.settings import key_of, settings_of
 from attnbench.cell import KINDS
-from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.grid.identity import DIGITS, PATHS
+from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.messages import NO_VALUE
 from attnbench.store.store import Store
 
 DEFAULT_METRICS = ("exact_match", "aer")
 DECIMALS = 4
 # Text that needs no quotes: it cannot be confused with another JSON value.
-_PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -100,50 +96,6 @@ def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, 
         unfinished=tuple(c["labels"]["seed"] for c in cells if c["id"] not in states),
         versions=" ".join([f"attnbench {__version__}", *(f"torch {version}" for version in torch)]),
     )
-
-
-def settings_of(config: dict[str, Any]) -> dict[str, str]:
-    """The fields of a cell except its seed, by dotted path, as text.
-
-    A component is two kinds of entries: its name (`score`) and its options (`score.scale`).
-
-    Raises:
-        AttnbenchError: when a data file cannot be read.
-    """
-    settings: dict[str, str] = {}
-    for section, value in config.items():
-        fields = value if isinstance(value, dict) else {}  # skips the seed, the only field that is not a mapping
-        if section in KINDS:
-            settings[section] = _setting(fields.get("name"))
-            fields = fields.get("options", {})
-        for name, item in fields.items():
-            if (section, name) == ("train", "timeout"):
-                continue  # it does not affect the results
-            is_file = section == "data" and name in PATHS and item is not None
-            settings[f"{section}.{name}"] = _content_hash(item) if is_file else _setting(item)
-    return settings
-
-
-def _setting(value: Any) -> str:
-    """A plain word as it is, any other value as JSON on one line, without the semicolon that separates settings."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return value
-    return json.dumps(value, sort_keys=True).replace(";", "\\u003b")
-
-
-def _content_hash(path: str) -> str:
-    """The hash of a data file: a copy with the same content elsewhere belongs to the same configuration."""
-    try:
-        with open(path, "rb") as file:
-            return f"sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
-    except OSError as error:
-        hint = "the run was trained on this file, and a baseline identifies it by its content: restore it"
-        raise fail(f"cannot be read: {error.strerror}", path, hint) from None
-
-
-def key_of(settings: dict[str, str]) -> str:
-    """The hash that identifies a configuration."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnbench.analysis.gate.baseline import DECIMALS, BaselineRow, join_seeds, key_of, unknown_metric
+from attnbench.analysis.gate.baseline import DECIMALS, BaselineRow, join_seeds, unknown_metric
+from attnbench.analysis.settings import key_of
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.messages import NO_VALUE

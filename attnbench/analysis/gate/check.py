@@ -14,6 +14,7 @@ from statistics import fmean
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import ALLOWANCES, GateVerdict, Judgement, judge
+from attnbench.analysis.settings import differences
 from attnbench.errors import Exit
 from attnbench.metrics import metric_of
 
@@ -139,12 +140,6 @@ def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) ->
     if same:
         return _unfinished(row.labels, same[0], row.line), same[0]
     return Finding(GateVerdict.MISSING, row.labels, message="the run has no such configuration", line=row.line), None
-
-
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """The settings that are not the same, each as "train.steps: 800 → 20"."""
-    names = [name for name in (*old, *(n for n in new if n not in old)) if old.get(name) != new.get(name)]
-    return [f"{name}: {old.get(name, 'not set')} → {new.get(name, 'not set')}" for name in names]
 
 
 def _unfinished(labels: dict[str, str], one: Configuration, line: int) -> Finding:
