@@ -77,7 +77,7 @@ def parsed(file: Path) -> ast.Module:
 def imports(tree: ast.AST, everywhere: bool) -> Iterator[str]:
     """The modules imported: at the top of the file, or also inside functions; not those for type checking alone.
 
-    `from attnbench.cli import table` gives attnbench.cli.table, a module; `from attnbench.cli import app` attnbench.cli.
+    `from attnbench.cli import table` gives the module attnbench.cli.table, and `import app` the package attnbench.cli.
     """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
