@@ -111,7 +111,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Engine:
-    """The engine that was asked for. `options` are further arguments, which only the Ray engine has."""
+    """The requested engine. `options` are further arguments, which only the Ray engine has."""
 
     name: str
     workers: int | None

@@ -46,7 +46,7 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
     """The document of a grid that was written in Python; its problems are shown in the YAML that it stands for.
 
     Raises:
-        AttnbenchError: when it holds a value that YAML cannot represent.
+        AttnbenchError: if it holds a value that YAML cannot represent.
     """
     try:
         text = dump(dict(data))

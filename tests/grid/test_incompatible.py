@@ -30,7 +30,7 @@ SCOPE_REASONS = {
     ("rnn", "self"): "scope self needs a model whose queries and keys come from the same sequence, not rnn",
     ("pointer", "self"): "scope self needs a model whose queries and keys come from the same sequence, not pointer",
     ("ntm", "self"): "scope self needs a model whose queries and keys come from the same sequence, not ntm",
-    ("pointer", "none"): "pointer outputs its attention weights, and scope none has none",
+    ("pointer", "none"): "pointer outputs its attention weights, and scope none computes no weights",
     ("pointer", "hard"): "has no context, for which scope hard draws a position",
     **{
         ("ntm", scope): f"supports only scope global, found {scope}"

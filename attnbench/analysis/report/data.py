@@ -25,7 +25,7 @@ class ReportData:
     """The data of one run.
 
     Attributes:
-        store: of the run.
+        store: the run's store.
         frame: the rows of table.csv.
         layout: the comparison of exact match; every table and chart has its rows and columns.
         records: the content of each finished cell's file, by the cell's id, in the plan's order.
@@ -65,7 +65,7 @@ def read(store: "Store") -> ReportData:
     """Reads a run's results.
 
     Raises:
-        AttnbenchError: when no cell is finished, or the plan cannot be read.
+        AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     frame = store.frame()
     layout = comparison(frame, name=store.name)
