@@ -38,4 +38,5 @@ def _reasons(model: Component, score: Component | None, scope: Component, task: 
     if name == "ntm" and (needed := 2 * options["shifts"] + 1) > options["slots"]:  # both directions, and no shift
         yield f"model.shifts {options['shifts']} needs at least {needed} slots, found {options['slots']}"
     if name == "ntm" and score is not None and score.name == "location":
-        yield "ntm needs a score that compares content, not score location; ntm has its own location addressing"
+        content = "ntm needs a score that compares content, which score location does not"
+        yield f"{content}; ntm has its own location addressing"
