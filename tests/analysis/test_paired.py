@@ -75,7 +75,7 @@ def test_with_ties_p_is_what_scipys_permutations_find(zeros):
     assert paired([*differences, *[0] * zeros], np.zeros(7 + zeros)).p == pytest.approx(theirs)
 
 
-def test_differences_that_rounding_tells_apart_tie():
+def test_differences_that_only_rounding_separates_are_ties():
     # .3 − .2 < .2 − .1 < .8 − .7 in floating point, and −.1 is the least of all
     a, b = np.array([0.3, 0.2, 0.8, 0.1, 0.9]), np.array([0.2, 0.1, 0.7, 0.2, 0.6])
     for scale in (1, 1e6, 1e-6):
@@ -136,7 +136,7 @@ def test_the_fewest_pairs_reach_alpha_and_one_less_does_not():
 
 
 @pytest.mark.parametrize("n", range(1, 13))
-def test_no_difference_is_said_only_where_one_could_be_found(n):
+def test_no_difference_is_reported_only_where_one_could_be_found(n):
     random = np.random.default_rng(n)
     for alpha, _ in itertools.product((0.01, 0.05), range(10)):
         found = paired(random.normal(0.5, size=n), random.normal(size=n))
@@ -260,5 +260,5 @@ def test_seeds_needed_are_noethers(power, seeds):
     assert seeds_needed(0.25, 0.05, power) == seeds_needed(0.75, 0.05, power)
 
 
-def test_no_number_of_seeds_tells_equals_apart():
+def test_no_number_of_seeds_separates_equal_configurations():
     assert seeds_needed(0.5) is None
