@@ -83,7 +83,7 @@ def test_the_next_command_is_printed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("existing", [["mine.py"], ["mine.yaml"], ["mine.py", "mine.yaml"]])
-def test_a_part_overwrites_nothing_and_writes_nothing_beside_it(existing, tmp_path, monkeypatch):
+def test_a_part_overwrites_nothing_and_writes_no_other_file(existing, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in existing:
         (tmp_path / name).write_text("mine")
