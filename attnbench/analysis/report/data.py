@@ -72,6 +72,7 @@ def read(store: "Store") -> ReportData:
     records = {cell: store.read(cell) for cell in frame["cell"]}
     labels = {cell["id"]: cell["labels"] for cell in store.plan()["cells"]}
     groups: dict[Key, list[str]] = {}
+    # By seed, so that the panels of all cells show the same seed where they can.
     for cell in sorted(records, key=lambda cell: labels[cell]["seed"]):
         row = tuple(labels[cell][axis] for axis in layout.index)
         groups.setdefault((row, labels[cell][layout.columns]), []).append(cell)
