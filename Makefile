@@ -1,4 +1,4 @@
-# `make demo` and `make test` do everything in a virtual environment of their own, .venv.
+# Everything runs in a virtual environment, .venv, which is created on first use.
 
 PYTHON ?= python3
 VENV := .venv

@@ -1,4 +1,4 @@
-"""attnbench compares attention score functions: a YAML grid in, a comparison table and MLflow runs out."""
+"""Compare attention score functions: from a YAML grid to a comparison table and MLflow runs."""
 
 from importlib import import_module
 from typing import Any

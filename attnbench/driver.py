@@ -87,6 +87,7 @@ class Driver:
         """
         if self.tracker:
             self.tracker.start(self._earlier_cells(), lambda cell: self.store.outcome(cell.id))
+        # Until training has ended normally: any exception counts as an interruption.
         interrupted = True
         try:
             self._train(engine, fail_fast)
@@ -120,6 +121,7 @@ class Driver:
         Newest first, so that a pack that can never be written does not block the others.
         """
         write_error = None
+        # _write_pack replaces the list, so that this loop over the old one is not affected.
         for outcomes in reversed(self.unwritten):
             try:
                 self._write_pack(outcomes)
@@ -134,7 +136,9 @@ class Driver:
 
     def _write_pack(self, outcomes: list[Outcome]) -> None:
         cells = [self.cells[outcome.cell] for outcome in outcomes]
+        # One fingerprint for all, because the cells of a pack differ in the seed alone.
         digests = self.store.write_pack(outcomes, cells, fingerprint(cells[0].cell))
+        # By identity: equality would compare the arrays of the outcomes.
         self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
         if self.tracker:
             for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
@@ -150,6 +154,7 @@ class Driver:
             frame = self.store.write_table()
         except AttnbenchError as error:
             self.write_error = self.write_error or error
+            # Only the file is missing: the frame can still be returned and logged.
             frame = self.store.frame()
         if interrupted:
             self.notify(Notice("Interrupted. Saving finished results... Press Ctrl-C again to stop immediately."))

@@ -73,6 +73,7 @@ def seconds_left(share: float, seconds: float) -> float | None:
     Returns:
         None as long as too little is done for an estimate.
     """
+    # Below 2 % the estimate would jump with every message.
     return seconds * (1 - share) / share if share > 0.02 else None
 
 

@@ -23,7 +23,7 @@ def load(run: str | Path, results: str | Path = "results") -> "Run":
         results: the folder that holds all runs.
 
     Raises:
-        AttnbenchError: when there is no such run, with the nearest name that exists.
+        AttnbenchError: if there is no such run, with the nearest name that exists.
     """
     return Run(Store.open(str(run), Path(results)))
 
@@ -70,7 +70,7 @@ class Run:
         """The rows of table.csv: the finished and failed cells of the grid, in its order.
 
         Raises:
-            AttnbenchError: when the plan of the run cannot be read.
+            AttnbenchError: if the plan of the run cannot be read.
         """
         return self._store.frame()
 
@@ -84,7 +84,7 @@ class Run:
         rows: str | None = None,
         columns: str = "task",
         metric: str = "exact_match",
-        where: Iterable[str] = (),
+        where: str | Iterable[str] = (),
         statistic: Statistic = "mean",
     ) -> Table:
         """The comparison table, as `attnbench table` prints it.
@@ -93,11 +93,11 @@ class Run:
             rows, columns: label columns of the frame, or "length"; default of rows: score, or model where the run has
                 several.
             metric: a column of the frame.
-            where: conditions such as "scope=global".
+            where: one or several conditions such as "scope=global".
             statistic: mean, iqm or median.
 
         Raises:
-            AttnbenchError: when a name is unknown, or no cell is finished.
+            AttnbenchError: if a name is unknown, or no cell is finished.
         """
         import pandas as pd
 
@@ -106,7 +106,8 @@ class Run:
         from attnbench.analysis.table.lengths import LENGTH, trained_lengths
 
         trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
-        found = comparison(self.frame, rows, columns, metric, where, self.name, self.notes, statistic, trained)
+        conditions = _conditions(where)
+        found = comparison(self.frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def compare(
@@ -114,7 +115,7 @@ class Run:
         axis: str = "score",
         against: str | None = None,
         metric: str = "exact_match",
-        where: Iterable[str] = (),
+        where: str | Iterable[str] = (),
     ) -> Table:
         """The values of an axis compared with one of them over paired seeds, as `attnbench compare` prints it.
 
@@ -122,10 +123,10 @@ class Run:
             axis: a label column of the frame.
             against: the value that the others are compared with; default: the best.
             metric: a column of the frame that has a better direction.
-            where: conditions such as "task=copy".
+            where: one or several conditions such as "task=copy".
 
         Raises:
-            AttnbenchError: when a name is unknown, or no two values share a setting and a seed.
+            AttnbenchError: if a name is unknown, or no two values share a setting and a seed.
         """
         import pandas as pd
 
@@ -133,7 +134,8 @@ class Run:
         from attnbench.analysis.compare.contrast import contrast
         from attnbench.analysis.labels import filtered
 
-        frame = filtered(self.frame, where, self.name) if (where := tuple(where)) else self.frame
+        conditions = _conditions(where)
+        frame = filtered(self.frame, conditions, self.name) if conditions else self.frame
         found = contrast(frame, axis, against, metric, self.name, self.notes)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
@@ -141,7 +143,7 @@ class Run:
         """The report as one HTML page, as `attnbench report` writes it.
 
         Raises:
-            AttnbenchError: when no cell is finished.
+            AttnbenchError: if no cell is finished.
         """
         from attnbench.analysis.report.page import report
 
@@ -154,14 +156,17 @@ class Run:
             cell: an id of the frame's column `cell`, or its beginning.
 
         Raises:
-            AttnbenchError: when there is no such cell, or its file cannot be read.
+            AttnbenchError: if there is no such cell, or its file cannot be read.
         """
         return self._store.alignments(self._store.find(cell))
 
     def __repr__(self) -> str:
-        counts = self.frame["status"].value_counts().to_dict()
+        try:
+            counts, notes = self.frame["status"].value_counts().to_dict(), self.notes
+        except AttnbenchError as error:  # a debugger or a notebook shows the run, whatever is wrong with its files
+            return f"<attnbench run {self.name!r}: {error}>"
         cells = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no cell finished"
-        return "\n".join([f"<attnbench run {self.name!r}: {cells}>", *self.notes])
+        return "\n".join([f"<attnbench run {self.name!r}: {cells}>", *notes])
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -170,3 +175,8 @@ class Run:
             return self.table().html
         except AttnbenchError as error:  # no cell is finished, which is no reason to fail in a notebook
             return f"<pre>{escape(str(error))}</pre>"
+
+
+def _conditions(where: str | Iterable[str]) -> tuple[str, ...]:
+    # A single condition is a str, which is also an iterable of its letters.
+    return (where,) if isinstance(where, str) else tuple(where)

@@ -89,8 +89,10 @@ def run(
     loaded = load_grid(grid if isinstance(grid, Mapping) else Path(grid), overrides, plugins)
     plan = expand(loaded)
     store = Store(Path(results) / plan.name)
+    # The lock is a file in this folder.
     make_writable(store.folder)
     with held(store.folder):
+        # Before anything is read: a killed run may have committed a pack without moving its files to their place.
         store.recover()
         states = states_of(plan.cells, store)
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
@@ -98,6 +100,7 @@ def run(
         todo = chosen.fit(_first_packs(packs(due, loaded.plugins), limit))
         with closing(chosen.create(todo)) as trainer:
             if todo:
+                # Before the plan is written and MLflow is contacted, so that a missing GPU leaves nothing behind.
                 trainer.prepare()
             planned = Planned(plan, todo, states, trainer.workers)
             tracker = _tracker(plan, loaded.text, tracking_uri, Path(results)) if mlflow else None
@@ -111,7 +114,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Engine:
-    """The engine that was asked for. `options` are further arguments, which only the Ray engine has."""
+    """The requested engine. `options` are further arguments, which only the Ray engine has."""
 
     name: str
     workers: int | None

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings and fixtures of all tests."""
 
 import sys
 from typing import Any
@@ -10,8 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 from attnbench.registry import REGISTRIES
 
 # With several test processes (`pytest --numprocesses 2`), one of them runs these files, one after the other, and starts
-# with them. They start Ray, or kill processes at work: beside each other they would exceed their time limits, and some
-# look at which processes of Ray run on this machine. This is not done with @pytest.mark.xdist_group because
+# with them. They start Ray, or kill processes at work: run at the same time, they would exceed their time limits, and
+# some check which processes of Ray run on this machine. This is not done with @pytest.mark.xdist_group because
 # pytest-xdist 3.8 ignores it under pytest 9.2.
 ONE_AFTER_THE_OTHER = {
     "tests/cli/test_run.py",
@@ -60,7 +60,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _forget_plugins():
-    """What a test registers or loads is gone with it."""
+    """Removes the parts that a test registers and the plugins that it loads, when it ends."""
     added = {kind: dict(registry._added) for kind, registry in REGISTRIES.items()}
     yield
     for kind, registry in REGISTRIES.items():

@@ -1,7 +1,9 @@
-"""Imports point downward only, and torch, mlflow and pandas are loaded by those alone who work with them."""
+"""Imports point downward only, there are no cycles, and few modules import torch, mlflow and pandas."""
 
 import ast
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,24 @@ LAYERS = [
     {"registry", "products"},
     {"errors", "messages", "metrics"},
 ]
-# The package itself holds the public names; they are imported when they are asked for.
+# The same inside a folder, by file.
+INNER_LAYERS = {
+    "store": [
+        {"status"},
+        {"store"},
+        {"table"},
+        {"index"},
+        {"record", "commit", "lock"},
+        {"atomic"},
+    ],
+    "tracking": [
+        {"worker", "sync"},
+        {"client"},
+        {"runs"},
+        {"content", "server"},
+    ],
+}
+# The package itself holds the public names; they are imported on first use.
 PUBLIC = "attnbench"
 HEAVY = {
     "torch": {"products", "scores", "scopes", "attention", "models", "training"},
@@ -36,9 +55,12 @@ HEAVY = {
     "ray": {"engines"},
 }
 # Engines may ask torch for a GPU, in the worker. These may not even inside a function.
-TORCH_FREE = {"cli", "runner", "driver", "tracking", "estimate", "store", "fingerprint", "grid", "tasks"}
+TORCH_FREE = {"cli", "runner", "results", "driver", "tracking", "estimate", "store", "fingerprint", "grid", "tasks"}
 
 FILES = sorted(ROOT.rglob("*.py"))
+MODULES = {
+    ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): file for file in FILES
+}
 
 
 def room(file: Path) -> str:
@@ -47,15 +69,22 @@ def room(file: Path) -> str:
     return PUBLIC if first == "__init__.py" else first.removesuffix(".py")
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
 def imports(tree: ast.AST, everywhere: bool) -> Iterator[str]:
-    """The modules imported: at the top of the file, or also inside functions; not those for type checking alone."""
+    """The modules imported: at the top of the file, or also inside functions; not those for type checking alone.
+
+    `from attnbench.cli import table` gives the module attnbench.cli.table, and `import app` the package attnbench.cli.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            if node.module == "attnbench":
-                yield from (f"attnbench.{alias.name}" for alias in node.names)
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in MODULES else node.module for name in names)
         elif _for_type_checking(node):
             continue
         elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -67,13 +96,18 @@ def _for_type_checking(node: ast.AST) -> bool:
 
 
 def rooms(file: Path, everywhere: bool = True) -> set[str]:
-    found = imports(ast.parse(file.read_text()), everywhere)
+    found = imports(parsed(file), everywhere)
     parts = (name.split(".") for name in found if name.startswith("attnbench."))
     return {part[1] for part in parts if (ROOT / part[1]).is_dir() or (ROOT / f"{part[1]}.py").is_file()}
 
 
-def layer(name: str) -> int:
-    return next(i for i, rooms_of_layer in enumerate(LAYERS) if name in rooms_of_layer)
+def layer(name: str, layers: list[set[str]] = LAYERS) -> int:
+    return next(i for i, of_layer in enumerate(layers) if name in of_layer)
+
+
+def modules_imported_by(file: Path) -> set[str]:
+    """The modules of the package that a file imports, also inside functions."""
+    return set(imports(parsed(file), everywhere=True)) & MODULES.keys()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -86,27 +120,48 @@ def test_imports_point_downward(file):
     assert not upward, f"{here} imports {upward}, which is in a layer above or in the same one"
 
 
+def test_no_modules_import_each_other():
+    """Not even inside functions, where Python would allow it."""
+    graph = {name: modules_imported_by(file) for name, file in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"each of these imports the one before it: {' → '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("folder", INNER_LAYERS)
+def test_imports_inside_a_folder_point_downward(folder):
+    layers = INNER_LAYERS[folder]
+    files = [file for file in FILES if file.parent == ROOT / folder and file.stem != "__init__"]
+    assert {file.stem for file in files} == set().union(*layers), "every file has its layer"
+    prefix = f"attnbench.{folder}."
+    for file in files:
+        inside = {name.removeprefix(prefix) for name in modules_imported_by(file) if name.startswith(prefix)}
+        upward = {other for other in inside if layer(other, layers) <= layer(file.stem, layers)}
+        assert not upward, f"{folder}/{file.name} imports {upward}, which is in a layer above or in the same one"
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_heavy_packages_are_imported_where_they_are_used(file):
-    top = {name.split(".")[0] for name in imports(ast.parse(file.read_text()), everywhere=False)}
+    top = {name.split(".")[0] for name in imports(parsed(file), everywhere=False)}
     for package, allowed in HEAVY.items():
         assert package not in top or room(file) in allowed, f"{package} at the top of {file.name}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_torch_stays_out_of_what_only_plans_and_reads(file):
-    anywhere = {name.split(".")[0] for name in imports(ast.parse(file.read_text()), everywhere=True)}
+def test_planning_and_reading_never_import_torch(file):
+    anywhere = {name.split(".")[0] for name in imports(parsed(file), everywhere=True)}
     assert "torch" not in anywhere or room(file) not in TORCH_FREE
 
 
-def test_mlflow_is_known_to_tracking_alone():
+def test_only_tracking_imports_mlflow():
     users = {
         room(file)
         for file in FILES
-        if "mlflow" in {name.split(".")[0] for name in imports(ast.parse(file.read_text()), everywhere=True)}
+        if "mlflow" in {name.split(".")[0] for name in imports(parsed(file), everywhere=True)}
     }
     assert users <= {"tracking"}
 
 
-def test_every_room_has_its_layer():
+def test_every_room_has_a_layer():
     assert {room(file) for file in FILES} - {PUBLIC} <= set().union(*LAYERS)

@@ -93,7 +93,7 @@ def read_with(filler, score, case, dtype):
 @every_score
 @every_case
 @every_dtype
-def test_what_stands_in_padding_changes_nothing_bit_for_bit(score, case, dtype):
+def test_the_content_of_padding_changes_no_bit(score, case, dtype):
     expected = read_with(0.0, score, case, dtype)
     for garbage in (-7.0, 1e30, float("nan"), float("inf"), -float("inf")):
         found = read_with(garbage, score, case, dtype)

@@ -51,7 +51,7 @@ def test_finished_packs_say_how_slow_this_machine_is():
     ("seconds", "said"),
     [(0.4, "5 s"), (12, "10 s"), (50, "50 s"), (58, "1 min"), (200, "3 min"), (3299, "55 min"), (5400, "1.5 h")],
 )
-def test_a_duration_is_said_roughly(seconds, said):
+def test_a_duration_is_rounded(seconds, said):
     assert about(seconds) == f"about {said}"
 
 

@@ -113,7 +113,7 @@ def test_a_name_that_is_taken_names_both_places(tmp_path):
         ("import sys\nsys.exit(5)\n", ["SystemExit"]),
     ],
 )
-def test_a_plugin_that_raises_is_told_with_its_place(tmp_path, text, told):
+def test_a_plugin_that_raises_is_reported_with_its_place(tmp_path, text, told):
     file = write(tmp_path, text)
     for _ in range(2):  # a broken plugin does not count as loaded
         with pytest.raises(AttnbenchError) as error:
@@ -129,7 +129,7 @@ def test_a_mended_plugin_loads_after_it_failed(tmp_path):
 
 
 @pytest.mark.parametrize("plugin", ["nowhere/at_all.py", "no.such.module"])
-def test_a_plugin_that_is_not_there_is_told(plugin):
+def test_a_missing_plugin_is_reported(plugin):
     with pytest.raises(AttnbenchError) as error:
         load_plugin(plugin)
     assert Path(plugin).name in str(error.value)

@@ -134,14 +134,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("call", "what", "hint"), WRONG)
-def test_a_mistake_is_told_with_what_was_found_and_what_to_do(call, what, hint):
+def test_a_mistake_is_reported_with_what_was_found_and_what_to_do(call, what, hint):
     with pytest.raises(AttnbenchError) as error:
         call()
     assert what in str(error.value)
     assert hint.lower() in str(error.value).lower()
 
 
-def test_all_wrong_options_are_told_at_once():
+def test_all_wrong_options_are_reported_at_once():
     with pytest.raises(AttnbenchError) as error:
         attnbench.Attention("dot", {"name": "hard", "temperature": -1.0, "entropy_weight": "x"}, width=4)
     assert {problem.where for problem in error.value.problems} == {"temperature", "entropy_weight"}
@@ -157,7 +157,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("shapes", SHAPES)
 @pytest.mark.parametrize("score", ["dot", "location"])
-def test_shapes_that_do_not_fit_are_told_with_those_expected_and_found(shapes, score):
+def test_wrong_shapes_are_reported_with_those_expected_and_found(shapes, score):
     query, keys, values = map(torch.zeros, shapes)
     attend = attnbench.Attention(score, "global", width=4, max_source_length=5)
     with pytest.raises(ValueError, match=r"expected.*found") as error:
@@ -166,7 +166,7 @@ def test_shapes_that_do_not_fit_are_told_with_those_expected_and_found(shapes, s
 
 
 @pytest.mark.parametrize("lengths", [[5, 6], [5], [[5, 2]]])
-def test_lengths_that_do_not_fit_are_told(lengths):
+def test_wrong_lengths_are_reported(lengths):
     keys = torch.zeros(2, 5, 4)
     with pytest.raises(ValueError, match="expected source_lengths"):
         attnbench.Attention("dot", "global", width=4)(torch.zeros(2, 3, 4), keys, keys, torch.tensor(lengths))

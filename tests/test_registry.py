@@ -60,7 +60,7 @@ def test_origin_is_the_line_of_the_class(kind, name):
 
 
 @pytest.mark.parametrize(("kind", "name"), BUILTINS)
-def test_a_built_in_stands_in_the_file_of_its_name(kind, name):
+def test_a_built_in_is_in_the_file_of_its_name(kind, name):
     assert REGISTRIES[kind].entry(name).file.stem.rstrip("_") == name.replace("-", "_")
 
 
@@ -89,7 +89,7 @@ def test_decorated_class_is_described_and_built():
     assert mine.names()[:-1] == attnbench.score.names()
 
 
-def test_options_are_completed_and_all_mistakes_told_at_once():
+def test_options_are_completed_and_all_mistakes_reported_at_once():
     mine = fresh()
 
     @mine("mine")
@@ -164,7 +164,7 @@ assert "my_score" in attnbench.score.names()
     assert done.returncode == 0, done.stderr
 
 
-def test_an_unknown_name_is_told_with_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest():
     with pytest.raises(AttnbenchError, match=r"unknown score 'aditive'\n  → did you mean 'additive'\?"):
         fresh().entry("aditive")
 

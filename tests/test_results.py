@@ -104,3 +104,18 @@ def test_a_notebook_shows_the_comparison_or_why_there_is_none(run, tmp_path):
     empty = attnbench.load("empty", results=write_run(tmp_path, grid, []).folder.parent)
     assert "no cell is finished yet" in empty._repr_html_()
     assert repr(empty).splitlines() == ["<attnbench run 'empty': no cell finished>", "1 of 1 cells are not finished"]
+
+
+def test_a_single_condition_need_not_be_in_a_list(run):
+    assert str(run.table(where="score=dot")) == str(run.table(where=["score=dot"]))
+    assert str(run.compare(where="task=copy")) == str(run.compare(where=["task=copy"]))
+
+
+def test_a_run_whose_plan_cannot_be_read_can_be_shown(tmp_path):
+    grid = plan("broken", score=["dot"], seed=[0])
+    store = write_run(tmp_path, grid, [outcome(grid.cells[0])])
+    run = attnbench.load(store.folder)
+    (store.folder / "plan.json").write_text("{")
+    assert repr(run).startswith("<attnbench run 'broken': ")
+    assert "plan.json" in repr(run)
+    assert "plan.json" in run._repr_html_()

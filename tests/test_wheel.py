@@ -13,6 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from attnbench import __version__
 from attnbench.cli import VERBS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -59,19 +60,25 @@ class Installed:
 
     def python(self, *arguments: str) -> str:
         """Runs Python with the installed package, and returns its standard output."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        # A wide "terminal": no message is wrapped in the middle of what is searched for.
-        environment |= {"PYTHONPATH": str(self.packages), "COLUMNS": "300"}
-        command = [sys.executable, "-P", *arguments]
-        done = subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
-        assert "not in MLflow" not in done.stdout + done.stderr, arguments
-        return done.stdout
+        return self._output([sys.executable, "-P", *arguments])
+
+    def script(self, *arguments: str) -> str:
+        """Runs the console script `attnbench` that pip created, and returns its standard output."""
+        return self._output([str(self.packages / "bin" / "attnbench"), *arguments])
 
     def attnbench(self, verb: str, *arguments: str) -> str:
         """Runs a verb, and returns its standard output."""
         self.verbs.add(verb)
         return self.python("-m", "attnbench", verb, *arguments)
+
+    def _output(self, command: list[str]) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        # A wide "terminal": no message is wrapped in the middle of what is searched for.
+        environment |= {"PYTHONPATH": str(self.packages), "COLUMNS": "300"}
+        done = subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert "not in MLflow" not in done.stdout + done.stderr, command
+        return done.stdout
 
 
 def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
@@ -108,4 +115,9 @@ def test_every_verb_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert "--port" in attnbench("ui", "--help")  # starting MLflow's server takes half a minute: test_ui.py does it
     assert "scaled_dot" in attnbench("list")
     assert '"properties"' in attnbench("schema")
+    assert f"attnbench {__version__}" in installed.script("--version")
+    # The worker processes are new Python processes, which have to find the installed package as well.
+    attnbench("init", "--scope", "mine")
+    quick = ["--set", "train.steps=4", "--set", "train.valid_every=2", "--set", "seeds=1"]
+    assert "mine" in attnbench("run", "mine.yaml", "--engine", "processes", *quick)
     assert set(VERBS) == installed.verbs, "every verb is run from the wheel: add the new one above"

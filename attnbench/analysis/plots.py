@@ -68,7 +68,7 @@ class AlignmentPainter:
         """Returns an image of weights (T,S) as (height, width, 3) bytes.
 
         Raises:
-            ValueError: when the weights have another shape than the sentence.
+            ValueError: if the weights have another shape than the sentence.
         """
         if weights.shape != self._shape:
             raise ValueError(f"weights of shape (T,S) = {self._shape} expected, found {weights.shape}")
@@ -93,7 +93,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
 
     Args:
         items: the alignment of each (row label, column label), in the order of display.
-        title: of the figure.
+        title: the figure's title.
     """
     rows = list(dict.fromkeys(row for row, _ in items))
     columns = list(dict.fromkeys(column for _, column in items))

@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Compare attention score functions: from a YAML grid to a comparison table and MLflow runs.",
     no_args_is_help=True,
     add_completion=False,
+    # `main` reports bugs itself.
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,6 +76,7 @@ def _print_problems(error: AttnbenchError) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    # Not wrapped by rich, so that paths and commands can be copied in one piece.
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for problem in error.problems:
         text = Text(str(problem))

@@ -64,6 +64,7 @@ def check(
     tolerances = _tolerances(tolerance or [])
     store = Store.open(run, results)
     found = compare_with_baseline(store.name, str(baseline), read(baseline), configurations(store), tolerances)
+    # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
         _write(junit, formats.to_junit(found))
     if format is Format.RICH:

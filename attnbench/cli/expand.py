@@ -1,7 +1,5 @@
 """`attnbench expand`: lists the cells of a grid with their state; trains nothing and writes nothing."""
 
-import csv
-import io
 import json
 from collections import Counter
 from enum import StrEnum
@@ -53,6 +51,7 @@ def expand(
 
     Also shows skipped combinations with the reason, and an estimate of the remaining time.
     """
+    from attnbench.analysis.csv_text import csv_text
     from attnbench.grid.expand import expand as expand_grid
     from attnbench.grid.load import load_grid
     from attnbench.store.status import states_of
@@ -65,18 +64,16 @@ def expand(
     if format is Format.JSON:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        typer.echo(text.getvalue(), nl=False)
+        typer.echo(csv_text(rows), nl=False)
     else:
         _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
 
 
 def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[CellRow]:
     """Returns a row per cell, then one per skipped combination: cell, state, reason, then the labels by axis."""
-    names = ["model", "score", "scope", "task", "seed", *plan.axes]
+    from attnbench.cell import LABELS
+
+    names = [*LABELS, *plan.axes]
     rows: list[CellRow] = []
     for cell in plan.cells:
         state = states[cell.id]
@@ -121,10 +118,13 @@ def _table(plan: "Plan", rows: list[CellRow], folds: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from attnbench.analysis.labels import text
+    from attnbench.analysis.labels import KIND, text
+    from attnbench.cell import KINDS
 
-    model = ["model"] * (len({row["model"] for row in rows}) > 1)
-    names = [*model, "score", "scope", "task", *(axis for axis in plan.axes if axis != "model.kind")]
+    one_model = len({row["model"] for row in rows}) <= 1
+    kinds = [kind for kind in KINDS if not (one_model and kind == "model")]
+    # The axis model.kind is the column "model" already.
+    names = [*kinds, *(axis for axis in plan.axes if axis != KIND)]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")
     for name in [*names, "seeds", "state"]:
         # On a terminal a dotted name may break after its dot, since the labels below it are short.

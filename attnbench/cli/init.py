@@ -1,4 +1,4 @@
-"""`attnbench init`: a commented grid to start from, or a part of your own with a grid that uses it."""
+"""`attnbench init`: a commented grid to start from, or a custom part with a grid that uses it."""
 
 import keyword
 import re
@@ -16,17 +16,11 @@ GRID = Path("grid.yaml")
 TEMPLATES = Path(__file__).parent / "templates"
 # Python would import the new file instead of these where the working folder is on its path, as with `python -m`.
 MODULES = sys.stdlib_module_names | {
-    "attnbench",
-    "matplotlib",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pydantic",
-    "scipy",
-    "torch",
-}
-YAML_VALUES = re.compile(r"(?i:null|true|false|yes|no|on|off|y|n)")  # read as something else than text
-# The axis and the value that the template's own grid is compared by.
+    "attnbench", "filelock", "matplotlib", "mlflow", "numpy", "pandas", "pydantic", "pydantic_core",
+    "ray", "rich", "sacrebleu", "scipy", "sqlalchemy", "torch", "typer", "yaml",
+}  # fmt: skip
+YAML_VALUES = re.compile(r"(?i:null|true|false|yes|no|on|off|y|n)")  # YAML reads these as something other than text
+# The options of `attnbench compare` for the grid of each template.
 COMPARISONS = {
     "score": "--against general",
     "scope": "--axis scope --against global",
@@ -45,7 +39,7 @@ def init(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="The grid file to write (default: grid.yaml); - prints it instead.",
             show_default=False,
         ),
@@ -55,12 +49,12 @@ def init(
     task: Annotated[str | None, _part("task", "a task")] = None,
     model: Annotated[str | None, _part("model", "a model")] = None,
 ) -> None:
-    """Write a commented starter grid, or a working score, scope, task or model of your own. Nothing is overwritten.
+    """Write a commented starter grid, or a working custom score, scope, task or model. No file is overwritten.
 
     Then `attnbench run` trains the grid: `attnbench init --score mine` and `attnbench run mine.yaml`.
     """
-    asked = {"score": score, "scope": scope, "task": task, "model": model}
-    parts = {kind: name for kind, name in asked.items() if name is not None}
+    requested = {"score": score, "scope": scope, "task": task, "model": model}
+    parts = {kind: name for kind, name in requested.items() if name is not None}
     if len(parts) + (file is not None) > 1:
         options = [f"--{kind}" for kind in parts]
         given = ", ".join([*(["FILE"] if file is not None else []), *options])
@@ -105,8 +99,8 @@ def _write_part(kind: str, name: str) -> None:
 
 
 def _check_name(kind: str, name: str) -> None:
-    """Raises when a name cannot be a Python file, a class and a name in YAML all at once."""
-    from attnbench.grid.schema import DEVICES, RESERVED  # pydantic, which `--help` does without
+    """Raises an error if a name cannot be used for a Python file, a class and a value in YAML."""
+    from attnbench.grid.schema import DEVICES, RESERVED  # here, because it imports pydantic: `--help` stays fast
 
     registry = REGISTRIES[kind]
     hint = "letters, digits and _, not beginning with a digit, up to 80 of them"
@@ -134,7 +128,7 @@ def _write(files: dict[Path, str], hint: str) -> None:
         raise AttnbenchError(*(Problem(what, str(file), hint) for file in existing))
     for file, text in files.items():
         try:
-            # "x" also where another process has just made it.
+            # "x" fails if another process has created the file since the check above.
             with file.open("x", encoding="utf-8") as out:
                 out.write(text)
         except OSError as error:

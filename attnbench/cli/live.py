@@ -91,6 +91,8 @@ class LiveView(View):
             yield Text("preparing …", style="dim")
             return
         room = options.max_height or console.height
+        # A copy, because rich draws in its own thread while events change the dict. At most half of the window, so that
+        # the results keep some room.
         running = list(self.status.running.values())[: max(1, room // 2)]
         yield _overall(self.status)
         yield _packs(running, options.max_width)
@@ -109,6 +111,7 @@ def watch(console: Console, quiet: bool) -> Iterator[View]:
         yield PlainView(console)
     else:
         view = LiveView(console)
+        # Transient: the view disappears at the end, where the final table takes its place.
         with Live(view, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True):
             yield view
 
@@ -188,6 +191,7 @@ def _results(status: RunStatus, width: int) -> Table:
     table.add_column("exact match so far", no_wrap=True, overflow="ellipsis", max_width=max(18, width - taken - GAP))
     for task in tasks:
         table.add_column(Text(task), justify="right", no_wrap=True)
+    # A copy: rich draws in its own thread while events change the dict.
     results = dict(status.results)
     for row in dict.fromkeys(row for row, _ in results):
         table.add_row(Text(row), *(_number(results, row, task) for task in tasks))

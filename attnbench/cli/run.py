@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from attnbench.store.store import Store
 
 
+# The names are repeated here, because runner.ENGINES imports all engines, which would slow down `--help`.
 class EngineName(StrEnum):
     """The engines."""
 
@@ -143,6 +144,7 @@ def run(
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not quiet:
         _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+    # After the tables: failed cells are no reason to hide the results of the others.
     if (frame["status"] == "failed").any():
         raise typer.Exit(Exit.CELLS_FAILED)
 

@@ -43,6 +43,7 @@ class FinishedPack:
         failed = [outcome for outcome in outcomes if outcome.status == "failed"]
         self.failed = len(failed)
         self.failures: dict[str, list[int]] = {outcome.error or "": [] for outcome in failed}
+        # Seeds are named only if they differ: where all fail for one reason, a list of all seeds is no information.
         for outcome in failed if len(self.failures) > 1 or done else ():
             self.failures[outcome.error or ""].append(outcome.seed)
 
@@ -60,6 +61,7 @@ class RunStatus:
         self.results: dict[tuple[str, str], float | None] = {}
         several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
         self.kinds = (*(("model",) if several_models else ()), "score", "scope")
+        # Packs are weighted by their estimated time, because some take many times as long as others.
         self._weight = sum(map(pack_seconds, planned.packs))
         self._weight_ended = 0.0
 

@@ -127,6 +127,7 @@ def _metrics(metrics: dict[str, float | None]) -> "Table":
 
 
 def _colour(console: "Console") -> bool:
+    # With 16 colours, the shades of a heat map cannot be distinguished.
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 

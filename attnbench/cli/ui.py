@@ -65,6 +65,7 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
 def _check_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Otherwise a port would count as in use for a minute after a server on it was stopped.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -97,6 +98,7 @@ def _interrupt(*_: object) -> NoReturn:
 def _stop(server: subprocess.Popen[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if server.poll() is None:
+            # The whole group, because the server has child processes, which would keep the port.
             os.killpg(server.pid, number)
             try:
                 server.wait(STOP_SECONDS)

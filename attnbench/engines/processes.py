@@ -36,6 +36,7 @@ class Worker:
     def __init__(self, device: str, train: str) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
+        # A daemon, so that Python stops it at exit even if `close` was not called.
         self.process = context.Process(target=work, args=(theirs, device, train), daemon=True)
         try:
             with _uninterrupted():
@@ -68,6 +69,7 @@ class Worker:
 
     def stop(self) -> int:
         """Kills the process; returns its exit code, negative for a signal."""
+        # Not SIGTERM, which a plugin may ignore. The process has nothing to save: only the driver writes files.
         self.process.kill()
         self.process.join()
         self.connection.close()
@@ -175,6 +177,7 @@ class ProcessEngine:
             self.again.append(pack)
 
     def _replace(self, worker: Worker) -> int:
+        # To the front, in their order: the packs are sorted, the longest first.
         self.waiting.extendleft(reversed(worker.packs))
         self.pool.remove(worker)
         code = worker.stop()

@@ -112,6 +112,7 @@ class RayEngine:
                 pack = self._running.pop(task)
                 outcomes = self._outcomes(task, pack)
                 if outcomes is not None:
+                    # Its message was lost with the board, but listeners expect a Started before each Finished.
                     if unseen.pop(pack.ids[0], None):
                         yield Started(pack)
                     yield Finished(pack, outcomes)
@@ -124,6 +125,7 @@ class RayEngine:
         if self._connected_here:
             ray.shutdown()  # ends the job with its processes on all nodes, and a cluster that was started by `join`
             return
+        # The connection belongs to the user's program, so only this run's tasks are stopped.
         for task in self._running:
             ray.cancel(task, force=True)
         self._running.clear()
@@ -172,6 +174,7 @@ class RayEngine:
         self._running[task] = pack
 
     def _shipped(self, path: str) -> Shipped[Any]:
+        # Many packs read the same files: their content is stored in the cluster once.
         if path not in self._files:
             self._files[path] = ship(path, self.ray.put)
         return self._files[path]
@@ -189,6 +192,7 @@ class RayEngine:
             limit, begun = time_limit(pack), self._begun.get(pack.ids[0])
             if limit and begun and time.monotonic() - begun > limit and pack.ids[0] not in self._overdue:
                 self._overdue.add(pack.ids[0])
+                # By force: a training that does not return to Python never sees Ray's exception.
                 self.ray.cancel(task, force=True)
 
     def _outcomes(self, task: Any, pack: Pack) -> list[Outcome] | None:
@@ -215,6 +219,7 @@ class RayEngine:
         self.lost[pack.ids[0]] += 1
         if self.lost[pack.ids[0]] > NODE_LOSSES:
             return failed(pack, f"its node was lost {self.lost[pack.ids[0]]} times in a row")
+        # To the front: the packs are sorted, the longest first.
         self._waiting.appendleft(pack)
         return None
 

@@ -52,10 +52,10 @@ def join(address: str | None, workers: int) -> tuple[Any, bool]:
         return ray, False
     if address:
         _check_reachable(address)
-    asked = {"address": address} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    given = {"address": address} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        _init(ray, asked)
+        _init(ray, given)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = f"cannot {'connect to' if address else 'start'} Ray: {' '.join(str(error).split())}"
         raise fail(what, where) from error
@@ -65,19 +65,19 @@ def join(address: str | None, workers: int) -> tuple[Any, bool]:
     return ray, True
 
 
-def _init(ray: Any, asked: dict[str, Any]) -> None:
+def _init(ray: Any, given: dict[str, Any]) -> None:
     """Connects to Ray, with a second attempt if the Ray client server on the head node dies while it starts.
 
     That server forks while other threads are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
     """
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        ray.init(**asked, **quiet)
+        ray.init(**given, **quiet)
     except (ConnectionError, RuntimeError) as error:
         if CLIENT_FAILED not in str(error):
             raise
         ray.shutdown()
-        ray.init(**asked, **quiet)
+        ray.init(**given, **quiet)
 
 
 def check_nodes(ray: Any) -> frozenset[str]:
@@ -88,8 +88,8 @@ def check_nodes(ray: Any) -> frozenset[str]:
     """
     ask = ray.remote(num_cpus=0, max_retries=0)(code)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    asked = [(node, ask.options(**on(ray, node["NodeID"])).remote()) for node in nodes]
-    for node, answer in asked:
+    answers = [(node, ask.options(**on(ray, node["NodeID"])).remote()) for node in nodes]
+    for node, answer in answers:
         where = f"node {node['NodeManagerAddress']}"
         try:
             found = ray.get(answer)

@@ -42,6 +42,7 @@ def code() -> str:
 def _package_digest() -> str:
     digest = hashlib.sha256()
     root = Path(attnbench.__file__).parent
+    # Sorted, because file systems list a folder in different orders.
     for file in sorted(root.rglob("*.py")):
         digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:8]

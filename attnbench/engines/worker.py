@@ -94,4 +94,5 @@ def _end_with_the_driver() -> None:
     driver = parent_process()
     if driver is not None:
         driver.join()
+        # sys.exit would end this thread only.
         os._exit(1)

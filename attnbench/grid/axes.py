@@ -175,6 +175,7 @@ class AxesReader:
     ) -> tuple[tuple[Combination, ...], ...]:
         groups = [tuple({axis: value} for value in values) for axis, values in grid.items() if values]
         if any(zipped.values()):
+            # Not strict: different lengths are already recorded as a problem.
             together = zip(*(values for values in zipped.values() if values), strict=False)
             groups.append(tuple({value.axis: value for value in part} for part in together))
         return tuple(groups)

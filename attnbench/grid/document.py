@@ -78,6 +78,7 @@ class Document:
             if path[:end] in self._overrides:
                 return self._overrides[path[:end]]
         while path and path not in self.values:
+            # The key of the enclosing part: its value may have many lines.
             path, key = path[:-1], True
         found = self.keys.get(path) if key else None
         return self.at(*(found or self.values.get(path, (0, 0))))

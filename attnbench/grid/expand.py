@@ -216,6 +216,7 @@ class _Expansion:
             for seed in self.grid.seeds
         ]
         ids = [cell_id(cell) for cell in cells]
+        # The first seed is enough, because all combinations have the same seeds.
         if ids[0] in self.first_ids:
             self._skip(combination, self._same_as(combination, parts, ids[0]))
             return

@@ -28,7 +28,7 @@ def _reasons(model: Component, score: Component | None, scope: Component, task: 
     if name == "transformer" and options["positions"] == "rotary" and options["width"] // options["heads"] % 2:
         yield f"rotary positions need an even width per head, found {options['width'] // options['heads']}"
     if name == "pointer" and scope.name == NO_SCORE:
-        yield "pointer outputs its attention weights, and scope none has none"
+        yield "pointer outputs its attention weights, and scope none computes no weights"
     if name == "pointer" and scope.name == "hard":
         yield "pointer outputs its attention weights and has no context, for which scope hard draws a position"
     if name == "pointer" and task.name == READS_PATH:
@@ -38,4 +38,5 @@ def _reasons(model: Component, score: Component | None, scope: Component, task: 
     if name == "ntm" and (needed := 2 * options["shifts"] + 1) > options["slots"]:  # both directions, and no shift
         yield f"model.shifts {options['shifts']} needs at least {needed} slots, found {options['slots']}"
     if name == "ntm" and score is not None and score.name == "location":
-        yield "ntm needs a score that compares content, which score location does not; it addresses by location anyway"
+        content = "ntm needs a score that compares content, which score location does not"
+        yield f"{content}; ntm has its own location addressing"

@@ -44,6 +44,7 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
     # Each step works on what the previous ones found valid, so that one run reports all problems.
     text = apply_overrides(document, overrides)
     file = _check_structure(document)
+    # Before the axes are read, whose names and options may come from a plugin.
     loaded = _load_plugins(file, document, plugins)
     axes = AxesReader(file, document, problems).read()
     check_max_cells(file, axes, document)
@@ -64,6 +65,7 @@ def _check_structure(document: Document) -> GridFile:
         for found in error.errors():
             _record(document, found)
             _leave_out(data, found["loc"])
+    # A name in case it was left out: without one, the rest of the file could not be checked.
     return GridFile.model_validate({"name": "unnamed", **data})
 
 

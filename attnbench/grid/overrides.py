@@ -37,6 +37,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> str:
             document.problems.add(place, f"{path.rpartition('.')[0]} has no fields", f"set {head} as a whole")
     if not overrides:
         return document.text
+    # The grid in the results folder has the values in it, and the options as comments at its top.
     note = "".join(f"# --set {' '.join(override.split())}\n" for override in overrides)
     return note + dump(document.data)
 
@@ -49,6 +50,7 @@ def _mapping(document: Document, section: str) -> dict[str, Any]:
 def _split(head: str, rest: str) -> list[str]:
     if not rest:
         return []
+    # The keys of grid and zip are the names of axes, which contain dots: grid.data.vocabulary.
     return [rest] if head in ("grid", "zip") else rest.split(".")
 
 

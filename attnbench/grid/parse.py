@@ -35,6 +35,7 @@ def read(path: Path) -> Document:
     if len(content) > MAX_BYTES:
         raise fail(f"{path} is larger than {MAX_BYTES // 1_000_000} MB", hint="is this a grid file?")
     try:
+        # Some editors put a byte order mark at the start of a file.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
@@ -46,7 +47,7 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
     """The document of a grid that was written in Python; its problems are shown in the YAML that it stands for.
 
     Raises:
-        AttnbenchError: when it holds a value that YAML cannot represent.
+        AttnbenchError: if it holds a value that YAML cannot represent.
     """
     try:
         text = dump(dict(data))
@@ -209,6 +210,7 @@ class _Reading:
             return None
         if isinstance(value, str):
             return value if self._is_printable(node) else ""
+        # Written with `not`, so that NaN is refused as well.
         if isinstance(value, float) and not abs(value) < float("inf"):
             self._note(node, f"{node.value} is not a finite number")
         elif isinstance(value, int) and not abs(value) < 2**63:

@@ -1,7 +1,8 @@
 """Compares the methods of a plugin's class with the calls that attnbench makes, before anything trains.
 
 A method counts as wrong only if Python itself would refuse the call. Where a class decides at run time what is called
-(`__getattr__`, a callable assigned in the constructor, a property), nothing is reported.
+(`__getattr__`, a callable assigned in the constructor, a property), nothing is reported. A model must also be a
+subclass of Seq2Seq, and a class that is called as a whole but has no `__call__` a subclass of torch.nn.Module.
 """
 
 import dis

@@ -41,6 +41,7 @@ class TaskCheck:
             for length in range(data.min_length, min(data.max_length, data.min_length + MOST_LENGTHS) + 1):
                 reason = built.check(length)
                 if reason:
+                    # One length per task: the others usually fail for the same reason.
                     self.problems.add(self.document.place(combination["task"].place), reason, "change the lengths")
                     break
 

@@ -14,6 +14,7 @@ from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE
 Label = str | int | float | bool | None
 
 
+# Compared by identity (eq=False), because `data` may be a list, which cannot be hashed.
 @dataclass(frozen=True, eq=False)
 class Value:
     """One value of an axis as written, with its place, its label, and for a component its name and options."""

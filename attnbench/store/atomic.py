@@ -65,6 +65,7 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
             # Without fsync, a power cut after the rename can leave an empty file under the final name.
             os.fsync(file.fileno())
         temporary.replace(path)
+    # BaseException, so that Ctrl-C does not leave the temporary file behind.
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -103,6 +104,7 @@ def write_alignments(path: Path, alignments: Alignments) -> None:
         words = getattr(alignments, name)
         sentences = [words] if name.startswith("forming") else words
         arrays[name] = _to_array(sentences)
+    # Never with pickle: reading a results folder from someone else must not run code.
     write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
@@ -134,6 +136,7 @@ def read_alignments(path: Path) -> Alignments:
 def _to_array(sentences: list[list[str]]) -> np.ndarray:
     longest = max(map(len, sentences), default=0)
     filled = [[*words, *[""] * (longest - len(words))] for words in sentences]
+    # Not an array of objects, which can be stored with pickle only.
     return np.array(filled, dtype=np.str_).reshape(len(sentences), longest)
 
 

@@ -41,6 +41,7 @@ def write_together(run: Path, name: str, fill: Callable[[Path], Any]) -> None:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
         fill(writing)
+        # Before the rename, so that a committed folder has all its files even after a power cut.
         _sync_folder(writing)
         writing.rename(written)
     except BaseException as error:

@@ -23,6 +23,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    # timeout=0: an error now is better than waiting hours for the other run.
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -50,6 +50,7 @@ def read_record(file: Path) -> Record:
         OSError: if it cannot be read.
         ValueError: if it is not JSON, not a valid record of this cell, or was edited.
     """
+    # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
     record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     if not isinstance(record, dict) or record.get("cell") != file.stem:
         raise ValueError("not the record of this cell")
@@ -86,6 +87,7 @@ def _check_metric(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} is {value!r}, not a number")
     whole = is_metric(name) and metric_of(name).whole
+    # Above 2**53 not every whole number is a float, so the table could not hold it exactly.
     if whole and (value != int(value) or abs(value) > 2**53):
         raise ValueError(f"{name} is {value!r}, not a whole number")
 

@@ -70,6 +70,7 @@ class Store:
     @property
     def name(self) -> str:
         """The grid's name, which is the name of the folder."""
+        # Resolved, because the name of "." is empty.
         return self.folder.resolve().name
 
     def start(self, plan: "Plan", grid_text: str) -> None:
@@ -88,6 +89,7 @@ class Store:
             "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
         }
         write_atomically(self.folder / "grid.yaml", grid_text)
+        # Last, because `open` takes a folder with a plan for a run.
         write_json(self.folder / "plan.json", sealed(content))
 
     def recover(self) -> None:

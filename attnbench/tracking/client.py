@@ -65,12 +65,15 @@ class Tracker:
         """
         probe(self.uri)
         offline_environment()
-        make_writable(self.results)
         self._varying = {
             axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
         }
-        # By default, MLflow would store the artifacts of a database in the current working directory.
-        location = (self.results / "mlartifacts" / self.name).as_uri() if is_database(self.uri) else None
+        location = None
+        if is_database(self.uri):
+            # By default, MLflow would store the artifacts of a database in the current working directory. A server
+            # stores its own, so that only the folder of the run has to be writable.
+            make_writable(self.results)
+            location = (self.results / "mlartifacts" / self.name).as_uri()
         own_store = self.uri == store_uri(None, self.results) and not os.environ.get("MLFLOW_TRACKING_URI")
         with mlflow_errors(self.uri):
             self._client = connect(self.uri)

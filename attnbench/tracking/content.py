@@ -177,6 +177,7 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
     settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
     for label, rows in settings[:MAX_PICTURES]:
         if panels := panels_of(rows, folder):
+            # A label may contain characters such as / that are not allowed in a file name.
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
             yield f"alignments_{name}.png", alignment_panels(panels, label)
 

@@ -55,7 +55,7 @@ def break_init(monkeypatch):
     return break_it
 
 
-def test_a_mistake_is_told_whole_and_without_traceback(break_init, capsys):
+def test_a_mistake_is_reported_in_full_and_without_traceback(break_init, capsys):
     error = AttnbenchError(Problem("unknown score 'dott'", "g.yaml:3:4", "did you mean 'dot'?"), Problem("[bold]x"))
     break_init(error)
     assert call("init") == Exit.USAGE
@@ -70,7 +70,7 @@ def test_a_long_mistake_is_not_broken_into_lines(break_init, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_bug_keeps_its_traceback_and_says_that_it_is_one(break_init, capsys):
+def test_a_bug_is_reported_as_one_with_its_traceback(break_init, capsys):
     break_init(KeyError("forgotten"))
     assert call("init") == 1
     told = capsys.readouterr().err

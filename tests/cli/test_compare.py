@@ -53,7 +53,7 @@ def test_a_condition_and_a_mistake(call):
     assert "did you mean" in out
 
 
-def test_runs_of_the_same_name_are_told_apart_by_how_they_are_given(call, tmp_path):
+def test_runs_of_the_same_name_are_shown_as_they_were_given(call, tmp_path):
     """The run before a change, kept elsewhere."""
     kept = tmp_path / "kept" / "one"
     shutil.copytree(tmp_path / "results" / "one", kept)
@@ -77,7 +77,7 @@ def test_what_has_no_meaning_for_two_runs_is_refused(call, more, words):
     assert words in out
 
 
-def test_cells_that_are_missing_are_told(call, tmp_path):
+def test_missing_cells_are_reported(call, tmp_path):
     next((tmp_path / "results" / "one" / "cells").glob("*.json")).unlink()
     code, out = call("one")
     assert code == 0

@@ -76,7 +76,7 @@ def test_skipped_combinations_have_their_reason(call):
 
 
 @pytest.mark.usefixtures("started")
-def test_states_are_counted_and_reasons_of_failures_told(call):
+def test_states_are_counted_and_reasons_of_failures_shown(call):
     told = call()
     assert "1 done, 1 failed" in told
     assert "8 cells: 6 todo, 1 done, 1 failed" in told
@@ -108,7 +108,7 @@ def test_a_broken_file_is_named_and_its_cell_is_to_do(call, started):
 
 
 @pytest.mark.usefixtures("started")
-def test_what_is_done_tells_how_long_the_rest_takes(call):
+def test_finished_cells_correct_the_estimate_for_the_rest(call):
     """One cell of two steps took 100 s: the six that are left take minutes, not seconds."""
     assert "min on" in call()
 

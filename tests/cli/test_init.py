@@ -1,9 +1,14 @@
+import ast
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 import typer
 import yaml
 from typer.testing import CliRunner
 
-from attnbench.cli.init import init
+from attnbench.cli.init import MODULES, init
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
@@ -78,7 +83,7 @@ def test_the_next_command_is_printed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("existing", [["mine.py"], ["mine.yaml"], ["mine.py", "mine.yaml"]])
-def test_a_part_overwrites_nothing_and_writes_nothing_beside_it(existing, tmp_path, monkeypatch):
+def test_a_part_overwrites_nothing_and_writes_no_other_file(existing, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in existing:
         (tmp_path / name).write_text("mine")
@@ -142,3 +147,15 @@ def test_the_help_names_every_option_and_the_next_command():
     text = " ".join(call("--help").stdout.split())
     assert all(f"--{kind}" in text for kind in REGISTRIES)
     assert "attnbench run" in text
+
+
+def test_every_dependency_is_a_reserved_name():
+    """The packages that attnbench imports, and those that pyproject.toml requires, under the names of their modules."""
+    root = Path(__file__).parents[2]
+    nodes = [node for file in (root / "attnbench").rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["ray"]]
+    modules = {re.match(r"[\w-]+", requirement)[0].replace("pyyaml", "yaml") for requirement in required}
+    assert {name.partition(".")[0] for name in imported} | modules <= MODULES

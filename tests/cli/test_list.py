@@ -50,7 +50,7 @@ def test_all_kinds_are_listed_without_an_argument():
     assert [line for line in lines if line and line[0] != " "] == ["scores", "scopes", "tasks", "models"]
 
 
-def test_a_builtin_says_formula_source_and_options():
+def test_a_builtin_is_listed_with_formula_source_and_options():
     out = call("scopes")
     local = out[out.index("  local-p") :]
     assert "formula α_t = softmax(e_t)" in local
@@ -78,7 +78,7 @@ def test_the_longest_source_comes_from_the_data():
     assert "max_source_length: int > 0 (default from the data)" in call("scores")
 
 
-def test_an_unknown_kind_is_said():
+def test_an_unknown_kind_is_reported():
     with pytest.raises(AttnbenchError, match="did you mean 'scores'"):
         call("score")
 
@@ -96,7 +96,7 @@ def test_an_unknown_kind_is_said():
         (bool, "true | false"),
     ],
 )
-def test_types_are_said_in_a_readers_words(kind, shown):
+def test_types_are_described_in_plain_words(kind, shown):
     assert type_text(kind) == shown
 
 

@@ -74,7 +74,7 @@ def test_the_results_give_way_in_a_low_window(view):
     assert len(frame(view, height=8)) == 8
 
 
-def test_before_the_plan_is_known_it_says_so():
+def test_before_the_plan_is_known_a_placeholder_is_shown():
     assert frame(LiveView(console())) == ["preparing …"]
 
 
@@ -90,7 +90,7 @@ def test_control_characters_of_a_reason_do_not_reach_the_terminal(view):
     assert told.endswith("bad� �]0;title��2J")
 
 
-def test_a_reason_that_fails_a_whole_pack_is_told_once(view):
+def test_a_reason_that_fails_a_whole_pack_is_printed_once(view):
     view(Finished(PACKS[2], [Outcome(cell, "failed", seed, error="broken") for seed, cell in enumerate(PACKS[2].ids)]))
     told = " ".join(view.console.file.getvalue().split())
     assert told.endswith("scaled_dot · global · copy · width 32 ×2 seeds: broken")
@@ -116,7 +116,7 @@ def test_plain_lines_say_each_pack_and_each_failure():
     assert lines[3:] == ["the server went away"]
 
 
-def test_what_was_done_before_is_told():
+def test_the_number_of_cells_done_before_is_printed():
     first, second, third, fourth, *others = (cell.id for cell in PLAN.cells)
     states = {first: CellState("done"), second: CellState("failed"), third: CellState("stale", "changed since: a.py")}
     states |= {fourth: CellState("stale", "changed since: a.py")} | dict.fromkeys(others, CellState("todo"))
@@ -137,7 +137,7 @@ def test_the_view_suits_the_console(terminal, quiet, kind):
         assert type(view) is kind
 
 
-def test_quiet_tells_of_failures_alone():
+def test_quiet_prints_only_failures():
     screen = console(terminal=False)
     with watch(screen, quiet=True) as view:
         tell(view)

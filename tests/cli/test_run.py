@@ -43,7 +43,7 @@ def test_a_good_run_prints_the_table_on_stdout_and_its_progress_on_stderr(run, t
     assert "MLflow" not in err
 
 
-def test_a_second_run_says_that_all_is_done_and_still_shows_the_table(run):
+def test_a_second_run_reports_that_all_is_done_and_shows_the_table(run):
     run()
     code, out, err = run()
     assert code == Exit.OK
@@ -111,7 +111,7 @@ def runs(pid):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at the processes in /proc")
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
-def test_no_worker_outlives_a_driver_that_was_told_to_end_or_killed(tmp_path, sent, status):
+def test_no_worker_outlives_a_driver_that_was_ended_or_killed(tmp_path, sent, status):
     grid = write_grid(tmp_path)
     command = [sys.executable, "-m", "attnbench", "run", str(grid), "--results", str(tmp_path), "--no-mlflow"]
     driver = subprocess.Popen([*command, "--workers", "1", "--set", "train.steps=100000"], stderr=subprocess.DEVNULL)

@@ -18,7 +18,7 @@ def call(*arguments):
     return result.stdout
 
 
-def test_the_schema_knows_every_key_of_a_grid():
+def test_the_schema_has_every_key_of_a_grid():
     assert set(GridFile.model_fields) <= json.loads(call())["properties"].keys()
 
 
@@ -28,6 +28,6 @@ def test_the_schema_is_written_to_a_file(tmp_path):
     assert file.read_text() == call()
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path):
+def test_a_file_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(AttnbenchError, match="cannot be written"):
         call("-o", str(tmp_path / "nowhere" / "x.json"))

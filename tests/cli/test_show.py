@@ -98,11 +98,11 @@ def test_one_head_is_drawn_where_it_is_asked_for(call):
         assert [line.split() for line in out.splitlines()][-2] == row
 
 
-def test_an_alignment_of_one_head_says_nothing_of_heads(call):
+def test_an_alignment_of_one_head_does_not_mention_heads(call):
     assert "Test sentence 0 of 2 (--example N): source above, target at the left" in call("quick", "000000000000")
 
 
-def test_a_head_that_is_not_there_is_said(call, tmp_path, capsys):
+def test_a_missing_head_is_reported(call, tmp_path, capsys):
     with pytest.raises(AttnbenchError, match="no head 3") as error:
         call("quick", "000000000004", "--head", "3")
     assert "from 0 to 2" in str(error.value)
@@ -122,7 +122,7 @@ def test_a_done_cell_without_an_alignment_shows_the_rest(call):
     assert "Test sentence" not in out
 
 
-def test_mistakes_are_said(call):
+def test_mistakes_are_reported(call):
     with pytest.raises(AttnbenchError, match="6 cells begin with '00'"):
         call("quick", "00")
     with pytest.raises(AttnbenchError, match="not finished"):
@@ -131,7 +131,7 @@ def test_mistakes_are_said(call):
         call("quick", "000000000000", "--example", "2")
 
 
-def test_several_cells_stand_beside_each_other(call):
+def test_several_cells_are_drawn_side_by_side(call):
     out = call("quick", "000000000000", "000000000005", "000000000001", COLUMNS="100")
     assert next(line.split() for line in out.splitlines() if line.startswith(" seed ")) == ["seed", "0", "5", "1"]
     assert "model.width" not in out, "what they share is not said"
@@ -143,7 +143,7 @@ def test_several_cells_stand_beside_each_other(call):
     assert "000000000004" in heads[-1], "the drawings stand beside each other"
 
 
-def test_drawings_that_do_not_fit_beside_each_other_stand_below(call):
+def test_drawings_that_do_not_fit_side_by_side_are_drawn_below(call):
     out = call("quick", "000000000000", "000000000004", COLUMNS="30")
     drawn = out[out.index("gold link") :]
     assert drawn.index("000000000000") < drawn.index("000000000004")

@@ -120,7 +120,7 @@ def test_a_metric_that_only_some_cells_have_is_a_dash_in_the_others(call, tmp_pa
     assert "| general | 0.250 |" in text
 
 
-def test_mistakes_are_said_with_a_suggestion(call):
+def test_mistakes_are_reported_with_a_suggestion(call):
     with pytest.raises(AttnbenchError, match="did you mean 'quick'"):
         call("quik")
     with pytest.raises(AttnbenchError, match="did you mean 'score'"):

@@ -91,7 +91,7 @@ def test_ended_from_outside_it_leaves_no_process_behind(tmp_path: Path) -> None:
             server.kill()
 
 
-def test_without_a_run_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_run_the_error_explains_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(AttnbenchError, match=r"there is no mlflow\.db yet\n.*run a grid first"):
         ui(tmp_path)
 

@@ -130,7 +130,7 @@ def test_workers_that_are_killed_at_any_moment_take_nothing_with_them(processes)
     assert len(killed) > 5
 
 
-def test_a_worker_that_cannot_start_is_told(tmp_path):
+def test_a_worker_that_cannot_start_is_reported(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from attnbench.engines.processes import ProcessEngine\nfrom fake_training import FAKE, pack\n"
@@ -191,7 +191,7 @@ def test_few_packs_are_handed_out_ahead(processes, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize("kind", [SerialEngine, ProcessEngine])
-def test_a_missing_gpu_is_said_before_training(kind):
+def test_a_missing_gpu_is_reported_before_training(kind):
     with closing(kind(1, "cuda", FAKE)) as engine, pytest.raises(AttnbenchError, match="no GPU"):
         engine.prepare()
 

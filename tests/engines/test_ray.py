@@ -143,7 +143,7 @@ def test_few_packs_are_handed_out_ahead(engine, monkeypatch):
         pass
 
 
-def test_a_file_that_is_gone_fails_its_pack(engine, tmp_path):
+def test_a_missing_file_fails_its_pack(engine, tmp_path):
     bad = pack(1).model_copy(update={"plugins": (str(tmp_path / "gone.py"),)})
     done = outcomes(engine, pack(0), bad)
     assert done["0-0"].status == "done"
@@ -151,7 +151,7 @@ def test_a_file_that_is_gone_fails_its_pack(engine, tmp_path):
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_missing_gpu_is_said():
+def test_a_missing_gpu_is_reported():
     with closing(RayEngine(1, "cuda", FAKE)) as guest, pytest.raises(AttnbenchError, match="no GPU"):
         guest.prepare()
 
@@ -169,7 +169,7 @@ def test_shares_of_a_gpu_bound_the_packs():
 
 
 @pytest.mark.usefixtures("engine")
-def test_another_attnbench_on_a_node_is_said_before_training(monkeypatch):
+def test_another_attnbench_on_a_node_is_reported_before_training(monkeypatch):
     monkeypatch.setattr(ray_node, "_package_digest", lambda: "00000000")
     monkeypatch.setattr(ray_engine, "join", lambda *_: (ray, False))
     other = RayEngine(1, "cpu", FAKE, address="elsewhere")

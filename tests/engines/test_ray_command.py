@@ -23,7 +23,7 @@ def test_ray_is_imported_for_its_engine_alone():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
+def test_without_ray_the_error_explains_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(AttnbenchError, match=r"needs Ray(.|\n)*pip install 'attnbench\[ray\]'"):
         RayEngine(1, "cpu", FAKE).prepare()
@@ -37,7 +37,7 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
         ({"engine": "ray", "gpus_per_pack": 0.0}, "above 0"),
     ],
 )
-def test_wrong_options_are_said(tmp_path, options, said):
+def test_wrong_options_are_reported(tmp_path, options, said):
     with pytest.raises(AttnbenchError, match=said):
         attnbench.run(tmp_path / "grid.yaml", **options)
 

@@ -236,7 +236,7 @@ def test_options_of_several_models(plan: Plans, complaints: Complaints, tmp_path
     assert "no model of this grid has the option 'widht'" in problem.what
 
 
-def test_options_of_the_default_model_beside_an_included_one(plan: Plans, complaints: Complaints) -> None:
+def test_options_of_the_default_model_and_an_included_one(plan: Plans, complaints: Complaints) -> None:
     text = "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy]}\n"
     text += "include: [{score: dot, task: copy, model.kind: ntm}]\n"
     found = plan(text + "model: {width: 16, cell: lstm, slots: 9}\n")

@@ -162,7 +162,7 @@ def test_a_long_file_is_split_into_lines_once(plan: Plans) -> None:
     assert time.process_time() - start < 5
 
 
-def test_many_includes_beside_many_values_take_seconds(write: Callable[[str], Path]) -> None:
+def test_many_includes_with_many_values_take_seconds(write: Callable[[str], Path]) -> None:
     values = ", ".join(map(str, range(1, 4000)))
     includes = "".join(
         f"- {{score: dot, task: copy, train.batch_size: 1, train.clip: {n}.0}}\n" for n in range(1, 2500)

@@ -30,7 +30,7 @@ SCOPE_REASONS = {
     ("rnn", "self"): "scope self needs a model whose queries and keys come from the same sequence, not rnn",
     ("pointer", "self"): "scope self needs a model whose queries and keys come from the same sequence, not pointer",
     ("ntm", "self"): "scope self needs a model whose queries and keys come from the same sequence, not ntm",
-    ("pointer", "none"): "pointer outputs its attention weights, and scope none has none",
+    ("pointer", "none"): "pointer outputs its attention weights, and scope none computes no weights",
     ("pointer", "hard"): "has no context, for which scope hard draws a position",
     **{
         ("ntm", scope): f"supports only scope global, found {scope}"
@@ -167,7 +167,7 @@ def test_each_reason_has_only_its_own_model(plan: Plans) -> None:
     assert len(found.cells) == 3 * 6 + 5 + 6
 
 
-def test_a_skip_stands_for_all_seeds(plan: Plans) -> None:
+def test_a_skip_counts_for_all_seeds(plan: Plans) -> None:
     text = "name: g\nseeds: 5\ngrid: {score: [dot], scope: [global, none], task: [copy]}\nmodel: {kind: pointer}\n"
     found = plan(text)
     assert [planned.cell.seed for planned in found.cells] == [0, 1, 2, 3, 4]

@@ -134,7 +134,7 @@ def test_names_that_are_fine(write: Callable[[str], Path], name: str) -> None:
     assert load_grid(write(SMALL.replace("name: g", f"name: '{name}'"))).name == name
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(complaints: Complaints) -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(complaints: Complaints) -> None:
     text = """\
 name: a/b
 seeds: 0
@@ -216,7 +216,7 @@ class Mine:
 """
 
 
-def test_plugins_are_found_beside_the_grid_and_loaded_before_names_are_read(
+def test_plugins_are_found_next_to_the_grid_and_loaded_before_names_are_read(
     write: Callable[[str], Path], tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN.format(name="of_the_grid"))
@@ -246,7 +246,7 @@ def test_installed_plugins_are_loaded_before_a_name_is_called_unknown(
     assert load_grid(write("name: g\ngrid: {score: [installed], task: [copy]}\n"))
 
 
-def test_a_plugin_that_raises_is_a_problem_beside_the_others(complaints: Complaints, tmp_path: Path) -> None:
+def test_a_plugin_that_raises_is_reported_with_the_other_problems(complaints: Complaints, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("x = 1\n1 / 0\n")
     found = complaints("name: g\nseeds: 0\ngrid: {score: [dot], task: [copy]}\nplugins: [bad.py]\n")
     assert [int(problem.where.split(":")[1]) for problem in found] == [2, 4]
@@ -287,7 +287,7 @@ def test_the_fields_for_sentence_pairs(complaints: Complaints, tmp_path: Path, t
     assert "grid.yaml:" in problem.where
 
 
-def test_a_pairs_file_with_a_missing_column_is_told_with_its_line(complaints: Complaints, tmp_path: Path) -> None:
+def test_a_pairs_file_with_a_missing_column_is_reported_with_its_line(complaints: Complaints, tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text("a b\tx\na c y\n")
     (problem,) = complaints("name: g\ngrid: {score: [dot], task: [translate]}\ndata: {path: p.tsv}\n")
     assert problem.where == f"{tmp_path}/p.tsv:2"

@@ -27,7 +27,7 @@ def test_the_text_that_is_kept_gives_the_same_cells(tmp_path):
     assert [cell.id for cell in kept.cells] == [cell.id for cell in expand(loaded).cells]
 
 
-def test_a_mistake_is_shown_in_the_yaml_that_the_mapping_stands_for():
+def test_a_mistake_in_a_mapping_is_shown_in_its_yaml():
     with pytest.raises(attnbench.AttnbenchError) as caught:
         load_grid(GRID | {"grid": {"score": ["adaptive"], "task": ["copy"]}})
     (problem,) = caught.value.problems

@@ -70,7 +70,7 @@ def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:
     assert one[3] == 4 * 32 * 10 * 10 * 64
 
 
-def test_only_the_first_are_told_and_the_rest_counted(plan: Plans) -> None:
+def test_only_the_first_are_listed_and_the_rest_counted(plan: Plans) -> None:
     with pytest.raises(AttnbenchError) as caught:
         check_size(packs(plan(GRID, "grid.model.width=[2, 4, 6, 8, 10]").cells), 1000)
     assert len(caught.value.problems) == 4
@@ -97,6 +97,6 @@ def test_a_container_has_what_it_may_take(tmp_path: Path, monkeypatch: pytest.Mo
     assert machine_memory() == whole
 
 
-def test_a_machine_that_does_not_tell_refuses_nothing(plan: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_machine_of_unknown_memory_nothing_is_refused(plan: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_memory", lambda: None)
     check_size(packs(plan(GRID, "model.width=1000000000").cells))

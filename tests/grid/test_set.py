@@ -41,7 +41,7 @@ def test_set_changes_any_field_and_the_text_that_is_kept(write: Callable[[str], 
         ("exclude.0=3", "--set exclude.0", "exclude has no fields"),
     ],
 )
-def test_mistakes_in_set_are_told_as_such(complaints: Complaints, override: str, where: str, what: str) -> None:
+def test_mistakes_in_set_are_reported_at_it(complaints: Complaints, override: str, where: str, what: str) -> None:
     problem = complaints(SMALL + "exclude: []\n", override)[0]
     assert problem.where == where
     assert what in problem.what

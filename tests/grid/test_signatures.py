@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -25,605 +26,269 @@ GRID = {
     "task": "name: g\nseeds: 1\nplugins: [mine.py]\ngrid: {score: [dot], task: [copy, mine]}\n",
     "model": "name: g\nseeds: 1\nplugins: [mine.py]\ngrid: {score: [dot], task: [copy]}\nmodel: {kind: mine}\n",
 }
-# The kind, the code of the plugin with the line to be named marked HERE, and a part of the message.
+BASES = {"score": "torch.nn.Module", "scope": "torch.nn.Module", "task": "", "model": "attnbench.Seq2Seq"}
+
+
+def part(
+    kind: str, *body: str, base: str | None = None, before: str = "", decorator: str = "", after: str = ""
+) -> tuple[str, str]:
+    """A kind, and the code of a part "mine" of this kind.
+
+    Args:
+        kind: score, scope, task or model.
+        body: the methods and attributes of the class.
+        base: of the class; default: that of the kind.
+        before, after: code before and after the class.
+        decorator: a second one, which is applied first.
+    """
+    base = BASES[kind] if base is None else base
+    head = f"@attnbench.{kind}('mine')\n{decorator}\nclass Mine{f'({base})' if base else ''}:"
+    return kind, "\n".join([before, head, indent("\n".join(body), "    "), after])
+
+
+# Correct methods, for the parts of which another method is tested.
+SOFTMAX = "def forward(self, *given): return given[0].softmax(-1)"
+WORDS = """
+def __init__(self, vocabulary: int):
+    self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
+"""
+CHECK = "def check(self, length): return None"
+GENERATE = """
+def generate(self, random, length, count):
+    source = random.integers(3, len(self.source_words), size=(count, length))
+    return attnbench.Examples(source, source.copy(), None)
+"""
+DRAW = GENERATE.replace("def generate", "def draw")
+ENCODE = "def encode(self, source, lengths): return source, source"
+STEP = "def step(self, memory, state, previous, index): return state, memory, memory"
+
+# A part, and a piece of the message. The message names the line that is marked HERE; the decorator if none is.
 WRONG = {
     "scope, too few": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, logits, mask=None):  # HERE
-        return logits.softmax(-1)
-""",
+        part("scope", "def forward(self, logits, mask=None): return logits.softmax(-1)  # HERE"),
         "expected forward(self, logits, mask, query, lengths, step), found forward(self, logits, mask=None)",
     ),
     "scope, too many": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, logits, mask, query, lengths, step, more):  # HERE
-        return logits
-""",
+        part("scope", "def forward(self, logits, mask, query, lengths, step, more): return logits  # HERE"),
         "found forward(self, logits, mask, query, lengths, step, more): missing a required argument: 'more'",
     ),
     "scope, no self": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(logits, mask, query, lengths, step):  # HERE
-        return logits
-""",
+        part("scope", "def forward(logits, mask, query, lengths, step): return logits  # HERE"),
         "found forward(logits, mask, query, lengths, step)",
     ),
     "scope, keyword-only": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, logits, mask, query, lengths, *, step):  # HERE
-        return logits
-""",
+        part("scope", "def forward(self, logits, mask, query, lengths, *, step): return logits  # HERE"),
         "found forward(self, logits, mask, query, lengths, *, step)",
     ),
     "scope, objective": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, *given):
-        return given[0].softmax(-1)
-    def objective(self, log_likelihood):  # HERE
-        return -log_likelihood.mean()
-""",
+        part("scope", SOFTMAX, "def objective(self, log_likelihood): return -log_likelihood.mean()  # HERE"),
         "expected objective(self, log_likelihood, logits, weights, mask, target_mask), "
         "found objective(self, log_likelihood)",
     ),
     "scope, inherited": (
-        "scope",
-        """
-class Base(torch.nn.Module):
-    def forward(self, logits):  # HERE
-        return logits
-
-@attnbench.scope('mine')
-class Mine(Base):
-    pass
-""",
+        part(
+            "scope",
+            "pass",
+            base="Base",
+            before="class Base(torch.nn.Module):\n    def forward(self, logits): return logits  # HERE",
+        ),
         "found forward(self, logits)",
     ),
     "scope, no forward": (
-        "scope",
-        """
-@attnbench.scope('mine')  # HERE
-class Mine(torch.nn.Module):
-    def froward(self, logits, *rest):
-        return logits
-""",
+        part("scope", "def froward(self, logits, *rest): return logits"),
         "expected forward(self, logits, mask, query, lengths, step), found no forward",
     ),
     "score": (
-        "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    def forward(self, query):  # HERE
-        return query
-""",
+        part("score", "def forward(self, query): return query  # HERE"),
         "expected forward(self, query, keys), found forward(self, query): too many positional arguments",
     ),
     "score, prepare": (
-        "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    def prepare(self):  # HERE
-        return 0
-    def compare(self, query, prepared):
-        return query @ prepared.mT
-""",
+        part(
+            "score",
+            "def prepare(self): return 0  # HERE",
+            "def compare(self, query, prepared): return query @ prepared.mT",
+        ),
         "expected prepare(self, keys), found prepare(self)",
     ),
     "score, compare": (
-        "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    @staticmethod  # HERE
-    def compare(query):
-        return query
-""",
+        part("score", "@staticmethod  # HERE", "def compare(query): return query"),
         "expected compare(query, prepared), found compare(query)",
     ),
     "score, not callable": (
-        "score",
-        """
-@attnbench.score('mine')  # HERE
-class Mine:
-    def forward(self, query, keys):
-        return query
-""",
+        part("score", "def forward(self, query, keys): return query", base=""),
         "expected a subclass of torch.nn.Module, found Mine\n",
     ),
     "task, generate": (
-        "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-
-    def check(self, length):
-        return None
-    def generate(self, random, length):  # HERE
-        return None
-""",
+        part("task", WORDS, CHECK, "def generate(self, random, length): return None  # HERE"),
         "expected generate(self, random, length, count), found generate(self, random, length)",
     ),
     "task, check": (
-        "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-    def check(self):  # HERE
-        return None
-""",
+        part("task", WORDS, GENERATE, "def check(self): return None  # HERE"),
         "expected check(self, length), found check(self)",
     ),
     "task, no check": (
-        "task",
-        """
-@attnbench.task('mine')  # HERE
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-""",
+        part("task", WORDS, GENERATE),
         "expected check(self, length), found no check",
     ),
     "task, generate_unseen": (
-        "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary, unseen_symbols):
-        self.source_words = self.target_words = list('abcdefgh')
-
-    def check(self, length):
-        return None
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-    def generate_unseen(self, random):  # HERE
-        return self.generate(random, 3, 1)
-""",
+        part(
+            "task",
+            "def __init__(self, vocabulary, unseen_symbols): self.source_words = self.target_words = list('abcdefgh')",
+            CHECK,
+            GENERATE,
+            "def generate_unseen(self, random): return self.generate(random, 3, 1)  # HERE",
+        ),
         "expected generate_unseen(self, random, length, count), found generate_unseen(self, random)",
     ),
     "model, step": (
-        "model",
-        """
-@attnbench.model('mine')
-class Mine(attnbench.Seq2Seq):
-    def encode(self, source, lengths):
-        return 0, 0
-    def step(self, memory, state, previous):  # HERE
-        return 0, 0, 0
-""",
+        part(
+            "model",
+            "def encode(self, source, lengths): return 0, 0",
+            "def step(self, memory, state, previous): return 0, 0, 0  # HERE",
+        ),
         "expected step(self, memory, state, previous, index), found step(self, memory, state, previous)",
     ),
     "model, abstract": (
-        "model",
-        """
-@attnbench.model('mine')  # HERE
-class Mine(attnbench.Seq2Seq):
-    def encode(self, source, lengths):
-        return 0, 0
-""",
+        part("model", "def encode(self, source, lengths): return 0, 0"),
         "expected step(self, memory, state, previous, index), found no step",
     ),
     "model, forward": (
-        "model",
-        """
-@attnbench.model('mine')
-class Mine(attnbench.Seq2Seq):
-    def encode(self, source, lengths):
-        return source, source
-    def step(self, memory, state, previous, index):
-        return state, memory, memory
-    def forward(self, source, previous):  # HERE
-        return source
-""",
+        part("model", ENCODE, STEP, "def forward(self, source, previous): return source  # HERE"),
         "expected forward(self, source, lengths, previous), found forward(self, source, previous)",
     ),
     "model, objective": (
-        "model",
-        """
-@attnbench.model('mine')
-class Mine(attnbench.Seq2Seq):
-    def encode(self, source, lengths):
-        return source, source
-    def step(self, memory, state, previous, index):
-        return state, memory, memory
-    def objective(self, output):  # HERE
-        return output
-""",
+        part("model", ENCODE, STEP, "def objective(self, output): return output  # HERE"),
         "expected objective(self, output, log_likelihood, lengths, target_mask), found objective(self, output)",
     ),
     "model, not a Seq2Seq": (
-        "model",
-        """
-@attnbench.model('mine')  # HERE
-class Mine(torch.nn.Module):
-    def encode(self, source, lengths):
-        return source, source
-    def step(self, memory, state, previous, index):
-        return state, memory, memory
-""",
+        part("model", ENCODE, STEP, base="torch.nn.Module"),
         "expected a subclass of attnbench.Seq2Seq, found Mine(Module)",
     ),
 }
 
-# What is unusual and right.
+WRAPPER = """
+def short(f):
+    @functools.wraps(f)
+    def inner(self, {arguments}):
+        return f(self, {first})
+    return inner
+"""
+# Unusual, but correct.
 RIGHT = {
-    "any arguments": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, *given):
-        return given[0].softmax(-1)
-""",
+    "any arguments": part("scope", SOFTMAX),
+    "any arguments and keywords": part(
+        "scope", "def forward(self, logits, *given, **named): return logits.softmax(-1)"
     ),
-    "any arguments and keywords": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, logits, *given, **named):
-        return logits.softmax(-1)
-""",
+    "other names and defaults": part(
+        "scope", "def forward(self, e, m, q=None, n=None, t=0, extra=1, *, also=2): return masked_softmax(e, m)"
     ),
-    "other names and defaults": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, e, m, q=None, n=None, t=0, extra=1, *, also=2):
-        return masked_softmax(e, m)
-""",
+    "positional-only": part("scope", "def forward(self, e, m, q, n, t, /): return masked_softmax(e, m)"),
+    "inherited from a built-in": part(
+        "scope", "pass", base="Global", before="from attnbench.scopes.global_ import Global"
     ),
-    "positional-only": (
+    "a mixin": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def forward(self, e, m, q, n, t, /):
-        return masked_softmax(e, m)
-""",
+        "pass",
+        base="Forward, torch.nn.Module",
+        before="class Forward:\n    def forward(self, e, m, q, n, t): return masked_softmax(e, m)",
     ),
-    "inherited from a built-in": (
+    "forward assigned in the constructor": part(
         "scope",
-        """
-from attnbench.scopes.global_ import Global
-@attnbench.scope('mine')
-class Mine(Global):
-    pass
-""",
+        "def __init__(self):",
+        "    super().__init__()",
+        "    self.forward = lambda e, m, q, n, t: masked_softmax(e, m)",
     ),
-    "a mixin": (
+    "a wrong one replaced in the constructor": part(
         "scope",
-        """
-class Forward:
-    def forward(self, e, m, q, n, t):
-        return masked_softmax(e, m)
-@attnbench.scope('mine')
-class Mine(Forward, torch.nn.Module):
-    pass
-""",
+        "def __init__(self):",
+        "    super().__init__()",
+        "    setattr(self, 'forward', lambda e, m, q, n, t: masked_softmax(e, m))",
+        "def forward(self, e): return e",
     ),
-    "forward assigned in the constructor": (
+    "assigned to the class": part(
+        "scope", "pass", after="Mine.forward = lambda self, e, m, q, n, t: masked_softmax(e, m)"
+    ),
+    "a static method": part("scope", "@staticmethod", "def forward(e, m, q, n, t): return masked_softmax(e, m)"),
+    "a class method": part("scope", "@classmethod", "def forward(cls, e, m, q, n, t): return masked_softmax(e, m)"),
+    "a partial": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.forward = lambda e, m, q, n, t: masked_softmax(e, m)
-""",
+        "forward = functools.partial(work, 2.0)",
+        before="def work(sharp, e, m, q, n, t): return masked_softmax(e * sharp, m)",
     ),
-    "a wrong one replaced in the constructor": (
+    "a partial method": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        setattr(self, 'forward', lambda e, m, q, n, t: masked_softmax(e, m))
-    def forward(self, e):
-        return e
-""",
+        "def work(self, sharp, e, m, q, n, t): return masked_softmax(e * sharp, m)",
+        "forward = functools.partialmethod(work, 2.0)",
     ),
-    "assigned to the class": (
+    "a property": part("scope", "@property", "def forward(self): return lambda e, m, q, n, t: masked_softmax(e, m)"),
+    "a wrapper with the right signature": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    pass
-Mine.forward = lambda self, e, m, q, n, t: masked_softmax(e, m)
-""",
+        "@short",
+        "def forward(self, logits): return logits.softmax(-1)",
+        before=WRAPPER.format(arguments="e, m, q, n, t", first="e"),
     ),
-    "a static method": (
+    "a wrapper of anything": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    @staticmethod
-    def forward(e, m, q, n, t):
-        return masked_softmax(e, m)
-""",
+        "@short",
+        "def forward(self, logits): return logits.softmax(-1)",
+        before=WRAPPER.format(arguments="*given", first="given[0]"),
     ),
-    "a class method": (
+    "a custom __call__": part("scope", "def __call__(self, e, m, q, n, t): return masked_softmax(e, m)", base=""),
+    "a module's own __call__": part(
         "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    @classmethod
-    def forward(cls, e, m, q, n, t):
-        return masked_softmax(e, m)
-""",
+        "def __call__(self, e, m, q, n, t): return super().__call__(e)",
+        "def forward(self, e): return e.softmax(-1)",
     ),
-    "a partial": (
-        "scope",
-        """
-def work(sharp, e, m, q, n, t):
-    return masked_softmax(e * sharp, m)
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    forward = functools.partial(work, 2.0)
-""",
-    ),
-    "a partial method": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def work(self, sharp, e, m, q, n, t):
-        return masked_softmax(e * sharp, m)
-    forward = functools.partialmethod(work, 2.0)
-""",
-    ),
-    "a property": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    @property
-    def forward(self):
-        return lambda e, m, q, n, t: masked_softmax(e, m)
-""",
-    ),
-    "a wrapper with the right signature": (
-        "scope",
-        """
-def short(f):
-    @functools.wraps(f)
-    def inner(self, e, m, q, n, t):
-        return f(self, e)
-    return inner
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    @short
-    def forward(self, logits):
-        return logits.softmax(-1)
-""",
-    ),
-    "a wrapper of anything": (
-        "scope",
-        """
-def short(f):
-    @functools.wraps(f)
-    def inner(self, *given):
-        return f(self, given[0])
-    return inner
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    @short
-    def forward(self, logits):
-        return logits.softmax(-1)
-""",
-    ),
-    "a __call__ of its own": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine:
-    def __call__(self, e, m, q, n, t):
-        return masked_softmax(e, m)
-""",
-    ),
-    "a module's own __call__": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    def __call__(self, e, m, q, n, t):
-        return super().__call__(e)
-    def forward(self, e):
-        return e.softmax(-1)
-""",
-    ),
-    "no objective": (
-        "scope",
-        """
-@attnbench.scope('mine')
-class Mine(torch.nn.Module):
-    objective = None
-    def forward(self, *given):
-        return given[0].softmax(-1)
-""",
-    ),
-    "a score without forward": (
+    "no objective": part("scope", "objective = None", SOFTMAX),
+    "a score without forward": part(
         "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    def prepare(self, keys):
-        return keys
-    def compare(self, query, prepared):
-        return query @ prepared.mT
-""",
+        "def prepare(self, keys): return keys",
+        "def compare(self, query, prepared): return query @ prepared.mT",
     ),
-    "a score from Score": (
+    "a score from Score": part("score", "pass", base="Score", before="from attnbench.scores.base import Score"),
+    "compare that is a layer": part(
         "score",
-        """
-from attnbench.scores.base import Score
-@attnbench.score('mine')
-class Mine(Score):
-    pass
-""",
+        "def __init__(self):",
+        "    super().__init__()",
+        "    self.add_module('compare', torch.nn.CosineSimilarity())",
     ),
-    "compare that is a layer": (
+    "forward that is not called": part(
         "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.add_module('compare', torch.nn.CosineSimilarity())
-""",
+        "def forward(self, query): return query",
+        "def compare(self, query, keys): return query @ keys.mT",
     ),
-    "forward that is not called": (
-        "score",
-        """
-@attnbench.score('mine')
-class Mine(torch.nn.Module):
-    def forward(self, query):
-        return query
-    def compare(self, query, keys):
-        return query @ keys.mT
-""",
-    ),
-    "any attribute": (
+    "any attribute": part(
         "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-    def __getattr__(self, name):
-        if name == 'check':
-            return lambda length: None
-        if name == 'generate':
-            return lambda random, length, count: self.draw(random, length, count)
-        raise AttributeError(name)
-
-    def draw(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-""",
+        WORDS,
+        "def __getattr__(self, name):",
+        "    if name == 'check':",
+        "        return lambda length: None",
+        "    if name == 'generate':",
+        "        return lambda random, length, count: self.draw(random, length, count)",
+        "    raise AttributeError(name)",
+        DRAW,
     ),
-    "generate assigned in the constructor": (
-        "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-        self.generate = self.draw
-
-    def check(self, length):
-        return None
-
-    def draw(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-""",
+    "generate assigned in the constructor": part("task", f"{WORDS}    self.generate = self.draw", CHECK, DRAW),
+    "generate_unseen that is never called": part(
+        "task", WORDS, CHECK, GENERATE, "def generate_unseen(self): return None"
     ),
-    "generate_unseen that is never called": (
+    "a dataclass": part(
         "task",
-        """
-@attnbench.task('mine')
-class Mine:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-
-    def check(self, length):
-        return None
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-    def generate_unseen(self):
-        return None
-""",
-    ),
-    "a dataclass": (
-        "task",
-        """
-import dataclasses
-@attnbench.task('mine')
-@dataclasses.dataclass
-class Mine:
-    vocabulary: int
-    def __post_init__(self):
-        self.source_words = self.target_words = list(range(3 + self.vocabulary))
-
-    def check(self, length):
-        return None
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-""",
+        "vocabulary: int",
+        "def __post_init__(self): self.source_words = self.target_words = list(range(3 + self.vocabulary))",
+        CHECK,
+        GENERATE,
+        before="import dataclasses",
+        decorator="@dataclasses.dataclass",
     ),
     "a factory": (
         "task",
-        """
-class Made:
-    def __init__(self, vocabulary: int):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(vocabulary))]
-
-    def check(self, length):
-        return None
-
-    def generate(self, random, length, count):
-        source = random.integers(3, len(self.source_words), size=(count, length))
-        return attnbench.Examples(source, source.copy(), None)
-@attnbench.task('mine')
-def make():
-    return Made(9)
-""",
+        f"class Made:\n{indent(WORDS + CHECK + GENERATE, '    ')}\n"
+        "@attnbench.task('mine')\ndef make(): return Made(9)\n",
     ),
-    "a model": (
-        "model",
-        """
-@attnbench.model('mine')
-class Mine(attnbench.Seq2Seq):
-    def encode(self, source, lengths):
-        return source, source
-    def step(self, memory, state, previous, index):
-        return state, memory, memory
-""",
-    ),
-    "a model of a built-in": (
-        "model",
-        """
-from attnbench.models.rnn import Recurrent
-@attnbench.model('mine')
-class Mine(Recurrent):
-    pass
-""",
+    "a model": part("model", ENCODE, STEP),
+    "a model of a built-in": part(
+        "model", "pass", base="Recurrent", before="from attnbench.models.rnn import Recurrent"
     ),
 }
 
@@ -643,7 +308,9 @@ def line_of(file: Path) -> int:
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("verb", ["expand", "run"])
 def test_a_wrong_signature_is_found_before_training(case, verb, tmp_path, capsys):
-    kind, code, expected = WRONG[case]
+    (kind, code), expected = WRONG[case]
+    if "# HERE" not in code:
+        code = code.replace("('mine')", "('mine')  # HERE")
     path = grid_of(tmp_path, kind, code)
     with pytest.raises(SystemExit) as ended:
         main([verb, str(path), "--results", str(tmp_path / "results")])
@@ -657,7 +324,7 @@ def test_a_wrong_signature_is_found_before_training(case, verb, tmp_path, capsys
 
 
 @pytest.mark.parametrize("case", RIGHT)
-def test_what_can_be_called_is_left_alone(case, tmp_path):
+def test_a_method_that_can_be_called_is_accepted(case, tmp_path):
     kind, code = RIGHT[case]
     assert len(expand(load_grid(grid_of(tmp_path, kind, code))).cells) > 0
 
@@ -685,9 +352,9 @@ class Unused(torch.nn.Module):
     found = complaints(
         "name: g\nplugins: [mine.py]\ngrid: {score: [dto], scope: [narrow], task: [odd, copy]}\ntrain: {steps: 0}\n"
     )
-    told = "\n".join(map(str, found))
-    assert len(found) == 5, told
-    assert "unused" not in told
+    text = "\n".join(map(str, found))
+    assert len(found) == 5, text
+    assert "unused" not in text
     narrow = next(problem for problem in found if "'narrow'" in problem.what)
     assert narrow.source == "def forward(self, logits):"
     assert {problem.where for problem in found if "'odd'" in problem.what} == {
@@ -696,7 +363,7 @@ class Unused(torch.nn.Module):
 
 
 def test_a_class_that_only_an_include_names_is_checked_too(complaints, tmp_path):
-    (tmp_path / "mine.py").write_text(HEAD + WRONG["scope, too few"][1])
+    (tmp_path / "mine.py").write_text(HEAD + WRONG["scope, too few"][0][1])
     found = complaints(
         "name: g\nplugins: [mine.py]\ngrid: {score: [dot], task: [copy]}\n"
         "include: [{score: dot, scope: mine, task: sort}]\n"

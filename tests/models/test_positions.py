@@ -94,7 +94,7 @@ def orders():
 
 
 @pytest.mark.parametrize("score", [score for score in SCORES if score != "location"])
-def test_without_positions_a_source_cannot_be_told_from_its_permutation(score):
+def test_without_positions_a_source_and_its_permutation_are_equal(score):
     """The encoder's states and the cross-weights are permuted with the source, EOS too; the logits stay."""
     model = build(score, "none")
     source, permuted, previous = orders()
@@ -111,7 +111,7 @@ ORDERED = [(score, positions) for score, positions in itertools.product(SCORES, 
 
 
 @pytest.mark.parametrize(("score", "positions"), [*ORDERED, ("location", "none")])
-def test_with_positions_the_order_is_told(score, positions):
+def test_with_positions_the_order_matters(score, positions):
     """Score location tells it by itself, having a parameter per position."""
     model = build(score, positions)
     source, permuted, previous = orders()
@@ -121,7 +121,7 @@ def test_with_positions_the_order_is_told(score, positions):
 
 
 @pytest.mark.parametrize("positions", [kind for kind in POSITIONS if kind != "none"])
-def test_the_decoder_is_told_its_step(positions):
+def test_the_decoder_depends_on_its_step(positions):
     """One word said again and again: without positions every step is the same, with them steps differ."""
     source, lengths, previous = batch()
     same = torch.full_like(previous, 4)

@@ -144,7 +144,7 @@ def test_a_pointer_network_points_at_symbols_it_has_no_weights_for(scope):
     torch.testing.assert_close(words[..., names].sum(-1), torch.ones(4, 5).double(), **EXACT)
 
 
-def test_vocabularies_that_differ_are_told():
+def test_different_vocabularies_are_reported():
     described = cell(model="pointer").model_copy(update={"task": Component(name="translate"), "data": Data()})
     task = build_task(described.task, described.data)
     with pytest.raises(AttnbenchError) as caught:
@@ -154,6 +154,6 @@ def test_vocabularies_that_differ_are_told():
     assert problem.hint
 
 
-def test_as_many_words_that_are_others_are_told_too():
+def test_different_words_of_the_same_number_are_reported():
     with pytest.raises(AttnbenchError, match="target words are others"):
         Pointer(list("abcdef"), list("abcdeg"), lambda width: Attention("dot", width=width), 6, 4)

@@ -143,7 +143,7 @@ def test_very_negative_logits_equal_the_equation(case):
     assert expected[0].any(-1).all()
 
 
-def test_local_m_window_of_very_negative_logits_beside_large_ones():
+def test_local_m_window_of_very_negative_logits_next_to_large_ones():
     logits = torch.full((1, 1, 7), 900.0)
     logits[0, 0, :2] = torch.tensor([-1000.0, -1200.0])
     assert attend_to_logits("local-m", logits, window=1).weights[0, 0].tolist() == [1, 0, 0, 0, 0, 0, 0]

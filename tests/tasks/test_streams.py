@@ -161,7 +161,7 @@ def test_lengths_without_a_training_source_are_left_out_of_the_schedule():
     assert {batch.source.shape[-1] for batch in batches} == trained
 
 
-def test_no_source_on_a_side_is_said():
+def test_a_side_without_sources_is_reported():
     data = Data(vocabulary=1, min_length=3, max_length=3, test_lengths=(4,))
     task = build_task(COPY, data)
     assert split_of(np.full((1, 3), 3))[0] == split_of(np.full((1, 4), 3))[0] == Split.TRAINING
@@ -171,7 +171,7 @@ def test_no_source_on_a_side_is_said():
         test_set_at(task, COPY, data, 4)
 
 
-def test_impossible_lengths_are_all_said_at_once():
+def test_impossible_lengths_are_reported_at_once():
     data = Data(vocabulary=8, max_length=9, test_lengths=(5, 12))
     with pytest.raises(AttnbenchError) as raised:
         build_task(SORT, data)
@@ -206,7 +206,7 @@ class Clumsy:
         return Examples(ids, ids, None)
 
 
-def test_a_task_of_the_users_own_that_gives_the_wrong_shape_is_told_so():
+def test_the_wrong_shape_from_a_custom_task_is_reported():
     tasks("clumsy")(Clumsy)
     with pytest.raises(AttnbenchError, match=r"Clumsy\.generate gave sources \(64, 4\), asked for \(64, 3\)"):
         check_data(Component(name="clumsy"), Data())
@@ -216,7 +216,7 @@ def test_a_task_of_the_users_own_that_gives_the_wrong_shape_is_told_so():
     ("", "AttributeError"),
     ("def check(self, length): raise RuntimeError('no idea')", "RuntimeError: no idea"),
 ])  # fmt: skip
-def test_what_a_users_task_raises_is_told_as_a_mistake_in_it(body, said):
+def test_an_exception_of_a_custom_task_is_reported_as_its_mistake(body, said):
     methods = {}
     exec(body, methods)
     cls = type(

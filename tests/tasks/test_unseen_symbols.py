@@ -217,14 +217,14 @@ def test_a_users_task_that_takes_unseen_symbols_is_asked_for_them(own):
     assert REGISTRIES["task"].entry("own").options == ()
 
 
-def test_a_users_task_without_generate_unseen_is_told_so(own):
+def test_a_custom_task_without_generate_unseen_is_reported(own):
     own(Own)
     with pytest.raises(AttnbenchError, match=r"'own' takes unseen_symbols, but has no generate_unseen") as raised:
         check_data(Component(name="own"), Data())
     assert "test_unseen_symbols.py:" in raised.value.problems[0].where
 
 
-def test_a_users_generate_unseen_of_the_wrong_shape_is_told_so(own):
+def test_the_wrong_shape_from_a_custom_generate_unseen_is_reported(own):
     own(Short)
     check_data(Component(name="own"), Data())
     with pytest.raises(AttnbenchError, match=r"Short\.generate_unseen gave sources \(1, 9\), asked for \(1, 10\)"):

@@ -362,3 +362,13 @@ def test_sync_replaces_the_run_of_a_cell_that_was_trained_again_without_mlflow(r
     assert run.data.metrics["exact_match"] == 0.25
     assert run.data.tags["attnbench.digest"] == digest
     assert catch_up(store, None) == (0, 1)
+
+
+def test_only_a_database_needs_a_writable_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = made_up_run.plan("made")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(AttnbenchError, match="results folder cannot be written"):
+        Tracker("made", None, tmp_path).start(plan, GRID)
+    # The refusal of the server comes after the check of the folder.
+    with server_of(401) as uri, pytest.raises(AttnbenchError, match="MLflow fails"):
+        Tracker("made", uri, tmp_path).start(plan, GRID)

@@ -35,7 +35,7 @@ def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray
 
 
 @pytest.mark.parametrize("heads", [2, 3])
-def test_heads_are_drawn_beside_their_mean_which_is_first(heads: int) -> None:
+def test_heads_are_drawn_after_their_mean(heads: int) -> None:
     given = forming(heads)
     found = list(AlignmentPictures().forming(given, TITLE))
     assert [step for step, _ in found] == [100, 200]

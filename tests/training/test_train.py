@@ -48,7 +48,7 @@ def test_the_same_pack_twice_gives_the_same_outcomes(scope, options):
     assert same(first, train(this))
 
 
-def test_replicas_differ_and_are_told_apart_by_their_seeds():
+def test_replicas_with_different_seeds_differ():
     found = train(pack(SEEDS))
     assert [outcome.seed for outcome in found] == list(SEEDS)
     assert [outcome.cell for outcome in found] == ["cell-0", "cell-1", "cell-5"]

@@ -34,7 +34,7 @@ class Configuration:
         metrics: the metrics by seed, for the cells that are done.
         failed: the error messages by seed, for the cells that failed.
         unfinished: the seeds of the cells that are neither done nor failed.
-        versions: of attnbench and torch.
+        versions: the versions of attnbench and torch.
     """
 
     key: str
@@ -71,7 +71,7 @@ def configurations(store: Store) -> list[Configuration]:
     """The configurations of a run's plan, in its order, with the results that exist.
 
     Raises:
-        AttnbenchError: when the plan, or a data file that a cell was trained on, cannot be read.
+        AttnbenchError: if the plan, or a data file that a cell was trained on, cannot be read.
     """
     states = store.states()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -102,7 +102,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     """The baseline of a run: one row per configuration and metric that it has.
 
     Args:
-        store: of a run with all cells done.
+        store: a run with all cells done.
         metrics: default: exact_match and aer.
 
     Raises:

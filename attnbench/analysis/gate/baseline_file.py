@@ -36,7 +36,7 @@ def write(rows: Sequence[BaselineRow], file: Path) -> None:
     """Writes a baseline of at least one row; the same rows give the same bytes.
 
     Raises:
-        AttnbenchError: when the file cannot be written.
+        AttnbenchError: if the file cannot be written.
     """
     if not file.parent.is_dir():
         raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")

@@ -31,10 +31,10 @@ class Finding:
     """The result of the check for one row, or for a whole configuration (its metric is "" then).
 
     Attributes:
-        verdict: of the row or the configuration.
-        labels: of the configuration.
-        metric: that was compared.
-        message: the reason or an advice, in addition to the numbers.
+        verdict: the verdict on the row or the configuration.
+        labels: the configuration's labels.
+        metric: the compared metric.
+        message: the reason or advice, in addition to the numbers.
         judgement: None where no values were compared.
         tolerance: the tolerance that was applied.
         baseline, run: the values by seed.
@@ -124,7 +124,7 @@ def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) ->
     """The finding for a row with settings that no finished configuration of the run has.
 
     Args:
-        row: of the baseline.
+        row: a row of the baseline.
         others: the configurations of the run that are not in the baseline by their settings.
 
     Returns:

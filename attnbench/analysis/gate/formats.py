@@ -3,8 +3,6 @@
 Names and error messages are written by users and by other programs, so every format escapes them.
 """
 
-import csv
-import io
 import json
 import re
 from collections import Counter
@@ -12,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import FAILING, Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict
@@ -182,13 +181,7 @@ def _escaped(text: str) -> str:
 
 def to_csv(check: Check) -> str:
     """One line per finding, including the unchanged ones."""
-    records = _records(check)
-    out = io.StringIO()
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue()
+    return csv_text(_records(check))
 
 
 def to_json(check: Check) -> str:

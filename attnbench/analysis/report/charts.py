@@ -189,6 +189,7 @@ def _line(line: Line, x: Scale, y: Scale) -> Html:
         parts.append(element("path", d=f"M{path}", class_="line"))
     marked = line.points if len(line.points) <= MOST_MARKS else line.points[-1:]
     for point in marked:
+        # Browsers show an SVG <title> when its element is pointed at, without a script.
         title = element("title", f"{line.label}: {point.description}")
         parts.append(mark(line.colour, _x(x, point.x), _y(y, point.y), 3.2, title))
     return element("g", *parts, class_=f"s{line.colour}", data_series=line.colour)

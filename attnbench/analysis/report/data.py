@@ -25,7 +25,7 @@ class ReportData:
     """The data of one run.
 
     Attributes:
-        store: of the run.
+        store: the run's store.
         frame: the rows of table.csv.
         layout: the comparison of exact match; every table and chart has its rows and columns.
         records: the content of each finished cell's file, by the cell's id, in the plan's order.
@@ -65,13 +65,14 @@ def read(store: "Store") -> ReportData:
     """Reads a run's results.
 
     Raises:
-        AttnbenchError: when no cell is finished, or the plan cannot be read.
+        AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     frame = store.frame()
     layout = comparison(frame, name=store.name)
     records = {cell: store.read(cell) for cell in frame["cell"]}
     labels = {cell["id"]: cell["labels"] for cell in store.plan()["cells"]}
     groups: dict[Key, list[str]] = {}
+    # By seed, so that the panels of all cells show the same seed where they can.
     for cell in sorted(records, key=lambda cell: labels[cell]["seed"]):
         row = tuple(labels[cell][axis] for axis in layout.index)
         groups.setdefault((row, labels[cell][layout.columns]), []).append(cell)

@@ -16,7 +16,7 @@ def length_page(store: "Store") -> str | None:
     """The page of a run; None where fewer than two lengths were tested separately, so that there is no line to draw.
 
     Raises:
-        AttnbenchError: when no cell is finished, or the plan cannot be read.
+        AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     run = data.read(store)
     charts = curves.by_length(run) if len(run.lengths) > 1 else None

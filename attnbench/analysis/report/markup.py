@@ -18,7 +18,7 @@ def element(name: str, /, *children: str, **attributes: str | float | bool | Non
     """An element with its children and attributes.
 
     Args:
-        name: of the element.
+        name: the element's name.
         children: Html is inserted as it is, any other text is escaped.
         attributes: their values are escaped. A trailing "_" of a name is dropped, other "_" become "-" (class_,
             data_sort). None and False leave the attribute out; True writes it without a value.

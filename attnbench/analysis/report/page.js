@@ -10,7 +10,8 @@ function button(nodes) {
   return element;
 }
 
-// Sorting. A cell's value is its data-sort attribute; a name is its text, or a number where it is one; null: no value.
+// Sorting. A cell's value is its data-sort attribute; a name is its text, or a number where it is one; null: no value,
+// which Python writes as this dash (NO_VALUE in attnbench/messages.py).
 function valueOf(row, column) {
   const cell = row.cells[column];
   if (cell.tagName === "TH") {

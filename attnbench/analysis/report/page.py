@@ -25,7 +25,7 @@ def report(store: "Store") -> str:
     """The page of a run: tables, curves, alignments, configuration and versions.
 
     Raises:
-        AttnbenchError: when no cell is finished, or the plan cannot be read.
+        AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     run = data.read(store)
     sections = [

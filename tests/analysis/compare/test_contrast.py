@@ -79,7 +79,7 @@ def test_settings_are_paired_with_their_like_and_a_seed_counts_once(tmp_path):
     assert (one.paired.low, one.paired.high) == pytest.approx((0.2, 0.2))
 
 
-def test_a_setting_that_goes_with_the_axis_is_said_to(tmp_path):
+def test_a_setting_that_changes_with_the_axis_is_named(tmp_path):
     """One width for each: whether it is the score or the width cannot be told."""
     frame = frame_of(tmp_path, 2, score=["dot", "general"], task=["copy"], model__width=[32, 64])
     found = contrast(frame[(frame["score"] == "dot") == (frame["model.width"] == 32)], "score")
@@ -174,7 +174,7 @@ def test_ranks_are_over_the_settings_of_what_is_held_against(tmp_path):
     assert found.notes == ("additive: no setting and seed shared with dot",)
 
 
-def test_fewer_seeds_than_the_test_takes_are_never_said_to_do(tmp_path):
+def test_too_few_seeds_for_the_test_are_never_called_enough(tmp_path):
     """Every seed of one is above the other, for which Noether asks five; five cannot tell, nor can seven of two."""
     apart = {"accuracy": lambda labels: BASE[labels["score"]] + 0.003 * labels["seed"]}
     found = contrast(frame_of(tmp_path / "two", 5, task=["copy"], **apart), "score")
@@ -206,7 +206,7 @@ def test_two_runs_are_compared_configuration_by_configuration(tmp_path):
         ({"axis": "score", "metric": "parameters"}, ("has no better direction",)),
     ],
 )
-def test_what_cannot_be_compared_is_told(tmp_path, arguments, words):
+def test_an_impossible_comparison_is_reported(tmp_path, arguments, words):
     with pytest.raises(AttnbenchError) as caught:
         contrast(frame_of(tmp_path, 2), **arguments)
     assert all(word in str(caught.value) for word in words)

@@ -15,7 +15,8 @@ from html_page import parse
 
 from attnbench.analysis.report.page import report
 from attnbench.errors import AttnbenchError
-from attnbench.metrics import METRICS
+from attnbench.messages import NO_VALUE
+from attnbench.metrics import METRICS, metric_of
 from attnbench.store.store import Store
 
 EVIL = "<script>alert(1)</script>"
@@ -82,8 +83,17 @@ def test_there_is_a_table_for_every_metric_that_has_values(run):
     assert len(metric_table(page, "exact_match").all("th", data_first="descending")) == 2
 
 
-def test_every_metric_is_explained():
-    assert all(metric.meaning.endswith(".") for metric in METRICS.values())
+def test_every_metric_on_the_page_is_explained(tmp_path):
+    """A run with a value for each metric, and for exact match at two test lengths."""
+    grid = made_up_run.plan("all", score=["dot"], seed=[0])
+    values = {name: 1 if about.whole else 0.5 for name, about in METRICS.items() if name != "exact_match"}
+    outcomes = [done(grid.cells[0], 0.5, exact_match_at_9=0.4, exact_match_at_20=0.2, **values)]
+    page = parse(report(made_up_run.write_run(tmp_path, grid, outcomes)))
+    shown = [table["data-metric"] for table in page.all("details")]
+    assert shown == [*METRICS, "exact_match@9", "exact_match@20"]
+    for metric in shown:
+        meaning = metric_table(page, metric).one("p", class_="meaning").text
+        assert meaning.startswith(metric_of(metric).meaning), metric
 
 
 def test_the_head_of_the_page_has_the_numbers_of_cells(tmp_path):
@@ -239,3 +249,4 @@ def test_style_and_script_are_part_of_the_package():
     """pyproject.toml lists the files that are not Python; setuptools packs no others."""
     parts = Path(sys.modules["attnbench.analysis.report.page"].__file__ or "").parent
     assert {file.name for file in parts.iterdir() if file.suffix in (".css", ".js")} == {"page.css", "page.js"}
+    assert f'"{NO_VALUE}"' in (parts / "page.js").read_text()  # sorted last

@@ -50,7 +50,7 @@ def ten(tmp_path):
     return run(tmp_path, scores).frame()
 
 
-def test_what_is_told_from_the_best_what_is_not_and_what_cannot_be(ten):
+def test_verdicts_against_the_best_of_a_column(ten):
     compared = comparison(ten)
     assert ties(compared) == {
         "dot": "best",
@@ -129,7 +129,7 @@ def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
            "(p is .031 at best, .47 among all pairs of 6 rows by Holm); 10 can."),
     (10, 5, None),
 ])  # fmt: skip
-def test_seeds_that_can_tell_nothing_are_said_once(tmp_path, n, others, says):
+def test_too_few_seeds_are_noted_once(tmp_path, n, others, says):
     scores = {"dot": [0.9] * n} | {name: below(UP[:n]) for name in OTHERS[:others]}
     compared = comparison(run(tmp_path, scores).frame())
     lines = formats.caption(compared)

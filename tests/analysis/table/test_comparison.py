@@ -31,7 +31,7 @@ def lengths(tmp_path, *pairs, **options):
     return summarised(tmp_path, grid, lambda c: (c["data.min_length"], c["data.max_length"]) in pairs, **options)
 
 
-def test_an_axis_that_goes_with_another_is_said_once(tmp_path):
+def test_an_axis_that_changes_with_another_is_shown_once(tmp_path):
     pairs = (5, 10), (10, 15), (None, 20)
     found = lengths(tmp_path, *pairs, notes=["a note"])
     assert found.index == ("score", "data.min_length")
@@ -82,7 +82,7 @@ def test_model_score_scope_and_task_are_never_left_out(tmp_path):
     assert (found.index, found.notes) == (("model", "score"), ("model.width varies with score",))
 
 
-def test_the_kind_of_a_model_is_said_once(tmp_path):
+def test_the_kind_of_a_model_is_shown_once(tmp_path):
     """A grid that varies model.kind has it as an axis, beside the column model."""
     grid = plan(model=["rnn", "pointer"], model__kind=["rnn", "pointer"], score=["dot", "cosine"])
     options = {"grid": grid, "holds": lambda c: c["model"] == c["model.kind"]}

@@ -123,7 +123,7 @@ def test_rows_of_one_label_stand_together(tmp_path):
     assert comparison(frame).rows == [("dot", 64), ("dot", 32), ("cosine", 64), ("cosine", 32)]
 
 
-def test_a_number_of_seeds_that_differs_is_said_in_its_cell(tmp_path):
+def test_a_different_number_of_seeds_is_shown_in_its_cell(tmp_path):
     grid = plan(score=["dot", "general", "cosine"], seed=[0, 1])
     text = formats.to_markdown(comparison(write_run(tmp_path, grid, map(outcome_of_half, grid.cells[:-1])).frame()))
     assert "Mean over n = 2 seeds" in text
@@ -144,7 +144,7 @@ def test_a_combination_that_is_not_there_is_a_dash(tmp_path):
     assert "best" not in text
 
 
-def test_every_mistake_is_said_at_once(frame):
+def test_all_mistakes_are_reported_at_once(frame):
     with pytest.raises(AttnbenchError) as error:
         comparison(frame, "scor", "taks", "exact_mach", ["score=dott", "scop=global", "global"])
     said = str(error.value)
@@ -158,7 +158,7 @@ def test_one_axis_cannot_be_both_rows_and_columns(frame):
         comparison(frame, rows="task")
 
 
-def test_nothing_finished_and_nothing_left_are_said(frame):
+def test_no_finished_cell_and_no_selected_cell_are_reported(frame):
     with pytest.raises(AttnbenchError, match="no cell is finished"):
         comparison(frame.iloc[:0])
     with pytest.raises(AttnbenchError, match="score=dot and task=copy"):

@@ -61,7 +61,7 @@ def test_what_was_trained_on_is_read_from_the_cells(tmp_path):
     assert trained_lengths(store, [cell]) == {}
 
 
-def test_mistakes_about_lengths_are_said(lengths):
+def test_mistakes_about_lengths_are_reported(lengths):
     frame, _ = lengths
     bare = frame.drop(columns=[column for column in frame.columns if "@" in column])
     for given, metric, column, says in (
