@@ -23,13 +23,13 @@ LAYERS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
-    {"registry", "products"},
+    {"registry", "products", "noise"},
     {"errors", "messages", "metrics"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"products", "scores", "scopes", "attention", "models", "training"},
+    "torch": {"noise", "products", "scores", "scopes", "attention", "models", "training"},
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),
