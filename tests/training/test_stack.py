@@ -208,6 +208,7 @@ def test_noise_of_torchs_generator_is_refused():
 
     class Noisy(Scripted):
         def forward(self, source, lengths, previous):
+            assert lengths is None
             return Output(torch.rand(*previous.shape, 6), torch.zeros(*previous.shape, source.shape[1]))
 
     source = torch.ones(2, 3, 4, dtype=torch.long)
