@@ -10,6 +10,7 @@ from attnbench.errors import AttnbenchError, Exit, Problem
 from attnbench.estimate import pack_seconds
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.packs import Composition
 from attnbench.outcome import Outcome, Progress
 from attnbench.store.status import TODO, CellState
 from attnbench.store.store import Store
@@ -135,13 +136,16 @@ class Driver:
         self.write_error = write_error
 
     def _write_pack(self, outcomes: list[Outcome]) -> None:
-        cells = [self.cells[outcome.cell] for outcome in outcomes]
+        together = Composition(tuple(o.cell for o in outcomes), tuple(o.seed for o in outcomes))
+        # A pack of an earlier run may have seeds that the grid has dropped; their files are left as they are.
+        planned = [outcome for outcome in outcomes if outcome.cell in self.cells]
+        cells = [self.cells[outcome.cell] for outcome in planned]
         # One fingerprint for all, because the cells of a pack differ in the seed alone.
-        digests = self.store.write_pack(outcomes, cells, fingerprint(cells[0].cell))
+        digests = self.store.write_pack(planned, cells, fingerprint(cells[0].cell), together)
         # By identity: equality would compare the arrays of the outcomes.
         self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
         if self.tracker:
-            for outcome, cell, digest in zip(outcomes, cells, digests, strict=True):
+            for outcome, cell, digest in zip(planned, cells, digests, strict=True):
                 self.tracker.log_cell(outcome, cell, digest)
 
     def _finish(self, interrupted: bool) -> "pd.DataFrame":

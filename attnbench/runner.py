@@ -16,9 +16,10 @@ from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, expand, packs, spread
+from attnbench.grid.expand import Plan, expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size
+from attnbench.grid.packs import Composition, composed
 from attnbench.store.atomic import make_writable
 from attnbench.store.lock import held
 from attnbench.store.status import FAILED, STALE, TODO, CellState, states_of
@@ -96,15 +97,18 @@ def run(
         store.recover()
         states = states_of(plan.cells, store)
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
-        due = [cell for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)]
-        todo = chosen.fit(_first_packs(packs(due, loaded.plugins), limit))
+        due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
+        every = composed(plan.cells, store.packs(), loaded.plugins, chosen.spread_over)
+        # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
+        todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
+        chosen.check(todo)
         with closing(chosen.create(todo)) as trainer:
             if todo:
                 # Before the plan is written and MLflow is contacted, so that a missing GPU leaves nothing behind.
                 trainer.prepare()
             planned = Planned(plan, todo, states, trainer.workers)
             tracker = _tracker(plan, loaded.text, tracking_uri, Path(results)) if mlflow else None
-            store.start(plan, loaded.text)
+            store.start(plan, loaded.text, [Composition.of(pack) for pack in every])
             notify = notifier(listener)
             notify(planned)
             for message in broken:
@@ -126,19 +130,22 @@ class _Engine:
         """Whether an existing Ray cluster does the work, so that this machine's cores do not matter."""
         return bool(self.options.get("address"))
 
-    def fit(self, todo: list[Pack]) -> list[Pack]:
-        """The packs, split if there are more workers than packs, and checked.
+    @property
+    def spread_over(self) -> int:
+        """The number of workers that a grid of fewer packs is spread over."""
+        # Packs stay whole on a GPU, which trains a wide pack in almost the time of a narrow one.
+        whole = self.joins_cluster or self.name == "serial" or may_use_gpu(self.device)
+        return 1 if whole else self.workers or available_cores()
+
+    def check(self, todo: Sequence[Pack]) -> None:
+        """Checks that the packs can be trained.
 
         Raises:
             AttnbenchError: if a pack does not fit into memory, or its data are invalid.
         """
-        # Packs stay whole on a GPU, which trains a wide pack in almost the time of a narrow one.
-        if not self.joins_cluster and self.name != "serial" and not may_use_gpu(self.device):
-            todo = spread(todo, self.workers or available_cores())
         if self.name != "ray":  # the memory of a cluster's nodes is not known here
             check_size(todo)
         _check_data(todo)
-        return todo
 
     def create(self, todo: Sequence[Pack]) -> Engine:
         """The engine, with as many workers as these packs need."""

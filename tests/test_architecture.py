@@ -25,7 +25,7 @@ LAYERS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
-    {"registry", "products"},
+    {"registry", "products", "noise"},
     {"errors", "messages", "metrics"},
 ]
 # The same inside a folder, by file.
@@ -48,7 +48,7 @@ INNER_LAYERS = {
 # The package itself holds the public names; they are imported on first use.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"products", "scores", "scopes", "attention", "models", "training"},
+    "torch": {"noise", "products", "scores", "scopes", "attention", "models", "training"},
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),

@@ -6,7 +6,7 @@ from made_up_run import plan
 from attnbench import registry
 from attnbench.cell import Component
 from attnbench.estimate import START_SECONDS, about, estimate, pack_seconds
-from attnbench.grid.expand import packs
+from attnbench.grid.packs import packs
 
 PACKS = packs(plan(task=["copy", "sort"], seed=[0, 1, 2]).cells)
 COST = pack_seconds(PACKS[0])

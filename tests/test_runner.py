@@ -219,11 +219,11 @@ def test_a_pack_is_kept_whole_when_interrupted_while_it_is_written(fake, store, 
 def test_a_pack_that_cannot_be_written_does_not_block_the_others(fake, store, monkeypatch):
     write, trained = Store.write_pack, []
 
-    def refuse(self, outcomes, planned, code):
+    def refuse(self, outcomes, planned, code, together):
         if planned[0].labels["task"] == "copy" and planned[0].labels["score"] == "additive":
             trained.append(len(store.states()))
             raise fail("cannot be written: No space left on device", "somewhere")
-        return write(self, outcomes, planned, code)
+        return write(self, outcomes, planned, code, together)
 
     monkeypatch.setattr(Store, "write_pack", refuse)
     with pytest.raises(runner.Unwritten, match="2 finished cells could not be written"):

@@ -153,7 +153,7 @@ def _time(plan: "Plan", states: dict[str, "CellState"], workers: int | None) -> 
     """Returns the estimated time of the cells to train, based on those that are done."""
     from attnbench.engines.base import available_cores
     from attnbench.estimate import about, estimate
-    from attnbench.grid.expand import packs
+    from attnbench.grid.packs import packs
 
     seconds = {cell: state.seconds for cell, state in states.items() if state.seconds is not None}
     done = packs([cell for cell in plan.cells if cell.id in seconds])

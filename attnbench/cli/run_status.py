@@ -85,7 +85,7 @@ class RunStatus:
         self.cells_ended += len(event.outcomes)
         self.cells_failed += ended.failed
         self._weight_ended += running.weight
-        cell = self.cells[event.pack.ids[0]]
+        cell = self._first_cell(event.pack)
         self.results[self.label(cell, self.kinds), str(cell.labels["task"])] = ended.exact_match
         return ended
 
@@ -105,7 +105,11 @@ class RunStatus:
         words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_VALUE]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
 
+    def _first_cell(self, pack: Pack) -> PlannedCell:
+        """Returns the first cell of a pack that the grid has; a pack of an earlier run may have more seeds."""
+        return next(self.cells[id_] for id_ in pack.ids if id_ in self.cells)
+
     def _pack_label(self, pack: Pack) -> str:
-        cell = self.cells[pack.ids[0]]
+        cell = self._first_cell(pack)
         seeds = f"×{len(pack.ids)} seeds" if len(pack.ids) > 1 else f"seed {cell.labels['seed']}"
         return f"{self.label(cell, (*self.kinds, 'task'))} {seeds}"

@@ -1,10 +1,8 @@
 """Expands a grid to its cells: resolves every combination, and skips the incompatible ones with a reason."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from attnbench.cell import Cell, Component, Data, Pack, Train
+from attnbench.cell import Cell, Component, Data, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
@@ -14,8 +12,6 @@ from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.task_check import TaskCheck
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
 from attnbench.messages import NO_VALUE
-
-PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and need more memory
 
 
 @dataclass(frozen=True)
@@ -65,46 +61,6 @@ def expand(grid: Grid) -> Plan:
             task has no source, an exclude that matches nothing; or if no cell is left.
     """
     return _Expansion(grid).run()
-
-
-def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> list[Pack]:
-    """Groups the cells that differ only in their seed into packs of at most PACK_SIZE, ordered by first cell."""
-    groups: dict[str, list[PlannedCell]] = {}
-    for planned in cells:
-        groups.setdefault(planned.cell.model_dump_json(exclude={"seed"}), []).append(planned)
-    parts = [group[i : i + PACK_SIZE] for group in groups.values() for i in range(0, len(group), PACK_SIZE)]
-    return [
-        Pack(
-            cell=part[0].cell,
-            seeds=tuple(planned.cell.seed for planned in part),
-            ids=tuple(planned.id for planned in part),
-            plugins=tuple(plugins),
-        )
-        for part in parts
-    ]
-
-
-def spread(made: Sequence[Pack], workers: int) -> list[Pack]:
-    """Splits packs until there are as many as workers, always halving the one with the most replicas.
-
-    A pack is not split if that would change its results: with `stop_at` a pack stops once all its replicas have reached
-    the accuracy, and the random draws of hard attention are shared by the whole pack.
-    """
-    found = list(made)
-    while len(found) < workers and (several := [pack for pack in found if len(pack.ids) > 1 and _can_be_split(pack)]):
-        whole = max(several, key=lambda pack: len(pack.ids))
-        at, half = found.index(whole), (len(whole.ids) + 1) // 2
-        found[at : at + 1] = [_part(whole, slice(half)), _part(whole, slice(half, None))]
-    return found
-
-
-def _can_be_split(pack: Pack) -> bool:
-    return pack.cell.train.stop_at is None and pack.cell.scope.name != "hard"
-
-
-def _part(pack: Pack, part: slice) -> Pack:
-    cell = pack.cell.model_copy(update={"seed": pack.seeds[part][0]})
-    return pack.model_copy(update={"cell": cell, "seeds": pack.seeds[part], "ids": pack.ids[part]})
 
 
 class _Expansion:

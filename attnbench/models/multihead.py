@@ -99,9 +99,8 @@ class MultiHead(nn.Module):
         def one(own: dict[str, Tensor], bias: Tensor | None, *data: Tensor) -> Any:
             return functional_call(template, own, (method, *data, shared, bias))
 
-        # randomness="different": under the scope hard each head must draw its own sample.
         axes = (0, None if bias is None else 0, *[1] * len(data))
-        return vmap(one, in_dims=axes, out_dims=1, randomness="different")(stacked, bias, *data)
+        return vmap(one, in_dims=axes, out_dims=1, randomness="error")(stacked, bias, *data)
 
 
 class _Head(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from attnbench.noise import Noise
 from attnbench.registry import scope
 from attnbench.scopes.masking import masked_softmax
 
@@ -47,6 +48,7 @@ class Hard(nn.Module):
         # Buffers and not attributes, so that each stacked replica has its own baseline.
         self.register_buffer("baseline", torch.zeros(()))
         self.register_buffer("minibatch", torch.zeros((), dtype=torch.long))
+        self.noise = Noise()
 
     @property
     def marginalises(self) -> bool:
@@ -55,14 +57,16 @@ class Hard(nn.Module):
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S): one-hot rows, except in soft minibatches and with `exact` in training."""
-        del query, lengths, step
+        del query, lengths
         soft = masked_softmax(logits, mask)
         if not self.training:
             return one_hot(soft, soft)
         if self.estimator == "exact":
             return soft
+        if step == 0:
+            self.noise.begin()
         # Gumbel-max: the argmax of log α + noise is a sample from α. The estimator `gumbel` uses the same noise again.
-        noisy = torch.where(soft > 0, _log(soft) + gumbel_noise(soft), -torch.inf)
+        noisy = torch.where(soft > 0, _log(soft) + self.noise.gumbel(soft, step), -torch.inf)
         drawn = one_hot(noisy, soft)
         if self.estimator == "reinforce":
             return torch.where(self._is_soft(), soft, drawn)
@@ -117,13 +121,6 @@ def one_hot(preference: Tensor, weights: Tensor) -> Tensor:
     best = preference.argmax(-1, keepdim=True)
     positions = torch.arange(weights.shape[-1], device=weights.device)
     return ((positions == best) & (weights.sum(-1, keepdim=True) > 0)).to(weights.dtype)
-
-
-def gumbel_noise(like: Tensor) -> Tensor:
-    """Returns standard Gumbel noise in the shape of `like`."""
-    # rand can return exactly 0, which has no finite logarithm.
-    uniform = torch.rand_like(like).clamp(min=torch.finfo(like.dtype).tiny)
-    return -(-uniform.log()).log()
 
 
 def _log(weights: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.grid.packs import Composition
 from attnbench.metrics import is_metric, metric_of
 from attnbench.outcome import Outcome
 from attnbench.store.atomic import check_seal, sealed
@@ -18,7 +19,9 @@ Record = dict[str, Any]
 _KINDS: dict[str, type] = dict.fromkeys(("labels", "config", "metrics", "versions", "code"), dict) | {"history": list}
 
 
-def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str], arrays: str | None) -> Record:
+def record_of(
+    outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str], arrays: str | None, together: Composition
+) -> Record:
     """The record of a done or failed cell.
 
     Args:
@@ -39,6 +42,7 @@ def record_of(outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str],
         "versions": outcome.versions,
         "code": dict(code),
         "alignments": arrays,
+        "pack": {"ids": together.ids, "seeds": together.seeds},
     }
     return sealed(record)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import LABELS
-from attnbench.errors import did_you_mean, fail
+from attnbench.errors import AttnbenchError, did_you_mean, fail
+from attnbench.grid.packs import Composition
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import (
     UNREADABLE,
@@ -73,8 +74,14 @@ class Store:
         # Resolved, because the name of "." is empty.
         return self.folder.resolve().name
 
-    def start(self, plan: "Plan", grid_text: str) -> None:
+    def start(self, plan: "Plan", grid_text: str, packs: Sequence[Composition] = ()) -> None:
         """Creates the folders and writes the grid and the plan.
+
+        Args:
+            plan: the cells of the grid.
+            grid_text: the grid file.
+            packs: which cells are trained together. Earlier packs of which the grid has no cell any more are kept, for
+                a grid that has them again.
 
         Raises:
             AttnbenchError: if the folder cannot be written.
@@ -82,15 +89,29 @@ class Store:
         for folder in (self.folder, self.folder / "cells", self.folder / "alignments"):
             make_writable(folder)
         self._index.save()
+        now = {cell for pack in packs for cell in pack.ids}
+        dropped = [composition for composition in self.packs() if not now.intersection(composition.ids)]
         content = {
             "name": plan.name,
             "axes": list(plan.axes),
             "cells": [{"id": planned.id, "labels": planned.labels} for planned in plan.cells],
             "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
+            "packs": [{"ids": pack.ids, "seeds": pack.seeds} for pack in [*packs, *dropped]],
         }
         write_atomically(self.folder / "grid.yaml", grid_text)
         # Last, because `open` takes a folder with a plan for a run.
         write_json(self.folder / "plan.json", sealed(content))
+
+    def packs(self) -> list[Composition]:
+        """Which cells were trained together, or were planned to be; empty for a new run, or one of an older version."""
+        if not (self.folder / "plan.json").exists():
+            return []
+        try:
+            return [Composition.read(pack) for pack in self.plan().get("packs", [])]
+        except AttnbenchError:
+            # The plan was damaged or edited, and will be written again; each record has its pack too.
+            found = {pack["ids"][0]: pack for cell in self.states() if (pack := self.read(cell).get("pack"))}
+            return [Composition.read(pack) for pack in found.values()]
 
     def recover(self) -> None:
         """Completes what a killed run was writing. Call it with the lock held, before anything is read.
@@ -101,7 +122,11 @@ class Store:
         recover(self.folder)
 
     def write_pack(
-        self, outcomes: Sequence[Outcome], planned: Sequence["PlannedCell"], code: Mapping[str, str]
+        self,
+        outcomes: Sequence[Outcome],
+        planned: Sequence["PlannedCell"],
+        code: Mapping[str, str],
+        together: Composition | None = None,
     ) -> list[str]:
         """Writes the cells of a pack, done or failed: all of them, or none if the process is killed.
 
@@ -109,6 +134,7 @@ class Store:
             outcomes: the results of training.
             planned: the cells, in the same order.
             code: the fingerprint of the code that trained them.
+            together: all cells that were trained together; default: these.
 
         Returns:
             The digest of each cell's file.
@@ -117,6 +143,7 @@ class Store:
             AttnbenchError: if the files cannot be written.
         """
         records: list[Record] = []
+        pack = together or Composition(tuple(o.cell for o in outcomes), tuple(o.seed for o in outcomes))
 
         def fill(folder: Path) -> None:
             for outcome, cell in zip(outcomes, planned, strict=True):
@@ -125,7 +152,7 @@ class Store:
                     write_alignments(arrays, outcome.alignments)
                 # Part of the record, so that a scan detects a lost or changed alignments file.
                 digest = None if outcome.alignments is None else file_digest(arrays)
-                records.append(record_of(outcome, cell, code, digest))
+                records.append(record_of(outcome, cell, code, digest, pack))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 
         write_together(self.folder, outcomes[0].cell, fill)

@@ -129,6 +129,12 @@ class TrainingStream:
             self._ready[length] = block, stop
         return _between(block, start, stop)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continues with these replicas alone; their sentences are those that they would have had."""
+        self._seeds = tuple(self._seeds[row] for row in rows)
+        self._randoms = {length: [found[row] for row in rows] for length, found in self._randoms.items()}
+        self._ready = {length: (_rows(block, list(rows)), start) for length, (block, start) in self._ready.items()}
+
     def _block(self, length: int) -> Examples:
         """Generates several batches of one length at once, which avoids most of NumPy's overhead per call."""
         fit = BYTES_AHEAD // (self._batch_size * length * length)
@@ -296,6 +302,12 @@ def _stack(replicas: list[Examples]) -> Examples:
         np.stack([replica.target for replica in filled]),
         np.stack(links) if links else None,
     )
+
+
+def _rows(block: Examples, rows: list[int]) -> Examples:
+    """The examples of some of the replicas."""
+    links = None if block.links is None else block.links[rows]
+    return Examples(block.source[rows], block.target[rows], links)
 
 
 def _between(block: Examples, start: int, stop: int) -> Examples:

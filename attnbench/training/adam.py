@@ -24,6 +24,13 @@ class Adam:
         self.means, self.squares = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
         self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
+    def keep(self, parameters: Sequence[Tensor], rows: Sequence[int]) -> None:
+        """Continues with these rows of the replicas, whose parameters are the given tensors."""
+        kept = torch.tensor(rows, device=self.parameters[0].device)
+        self.parameters = list(parameters)
+        self.means = [mean.index_select(0, kept) for mean in self.means]
+        self.squares = [square.index_select(0, kept) for square in self.squares]
+
     @torch.no_grad()
     def step(self, learning_rate: float, clip: float) -> None:
         """Clips the gradient of each replica to the norm `clip`, takes a step, and clears the gradients."""

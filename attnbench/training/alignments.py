@@ -32,45 +32,52 @@ class Sentences(NamedTuple):
 
 
 class Formation:
-    """The alignment of one validation sentence before training, at validations 1, 2, 4, 8, … and at the last one."""
+    """The alignment of one sentence in one replica before training, at validations 1, 2, 4, 8, … and the last one."""
 
-    def __init__(self, validation: list[Examples], task: Task) -> None:
-        # A sentence of the longest trained length.
-        self._example = validation[-1][:1]
-        self._task = task
+    def __init__(self) -> None:
         self._validations = -1  # the first call of `note` is for the untrained model
         self._steps: list[int] = []
-        self._kept: list[Sentences] = []
+        self._weights: list[np.ndarray] = []
+        self._heads: list[np.ndarray] = []
+        self._sentence: Sentences | None = None
 
-    def note(self, step: int, stack: Stack, device: torch.device) -> None:
+    def note(self, step: int, found: Sentences, row: int) -> None:
         """Records the weights after `step` steps.
 
         The latest record is always present. It is replaced by the next one if it is not that of validation 1, 2, 4, …
+
+        Args:
+            step: the training step.
+            found: the alignment of the sentence in the replicas that are in training.
+            row: the place of this replica among them.
         """
         # The number of validations is not known in advance, because training may stop early. Powers of two give enough
         # detail at the start, where the alignment changes most, and few records in total.
         if self._validations > 0 and not _power_of_two(self._validations):
-            self._steps.pop()
-            self._kept.pop()
+            for records in (self._steps, self._weights, self._heads):
+                records.pop()
         self._steps.append(step)
-        self._kept.append(read(stack, self._example, self._task, device))
+        self._weights.append(found.weights[row, 0])
+        self._heads.append(found.heads[row, 0])
+        self._sentence = found
         self._validations += 1
 
     def join(self, tested: Sentences, replica: int) -> Alignments:
-        """Returns the alignments of one replica: those of the test sentences and the records of this object."""
-        last = self._kept[-1]
+        """Returns the alignments of the replica: those of the test sentences and the records of this object."""
+        sentence = self._sentence
+        assert sentence is not None
         return Alignments(
             source=tested.source,
             target=tested.target,
             weights=tested.weights[replica],
             links=tested.links,
-            forming_source=last.source[0],
-            forming_target=last.target[0],
-            forming_links=last.links[0] if len(last.links) else last.links,
-            forming=np.stack([kept.weights[replica, 0] for kept in self._kept]),
+            forming_source=sentence.source[0],
+            forming_target=sentence.target[0],
+            forming_links=sentence.links[0] if len(sentence.links) else sentence.links,
+            forming=np.stack(self._weights),
             steps=np.array(self._steps),
             heads=tested.heads[replica],
-            forming_heads=np.stack([kept.heads[replica, 0] for kept in self._kept]),
+            forming_heads=np.stack(self._heads),
         )
 
 

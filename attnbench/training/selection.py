@@ -1,8 +1,8 @@
 """Selection of the best weights of each replica on the validation set."""
 
 import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from attnbench.training.metrics import Metrics
@@ -24,15 +24,21 @@ class Selection:
         self.best = {name: p.detach().clone() for name, p in state.items()}
         self._marks = [(-1.0, -math.inf)] * replicas
 
-    def offer(self, state: dict[str, Tensor], metrics: list[Metrics]) -> None:
-        """Copies the weights of the replicas that are better than before."""
-        marks = [_mark(row) for row in metrics]
-        better = [new > old for new, old in zip(marks, self._marks, strict=True)]
-        self._marks = [max(pair) for pair in zip(marks, self._marks, strict=True)]
+    def offer(self, state: dict[str, Tensor], metrics: list[Metrics], replicas: Sequence[int]) -> None:
+        """Copies the weights of the replicas that are better than before.
+
+        Args:
+            state: the parameters and buffers of the replicas in training.
+            metrics: of each of them on validation.
+            replicas: their numbers among all K.
+        """
         # Row by row: the replicas reach their best at different steps.
-        rows = torch.tensor(better).nonzero().squeeze(1)
-        for name, tensor in state.items():
-            self.best[name][rows] = tensor.detach()[rows]
+        for row, (replica, found) in enumerate(zip(replicas, metrics, strict=True)):
+            mark = _mark(found)
+            if mark > self._marks[replica]:
+                self._marks[replica] = mark
+                for name, tensor in state.items():
+                    self.best[name][replica] = tensor.detach()[row]
 
 
 def _mark(row: Metrics) -> tuple[float, float]:

@@ -72,7 +72,6 @@ class Stack:
         device: the device to compute on.
 
     Attributes:
-        replicas: K.
         template: the module that vmap calls, with the parameters and buffers of each replica in turn.
         parameters: by name, each with a leading axis K.
         buffers: likewise.
@@ -81,11 +80,24 @@ class Stack:
     """
 
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
-        self.replicas = len(seeds)
         replicas = [Replica(build(seed)).to(device) for seed in seeds]
         self.template = replicas[0]
         self.parameters, self.buffers = stack_module_state(replicas)
         self.half = device.type == "cuda" and self.template.model.half_precision
+
+    @property
+    def replicas(self) -> int:
+        """K."""
+        return len(next(iter(self.parameters.values())))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keeps these replicas alone, in this order; a training step of fewer replicas takes less time."""
+        kept = torch.tensor(rows, device=next(iter(self.parameters.values())).device)
+        self.parameters = {
+            name: p.detach().index_select(0, kept).requires_grad_(p.requires_grad)
+            for name, p in self.parameters.items()
+        }
+        self.buffers = {name: b.index_select(0, kept) for name, b in self.buffers.items()}
 
     def size(self) -> int:
         """Returns the number of parameters of one replica."""
@@ -150,8 +162,9 @@ class Stack:
         if data_axis is None:
             data = tuple(d.expand(self.replicas, *d.shape) if isinstance(d, Tensor) else d for d in data)
         axes = tuple(0 if isinstance(d, Tensor) else None for d in data)
-        # randomness="different": replicas must not share the samples of hard attention.
-        return vmap(one, in_dims=(0, 0, *axes), randomness="different")(self.parameters, self.buffers, *data)
+        # randomness="error": a draw from torch's generator, which all replicas share, would make a replica's numbers
+        # depend on the others. `Noise` draws for each replica by itself.
+        return vmap(one, in_dims=(0, 0, *axes), randomness="error")(self.parameters, self.buffers, *data)
 
 
 def _log_likelihood(logits: Tensor, target: Tensor) -> Tensor:

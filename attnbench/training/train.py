@@ -12,9 +12,9 @@ from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.base import PAD
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
 from attnbench.training.adam import Adam
-from attnbench.training.alignments import Formation, Sentences, test_alignments
+from attnbench.training.alignments import Formation, Sentences, read, test_alignments
 from attnbench.training.batches import to_batch
-from attnbench.training.build import build_model, torch_seed
+from attnbench.training.build import build_model
 from attnbench.training.metrics import Metrics, evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
@@ -33,7 +33,7 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
 
     Returns:
         One outcome per seed, in the order of the seeds. A replica with a loss that is not finite has failed; the others
-        are trained to the end.
+        are trained to the end. With `stop_at` each replica ends by itself.
 
     Raises:
         AttnbenchError: if the task has no data for the configured lengths, or a custom model or task has an error.
@@ -57,14 +57,14 @@ class _Training:
         try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.adam = Adam(list(self.stack.parameters.values()))
-        # Sampling in training (hard attention) must depend on the seeds only, and not on the random numbers that
-        # building the models has used.
-        torch.manual_seed(torch_seed("draws", *pack.seeds))
         self.attends = self.cell.score is not None and self.stack.template.model.aligns
         self.selection = Selection(self.stack.state(), len(pack.seeds))
-        self.formation = Formation(self.validation, self.task)
+        self.formations = [Formation() for _ in pack.seeds]
         self.history: list[list[dict[str, float]]] = [[] for _ in pack.seeds]
         self.errors: list[str | None] = [None] * len(pack.seeds)
+        self.active = list(range(len(pack.seeds)))  # the replicas that are still trained
+        self.seconds = np.zeros(len(pack.seeds))  # each replica's share of the time
+        self.counted_until = self.started
         self.words = 0
         self.training_seconds = 0.0
 
@@ -72,8 +72,7 @@ class _Training:
         """Trains with regular validation, then tests, and returns the outcomes."""
         losses: list[torch.Tensor] = []
         reported = 0.0
-        if self.attends:
-            self.formation.note(0, self.stack, self.device)
+        self._note_alignment(0)
         for step in range(1, self.settings.steps + 1):
             begun = time.perf_counter()
             # The losses stay tensors until the next validation: reading one would wait for the GPU at every step.
@@ -83,7 +82,7 @@ class _Training:
                 self._note_divergence(losses, step)
                 self._validate(step, torch.stack(losses).mean(0))
                 losses = []
-                if all(self.errors) or self._converged():
+                if not self._retire():
                     break
             if time.perf_counter() - reported > REPORT_EVERY and losses:
                 reported = time.perf_counter()
@@ -114,34 +113,62 @@ class _Training:
     def _note_divergence(self, losses: list[torch.Tensor], step: int) -> None:
         """Records an error for each replica with a loss that is not finite, among the losses up to step `step`."""
         finite = torch.stack(losses).isfinite()  # (steps, K)
-        for k in range(len(self.errors)):
-            if self.errors[k] is None and not finite[:, k].all():
-                first = step - len(losses) + int((~finite[:, k]).nonzero()[0]) + 1
-                value = float(losses[first - step + len(losses) - 1][k])
+        for row, k in enumerate(self.active):
+            if self.errors[k] is None and not finite[:, row].all():
+                first = step - len(losses) + int((~finite[:, row]).nonzero()[0]) + 1
+                value = float(losses[first - step + len(losses) - 1][row])
                 self.errors[k] = f"diverged: the training loss was {value} at step {first}"
 
     def _validate(self, step: int, loss: torch.Tensor) -> None:
         """Evaluates on the validation set; `loss` (K,) is the mean training loss since the last validation."""
         metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
-        if self.attends:
-            self.formation.note(step, self.stack, self.device)
-        self.selection.offer(self.stack.state(), metrics)
+        self._note_alignment(step)
+        self.selection.offer(self.stack.state(), metrics, self.active)
+        self._share_time()
         seconds = time.perf_counter() - self.started
-        for k, row in enumerate(metrics):
+        for k, row, mean in zip(self.active, metrics, loss.tolist(), strict=True):
             # The last step may have spoilt the weights although its own loss was finite.
             if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
                 self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {step}"
             shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
-            series = {"train/loss": float(loss[k]), **shown, "seconds": seconds}
+            series = {"train/loss": mean, **shown, "seconds": seconds}
             finite = {name: value for name, value in series.items() if value is not None and math.isfinite(value)}
             self.history[k].append({"step": step, **finite})
         self._report(step, loss)
 
-    def _converged(self) -> bool:
-        """Returns whether all replicas without an error have reached the exact match of `stop_at`."""
+    def _note_alignment(self, step: int) -> None:
+        """Records the alignment of a validation sentence, one of the longest trained length."""
+        if self.attends:
+            found = read(self.stack, self.validation[-1][:1], self.task, self.device)
+            for row, k in enumerate(self.active):
+                self.formations[k].note(step, found, row)
+
+    def _share_time(self) -> None:
+        """Adds the time since the last call to the replicas in training, in equal shares."""
+        now = time.perf_counter()
+        self.seconds[self.active] += (now - self.counted_until) / len(self.active)
+        self.counted_until = now
+
+    def _retire(self) -> bool:
+        """Ends the training of the replicas that have reached the exact match of `stop_at`.
+
+        Each stops by itself: if it waited for the others, its numbers would depend on which seeds are in its pack.
+
+        Returns:
+            Whether any replica is left to train.
+        """
         stop = self.settings.stop_at
-        alive = [k for k, error in enumerate(self.errors) if error is None]
-        return stop is not None and all(self.history[k][-1]["valid/exact_match"] >= stop.exact_match for k in alive)
+        arrived = {
+            k for k in self.active if stop is not None and self.history[k][-1]["valid/exact_match"] >= stop.exact_match
+        }
+        rows = [row for row, k in enumerate(self.active) if self.errors[k] is None and k not in arrived]
+        # A replica that has diverged stays where it is, so that the others go on bit for bit as they would without it.
+        if rows and arrived:
+            self.stack.keep(rows)
+            self.adam.keep(list(self.stack.parameters.values()), rows)
+            self.stream.keep(rows)
+            self.active = [self.active[row] for row in rows]
+        return bool(rows)
 
     def _report(self, step: int, loss: torch.Tensor) -> None:
         """Reports the step, the mean loss over the replicas and their mean exact match at the last validation."""
@@ -185,8 +212,8 @@ class _Training:
         row |= {
             "steps_to_95": steps_to_95,
             "parameters": self.stack.size(),
-            # The replicas are trained together, so each is assigned an equal share of the time.
-            "seconds": (time.perf_counter() - self.started) / replicas,
+            # Replicas that are trained or tested together are assigned equal shares of the time.
+            "seconds": float(self.seconds[k]) + (time.perf_counter() - self.counted_until) / replicas,
             "tokens_per_second": self.words / self.training_seconds,
             "exact_match_unseen": unseen,
         }
@@ -198,6 +225,6 @@ class _Training:
             metrics={} if failed else row,
             history=self.history[k],
             error=self.errors[k],
-            alignments=None if failed or aligned is None else self.formation.join(aligned, k),
+            alignments=None if failed or aligned is None else self.formations[k].join(aligned, k),
             versions={"torch": torch.__version__},
         )

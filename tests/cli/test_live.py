@@ -8,7 +8,7 @@ from rich.console import Console
 
 from attnbench.cli.live import LiveView, PlainView, View, watch
 from attnbench.engines.base import Finished, Started
-from attnbench.grid.expand import packs
+from attnbench.grid.packs import packs
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Notice, Planned
 from attnbench.store.status import CellState

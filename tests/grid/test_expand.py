@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.grid.expand import Plan, expand, packs, spread
+from attnbench.grid.expand import Plan, expand
 from attnbench.grid.load import load_grid
+from attnbench.grid.packs import Composition, composed, packs, spread
 from grid.conftest import SMALL, Complaints, Plans
 from grid.test_load import CONTRACT
 
@@ -279,13 +280,31 @@ def test_packs_are_halved_until_every_worker_has_one(plan: Plans) -> None:
     assert spread([], 2) == []
 
 
-@pytest.mark.parametrize(
-    "kept", ["grid: {score: [dot], scope: [hard], task: [copy]}", "train: {stop_at: {exact_match: 0.9}}"]
-)
-def test_a_pack_whose_replicas_depend_on_each_other_stays_whole(plan: Plans, kept: str) -> None:
-    grid = "grid: {score: [dot], task: [copy]}\n" if "grid" not in kept else ""
-    made = packs(plan(f"name: g\nseeds: 6\n{grid}{kept}\n").cells)
-    assert spread(made, 4) == made
+def seeds_of(made):
+    return [pack.seeds for pack in made]
+
+
+def test_what_was_planned_together_is_trained_together(plan: Plans) -> None:
+    """Whatever the number of workers is later, and whichever seeds the grid has then."""
+    text = "name: g\nseeds: {seeds}\ngrid: {{score: [dot, general], task: [copy]}}\n"
+    four = plan(text.format(seeds=4))
+    first = composed(four.cells, [], (), 4)
+    assert seeds_of(first) == [(0, 1), (2, 3)] * 2
+    recorded = [Composition.of(pack) for pack in first]
+    assert composed(four.cells, recorded, (), 1) == first
+    # A grid that grows has new packs beside the old ones; they are spread by themselves.
+    grown = composed(plan(text.format(seeds=6)).cells, recorded, (), 1)
+    assert seeds_of(grown) == [(0, 1), (2, 3), (4, 5)] * 2
+    # A grid that shrinks still trains whole packs: seed 0 by itself would have other numbers.
+    shrunk = composed(plan(text.format(seeds=1)).cells, recorded, (), 8)
+    assert seeds_of(shrunk) == [(0, 1)] * 2
+    assert [pack.ids for pack in shrunk] == [first[0].ids, first[2].ids]
+    assert [pack.cell.seed for pack in shrunk] == [0, 0]
+
+
+def test_packs_of_other_grids_are_ignored(plan: Plans) -> None:
+    made = plan("name: g\nseeds: 2\ngrid: {score: [dot], task: [copy]}\n")
+    assert seeds_of(composed(made.cells, [Composition(("0" * 12,), (0,))], (), 1)) == [(0, 1)]
 
 
 def test_ten_thousand_cells_are_planned_soon(write: Callable[[str], Path]) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from attnbench.errors import AttnbenchError
 from attnbench.grid import memory
-from attnbench.grid.expand import expand, packs
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size, least_memory, machine_memory
+from attnbench.grid.packs import packs
 from grid.conftest import Plans
 
 GB = 10**9

@@ -28,7 +28,7 @@ def offered(*validations):
     for number, validation in enumerate(validations):
         for each in weights.values():
             each.fill_(number)  # in place, as the optimizer does
-        kept.offer(weights, [{"exact_match": exact, "loss": loss} for exact, loss in validation])
+        kept.offer(weights, [{"exact_match": exact, "loss": loss} for exact, loss in validation], range(replicas))
     assert torch.equal(kept.best["a"], kept.best["b"][:, None].expand(-1, 2))
     return kept.best["b"].tolist()
 
@@ -107,8 +107,8 @@ def test_without_gold_there_are_no_links():
     groups = [Examples(g.source, g.target, None) for g in test_set(task, cell.task, cell.data)]
     found = test_alignments(stacked, groups, task, CPU)
     assert found.links.shape == (0, 0, 0)
-    formation = Formation(groups, task)
-    formation.note(1, stacked, CPU)
+    formation = Formation()
+    formation.note(1, read(stacked, groups[-1][:1], task, CPU), 0)
     assert formation.join(found, 0).forming_links.shape == (0, 0, 0)
 
 
@@ -119,12 +119,12 @@ def test_without_gold_there_are_no_links():
 def test_formation_keeps_the_untrained_validations_1_2_4_8_and_the_last(count, kept):
     cell, task, stacked = prepared()
     validation = validation_set(task, cell.task, cell.data)
-    formation = Formation(validation, task)
+    formation = Formation()
     weights = []
     for step in range(count + 1):  # step 0 is the untrained model
         with torch.no_grad():
             stacked.parameters["model.word_proj.weight"].mul_(1.3)  # the weights move from step to step
-        formation.note(step * 10, stacked, CPU)
+        formation.note(step * 10, read(stacked, validation[-1][:1], task, CPU), 1)
         weights.append(stacked.forced(to_batch(validation[-1][:1], CPU))[1].numpy())
     found = formation.join(test_alignments(stacked, validation, task, CPU), 1)
     assert found.steps.tolist() == [0, *(10 * n for n in kept)]
@@ -157,8 +157,8 @@ def test_a_single_head_is_not_kept_twice(more):
     groups = test_set(task, cell.task, cell.data)
     found = test_alignments(stacked, groups, task, CPU)
     assert found.heads.shape == (2, 8, 0, 6, 6)
-    formation = Formation(groups, task)
-    formation.note(0, stacked, CPU)
+    formation = Formation()
+    formation.note(0, read(stacked, groups[-1][:1], task, CPU), 1)
     assert formation.join(found, 1).heads.shape == (8, 0, 6, 6)
     assert formation.join(found, 1).forming_heads.shape == (1, 0, 6, 6)
 

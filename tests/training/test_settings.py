@@ -97,14 +97,38 @@ def test_gradients_do_not_pile_up_from_step_to_step(watched):
         torch.testing.assert_close(own, gradient)
 
 
-@pytest.mark.parametrize("bound", [0.5, None])
-def test_stop_at_ends_once_all_replicas_are_there(accuracies, bound):
-    """Not when the first is: replica 1 gets there a validation later than replica 0, which has then left again."""
-    accuracies([(0.4, 0.1), (0.6, 0.4), (0.45, 0.6), (0.6, 0.5), (0.9, 0.9)])
-    stop = None if bound is None else {"exact_match": bound}
-    found = train(pack((0, 1), steps=25, valid_every=5, stop_at=stop))
-    assert [row["step"] for row in found[0].history] == ([5, 10, 15, 20] if bound else [5, 10, 15, 20, 25])
-    assert [outcome.status for outcome in found] == ["done", "done"]
+def test_stop_at_ends_each_replica_by_itself(accuracies):
+    """Replica 0 arrives at the second validation, replica 2 at the third; replica 1 never does."""
+    accuracies([(0.4, 0.1, 0.2), (0.6, 0.4, 0.3), (0.45, 0.7), (0.2,), (0.3,)])
+    found = train(pack((0, 1, 2), steps=25, valid_every=5, stop_at={"exact_match": 0.5}))
+    assert [[row["step"] for row in outcome.history] for outcome in found] == [
+        [5, 10],
+        [5, 10, 15, 20, 25],
+        [5, 10, 15],
+    ]
+    assert [[row["valid/exact_match"] for row in outcome.history][-1] for outcome in found] == [0.6, 0.3, 0.7]
+    assert [outcome.status for outcome in found] == ["done"] * 3
+
+
+def test_without_stop_at_all_steps_are_taken(accuracies):
+    accuracies([(1.0, 1.0)] * 5)
+    found = train(pack((0, 1), steps=25, valid_every=5))
+    assert [row["step"] for row in found[0].history] == [5, 10, 15, 20, 25]
+
+
+@pytest.mark.usefixtures("in_float64")
+@pytest.mark.parametrize("scope", ["global", "hard"])
+def test_a_replica_that_goes_on_alone_has_the_numbers_that_it_has_alone(accuracies, scope):
+    """Replica 0 leaves at the first validation; the others keep their weights, moments of Adam, and data."""
+    described = {"score": "additive", "scope": scope, "steps": 20, "valid_every": 5}
+    accuracies([(0.9, 0.1, 0.1)] + [(0.1, 0.1)] * 3)
+    together = train(pack((3, 4, 7), **described, stop_at={"exact_match": 0.5}))
+    for outcome in together[1:]:
+        accuracies([(0.1,)] * 4)
+        (alone,) = train(pack((outcome.seed,), **described))
+        losses, expected = ([row["train/loss"] for row in one.history] for one in (outcome, alone))
+        assert losses == pytest.approx(expected, rel=1e-9)
+        assert outcome.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-9)
 
 
 def test_the_longest_source_of_training_sizes_location():

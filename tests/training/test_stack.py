@@ -189,16 +189,31 @@ def test_reinforce_has_a_baseline_and_a_count_per_replica():
 
 
 @pytest.mark.parametrize("estimator", ["reinforce", "straight_through", "gumbel"])
-def test_replicas_draw_independently(estimator):
-    """Twins with the same weights and the same sentences look at different positions."""
+def test_replicas_draw_by_their_own_keys(estimator):
+    """Twins with the same weights and sentences look at the same positions, and at others once a key is changed."""
     this = described("additive", "hard", {"estimator": estimator}, seeds=(3, 3))
-    stacked = stack(this)
     first, second = (Batch(*(each[:1].expand(2, *each.shape[1:]) for each in b)) for b in batches(this, 2))
-    torch.manual_seed(0)
-    losses = [stacked.loss(batch)[1] for batch in (first, second)]
-    assert losses[1][0] != losses[1][1]
-    if estimator == "reinforce":  # the first minibatch is a soft one
-        assert losses[0][0] == losses[0][1]
+    for same in (True, False):
+        stacked = stack(this)
+        if not same:
+            stacked.buffers["model.attention.scope.noise.key"][1] += 1
+        losses = [stacked.loss(batch)[1] for batch in (first, second)]
+        assert (losses[1][0] == losses[1][1]) == same
+        if estimator == "reinforce":  # the first minibatch is a soft one
+            assert losses[0][0] == losses[0][1]
+
+
+def test_noise_of_torchs_generator_is_refused():
+    """All replicas would share it."""
+
+    class Noisy(Scripted):
+        def forward(self, source, lengths, previous):
+            assert lengths is None
+            return Output(torch.rand(*previous.shape, 6), torch.zeros(*previous.shape, source.shape[1]))
+
+    source = torch.ones(2, 3, 4, dtype=torch.long)
+    with pytest.raises(RuntimeError, match="random"):
+        Stack(lambda _: Noisy(), (0, 1), CPU).loss(Batch(source, source, source))
 
 
 def test_size_is_that_of_one_replica():
