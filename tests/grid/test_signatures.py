@@ -577,7 +577,7 @@ import dataclasses
 class Mine:
     vocabulary: int
     def __post_init__(self):
-        self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(self.vocabulary))]
+        self.source_words = self.target_words = list(range(3 + self.vocabulary))
 
     def check(self, length):
         return None
