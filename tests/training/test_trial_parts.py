@@ -103,9 +103,8 @@ SCORES = {
         15,
     ),
     "a generator": (
-        score(DOT, "return logits + torch.rand(1, generator=torch.Generator())"),
-        "calls a random operation",
-        15,
+        score(DOT, "return logits + torch.rand(1, generator=self.own)", constructor="self.own = torch.Generator()"),
+        "returned different logits for the same arguments: a random operation",
     ),
     "dropout": (score("return F.dropout(query, 0.5, self.training) @ keys.mT"), "calls a random operation", 14),
     "a dropout layer": (
