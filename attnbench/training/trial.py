@@ -172,7 +172,7 @@ class _Tried(NamedTuple):
         with _no_global_randomness(self):
             result = self.call(part, sentences)
         if not torch.equal(drawn, torch.get_rng_state()):
-            # Called again, to find the line. Only now, because a dispatch mode imports the compiler, which takes a second.
+            # Called again to find the line; only now, as a dispatch mode imports the compiler, which takes a second.
             with _NoRandomness(self):
                 self.call(part, _Sentences(*(None if g is None else g.clone() for g in before)))  # type: ignore[arg-type]
         shape = (*sentences.query.shape[:2], sentences.keys.shape[1])
