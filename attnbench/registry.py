@@ -8,6 +8,8 @@ registered by the same decorator when its plugin is imported.
 import ast
 import importlib
 import inspect
+import math
+import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.messages import say
 
 REQUIRED = inspect.Parameter.empty
+
+PROMPT = Path("<prompt>")  # the file of a class that was defined at a prompt or in a notebook
 
 # The runner supplies these, and a grid may override them.
 PROVIDED_UNLESS_SET = frozenset({"max_source_length"})
@@ -81,20 +85,53 @@ class Entry:
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
         return pydantic.create_model(self.name, __config__=config, **fields)
 
+    @cached_property
+    def _wrong_defaults(self) -> dict[str, Problem]:
+        """The options with a default that a grid file could not set."""
+        # None is accepted for any type: `hidden: int = None` is common.
+        defaults = {o.name: o.default for o in self.options if o.default is not REQUIRED and o.default is not None}
+        plain = {name: default for name, default in defaults.items() if _is_plain(default)}
+        found = {
+            name: f"is {_shown(default)}, which cannot be the value of an option"
+            for name, default in defaults.items()
+            if name not in plain
+        }
+        try:
+            self._schema.model_validate_json(pydantic_core.to_json(plain))
+        except pydantic.ValidationError as error:
+            found |= {str(e["loc"][0]): say(e) for e in error.errors() if e["loc"] and e["loc"][0] in plain}
+        # With the place in the text: the problem is reported at the line of the grid file that uses the class.
+        part, place = f"{self.kind} {self.name!r}", self.origin
+        hint = "a default is a finite number, text, True, False, None, list, tuple or dict, of the annotated type"
+        return {
+            name: Problem(f"{part}, option {name!r}: the default in {place} {what}", name, hint)
+            for name, what in found.items()
+        }
+
     def resolve(self, options: dict[str, Any]) -> dict[str, Any]:
         """The given options together with the defaults of the others.
 
         Raises:
-            AttnbenchError: with one problem per option that is unknown, missing or of the wrong type or value;
-                the problem's `where` is the name of the option.
+            AttnbenchError: with one problem per option that is unknown, missing or of the wrong type or value, or that
+                is not given and has a default of the wrong type or value; the problem's `where` is the name of the
+                option.
         """
         try:
+            schema = self._schema
+            wrong = [problem for name, problem in self._wrong_defaults.items() if name not in options]
+        except Exception as error:  # pydantic raises many types for an annotation that is not a type
+            what = f"{self.kind} {self.name!r}: the annotation of an option cannot be used: {_first_line(error)}"
+            raise fail(f"{what} ({self.origin})", hint="use int, float, bool, str, list, tuple or Literal") from error
+        if wrong:
+            raise AttnbenchError(*wrong)
+        try:
             # As JSON, where strict validation accepts a list for a tuple, as YAML has only lists.
-            resolved = self._schema.model_validate_json(pydantic_core.to_json(options)).model_dump(by_alias=True)
+            resolved = schema.model_validate_json(pydantic_core.to_json(options))
         except pydantic.ValidationError as error:
             raise AttnbenchError(*(self._problem(e) for e in error.errors())) from None
-
-        return {k: v for k, v in resolved.items() if k not in PROVIDED_UNLESS_SET or v is not None}
+        # Without pydantic's warnings about defaults of another type, such as None for int and a tuple for a list.
+        values = resolved.model_dump(by_alias=True, warnings=False)
+        return {k: v for k, v in values.items() if k not in PROVIDED_UNLESS_SET or v is not None}
 
     def _problem(self, error: Any) -> Problem:
         name = str(error["loc"][0]) if error["loc"] else ""
@@ -122,13 +159,19 @@ class Registry:
         return MappingProxyType({entry.name: entry for entry in found})
 
     def __call__(self, name: str) -> Callable[[type], type]:
-        """The decorator that registers a class under a name."""
+        """The decorator that registers a class under a name.
+
+        Raises:
+            AttnbenchError: if the name is not text, as in `@attnbench.score` without parentheses.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise self._without_name(name)
 
         def register(cls: type) -> type:
-            entry = _inspect(cls, self.kind, name, self.provided)
+            caller = sys._getframe(1)
+            entry = _inspect(cls, self.kind, name, self.provided, (caller.f_code.co_filename, caller.f_lineno))
             other = self._builtin.get(name) or self._added.get(name)
-            # The same class again: a module was reloaded, or a notebook cell was run again.
-            if other is not None and (other.file, other.class_name) != (entry.file, entry.class_name):
+            if other is not None and not _replaces(entry, other):
                 raise fail(
                     f"the {self.kind} {name!r} is defined twice: in {other.origin} and in {entry.origin}",
                     hint="give yours another name",
@@ -138,6 +181,17 @@ class Registry:
             return cls
 
         return register
+
+    def _without_name(self, found: Any) -> AttnbenchError:
+        """The error for a decorator without a name, at the decorated class or at the line that calls it."""
+        caller = sys._getframe(2)  # the line with the decorator
+        if callable(found):
+            file, line = _file_and_line(found, (caller.f_code.co_filename, caller.f_lineno))
+            where, what = f"{file}:{line}", f"@attnbench.{self.kind} needs a name in parentheses"
+        else:
+            where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+            what = f"@attnbench.{self.kind} needs a name, found {_shown(found)}"
+        return fail(what, where, f'write @attnbench.{self.kind}("my_{self.kind}"), with the name for grid files')
 
     def names(self) -> list[str]:
         """All names, the built-in ones first."""
@@ -224,30 +278,95 @@ def _read_annotation(node: ast.expr | None) -> Any:
     return Any if node is None else eval(ast.unparse(node), _ANNOTATIONS)
 
 
-def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry:
-    """The entry of an imported class."""
+def _inspect(cls: type, kind: str, name: str, provided: frozenset[str], caller: tuple[str, int]) -> Entry:
+    """The entry of an imported class; `caller` is the file and the line of its decorator."""
     init = inspect.getattr_static(cls, "__init__")
-    signature = [] if init is object.__init__ else list(inspect.signature(init, eval_str=True).parameters.values())[1:]
-    empty = inspect.Parameter.empty
-    try:
-        file, line = Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):  # defined at a prompt
-        file, line = Path("<prompt>"), 0
+    parameters = [] if init is object.__init__ else _arguments(init)[1:]
+    file, line = _file_and_line(cls, caller)
+    doc = getattr(cls, "__doc__", None)
     return Entry(
         kind=kind,
         name=name,
-        class_name=cls.__qualname__,
-        doc=inspect.cleandoc(cls.__doc__ or ""),  # not inherited, unlike inspect.getdoc
+        class_name=str(getattr(cls, "__qualname__", name)),
+        doc=inspect.cleandoc(doc) if isinstance(doc, str) else "",  # not inherited, unlike inspect.getdoc
         file=file,
         line=line,
         parameters=tuple(
-            Option(p.name, Any if p.annotation is empty else p.annotation, p.default)
-            for p in signature
+            Option(p.name, Any if p.annotation is REQUIRED else p.annotation, p.default)
+            for p in parameters
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         ),
         load=lambda: cls,
         provided=provided,
     )
+
+
+def _arguments(init: Any) -> list[inspect.Parameter]:
+    """The parameters of a constructor, with those of the function that it wraps if it passes on any keyword."""
+    found = list(inspect.signature(init, eval_str=True, follow_wrapped=False).parameters.values())
+    wrapped = getattr(init, "__wrapped__", None)
+    if wrapped is None or not any(p.kind is p.VAR_KEYWORD for p in found):
+        return found
+    own = {p.name for p in found}
+    # The first argument of the wrapped constructor is the instance, which the wrapper may call *args.
+    instance, *more = _arguments(wrapped)
+    named = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != instance.name]
+    return [instance, *named, *(p for p in more if p.name not in own)]
+
+
+def _file_and_line(cls: Any, caller: tuple[str, int]) -> tuple[Path, int]:
+    """Where a class or function is defined; (PROMPT, 0) if no file has it, as at a prompt or in a notebook."""
+    try:
+        return Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1]
+    except Exception:  # of any type: a metaclass may define what inspect reads, such as __module__
+        file = Path(caller[0])
+        return (file, caller[1]) if file.is_file() else (PROMPT, 0)
+
+
+def _replaces(entry: Entry, other: Entry) -> bool:
+    """Whether a class may take the name of another one: its file was reloaded, or its notebook cell was run again."""
+    if entry.file != other.file:
+        return False
+    if entry.class_name == other.class_name or entry.file == PROMPT:
+        return True
+    # The class was renamed, unless the file still registers the old one under this name as well.
+    try:
+        tree = ast.parse(entry.file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return True
+    old = other.class_name.rpartition(".")[2]
+    definitions = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    return not any(node.name == old and _is_named(node, other.name) for node in definitions)
+
+
+def _is_named(node: ast.ClassDef | ast.FunctionDef, name: str) -> bool:
+    """Whether a decorator of a class has this name as its argument; also if the argument is not written as text."""
+    calls = [d for d in node.decorator_list if isinstance(d, ast.Call) and d.args]
+    return any(not isinstance(d.args[0], ast.Constant) or d.args[0].value == name for d in calls)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a default can be written into a cell's id and a results file."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str | pydantic.BaseModel)
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; its type if the value has no short text."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = ""
+    return text if 0 < len(text) <= 40 and "\n" not in text else type(value).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().partition("\n")[0]
 
 
 # Each registry is also the decorator of its kind. The set names the keyword arguments that the runner provides.

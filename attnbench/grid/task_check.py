@@ -22,7 +22,7 @@ class TaskCheck:
 
     def run(self) -> None:
         """Records each length for which a task has no source, and problems of the user's sentence pairs."""
-        from attnbench.tasks.streams import build_task  # here, because it imports NumPy
+        from attnbench.tasks.streams import blaming, build_task  # here, because it imports NumPy
 
         symbols = sum(data.vocabulary or 0 for _, data, _ in self._tasks.values())
         if symbols > MOST_SYMBOLS:
@@ -38,12 +38,17 @@ class TaskCheck:
                 continue
             if data.path is not None:
                 continue  # a file need not have a line of every length
-            for length in range(data.min_length, min(data.max_length, data.min_length + MOST_LENGTHS) + 1):
-                reason = built.check(length)
-                if reason:
+            lengths = range(data.min_length, min(data.max_length, data.min_length + MOST_LENGTHS) + 1)
+            try:
+                with blaming(task):
                     # One length per task: the others usually fail for the same reason.
-                    self.problems.add(self.document.place(combination["task"].place), reason, "change the lengths")
-                    break
+                    reason = next((found for length in lengths if (found := built.check(length))), None)
+            except AttnbenchError as error:
+                for problem in error.problems:
+                    self._record(problem, combination)
+                continue
+            if reason:
+                self.problems.add(self.document.place(combination["task"].place), reason, "change the lengths")
 
     def _record(self, problem: Problem, combination: Combination) -> None:
         """Records a problem of a task at the field that it names, if the grid sets it, else at the task."""

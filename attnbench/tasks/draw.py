@@ -1,9 +1,11 @@
 """Random examples of one length from one part of the split, and the random streams that they are drawn from."""
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +88,11 @@ def draw_distinct(task: Task, random: np.random.Generator, length: int, count: i
     return _distinct(lambda asked: _draw_once(task, random, length, asked, split), _ask(count, split), count)
 
 
+def draw_any(task: Task, random: np.random.Generator, length: int, count: int) -> Examples:
+    """Returns `count` examples of this length from any part of the split."""
+    return _generate(task, "generate", random, length, count)
+
+
 def draw_unseen(task: Task, random: np.random.Generator, length: int, count: int) -> Examples:
     """Returns `count` examples with unseen symbols and distinct sources, which are repeated if there are too few."""
     return _distinct(lambda asked: _generate(task, "generate_unseen", random, length, asked), count, count)
@@ -128,29 +135,57 @@ def _generate(task: Task, method: str, random: np.random.Generator, length: int,
     """Calls a method of the task and checks the result.
 
     Raises:
-        AttnbenchError: if the shapes or the ids are wrong, which is possible with a custom task.
+        AttnbenchError: if it is not Examples, or has wrong shapes, ids or links, which is possible with a custom task.
     """
     examples: Examples = getattr(task, method)(random, length, asked)
     problem = _what_is_wrong(task, examples, asked, length)
     if problem:
         raise fail(
-            f"{type(task).__name__}.{method} gave {problem}",
-            hint=f"{method}(random, length, count) gives Examples of `count` sources with exactly `length` words",
+            f"{type(task).__name__}.{method} returned {problem}",
+            _place(task),
+            f"{method}(random, length, count) must return Examples of `count` sources with exactly `length` words",
         )
     return examples
 
 
-def _what_is_wrong(task: Task, examples: Examples, count: int, length: int) -> str | None:
+def _place(task: Task) -> str:
+    """Returns the file and line of the task's class; "" if no file has it, as in a notebook."""
+    try:
+        return f"{inspect.getfile(type(task))}:{inspect.getsourcelines(type(task))[1]}"
+    except Exception:  # of any type: a metaclass may define what inspect reads
+        return ""
+
+
+def _what_is_wrong(task: Task, examples: Any, count: int, length: int) -> str | None:
     """Returns a description of what is wrong with the examples, or None."""
+    if not isinstance(examples, Examples):
+        return f"{type(examples).__name__}, expected attnbench.Examples"
     source, target, links = examples.source, examples.target, examples.links
+    for name, ids in (("sources", source), ("targets", target)):
+        if not isinstance(ids, np.ndarray):
+            return f"{name} that are {type(ids).__name__}, expected a NumPy array of integers"
     if source.shape != (count, length):
-        return f"sources {source.shape}, asked for {(count, length)}"
+        return f"sources {source.shape}, expected {(count, length)}"
     if target.ndim != 2 or len(target) != count:
-        return f"targets {target.shape}, asked for {count} rows"
-    if links is not None and links.shape != (*target.shape, length):
-        return f"links {links.shape} for targets {target.shape} and sources of {length} words"
+        return f"targets {target.shape}, expected {count} rows"
     for name, ids, words in (("source", source, task.source_words), ("target", target, task.target_words)):
+        if not np.issubdtype(ids.dtype, np.integer):
+            return f"{name} ids of type {ids.dtype}, expected integers"
         allowed = (ids >= len(SPECIAL)) & (ids < len(words)) | ((ids == PAD) if name == "target" else False)
-        if not np.issubdtype(ids.dtype, np.integer) or not allowed.all():
-            return f"{name} ids other than whole numbers from {len(SPECIAL)} to {len(words) - 1}"
-    return None
+        if not allowed.all():
+            return f"{name} ids that are not integers from {len(SPECIAL)} to {len(words) - 1}"
+    # The words after a PAD would be lost: the target ends there.
+    if ((target[:, :-1] == PAD) & (target[:, 1:] != PAD)).any():
+        return f"a target with PAD ({PAD}) before its last word; PAD may only fill the end of a row"
+    return _what_is_wrong_with_links(links, (*target.shape, length))
+
+
+def _what_is_wrong_with_links(links: Any, shape: tuple[int, ...]) -> str | None:
+    if links is None:
+        return None
+    if not isinstance(links, np.ndarray):
+        return f"links that are {type(links).__name__}, expected a NumPy array of bool, or None"
+    if links.shape != shape:
+        return f"links {links.shape}, expected {shape}, as targets have {shape[1]} and sources {shape[2]} words"
+    # Other types would be used as numbers: a link of 2 would count twice.
+    return None if links.dtype == bool else f"links of type {links.dtype}, expected bool"

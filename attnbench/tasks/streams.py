@@ -3,14 +3,16 @@
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.registry import task as tasks
-from attnbench.tasks.base import PAD, Examples, Task
-from attnbench.tasks.draw import draw, draw_distinct, draw_unseen, fill, has_any, has_unseen, random_for
+from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
+from attnbench.tasks.draw import draw, draw_any, draw_distinct, draw_unseen, fill, has_any, has_unseen, random_for
 from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.split import Split
 
@@ -24,8 +26,8 @@ def build_task(component: Component, data: Data) -> Task:
     """Builds the task of a cell; `translate` with `data.path` becomes `Pairs`, which reads the file.
 
     Raises:
-        AttnbenchError: if the task has no source of a configured length, no symbol is left to train on, or the pairs
-            cannot be read.
+        AttnbenchError: if the task has no source of a configured length, no symbol is left to train on, the pairs
+            cannot be read, or a custom task raises or has invalid words.
     """
     entry = tasks.entry(component.name)
     if component.name == "translate" and data.path is not None:
@@ -36,8 +38,10 @@ def build_task(component: Component, data: Data) -> Task:
     with blaming(component):
         built: Task = tasks.build(component.name, component.options, **provided)
         if entry.takes("unseen_symbols") and not hasattr(built, "generate_unseen"):
-            what = f"the task {component.name!r} takes unseen_symbols, but has no generate_unseen"
+            what = f"the task {component.name!r} has the parameter unseen_symbols but no method generate_unseen"
             raise fail(what, entry.origin, "see Task in tasks/base.py")
+        if not tasks.is_builtin(component.name):
+            _check_words(built, component)
         _check_lengths(built, component, data)
     return built
 
@@ -52,11 +56,13 @@ def blaming(component: Component) -> Iterator[None]:
         yield
     except AttnbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit in a task would end attnbench with any exit status
         if tasks.is_builtin(component.name):
             raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename}:{frame.lineno}"
+        # The task's own line, also if the exception was raised by a library that it calls, or by attnbench.
+        entry = tasks.entry(component.name)
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == entry.file]
+        place = f"{entry.file}:{lines[-1]}" if lines else entry.origin
         what = f"the task {component.name!r} raised {type(error).__name__}: {error}"
         raise fail(
             what, place, "a task needs source_words, target_words, check and generate: see Task in tasks/base.py"
@@ -65,6 +71,8 @@ def blaming(component: Component) -> Iterator[None]:
 
 def check_data(component: Component, data: Data) -> None:
     """Checks that training and evaluation on these data are possible, in a fraction of a second.
+
+    A custom task must have links for all lengths or for none, and the same examples for the same random numbers.
 
     Raises:
         AttnbenchError: any that training on these data could raise.
@@ -83,6 +91,25 @@ def _try_all(component: Component, data: Data) -> None:
     test_set_unseen(task, component, least)
     for length in data.test_lengths:
         test_set_at(task, component, least, length)
+    if not tasks.is_builtin(component.name) and not isinstance(task, Pairs):
+        _check_generate(task, component, data)
+
+
+def _check_generate(task: Task, component: Component, data: Data) -> None:
+    """Compares the examples of a custom task between lengths and between calls."""
+    place = tasks.entry(component.name).origin
+    lengths = [*range(data.min_length, data.max_length + 1), *data.test_lengths]
+    with_links: list[int] = []
+    without: list[int] = []
+    for length in (length for length in lengths if task.check(length) is None):
+        first, again = (draw_any(task, random_for(component, data, "check", length), length, 2) for _ in range(2))
+        if not (np.array_equal(first.source, again.source) and np.array_equal(first.target, again.target)):
+            what = f"the task {component.name!r} generated different sentences from the same random numbers"
+            raise fail(what, place, "use only the argument `random` of generate, and keep no state between calls")
+        (without if first.links is None else with_links).append(length)
+    if with_links and without:
+        what = f"the task {component.name!r} has links for length {with_links[0]} but none for length {without[0]}"
+        raise fail(what, place, "return links for all lengths, or None for all of them")
 
 
 class TrainingStream:
@@ -189,13 +216,12 @@ def test_set_at(task: Task, component: Component, data: Data, length: int) -> li
         found = task.held_out(Split.TEST, range(length, length + 1), data.test_examples, random)
         if not found:
             what = f"{task.origin(Split.TEST)} has no test source of {length} words"
-            raise fail(what, where, f"take {length} out of data.test_lengths")
+            raise fail(what, where, f"remove {length} from data.test_lengths")
         return found
     if not _is_on(task, component, data, Split.TEST, length):
-        what = f"the task {component.name!r} has so few sources of length {length} that the test side got none of them"
-        raise fail(
-            what, where, f"take {length} out of data.test_lengths: longer sources are more, and some of them are tested"
-        )
+        what = f"the task {component.name!r} has too few sources of length {length}: none is in the test split"
+        hint = f"remove {length} from data.test_lengths, or use a longer length, of which there are more sources"
+        raise fail(what, where, hint)
     return [draw_distinct(task, random, length, data.test_examples, Split.TEST)]
 
 
@@ -220,8 +246,47 @@ def _check_symbols(component: Component, data: Data) -> None:
     if data.vocabulary is None:
         raise fail(f"the task {component.name!r} needs data.vocabulary, the number of its symbols", "data.vocabulary")
     if has_unseen(component, data) and data.unseen_symbols >= data.vocabulary:
-        what = f"unseen_symbols {data.unseen_symbols} of a vocabulary of {data.vocabulary} leaves none to train on"
-        raise fail(what, "data.unseen_symbols", "lower it, or raise data.vocabulary")
+        what = (
+            f"unseen_symbols is {data.unseen_symbols} with a vocabulary of {data.vocabulary}: "
+            "no symbols are left for training"
+        )
+        raise fail(what, "data.unseen_symbols", "decrease it, or increase data.vocabulary")
+
+
+def _check_words(task: Task, component: Component) -> None:
+    """Raises AttnbenchError if the word lists of a custom task cannot be used."""
+    for field in ("source_words", "target_words"):
+        problem = _wrong_words(getattr(task, field))
+        if problem:
+            hint = f"{field} is a list of different words: {', '.join(SPECIAL)}, and the task's own from index 3 on"
+            what = f"the task {component.name!r}: {field} {problem}"
+            raise fail(what, tasks.entry(component.name).origin, hint)
+
+
+def _wrong_words(words: Any) -> str | None:
+    """Returns what is wrong with a list of words, or None."""
+    if isinstance(words, str) or not isinstance(words, Sequence | np.ndarray):
+        return f"is {type(words).__name__}, expected a list of words"
+    if tuple(words[: len(SPECIAL)]) != SPECIAL:
+        return f"must begin with {', '.join(SPECIAL)}, found {list(words[: len(SPECIAL)])}"
+    seen: dict[str, int] = {}
+    for index, word in enumerate(words):
+        if not isinstance(word, str):
+            return f"has {word!r} at index {index}, expected text"
+        if not word or "\0" in word or not _is_text(word):
+            return f"has {word!r} at index {index}: a word needs at least one character, and no NUL or surrogate"
+        if seen.setdefault(word, index) != index:
+            return f"has {word!r} twice, at index {seen[word]} and {index}"
+    return None
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word can be written to a file."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_lengths(task: Task, component: Component, data: Data) -> None:
@@ -229,7 +294,7 @@ def _check_lengths(task: Task, component: Component, data: Data) -> None:
     asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length)]
     asked += [("data.test_lengths", length) for length in data.test_lengths]
     reasons = [(where, task.check(length)) for where, length in asked]
-    hint = f"change this field, or leave out the task {component.name!r}"
+    hint = f"change this field, or remove the task {component.name!r}"
     problems = [Problem(reason, where, hint) for where, reason in reasons if reason]
     if problems:
         raise AttnbenchError(*problems)
@@ -261,11 +326,11 @@ def _lengths_on(task: Task, component: Component, data: Data, split: Split) -> l
     lengths = [length for length in inside if _is_on(task, component, data, split, length)]
     if not lengths:
         what = (
-            f"the task {component.name!r} has so few sources of length {data.min_length} to {data.max_length} "
-            f"that the {split.name.lower()} side got none of them"
+            f"the task {component.name!r} has too few sources of length {data.min_length} to {data.max_length}: "
+            f"none is in the {split.name.lower()} split"
         )
-        less = ", or lower data.unseen_symbols" if data.unseen_symbols else ""
-        raise fail(what, "data.max_length", f"enlarge data.max_length or data.vocabulary{less}")
+        less = ", or decrease data.unseen_symbols" if data.unseen_symbols else ""
+        raise fail(what, "data.max_length", f"increase data.max_length or data.vocabulary{less}")
     return lengths
 
 
@@ -277,7 +342,7 @@ def _fixed_set(task: Task, component: Component, data: Data, split: Split, total
         found = task.held_out(split, inside, total, random_for(component, data, split.name))
         if not found:
             what = f"{task.origin(split)} has no {side} source of {data.min_length} to {data.max_length} words"
-            raise fail(what, f"data.{side}_path", f"give more pairs in data.{side}_path, or change data.max_length")
+            raise fail(what, f"data.{side}_path", f"add pairs, set data.{side}_path, or change data.max_length")
         return found
     return [
         draw_distinct(task, random_for(component, data, split.name, length), length, count, split)

@@ -275,7 +275,7 @@ RIGHT = {
     "a dataclass": part(
         "task",
         "vocabulary: int",
-        "def __post_init__(self): self.source_words = self.target_words = list(range(3 + self.vocabulary))",
+        "def __post_init__(self): self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(self.vocabulary))]",
         CHECK,
         GENERATE,
         before="import dataclasses",

@@ -45,12 +45,16 @@ def test_lengths_that_a_task_does_not_have(complaints: Complaints, text: str, wh
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("grid: {score: [dot], task: [copy, sort]}\ndata: {unseen_symbols: 20}", "3:24", "20 of a vocabulary of 20"),
-        ("grid: {score: [dot], task: [copy], data.unseen_symbols: [0, 20]}", "2:61", "20 of a vocabulary of 20"),
+        (
+            "grid: {score: [dot], task: [copy, sort]}\ndata: {unseen_symbols: 20}",
+            "3:24",
+            "is 20 with a vocabulary of 20",
+        ),
+        ("grid: {score: [dot], task: [copy], data.unseen_symbols: [0, 20]}", "2:61", "is 20 with a vocabulary of 20"),
         (
             "grid: {score: [dot], task: [copy], data.vocabulary: [50, 12]}\ndata: {unseen_symbols: 30}",
             "3:24",
-            "30 of a vocabulary of 12",
+            "is 30 with a vocabulary of 12",
         ),
         ("grid: {score: [dot], task: [copy]}\ndata: {unseen_symbols: -1}", "3:24", "at least 0, found -1"),
         ("grid: {score: [dot], task: [sort]}\ndata: {unseen_symbols: 11}", "2:29", "of which training shows 9"),
@@ -77,7 +81,7 @@ from attnbench.registry import task
 @task("even")
 class Even:
     "Sources of even length."
-    source_words = target_words = []
+    source_words = target_words = ["<pad>", "<bos>", "</s>", "a"]
     def check(self, length):
         return None if length % 2 == 0 else f"even has no source of length {length}"
     def generate(self, random, length, count):

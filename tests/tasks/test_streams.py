@@ -165,9 +165,9 @@ def test_a_side_without_sources_is_reported():
     data = Data(vocabulary=1, min_length=3, max_length=3, test_lengths=(4,))
     task = build_task(COPY, data)
     assert split_of(np.full((1, 3), 3))[0] == split_of(np.full((1, 4), 3))[0] == Split.TRAINING
-    with pytest.raises(AttnbenchError, match="so few sources of length 3 to 3 that the validation side got none"):
+    with pytest.raises(AttnbenchError, match="too few sources of length 3 to 3: none is in the validation split"):
         validation_set(task, COPY, data)
-    with pytest.raises(AttnbenchError, match="so few sources of length 4 that the test side got none"):
+    with pytest.raises(AttnbenchError, match="too few sources of length 4: none is in the test split"):
         test_set_at(task, COPY, data, 4)
 
 
@@ -189,7 +189,7 @@ def test_symbols_need_a_vocabulary():
 
 def test_check_data_finds_what_training_would():
     check_data(COPY, Data(test_lengths=(40,)))
-    with pytest.raises(AttnbenchError, match="length 4 that the test side"):
+    with pytest.raises(AttnbenchError, match="length 4: none is in the test split"):
         check_data(COPY, Data(vocabulary=1, min_length=1, max_length=39, test_lengths=(4,)))
 
 
@@ -208,7 +208,7 @@ class Clumsy:
 
 def test_the_wrong_shape_from_a_custom_task_is_reported():
     tasks("clumsy")(Clumsy)
-    with pytest.raises(AttnbenchError, match=r"Clumsy\.generate gave sources \(64, 4\), asked for \(64, 3\)"):
+    with pytest.raises(AttnbenchError, match=r"Clumsy\.generate returned sources \(64, 4\), expected \(64, 3\)"):
         check_data(Component(name="clumsy"), Data())
 
 
@@ -220,7 +220,9 @@ def test_an_exception_of_a_custom_task_is_reported_as_its_mistake(body, said):
     methods = {}
     exec(body, methods)
     cls = type(
-        "Mine", (), {"source_words": [], "target_words": [], **{k: v for k, v in methods.items() if k == "check"}}
+        "Mine",
+        (),
+        {"source_words": [*SPECIAL], "target_words": [*SPECIAL], **{k: v for k, v in methods.items() if k == "check"}},
     )
     tasks("mine")(cls)
     with pytest.raises(AttnbenchError, match=f"the task 'mine' raised {said}"):

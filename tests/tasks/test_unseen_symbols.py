@@ -159,7 +159,9 @@ def test_sort_runs_out_of_seen_symbols():
 
 @pytest.mark.parametrize("unseen", [6, 7])
 def test_a_symbol_is_left_to_train_on(unseen):
-    with pytest.raises(AttnbenchError, match=f"unseen_symbols {unseen} of a vocabulary of 6 leaves none") as raised:
+    with pytest.raises(
+        AttnbenchError, match=f"unseen_symbols is {unseen} with a vocabulary of 6: no symbols"
+    ) as raised:
         build_task(COPY, Data(vocabulary=6, unseen_symbols=unseen))
     assert [problem.where for problem in raised.value.problems] == ["data.unseen_symbols"]
     build_task(COPY, Data(vocabulary=6, unseen_symbols=5))
@@ -219,7 +221,9 @@ def test_a_users_task_that_takes_unseen_symbols_is_asked_for_them(own):
 
 def test_a_custom_task_without_generate_unseen_is_reported(own):
     own(Own)
-    with pytest.raises(AttnbenchError, match=r"'own' takes unseen_symbols, but has no generate_unseen") as raised:
+    with pytest.raises(
+        AttnbenchError, match=r"'own' has the parameter unseen_symbols but no method generate_unseen"
+    ) as raised:
         check_data(Component(name="own"), Data())
     assert "test_unseen_symbols.py:" in raised.value.problems[0].where
 
@@ -227,5 +231,5 @@ def test_a_custom_task_without_generate_unseen_is_reported(own):
 def test_the_wrong_shape_from_a_custom_generate_unseen_is_reported(own):
     own(Short)
     check_data(Component(name="own"), Data())
-    with pytest.raises(AttnbenchError, match=r"Short\.generate_unseen gave sources \(1, 9\), asked for \(1, 10\)"):
+    with pytest.raises(AttnbenchError, match=r"Short\.generate_unseen returned sources \(1, 9\), expected \(1, 10\)"):
         check_data(Component(name="own"), Data(unseen_symbols=1))
