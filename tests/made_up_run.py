@@ -11,6 +11,7 @@ import numpy as np
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.packs import Composition
 from attnbench.metrics import METRICS
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import sealed
@@ -100,5 +101,6 @@ def write_run(folder: Path, plan: Plan, outcomes: Iterable[Outcome]) -> Store:
     # Waiting for the disk is most of the time that hundreds of small files take, and no test reads them after a crash.
     with patch("os.fsync"):
         if written := list(outcomes):
-            store.write_pack(written, [by_id[one.cell] for one in written], {})
+            together = Composition(tuple(by_id), tuple(planned.cell.seed for planned in plan.cells))
+            store.write_pack(written, [by_id[one.cell] for one in written], {}, together)
     return store

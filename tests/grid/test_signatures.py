@@ -275,7 +275,9 @@ RIGHT = {
     "a dataclass": part(
         "task",
         "vocabulary: int",
-        "def __post_init__(self): self.source_words = self.target_words = ["<pad>", "<bos>", "</s>", *map(str, range(self.vocabulary))]",
+        "def __post_init__(self):",
+        "    symbols = map(str, range(self.vocabulary))",
+        "    self.source_words = self.target_words = ['<pad>', '<bos>', '</s>', *symbols]",
         CHECK,
         GENERATE,
         before="import dataclasses",
