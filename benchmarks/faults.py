@@ -323,7 +323,7 @@ FAULTS = [
     Fault(
         "the pointer points at the word before",
         "models/pointer.py",
-        "Pointer._name",
+        "Pointer._word_log_probabilities",
         "nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)",
         "nothing.scatter_add(-1, memory.words.roll(1, -1).unsqueeze(1).expand(weights.shape), weights)",
         {"model": "pointer"},
@@ -374,8 +374,8 @@ FAULTS = [
         "the end of the sentence is not trained",
         "training/stack.py",
         "Replica.loss",
-        "log_likelihood, mask = _log_likelihood(output.words, target), target != PAD",
-        "log_likelihood, mask = _log_likelihood(output.words, target), target > 2",
+        "log_likelihood, mask = _log_likelihood(output.logits, target), target != PAD",
+        "log_likelihood, mask = _log_likelihood(output.logits, target), target > 2",
         {"score": "dot"},
     ),
     Fault(
@@ -469,8 +469,8 @@ HELD_OUT = [
         "the Transformer's cross-attention forgets the padding",
         "models/transformer.py",
         "Transformer._decode",
-        "layer.look_across(states, source, memory.mask)",
-        "layer.look_across(states, source, None)",
+        "layer.apply_cross_attention(states, source, memory.mask)",
+        "layer.apply_cross_attention(states, source, None)",
         {"model": "transformer"},
     ),
     # Alignment.
@@ -511,8 +511,8 @@ HELD_OUT = [
         "the LSTMN's decoder does not lengthen its tapes",
         "models/lstmn.py",
         "LSTMN._advance",
-        "state = State(self.decoder.remember(state, both), hidden, crossed)",
-        "state = State(state.tapes, hidden, crossed)",
+        "state = LSTMNState(self.decoder.append(state, both), hidden, attended_source)",
+        "state = LSTMNState(state.tapes, hidden, attended_source)",
         {"model": "lstmn"},
     ),
     Fault(

@@ -15,7 +15,7 @@ from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
 
 
-class Memory(NamedTuple):
+class PointerMemory(NamedTuple):
     """The encoded source.
 
     Attributes:
@@ -73,20 +73,20 @@ class Pointer(Seq2Seq):
         self.combine = nn.ModuleList(nn.Linear(2 * width, width, bias=False) for _ in range(glimpses))
         self.attention = attention(width)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[PointerMemory, Tensor]:
         """Returns the memory and the state (B,…) before the first step, tanh(W_s ←h_0)."""
         states = self.encoder(source, self._vectors(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         # For the LSTM only the output starts at tanh(W_s ←h_0); the memory cell starts at 0.
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
-        return Memory(sources, source), start
+        return PointerMemory(sources, source), start
 
-    def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, memory: PointerMemory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Decodes one step: returns the new state, the log-probabilities (B,V) and the weights (B,S)."""
         state = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state)
-        attended = self._point(self.kind.output(state).unsqueeze(1), memory, index)
-        return state, self._name(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
+        attended = self._attend(self.kind.output(state).unsqueeze(1), memory, index)
+        return state, self._word_log_probabilities(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """Runs a teacher-forced pass."""
@@ -96,8 +96,8 @@ class Pointer(Seq2Seq):
         for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
             state = self._advance(word, state)
             outputs.append(self.kind.output(state))
-        weights = self._point(torch.stack(outputs, dim=1), memory, 0).weights
-        return Output(self._name(weights, memory), weights)
+        weights = self._attend(torch.stack(outputs, dim=1), memory, 0).weights
+        return Output(self._word_log_probabilities(weights, memory), weights)
 
     def _vectors(self, words: Tensor) -> Tensor:
         """Returns the embeddings (V,E) of the whole vocabulary, on the device of `words`."""
@@ -107,7 +107,7 @@ class Pointer(Seq2Seq):
         """Returns the decoder state (B,…) after a projected word."""
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
 
-    def _point(self, query: Tensor, memory: Memory, start: int) -> Attended:
+    def _attend(self, query: Tensor, memory: PointerMemory, start: int) -> Attended:
         """Applies all glimpses and then the pointer to queries (B,T,D), the first of which is at step `start`."""
         # memory.sources has one more entry than there are glimpses: the last one is the pointer's.
         for glimpse, combine, source in zip(self.glimpses, self.combine, memory.sources, strict=False):
@@ -115,7 +115,7 @@ class Pointer(Seq2Seq):
             query = combine(torch.cat([context, query], dim=-1)).tanh()
         return self.attention.read(query, memory.sources[-1], start)
 
-    def _name(self, weights: Tensor, memory: Memory) -> Tensor:
+    def _word_log_probabilities(self, weights: Tensor, memory: PointerMemory) -> Tensor:
         """Returns the log-probabilities (B,T,V) of the words, from the weights (B,T,S) of the source positions."""
         # A word that is not in the source has probability 0; clamping keeps its logarithm finite.
         nothing = weights.new_zeros(*weights.shape[:2], self.vocabulary)

@@ -46,14 +46,14 @@ class Additive(Score):
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
         queries = self.query_proj(query)
         v = self.v.weight[0]
-        if _may_wait(prepared, query.shape[-2]):
-            weighed = (_inside(queries, prepared).sigmoid() * v).sum(-1)
+        if _keeps_hidden_layer(prepared, query.shape[-2]):
+            weighted_sum = (_inside(queries, prepared).sigmoid() * v).sum(-1)
         else:
-            weighed = _Weighed.apply(queries, prepared, v)
-        return torch.add(-v.sum(), weighed, alpha=2)
+            weighted_sum = _ChunkedSum.apply(queries, prepared, v)
+        return torch.add(-v.sum(), weighted_sum, alpha=2)
 
 
-def _may_wait(keys: Tensor, queries: int) -> bool:
+def _keeps_hidden_layer(keys: Tensor, queries: int) -> bool:
     """Returns whether the hidden layer of this number of queries is kept for the backward pass."""
     # A single query is a step of a decoder, which is assumed to take about as many steps as there are keys.
     if queries == 1:
@@ -66,7 +66,7 @@ def _inside(queries: Tensor, keys: Tensor) -> Tensor:
     return torch.add(keys.unsqueeze(-3), queries.unsqueeze(-2), alpha=2)
 
 
-class _Weighed(torch.autograd.Function):
+class _ChunkedSum(torch.autograd.Function):
     """vᵀσ(2q + k) (B,T,S), computed in chunks of queries.
 
     The backward pass recomputes the hidden layer of each chunk, so none is kept in memory.

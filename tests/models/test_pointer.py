@@ -38,7 +38,7 @@ def test_the_model_is_its_equations(score, scope, options, glimpses, kind):
     for index, word in enumerate(previous.unbind(1)):
         state, *step = model.step(memory, state, word, index)
         steps.append(step)
-    for words, weights in ((found.words, found.weights), [torch.stack(each, 1) for each in zip(*steps, strict=True)]):
+    for words, weights in ((found.logits, found.weights), [torch.stack(each, 1) for each in zip(*steps, strict=True)]):
         for b, length in enumerate(lengths.tolist()):
             expected, named = run(model, kind, score, scope, source[b, :length].tolist(), previous[b].tolist())
             close(weights[b, :, :length], expected)
@@ -66,7 +66,7 @@ def test_weights_are_a_distribution_over_the_sentence(score, scope, options, gli
         if options and scope == "local-m":
             within_reach[0, 4] = False  # its window begins at 3; those of the shorter sentences stay at their ends
         torch.testing.assert_close(mass, within_reach.double(), **EXACT)
-    torch.testing.assert_close(distributions(output.words).sum(-1), torch.ones(4, 5).double(), **EXACT)
+    torch.testing.assert_close(distributions(output.logits).sum(-1), torch.ones(4, 5).double(), **EXACT)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -78,7 +78,7 @@ def test_a_word_has_the_weight_of_all_its_positions(glimpses, scope):
     source[0] = torch.tensor([3, 5, 3, 3, 4, 5, 2])
     source[1, :4] = torch.tensor([6, 6, 6, 2])
     found = model(source, lengths, previous)
-    words, mass = distributions(found.words), found.weights.sum(-1)
+    words, mass = distributions(found.logits), found.weights.sum(-1)
     assert words.shape == (4, 5, WORDS)
     for b, length in enumerate(lengths.tolist()):
         for w in range(WORDS):
@@ -246,7 +246,7 @@ def test_padding_is_inert_bit_for_bit(score, scope, options, glimpses, filler):
         source = torch.where(VALID, source, filler)
     found = model(source, lengths, previous)
     assert torch.equal(found.weights, expected.weights)
-    assert torch.equal(found.words, expected.words)
+    assert torch.equal(found.logits, expected.logits)
 
 
 @every_count

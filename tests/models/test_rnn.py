@@ -23,7 +23,7 @@ def test_the_model_is_its_equations(options, score):
     found = model(source, lengths, previous)
     for b, length in enumerate(lengths.tolist()):
         words, weights = run(model, options, score, source[b, :length].tolist(), previous[b].tolist())
-        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.logits[b].detach(), words, rtol=0, atol=1e-10)
         np.testing.assert_allclose(found.weights[b, :, :length].detach(), weights, rtol=0, atol=1e-10)
         assert (found.weights[b, :, length:] == 0).all()
 
@@ -36,7 +36,7 @@ def test_without_attention_the_context_is_the_final_encoder_state(options):
     assert (found.weights == 0).all()
     for b, length in enumerate(lengths.tolist()):
         words, _ = run(model, options, None, source[b, :length].tolist(), previous[b].tolist())
-        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.logits[b].detach(), words, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("query", ["previous", "current"])
@@ -98,9 +98,9 @@ def test_reverse_source_is_reading_a_source_reversed_by_hand(query, scope):
         assert by_hand[b, length - 1] == 2
     for rows, given in ((slice(None), lengths), (slice(1), None)):  # the first sentence fills all positions
         expected, found = model(by_hand[rows], given, previous[rows]), turning(source[rows], given, previous[rows])
-        torch.testing.assert_close(found.words, expected.words, **EXACT)
-        for name in ("weights", "scores"):
-            turned_back = torch.stack([getattr(expected, name)[b][:, order[b]] for b in range(len(found.words))])
+        torch.testing.assert_close(found.logits, expected.logits, **EXACT)
+        for name in ("weights", "attention_logits"):
+            turned_back = torch.stack([getattr(expected, name)[b][:, order[b]] for b in range(len(found.logits))])
             torch.testing.assert_close(getattr(found, name), turned_back, **EXACT)
 
 
@@ -122,7 +122,7 @@ def test_exact_is_the_likelihood_summed_over_positions(score, query, reverse_sou
     for b, length in enumerate(lengths.tolist()):
         alone, words = source[b : b + 1, :length], previous[b : b + 1]
         for t, p in enumerate(_enumerated(soft, alone, words, found.weights[b, :, :length])):
-            torch.testing.assert_close(log_probabilities(found.words[b, t]), p.log(), **EXACT)
+            torch.testing.assert_close(log_probabilities(found.logits[b, t]), p.log(), **EXACT)
 
 
 def _enumerated(model, source: Tensor, previous: Tensor, alpha: Tensor) -> list[Tensor]:
@@ -160,7 +160,7 @@ def test_exact_has_finite_gradients_even_where_a_weight_vanishes(padded):
     output = model(source, given, previous)
     assert (output.weights == 0).any()
     target = torch.full_like(previous, 4)
-    likelihood = log_probabilities(output.words).gather(-1, target[..., None]).squeeze(-1)
+    likelihood = log_probabilities(output.logits).gather(-1, target[..., None]).squeeze(-1)
     model.objective(output, likelihood, given, torch.ones_like(target, dtype=torch.bool)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
