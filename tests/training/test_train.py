@@ -214,6 +214,31 @@ def test_a_user_s_own_pairs_are_trained_on(tmp_path):
     assert located.metrics["parameters"] - plain.metrics["parameters"] == (max(map(len, lines)) + 1) * 8
 
 
+def test_words_that_no_training_line_has_are_never_right(tmp_path):
+    """A model that has learned to output <unk> reaches no exact match, does not stop early, and gets no BLEU for it."""
+    random = np.random.default_rng(0)
+    sources = [" ".join(random.choice(list("abcdef"), size=3)) for _ in range(100)]
+    files = {}
+    for field, target, lines in (
+        ("path", "<unk>", sources[:60]),
+        ("validation_path", "Y", sources[60:80]),
+        ("test_path", "Z", sources[80:]),
+    ):
+        files[field] = tmp_path / f"{field}.tsv"
+        files[field].write_text("".join(f"{line}\t{target} {target}\n" for line in lines))
+    data = DATA.model_copy(update={"vocabulary": None, "max_length": 3, **{k: str(v) for k, v in files.items()}})
+    (found,) = train(
+        pack(task="translate", data=data, steps=60, learning_rate=0.05, valid_every=20, stop_at={"exact_match": 0.5})
+    )
+    assert [row["step"] for row in found.history] == [20, 40, 60]
+    assert found.history[-1]["train/loss"] < 0.05
+    assert [row["valid/exact_match"] for row in found.history] == [0, 0, 0]
+    assert found.metrics["exact_match"] == 0
+    assert found.metrics["token_accuracy"] == pytest.approx(1 / 3)  # EOS
+    assert found.metrics["bleu"] == 0
+    assert found.alignments.target[0] == ["Z", "Z", "</s>"]
+
+
 def paired(one: Pack, two: Pack, watched) -> list[tuple]:
     """The batches that two packs are trained on."""
     runs = []
