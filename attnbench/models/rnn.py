@@ -1,5 +1,6 @@
 """The RNN encoder-decoder with attention, the default model (semantics.md §1)."""
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.registry import model
-from attnbench.scopes.masking import valid_positions
+from attnbench.scopes.masking import masked_log_softmax, valid_positions
 
 
 class RecurrentMemory(NamedTuple):
@@ -122,7 +123,7 @@ class Recurrent(Seq2Seq):
         # (T,B,…) and not (B,T,…): the numbers of a step stay contiguous, so stacking the steps is a plain copy.
         output, embedded = torch.stack(outputs), self.target_embedding(previous.mT)
         if getattr(self.attention.scope, "marginalises", False):
-            logits = self._marginal(output, weights, memory.source.values, embedded)
+            logits = self._marginal(output, attention_logits, memory.source, embedded)
         else:
             context = torch.stack([step.context.squeeze(1) for step in steps])
             logits = self._read_out(output, context, embedded)
@@ -173,24 +174,26 @@ class Recurrent(Seq2Seq):
             return self.readout(torch.cat([output, context, embedded], dim=-1))
         return self.readout(self._combined(output, context))
 
-    def _marginal(self, output: Tensor, weights: Tensor, values: Tensor, embedded: Tensor) -> Tensor:
+    def _marginal(self, output: Tensor, attention_logits: Tensor, source: Source, embedded: Tensor) -> Tensor:
         """Returns the log-probabilities (T,B,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), for the `exact` hard attention.
 
         The output layer is applied to every source position separately, so this needs S times the memory.
 
         Args:
             output: (T,B,D).
-            weights: (B,T,S).
-            values: (B,S,D).
+            attention_logits: (B,T,S).
+            source: the encoder states.
             embedded: (T,B,E).
         """
-        weights = weights.transpose(0, 1)
-        shape = (*weights.shape, -1)  # (T,B,S,…)
+        # From the logits and not from the weights: a weight may underflow to 0, and its position would get no gradient.
+        log_weights = masked_log_softmax(attention_logits, source.mask).transpose(0, 1)
+        # The gradient of logsumexp is NaN if all its arguments are −∞: rows without valid positions are filled.
+        nothing = (log_weights == -torch.inf).all(-1, keepdim=True)
+        log_weights = log_weights.masked_fill(nothing, math.log(torch.finfo(log_weights.dtype).tiny))
+        shape = (*log_weights.shape, -1)  # (T,B,S,…)
         each = self._read_out(
-            output.unsqueeze(2).expand(shape), values.expand(shape), embedded.unsqueeze(2).expand(shape)
+            output.unsqueeze(2).expand(shape), source.values.expand(shape), embedded.unsqueeze(2).expand(shape)
         )
-        # The logarithm of a weight of 0 would be −∞, with a NaN gradient; weights are clamped to the smallest number.
-        log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         return (each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(2)
 
     def _in_source_order(self, weights: Tensor, memory: RecurrentMemory) -> Tensor:

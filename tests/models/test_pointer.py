@@ -113,6 +113,70 @@ def test_a_gold_word_with_hardly_any_weight_is_still_learned():
     torch.testing.assert_close(scope.logits.grad, logits.softmax(-1) - torch.tensor([0.0, 1.0, 0.0]))
 
 
+class Fixed(torch.nn.Module):
+    """A score with these logits (S,), whatever is compared."""
+
+    def __init__(self, logits: list[float], dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor(logits, dtype=dtype))
+
+    def forward(self, query, keys):
+        return self.logits.expand(*query.shape[:2], keys.shape[1])
+
+
+@pytest.mark.parametrize("gap", [1, 80, 110, 1000, 30_000])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_gold_position_far_below_the_best_has_the_gradient_of_any_other(scope, gap):
+    """Its weight underflows in float32: the loss and the gradient must come from the logits, not from the weights."""
+    model = pointer("dot", scope).float()
+    model.attention.scope.window = 3
+    if scope == "local-p":
+        torch.nn.init.zeros_(model.attention.scope.centre_v.weight)
+    model.attention.score = score = Fixed([0.0, -gap - 2.0, -1.0, -gap])
+    replica = Replica(model)
+    source, previous, target = torch.tensor([[3, 4, 2, 4]]), torch.tensor([[1]]), torch.tensor([[4]])
+    objective, _ = replica("loss", source, previous, target)
+    objective.backward()
+    # −log p of the word at positions 1 and 3: the gradient by the logits is α less the share of each of these.
+    expected = torch.nn.Parameter(score.logits.detach().double())
+    # p_t = 3σ(0) = 1.5 and σ = 1/2
+    logits = expected if scope != "local-p" else expected - (torch.arange(4) - 1.5) ** 2 / (2 * 0.5**2)
+    loss = logits.logsumexp(0) - logits[[1, 3]].logsumexp(0)
+    loss.backward()
+    assert objective.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(score.logits.grad.double(), expected.grad, rtol=1e-4, atol=1e-5)
+    assert score.logits.grad[[1, 3]].sum() < -0.5
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(scope):
+    """Where some weights underflow, a word occurs twice, and some positions are padding or outside the window."""
+    model = pointer("additive", scope, glimpses=1)
+    source, lengths, previous = batch()
+    source[0, :6] = torch.tensor([3, 5, 3, 3, 4, 5])
+    logits = 300 * torch.randn(LONGEST, generator=torch.Generator().manual_seed(0)).double()
+    model.attention.score = Fixed(logits.tolist(), torch.float64)
+
+    names = ["attention.score.logits", *(["attention.scope.centre_v.weight"] if scope == "local-p" else [])]
+
+    def outputs(*given):
+        return functional_call(model, dict(zip(names, given, strict=True)), (source, lengths, previous)).logits
+
+    parameters = dict(model.named_parameters())
+    assert torch.autograd.gradcheck(outputs, tuple(parameters[name] for name in names))
+
+
+def test_a_gold_word_that_the_scope_excludes_has_a_finite_loss_and_no_gradient():
+    model = pointer("dot", "local-m").float()
+    model.attention.score = score = Fixed([0.0, 0.0, 0.0, 0.0])
+    batch_of_one = torch.tensor([[3, 5, 4, 2]]), torch.tensor([[1]]), torch.tensor([[4]])
+    objective, _ = Replica(model)("loss", *batch_of_one)  # position 2; the window is 0 and 1
+    assert objective.item() == pytest.approx(-math.log(torch.finfo(torch.float32).tiny), abs=1e-3)
+    objective.backward()
+    assert score.logits.grad.isfinite().all()
+    assert score.logits.grad.abs().max() < 1e-6
+
+
 @every_cell
 @every_count
 @every_pair

@@ -167,6 +167,52 @@ def test_exact_has_finite_gradients_even_where_a_weight_vanishes(padded):
         assert parameter.grad.isfinite().all(), name
 
 
+def test_exact_learns_from_a_position_whose_weight_underflows():
+    """In float32, a position 110 below the best, where alone the word is likely: p(y) = Σ_i α_i p(y | i)."""
+    model = build("dot", "hard", **EXACT_SCOPE).float().train()
+    values = torch.zeros(1, 3, WIDTH)
+    values[0, [0, 2], 0] = values[0, 1, 1] = 1
+    model.encoder, model.attention.score = _Constant(values), _Constant(torch.tensor([[[0.0, -110.0, -1.0]]]))
+    with torch.no_grad():
+        for parameter in model.readout.parameters():
+            parameter.zero_()
+        # Given the first or the last position, word 6 has the logit 400; given the second, word 5 has the logit 200.
+        model.readout.weight[6, WIDTH], model.readout.weight[5, WIDTH + 1] = 400, 200
+    output = model(torch.tensor([[3, 4, 2]]), None, torch.tensor([[1]]))
+    found = -log_probabilities(output.logits)[0, 0, 5]
+    found.backward()
+    expected = torch.nn.Parameter(torch.tensor([0.0, -110.0, -1.0]).double())
+    words = (values[0] @ model.readout.weight[:, WIDTH : 2 * WIDTH].T).detach().double()
+    loss = -(expected.log_softmax(0) + words.log_softmax(-1)[:, 5]).logsumexp(0)
+    loss.backward()
+    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+    gradient = model.attention.score.value.grad[0, 0].double()
+    torch.testing.assert_close(gradient, expected.grad, rtol=1e-4, atol=1e-5)
+    assert gradient[1] < -0.9
+
+
+def test_exact_has_no_nan_for_a_source_without_valid_positions():
+    model = build("dot", "hard", **EXACT_SCOPE).train()
+    memory = model.attention.prepare(
+        torch.ones(2, 3, WIDTH).double(), torch.ones(2, 3, WIDTH).double(), torch.tensor([0, 2])
+    )
+    logits = torch.zeros(2, 1, 3).double().requires_grad_()
+    found = model._marginal(torch.ones(1, 2, WIDTH).double(), logits, memory, torch.ones(1, 2, 4).double())
+    assert found.isfinite().all()
+    found.log_softmax(-1)[..., 4].sum().backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[0] == 0).all()
+
+
+class _Constant(torch.nn.Module):
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = torch.nn.Parameter(value)
+
+    def forward(self, *_) -> Tensor:
+        return self.value
+
+
 class _Sharp(torch.nn.Module):
     """Logits so far apart that some weights are exactly 0."""
 
