@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from attnbench.tasks.split import Split, split_of
 from attnbench.tasks.symbols import unseen_symbols
 from attnbench.training import train as module
 from attnbench.training.build import torch_seed
+from attnbench.training.stack import Stack
 from attnbench.training.train import train
 
 TIMES = {"seconds", "tokens_per_second"}
@@ -188,6 +190,45 @@ def test_copy_is_learned_and_the_first_step_at_95_percent_is_noted():
     assert (told[-1].pack, told[-1].step, told[-1].steps) == ("cell-0", 400, 400)
     assert told[-1].exact_match > 0.9
     assert told[-1].loss < told[0].loss
+
+
+class Clock:
+    """In place of the module time: it stands still but for the seconds that are added."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def __getattr__(self, name: str):
+        return getattr(time, name)
+
+
+def test_seconds_are_a_replicas_share_and_tokens_per_second_are_those_of_the_pack(monkeypatch):
+    """Three replicas in one stack: a training step takes 7 seconds, an evaluation 2 for each batch that it decodes."""
+    clock, loss, greedy, batches = Clock(), Stack.loss, Stack.greedy, []
+
+    def slow_loss(*arguments):
+        clock.now += 7
+        return loss(*arguments)
+
+    def slow_greedy(*arguments):
+        clock.now += 2
+        batches.append(arguments)
+        return greedy(*arguments)
+
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(Stack, "loss", slow_loss)
+    monkeypatch.setattr(Stack, "greedy", slow_greedy)
+    data = DATA.model_copy(update={"min_length": 4, "max_length": 4})
+    found = train(pack(SEEDS, data=data, steps=6, batch_size=4, valid_every=3))
+    assert len(batches) == 3  # two validations and the test, of fewer than 128 sentences each
+    for outcome in found:
+        assert outcome.metrics["seconds"] == pytest.approx((6 * 7 + 3 * 2) / 3)
+        # 4 words and EOS of 4 sentences for each of 3 replicas in a step of 7 seconds.
+        assert outcome.metrics["tokens_per_second"] == pytest.approx(3 * 4 * 5 / 7)
+        assert [row["seconds"] for row in outcome.history] == [3 * 7 + 2, 6 * 7 + 2 * 2]
 
 
 def test_a_user_s_own_pairs_are_trained_on(tmp_path):
