@@ -138,8 +138,8 @@ FAULTS = [
         "additive without tanh",
         "scores/additive.py",
         "Additive.compare",
-        "(_inside(queries, prepared).sigmoid() * v)",
-        "(_inside(queries, prepared) * v)",
+        "(_hidden_layer(queries, prepared) * v)",
+        "((prepared.unsqueeze(-3) + 2 * queries.unsqueeze(-2)) * v)",
         {"score": "additive"},
     ),
     Fault(
