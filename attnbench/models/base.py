@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +37,13 @@ class Output(NamedTuple):
 
 
 class MakeAttention(Protocol):
-    """A function that builds the configured attention for a given width; a model may call it several times."""
+    """A function that builds the configured attention for a given width; a model may call it several times.
 
-    def __call__(self, width: int) -> Attention: ...
+    `over` states whether the keys are positions of the source or of the target, which may be longer. It is used by
+    scores with a parameter per position.
+    """
+
+    def __call__(self, width: int, over: Literal["source", "target"] = "source") -> Attention: ...
 
 
 class Seq2Seq(nn.Module, ABC):

@@ -58,8 +58,9 @@ class LSTMN(Seq2Seq):
         self.aligns = fusion != "none"
         self.source_embedding = nn.Embedding(source_vocabulary, embedding)
         self.target_embedding = nn.Embedding(target_vocabulary, embedding)
-        self.encoder = IntraAttention(embedding, width, attention)
-        self.decoder = IntraAttention(embedding, width, attention)
+        self.encoder = IntraAttention(embedding, width, attention, over="source")
+        # Its keys are the encoder's last state and one state per target word but the last.
+        self.decoder = IntraAttention(embedding, width, attention, over="target")
         self.shallow = ShallowFusion(width, attention) if fusion == "shallow" else None
         self.deep = DeepFusion(embedding, width, attention) if fusion == "deep" else None
         self.readout = nn.Linear(width, target_vocabulary)
@@ -116,13 +117,13 @@ class LSTMN(Seq2Seq):
 class IntraAttention(nn.Module):
     """The cell of an LSTMN: attention over its own past states, followed by the gates of an LSTM."""
 
-    def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
+    def __init__(self, embedding: int, width: int, attention: MakeAttention, over: Literal["source", "target"]) -> None:
         super().__init__()
         self.width = width
         self.query_proj = nn.Linear(embedding + width, width, bias=False)
         self.input_proj = nn.Linear(embedding, 4 * width)
         self.recurrent_proj = nn.Linear(width, 4 * width)
-        self.attention = attention(width)
+        self.attention = attention(width, over)
 
     def intra_attention(self, word: Tensor, state: LSTMNState) -> tuple[Tensor, Tensor]:
         """Returns h̃ and c̃ (B,D), attended from the past, for an embedded word (B,E); 0 at the first step."""

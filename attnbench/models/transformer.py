@@ -69,7 +69,7 @@ class Transformer(Seq2Seq):
         self.position_table = table  # one table for the source and one for the target
         hidden, rotary = hidden or 4 * width, positions == "rotary"
         shape = width, heads, hidden, attention, rotary
-        self.encoder = Parts[Layer](Layer(*shape) for _ in range(layers))
+        self.encoder = Parts[Layer](Layer(*shape, over="source") for _ in range(layers))
         self.decoder = Parts[DecoderLayer](DecoderLayer(*shape) for _ in range(layers))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.readout = nn.Linear(width, target_vocabulary)
@@ -158,12 +158,21 @@ class Layer(nn.Module):
         hidden: number of units of the feed-forward layer.
         attention: builds the attention of each head.
         rotary: whether self-attention uses rotary position embeddings.
+        over: the sequence that self-attention attends to.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        attention: MakeAttention,
+        rotary: bool,
+        over: Literal["source", "target"],
+    ) -> None:
         super().__init__()
         self.self_attention_norm = nn.LayerNorm(width)
-        self.self_attention = MultiHead(width, heads, attention, rotary)
+        self.self_attention = MultiHead(width, heads, attention, rotary, over)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
@@ -194,7 +203,7 @@ class DecoderLayer(Layer):
     """A Transformer layer with an additional cross-attention to the source."""
 
     def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
-        super().__init__(width, heads, hidden, attention, rotary)
+        super().__init__(width, heads, hidden, attention, rotary, over="target")
         self.cross_attention_norm = nn.LayerNorm(width)
         self.cross_attention = MultiHead(width, heads, attention)
 

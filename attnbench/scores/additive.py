@@ -131,7 +131,7 @@ def _slope(layer: Tensor, above: Tensor, v: Tensor) -> Tensor:
         return ((1 - layer * layer) * 0.5 if tanh else layer - layer * layer) * above * v
     # In place, because the single-query chunk of a long source may be much larger than AT_ONCE, and several copies of
     # it might not fit into memory.
-    slope = layer.square_().neg_().add_(1).mul_(0.5) if tanh else layer.sub_(layer * layer)
+    slope = layer.mul_(layer).neg_().add_(1).mul_(0.5) if tanh else layer.sub_(layer * layer)
     return slope.mul_(above).mul_(v)
 
 

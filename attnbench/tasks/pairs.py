@@ -162,6 +162,11 @@ class Pairs:
             return None
         return f"{self.origin(Split.TRAINING)} has no training source of {length} words"
 
+    def longest_target(self, length: int) -> int:
+        """Returns the length of the longest target among the training lines with a source of `length` words."""
+        lines = self._examples[Split.TRAINING].get(length)
+        return 0 if lines is None else lines.target.shape[1]
+
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
         """Returns `count` random training pairs with sources of `length` words, drawn with replacement."""
         lines = self._examples[Split.TRAINING][length]

@@ -32,7 +32,8 @@ STEPS = 6
 def attention(score: str, longest: int = LONGEST, **options: Any) -> MakeAttention:
     """What builds the attention of a head, with options of the score."""
 
-    def make(width: int) -> Attention:
+    def make(width: int, over: str = "source") -> Attention:
+        del over  # the same number of rows for both, fewer than either has positions
         return Attention(score, "self", width=width, max_source_length=longest, **options)
 
     return make
