@@ -9,6 +9,7 @@ import numpy as np
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.tasks.base import PAD, SPECIAL, Examples
 from attnbench.tasks.split import Split, split_of_words
+from attnbench.tasks.words import unusable_word
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = len(SPECIAL)
@@ -66,6 +67,10 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
     source, target = (tuple(word for word in column.split(" ") if word) for column in columns)
     if not source or not target:
         return Problem(f"the {'target' if source else 'source'} is empty: {text!r}", where, FORMAT)
+    for name, words in (("source", source), ("target", target)):
+        problem = unusable_word(words)
+        if problem:
+            return Problem(f"{name} {problem}", where, "remove the character")
     reserved = sorted({*source, *target} & set(SPECIAL))
     if reserved:
         return Problem(f"the word {reserved[0]!r} is reserved: {text!r}", where, "rename it")

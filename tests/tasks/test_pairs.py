@@ -9,6 +9,7 @@ from attnbench.tasks.base import PAD, SPECIAL
 from attnbench.tasks.pairs import UNKNOWN, Pairs, read_pairs
 from attnbench.tasks.split import Split, split_of_words
 from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, test_set_at, validation_set
+from attnbench.tasks.words import unusable_word
 from attnbench.training.batches import words_of
 
 test_set.__test__ = test_set_at.__test__ = False  # their names begin like a test's
@@ -190,6 +191,9 @@ def test_only_spaces_separate_tokens(tmp_path):
         (b"a\tb\n\nc\td\n", ":2", "this line is empty"),
         (b"a\tb\n\xff\tb\n", ":2", "this line is not UTF-8: b'\\xff\\tb'"),
         (b"a </s>\tb\n", ":1", "the word '</s>' is reserved"),
+        (b"a\tb\nc a\0 d\tb\n", ":2", "source word 2 contains a NUL character: 'a\\x00'"),
+        (b"c d\tb b\0b\n", ":1", "target word 2 contains a NUL character: 'b\\x00b'"),
+        (b"\0\tb\n", ":1", "source word 1 contains a NUL character: '\\x00'"),
         (b"", "", "no sentence pairs in this file"),
     ],
 )
@@ -201,6 +205,13 @@ def test_a_bad_line_is_shown_with_its_number(tmp_path, content, where, what):
     (problem,) = raised.value.problems
     assert problem.where == f"{path}{where}"
     assert what in problem.what
+
+
+def test_the_words_of_a_task_must_be_strings_that_are_not_empty_and_have_no_nul():
+    assert unusable_word([*SPECIAL, "a", " ", "«\u00a0»"]) is None
+    assert unusable_word([*SPECIAL, "a", ""]) == "word 5 is empty"
+    assert unusable_word(["a", "b\0"]) == "word 2 contains a NUL character: 'b\\x00'"
+    assert unusable_word(["a", 3]) == "word 2 is not a string: 3"
 
 
 def test_many_bad_lines_are_counted(tmp_path):
