@@ -52,7 +52,8 @@ class Attention(nn.Module):
     The two modules are available as `.score` (None under the scope `none`) and `.scope`. A scope is a module with
     `forward(logits, mask, query, lengths, step) -> weights`. Its arguments are the logits (B,T,S), the mask (B,1,S) of
     valid positions (bool; None if all are valid), the query (B,T,D), the source lengths (B,) and the index of the first
-    of the T queries; it returns the weights (B,T,S).
+    of the T queries; it returns the weights (B,T,S). A scope may also have a method `log_weights` with the same
+    arguments, which returns the logarithms of the weights, −∞ for excluded positions (see `Attention.log_weights`).
 
     Args:
         score: a registered name, or a mapping with a name and options, such as `{"name": "cosine", "strength": 1.0}`.
@@ -148,6 +149,24 @@ class Attention(nn.Module):
         logits = logits if bias is None else logits + bias
         weights = self.scope(logits, source.mask, query, source.lengths, step)
         return Attended(weighted_sums(weights, source.values), weights, logits)
+
+    def log_weights(self, attended: Attended, query: Tensor, source: Source, step: int = 0) -> Tensor:
+        """Returns the logarithms (B,T,S) of the weights of `attended`, −∞ for excluded positions.
+
+        They are computed from the logits, so that a position has a gradient however small its weight is. For a scope
+        without `log_weights` they are log(max(α, ε)), with ε the smallest positive normal number of the dtype (1.2e-38
+        in float32): a position with a weight below ε has no gradient then.
+
+        Args:
+            attended: the result of `read`.
+            query: (B,T,D), as for `read`.
+            source: as for `read`.
+            step: as for `read`.
+        """
+        log_weights = getattr(self.scope, "log_weights", None)
+        if log_weights is None:
+            return attended.weights.clamp(min=torch.finfo(attended.weights.dtype).tiny).log()
+        return log_weights(attended.logits, source.mask, query, source.lengths, step)
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor, source_lengths: Tensor | None = None, step: int = 0

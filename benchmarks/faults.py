@@ -138,8 +138,8 @@ FAULTS = [
         "additive without tanh",
         "scores/additive.py",
         "Additive.compare",
-        "(_inside(queries, prepared).sigmoid() * v)",
-        "(_inside(queries, prepared) * v)",
+        "(_hidden_layer(queries, prepared) * v)",
+        "((prepared.unsqueeze(-3) + 2 * queries.unsqueeze(-2)) * v)",
         {"score": "additive"},
     ),
     Fault(
@@ -202,7 +202,7 @@ FAULTS = [
     Fault(
         "local-m's window one too narrow",
         "scopes/local_m.py",
-        "LocalMonotonic.forward",
+        "LocalMonotonic._window_mask",
         "(positions - centre).abs() <= self.window",
         "(positions - centre).abs() < self.window",
         {"scope": "local-m"},
@@ -210,7 +210,7 @@ FAULTS = [
     Fault(
         "local-m's window one step late",
         "scopes/local_m.py",
-        "LocalMonotonic.forward",
+        "LocalMonotonic._window_mask",
         "torch.arange(step, step + logits.shape[-2], device=logits.device)",
         "torch.arange(step - 1, step - 1 + logits.shape[-2], device=logits.device)",
         {"scope": "local-m"},
@@ -218,7 +218,7 @@ FAULTS = [
     Fault(
         "local-p centred on the end",
         "scopes/local_p.py",
-        "LocalPredictive.forward",
+        "LocalPredictive._window",
         "centre = last * share.to(torch.promote_types(share.dtype, torch.float32))",
         "centre = last * torch.ones_like(share)",
         {"scope": "local-p"},
@@ -227,7 +227,7 @@ FAULTS = [
         "local-p without its Gaussian",
         "scopes/local_p.py",
         "LocalPredictive.forward",
-        "weights * gaussian.to(weights.dtype)",
+        "weights * exponent.exp().to(weights.dtype)",
         "weights",
         {"scope": "local-p"},
     ),
@@ -323,9 +323,9 @@ FAULTS = [
     Fault(
         "the pointer points at the word before",
         "models/pointer.py",
-        "Pointer._name",
-        "nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)",
-        "nothing.scatter_add(-1, memory.words.roll(1, -1).unsqueeze(1).expand(weights.shape), weights)",
+        "Pointer._word_log_probabilities",
+        "positions = memory.words.unsqueeze(1).expand(log_weights.shape)",
+        "positions = memory.words.roll(1, -1).unsqueeze(1).expand(log_weights.shape)",
         {"model": "pointer"},
     ),
     Fault(
@@ -374,8 +374,8 @@ FAULTS = [
         "the end of the sentence is not trained",
         "training/stack.py",
         "Replica.loss",
-        "log_likelihood, mask = _log_likelihood(output.words, target), target != PAD",
-        "log_likelihood, mask = _log_likelihood(output.words, target), target > 2",
+        "log_likelihood, mask = _log_likelihood(output.logits, target), target != PAD",
+        "log_likelihood, mask = _log_likelihood(output.logits, target), target > 2",
         {"score": "dot"},
     ),
     Fault(
@@ -427,7 +427,7 @@ HELD_OUT = [
     Fault(
         "local-m's window or the mask",
         "scopes/local_m.py",
-        "LocalMonotonic.forward",
+        "LocalMonotonic._window_mask",
         "near if mask is None else near & mask",
         "near if mask is None else near | mask",
         {"scope": "local-m"},
@@ -435,9 +435,9 @@ HELD_OUT = [
     Fault(
         "local-p's Gaussian without its square",
         "scopes/local_p.py",
-        "LocalPredictive.forward",
-        "torch.exp(-((positions - centre) ** 2) / (2 * self.deviation**2))",
-        "torch.exp(-(positions - centre) / (2 * self.deviation**2))",
+        "LocalPredictive._window",
+        "-((positions - centre) ** 2) / (2 * self.deviation**2)",
+        "-(positions - centre) / (2 * self.deviation**2)",
         {"scope": "local-p"},
     ),
     Fault(
@@ -469,8 +469,8 @@ HELD_OUT = [
         "the Transformer's cross-attention forgets the padding",
         "models/transformer.py",
         "Transformer._decode",
-        "layer.look_across(states, source, memory.mask)",
-        "layer.look_across(states, source, None)",
+        "layer.apply_cross_attention(states, source, memory.mask)",
+        "layer.apply_cross_attention(states, source, None)",
         {"model": "transformer"},
     ),
     # Alignment.
@@ -511,8 +511,8 @@ HELD_OUT = [
         "the LSTMN's decoder does not lengthen its tapes",
         "models/lstmn.py",
         "LSTMN._advance",
-        "state = State(self.decoder.remember(state, both), hidden, crossed)",
-        "state = State(state.tapes, hidden, crossed)",
+        "state = LSTMNState(self.decoder.append(state, both), hidden, attended_source)",
+        "state = LSTMNState(state.tapes, hidden, attended_source)",
         {"model": "lstmn"},
     ),
     Fault(

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +23,27 @@ class Output(NamedTuple):
     """The result of a teacher-forced pass.
 
     Attributes:
-        words: (B,T,V), the logits of the target words. Despite its name this field holds logits, not words.
+        logits: (B,T,V), of the target words.
         weights: (B,T,S), the alignment: the attention weights, averaged over heads if there are several.
         heads: (B,H,T,S), the weights of each head; None for a single head.
-        scores: (B,T,S), the logits of `weights`. Required of a model that supports scopes with an objective, such as
-            `hard`; None otherwise.
+        attention_logits: (B,T,S), from which `weights` were computed. Required of a model that supports scopes with an
+            objective, such as `hard`; None otherwise.
     """
 
-    words: Tensor
+    logits: Tensor
     weights: Tensor
     heads: Tensor | None = None
-    scores: Tensor | None = None
+    attention_logits: Tensor | None = None
 
 
 class MakeAttention(Protocol):
-    """A function that builds the configured attention for a given width; a model may call it several times."""
+    """A function that builds the configured attention for a given width; a model may call it several times.
 
-    def __call__(self, width: int) -> Attention: ...
+    `over` states whether the keys are positions of the source or of the target, which may be longer. It is used by
+    scores with a parameter per position.
+    """
+
+    def __call__(self, width: int, over: Literal["source", "target"] = "source") -> Attention: ...
 
 
 class Seq2Seq(nn.Module, ABC):
@@ -93,12 +97,12 @@ class Seq2Seq(nn.Module, ABC):
             previous: (B,T) ids of the word before each target word, BOS first.
         """
         memory, state = self.encode(source, lengths)
-        words, rows = [], []
+        logits, weights = [], []
         for index, word in enumerate(previous.unbind(1)):
-            state, logits, weights = self.step(memory, state, word, index)
-            words.append(logits)
-            rows.append(weights)
-        return Output(torch.stack(words, dim=1), torch.stack(rows, dim=1))
+            state, step_logits, step_weights = self.step(memory, state, word, index)
+            logits.append(step_logits)
+            weights.append(step_weights)
+        return Output(torch.stack(logits, dim=1), torch.stack(weights, dim=1))
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """Returns the training loss, a scalar: by default the mean negative log-likelihood in nats per target word.

@@ -12,19 +12,19 @@ from attnbench.models.recurrent_cells import lstm_step
 from attnbench.registry import model
 
 
-class State(NamedTuple):
+class LSTMNState(NamedTuple):
     """The state of an LSTMN between two steps.
 
     Attributes:
         tapes: all previous steps, with the hidden states h_i (B,t,D) as keys and [h_i; c_i] (B,t,2D) as values; None
             before the first step.
-        read: h̃ of the previous step (B,D).
-        crossed: γ̃ of the previous step (B,D), part of the query of deep fusion.
+        attended_hidden: h̃ of the previous step (B,D).
+        attended_source: γ̃ of the previous step (B,D), part of the query of deep fusion.
     """
 
     tapes: Source | None
-    read: Tensor
-    crossed: Tensor
+    attended_hidden: Tensor
+    attended_source: Tensor
 
 
 @model("lstmn")
@@ -58,20 +58,21 @@ class LSTMN(Seq2Seq):
         self.aligns = fusion != "none"
         self.source_embedding = nn.Embedding(source_vocabulary, embedding)
         self.target_embedding = nn.Embedding(target_vocabulary, embedding)
-        self.encoder = IntraAttention(embedding, width, attention)
-        self.decoder = IntraAttention(embedding, width, attention)
+        self.encoder = IntraAttention(embedding, width, attention, over="source")
+        # Its keys are the encoder's last state and one state per target word but the last.
+        self.decoder = IntraAttention(embedding, width, attention, over="target")
         self.shallow = ShallowFusion(width, attention) if fusion == "shallow" else None
         self.deep = DeepFusion(embedding, width, attention) if fusion == "deep" else None
         self.readout = nn.Linear(width, target_vocabulary)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Source, State]:
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Source, LSTMNState]:
         """Returns the encoder's states, prepared for cross-attention, and the decoder's state before its first step."""
         state = self._start(None, source)
         outputs = []
         for word in self.source_embedding(source).unbind(1):
-            read = self.encoder.look_back(word, state)
-            output = self.encoder.advance(word, *read)
-            state = State(self.encoder.remember(state, output), read[0], state.crossed)
+            hidden, cell = self.encoder.intra_attention(word, state)
+            output = self.encoder.advance(word, hidden, cell)
+            state = LSTMNState(self.encoder.append(state, output), hidden, state.attended_source)
             outputs.append(output)
         tapes = torch.stack(outputs, dim=1)  # (B,S,2D)
         # The encoder attends only to earlier positions and padding comes last, so padding cannot change the states of
@@ -81,29 +82,32 @@ class LSTMN(Seq2Seq):
             last = tapes.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, tapes.shape[-1]))
         # Without fusion nothing reads the memory: the encoder's own attention prepares it, for its shape alone.
         reader = self.shallow or self.deep or self.encoder
-        begun = self.decoder.attention.extend(None, last[..., : self.width], last)
-        return reader.attention.prepare(tapes[..., : self.width], tapes, lengths), self._start(begun, source)
+        past = self.decoder.attention.extend(None, last[..., : self.width], last)
+        return reader.attention.prepare(tapes[..., : self.width], tapes, lengths), self._start(past, source)
 
-    def step(self, memory: Source, state: State, previous: Tensor, index: int) -> tuple[State, Tensor, Tensor]:
+    def step(
+        self, memory: Source, state: LSTMNState, previous: Tensor, index: int
+    ) -> tuple[LSTMNState, Tensor, Tensor]:
         """Decodes one step: returns the new state, the logits (B,V) and the weights (B,S)."""
         del index
         state, output, weights = self._advance(memory, state, self.target_embedding(previous))
         return state, self.readout(output), weights
 
-    def _start(self, tapes: Source | None, source: Tensor) -> State:
+    def _start(self, tapes: Source | None, source: Tensor) -> LSTMNState:
         """Returns the state before the first step, with the given past; h̃ and γ̃ start at 0."""
         zero = self.source_embedding.weight.new_zeros(len(source), self.width)
-        return State(tapes, zero, zero)
+        return LSTMNState(tapes, zero, zero)
 
-    def _advance(self, memory: Source, state: State, word: Tensor) -> tuple[State, Tensor, Tensor]:
+    def _advance(self, memory: Source, state: LSTMNState, word: Tensor) -> tuple[LSTMNState, Tensor, Tensor]:
         """Advances the decoder by an embedded word (B,E): returns the state, the output (B,D) and the weights (B,S)."""
-        hidden, cell = self.decoder.look_back(word, state)
+        hidden, cell = self.decoder.intra_attention(word, state)
         # Without fusion the weights stay 0; they are no alignment, as `aligns` says.
-        crossed, more, weights = state.crossed, None, memory.values.new_zeros(memory.values.shape[:2])
+        attended_source, source_cell = state.attended_source, None
+        weights = memory.values.new_zeros(memory.values.shape[:2])
         if self.deep is not None:
-            crossed, more, weights = self.deep(word, crossed, memory)
-        both = self.decoder.advance(word, hidden, cell, more)
-        state = State(self.decoder.remember(state, both), hidden, crossed)
+            attended_source, source_cell, weights = self.deep(word, attended_source, memory)
+        both = self.decoder.advance(word, hidden, cell, source_cell)
+        state = LSTMNState(self.decoder.append(state, both), hidden, attended_source)
         output = both[:, : self.width]
         if self.shallow is not None:
             output, weights = self.shallow(output, memory)
@@ -113,35 +117,35 @@ class LSTMN(Seq2Seq):
 class IntraAttention(nn.Module):
     """The cell of an LSTMN: attention over its own past states, followed by the gates of an LSTM."""
 
-    def __init__(self, embedding: int, width: int, attention: MakeAttention) -> None:
+    def __init__(self, embedding: int, width: int, attention: MakeAttention, over: Literal["source", "target"]) -> None:
         super().__init__()
         self.width = width
         self.query_proj = nn.Linear(embedding + width, width, bias=False)
         self.input_proj = nn.Linear(embedding, 4 * width)
         self.recurrent_proj = nn.Linear(width, 4 * width)
-        self.attention = attention(width)
+        self.attention = attention(width, over)
 
-    def look_back(self, word: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    def intra_attention(self, word: Tensor, state: LSTMNState) -> tuple[Tensor, Tensor]:
         """Returns h̃ and c̃ (B,D), attended from the past, for an embedded word (B,E); 0 at the first step."""
         if state.tapes is None:
-            return torch.zeros_like(state.read), torch.zeros_like(state.read)
-        query = self.query_proj(torch.cat([word, state.read], dim=-1))
+            return torch.zeros_like(state.attended_hidden), torch.zeros_like(state.attended_hidden)
+        query = self.query_proj(torch.cat([word, state.attended_hidden], dim=-1))
         hidden, cell = self.attention.read(query.unsqueeze(1), state.tapes).context.squeeze(1).chunk(2, dim=-1)
         return hidden, cell
 
-    def advance(self, word: Tensor, hidden: Tensor, cell: Tensor, more: Tensor | None = None) -> Tensor:
+    def advance(self, word: Tensor, hidden: Tensor, cell: Tensor, source_cell: Tensor | None = None) -> Tensor:
         """Returns [h_t; c_t] (B,2D).
 
         Args:
             word: (B,E), the embedded word.
             hidden: h̃_t (B,D), which replaces h_{t−1}.
             cell: c̃_t (B,D), which replaces c_{t−1}.
-            more: (B,D), added to c_t by deep fusion; None for nothing.
+            source_cell: (B,D), added to c_t by deep fusion; None for nothing.
         """
         inputs, recurrent = self.input_proj(word), self.recurrent_proj(hidden)
-        return lstm_step(inputs, recurrent, torch.cat([hidden, cell], dim=-1), more)
+        return lstm_step(inputs, recurrent, torch.cat([hidden, cell], dim=-1), source_cell)
 
-    def remember(self, state: State, output: Tensor) -> Source:
+    def append(self, state: LSTMNState, output: Tensor) -> Source:
         """Returns the past of the state with `output` = [h_t; c_t] (B,2D) appended."""
         return self.attention.extend(state.tapes, output[:, None, : self.width], output.unsqueeze(1))
 
@@ -171,16 +175,16 @@ class DeepFusion(nn.Module):
         self.attention = attention(width)
         self.gate = nn.Linear(embedding + width, width)
 
-    def forward(self, word: Tensor, crossed: Tensor, memory: Source) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, word: Tensor, attended_source: Tensor, memory: Source) -> tuple[Tensor, Tensor, Tensor]:
         """Returns γ̃_t (B,D), r_t ⊙ α̃_t (B,D) and the weights (B,S).
 
         Args:
             word: (B,E), the embedded word.
-            crossed: γ̃_{t−1} (B,D).
+            attended_source: γ̃_{t−1} (B,D).
             memory: the encoder's states.
         """
-        query = self.query_proj(torch.cat([word, crossed], dim=-1))
+        query = self.query_proj(torch.cat([word, attended_source], dim=-1))
         attended = self.attention.read(query.unsqueeze(1), memory)
-        crossed, cell = attended.context.squeeze(1).chunk(2, dim=-1)
-        more = self.gate(torch.cat([word, crossed], dim=-1)).sigmoid() * cell
-        return crossed, more, attended.weights.squeeze(1)
+        attended_source, cell = attended.context.squeeze(1).chunk(2, dim=-1)
+        source_cell = self.gate(torch.cat([word, attended_source], dim=-1)).sigmoid() * cell
+        return attended_source, source_cell, attended.weights.squeeze(1)

@@ -1,6 +1,6 @@
 """Multi-head attention with any score."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +41,24 @@ class MultiHead(nn.Module):
         heads: H.
         attention: builds the attention of each head.
         rotary: whether to apply rotary position embeddings to queries and keys.
+        over: the sequence that the keys come from.
     """
 
-    def __init__(self, width: int, heads: int, attention: MakeAttention, rotary: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        attention: MakeAttention,
+        rotary: bool = False,
+        over: Literal["source", "target"] = "source",
+    ) -> None:
         super().__init__()
         self.heads, self.rotary = heads, rotary
         self.query_proj = nn.Linear(width, width, bias=False)
         self.key_proj = nn.Linear(width, width, bias=False)
         self.value_proj = nn.Linear(width, width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
-        self.attention = Parts[_Head](_Head(attention(width // heads)) for _ in range(heads))
+        self.attention = Parts[_Head](_Head(attention(width // heads, over)) for _ in range(heads))
 
     def prepare(self, states: Tensor, start: int = 0) -> Heads:
         """Prepares the keys and values of states (B,S,D), the first of which is at position `start`."""

@@ -106,8 +106,8 @@ class NTM(Seq2Seq):
         nothing = state.read.new_zeros(len(previous), self.embedding_width)
         machine, output = self._advance(state, nothing)
         reading = machine.weights[:, : self.heads].mean(1, keepdim=True)
-        words = self.readout(torch.cat([output, machine.read], dim=-1))
-        return machine, words, (reading @ memory.mT).squeeze(1)
+        logits = self.readout(torch.cat([output, machine.read], dim=-1))
+        return machine, logits, (reading @ memory.mT).squeeze(1)
 
     def _start(self, source: Tensor) -> Machine:
         """Returns the state before the first step, in which all heads are at slot 0."""

@@ -1,12 +1,13 @@
 """The pointer network: its output is a distribution over source positions."""
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Attended, Attention, Source
+from attnbench.attention import Attention, Source
 from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
@@ -15,7 +16,7 @@ from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
 
 
-class Memory(NamedTuple):
+class PointerMemory(NamedTuple):
     """The encoded source.
 
     Attributes:
@@ -73,20 +74,20 @@ class Pointer(Seq2Seq):
         self.combine = nn.ModuleList(nn.Linear(2 * width, width, bias=False) for _ in range(glimpses))
         self.attention = attention(width)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[PointerMemory, Tensor]:
         """Returns the memory and the state (B,…) before the first step, tanh(W_s ←h_0)."""
         states = self.encoder(source, self._vectors(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         # For the LSTM only the output starts at tanh(W_s ←h_0); the memory cell starts at 0.
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
         sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
-        return Memory(sources, source), start
+        return PointerMemory(sources, source), start
 
-    def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, memory: PointerMemory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Decodes one step: returns the new state, the log-probabilities (B,V) and the weights (B,S)."""
         state = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state)
-        attended = self._point(self.kind.output(state).unsqueeze(1), memory, index)
-        return state, self._name(attended.weights, memory).squeeze(1), attended.weights.squeeze(1)
+        weights, log_weights = self._attend(self.kind.output(state).unsqueeze(1), memory, index)
+        return state, self._word_log_probabilities(log_weights, memory).squeeze(1), weights.squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """Runs a teacher-forced pass."""
@@ -96,8 +97,8 @@ class Pointer(Seq2Seq):
         for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
             state = self._advance(word, state)
             outputs.append(self.kind.output(state))
-        weights = self._point(torch.stack(outputs, dim=1), memory, 0).weights
-        return Output(self._name(weights, memory), weights)
+        weights, log_weights = self._attend(torch.stack(outputs, dim=1), memory, 0)
+        return Output(self._word_log_probabilities(log_weights, memory), weights)
 
     def _vectors(self, words: Tensor) -> Tensor:
         """Returns the embeddings (V,E) of the whole vocabulary, on the device of `words`."""
@@ -107,17 +108,32 @@ class Pointer(Seq2Seq):
         """Returns the decoder state (B,…) after a projected word."""
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
 
-    def _point(self, query: Tensor, memory: Memory, start: int) -> Attended:
-        """Applies all glimpses and then the pointer to queries (B,T,D), the first of which is at step `start`."""
+    def _attend(self, query: Tensor, memory: PointerMemory, start: int) -> tuple[Tensor, Tensor]:
+        """Applies all glimpses and then the pointer to queries (B,T,D), the first of which is at step `start`.
+
+        Returns:
+            The weights (B,T,S) of the pointer and their logarithms (B,T,S), −∞ for excluded positions.
+        """
         # memory.sources has one more entry than there are glimpses: the last one is the pointer's.
         for glimpse, combine, source in zip(self.glimpses, self.combine, memory.sources, strict=False):
             context = glimpse.read(query, source, start).context
             query = combine(torch.cat([context, query], dim=-1)).tanh()
-        return self.attention.read(query, memory.sources[-1], start)
+        attended = self.attention.read(query, memory.sources[-1], start)
+        return attended.weights, self.attention.log_weights(attended, query, memory.sources[-1], start)
 
-    def _name(self, weights: Tensor, memory: Memory) -> Tensor:
-        """Returns the log-probabilities (B,T,V) of the words, from the weights (B,T,S) of the source positions."""
-        # A word that is not in the source has probability 0; clamping keeps its logarithm finite.
-        nothing = weights.new_zeros(*weights.shape[:2], self.vocabulary)
-        words = nothing.scatter_add(-1, memory.words.unsqueeze(1).expand(weights.shape), weights)
-        return words.clamp(min=torch.finfo(weights.dtype).tiny).log()
+    def _word_log_probabilities(self, log_weights: Tensor, memory: PointerMemory) -> Tensor:
+        """Returns the log-probabilities (B,T,V) of the words from the logarithms (B,T,S) of the weights.
+
+        A word whose positions are all excluded, or that is not in the source, has probability 0. Its logarithm is set
+        to that of the smallest positive normal number (−87 in float32), without a gradient, so that the loss is finite.
+        """
+        # log Σ_i α_i over the positions of each word, with the largest log α_i of the word factored out. A sum of the
+        # weights themselves would underflow, and the word would get no gradient.
+        positions = memory.words.unsqueeze(1).expand(log_weights.shape)
+        nothing = log_weights.new_zeros(*log_weights.shape[:2], self.vocabulary)
+        largest = (nothing - torch.inf).scatter_reduce(-1, positions, log_weights.detach(), "amax")
+        found = largest != -torch.inf
+        largest = largest.masked_fill(~found, 0)
+        sums = nothing.scatter_add(-1, positions, (log_weights - largest.gather(-1, positions)).exp())
+        log_sums = sums.masked_fill(~found, 1).log() + largest
+        return log_sums.masked_fill(~found, math.log(torch.finfo(log_weights.dtype).tiny))

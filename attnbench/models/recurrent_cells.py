@@ -33,7 +33,7 @@ def gru_step(inputs: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
     return candidate + update * (state - candidate)
 
 
-def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, more: Tensor | None = None) -> Tensor:
+def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, source_cell: Tensor | None = None) -> Tensor:
     """Computes the elementwise part of an LSTM step and returns the new state [h; c] (…,2D).
 
     Formula: i, f, o = σ(a + u); g = tanh(a + u); c = f ⊙ c_{t−1} + i ⊙ g; h = o ⊙ tanh(c)
@@ -41,16 +41,16 @@ def lstm_step(inputs: Tensor, recurrent: Tensor, state: Tensor, more: Tensor | N
 
     Args:
         inputs: a (…,4D), the projected input for i, f, g and o, in this order: input gate, forget gate, candidate and
-            output gate (`enter`, `forget`, `candidate` and `leave` in the code).
+            output gate.
         recurrent: u (…,4D), the projected previous output for the same.
         state: [h_{t−1}; c_{t−1}] (…,2D).
-        more: (…,D), added to c, for the deep fusion of an LSTMN; None for nothing.
+        source_cell: (…,D), added to c, for the deep fusion of an LSTMN; None for nothing.
     """
-    _, last_memory = state.chunk(2, dim=-1)
-    enter, forget, candidate, leave = (inputs + recurrent).chunk(4, dim=-1)
-    memory = forget.sigmoid() * last_memory + enter.sigmoid() * candidate.tanh()
-    memory = memory if more is None else memory + more
-    return torch.cat([leave.sigmoid() * memory.tanh(), memory], dim=-1)
+    _, last_cell = state.chunk(2, dim=-1)
+    input_gate, forget_gate, candidate, output_gate = (inputs + recurrent).chunk(4, dim=-1)
+    cell = forget_gate.sigmoid() * last_cell + input_gate.sigmoid() * candidate.tanh()
+    cell = cell if source_cell is None else cell + source_cell
+    return torch.cat([output_gate.sigmoid() * cell.tanh(), cell], dim=-1)
 
 
 class Kind(NamedTuple):

@@ -1,5 +1,6 @@
 """The RNN encoder-decoder with attention, the default model (semantics.md §1)."""
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -12,10 +13,10 @@ from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.registry import model
-from attnbench.scopes.masking import valid_positions
+from attnbench.scopes.masking import masked_log_softmax, valid_positions
 
 
-class Memory(NamedTuple):
+class RecurrentMemory(NamedTuple):
     """The encoded source.
 
     Attributes:
@@ -81,7 +82,7 @@ class Recurrent(Seq2Seq):
         self.readout = nn.Linear(2 * width + embedding if previous else width, target_vocabulary)
         self.attention = attention(width)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Tensor]:
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[RecurrentMemory, Tensor]:
         """Returns the memory and the state (B,…) before the first step.
 
         With `input_feeding` the state ends in s̃_{t−1} (B,D).
@@ -96,45 +97,49 @@ class Recurrent(Seq2Seq):
             start = torch.cat([output, start[:, self.width :]], dim=1)
         if self.input_feeding:
             start = torch.cat([start, torch.zeros_like(start[:, : self.width])], dim=1)  # s̃_{−1} = 0
-        return Memory(self.attention.prepare(states, states, lengths), order), start
+        return RecurrentMemory(self.attention.prepare(states, states, lengths), order), start
 
-    def step(self, memory: Memory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, memory: RecurrentMemory, state: Tensor, previous: Tensor, index: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Decodes one step: returns the new state, the logits (B,V) and the weights (B,S)."""
         embedded = self.target_embedding(previous)
         word = project_words(previous, self.target_embedding.weight, self.word_proj)
         state, output, attended = self._advance(memory, state, word, index)
-        words = self._read_out(output, attended.context.squeeze(1), embedded)
-        return state, words, self._in_source_order(attended.weights, memory).squeeze(1)
+        logits = self._read_out(output, attended.context.squeeze(1), embedded)
+        return state, logits, self._in_source_order(attended.weights, memory).squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """Runs a teacher-forced pass; the output layer is applied to all steps at once."""
         memory, state = self.encode(source, lengths)
         inputs = project_words(previous.mT, self.target_embedding.weight, self.word_proj).unbind(0)
-        outputs, reads = [], []
+        outputs, steps = [], []
         for index, word in enumerate(inputs):
             state, output, attended = self._advance(memory, state, word, index)
             outputs.append(output)
-            reads.append(attended)
-        weights = torch.cat([read.weights for read in reads], dim=1)
-        scores = torch.cat([read.logits for read in reads], dim=1)
+            steps.append(attended)
+        weights = torch.cat([step.weights for step in steps], dim=1)
+        attention_logits = torch.cat([step.logits for step in steps], dim=1)
         # (T,B,…) and not (B,T,…): the numbers of a step stay contiguous, so stacking the steps is a plain copy.
         output, embedded = torch.stack(outputs), self.target_embedding(previous.mT)
         if getattr(self.attention.scope, "marginalises", False):
-            words = self._marginal(output, weights, memory.source.values, embedded)
+            logits = self._marginal(output, attention_logits, memory.source, embedded)
         else:
-            context = torch.stack([read.context.squeeze(1) for read in reads])
-            words = self._read_out(output, context, embedded)
-        in_order = [self._in_source_order(each, memory) for each in (weights, scores)]
-        return Output(words.transpose(0, 1), in_order[0], scores=in_order[1])
+            context = torch.stack([step.context.squeeze(1) for step in steps])
+            logits = self._read_out(output, context, embedded)
+        in_order = [self._in_source_order(each, memory) for each in (weights, attention_logits)]
+        return Output(logits.transpose(0, 1), in_order[0], attention_logits=in_order[1])
 
     def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
         """Returns the training loss, a scalar: the objective of the attention, which may be that of its scope."""
-        assert output.scores is not None
+        assert output.attention_logits is not None
         valid = valid_positions(lengths, output.weights.shape[-1])
         mask = None if valid is None else valid.unsqueeze(1)
-        return self.attention.objective(log_likelihood, output.scores, output.weights, mask, target_mask)
+        return self.attention.objective(log_likelihood, output.attention_logits, output.weights, mask, target_mask)
 
-    def _advance(self, memory: Memory, state: Tensor, word: Tensor, index: int) -> tuple[Tensor, Tensor, Attended]:
+    def _advance(
+        self, memory: RecurrentMemory, state: Tensor, word: Tensor, index: int
+    ) -> tuple[Tensor, Tensor, Attended]:
         """Runs one step; returns the new state (B,…), the RNN's output s_t (B,D) and the result of attention."""
         # Only query: current has a combination layer.
         if self.combine is None:
@@ -169,27 +174,29 @@ class Recurrent(Seq2Seq):
             return self.readout(torch.cat([output, context, embedded], dim=-1))
         return self.readout(self._combined(output, context))
 
-    def _marginal(self, output: Tensor, weights: Tensor, values: Tensor, embedded: Tensor) -> Tensor:
+    def _marginal(self, output: Tensor, attention_logits: Tensor, source: Source, embedded: Tensor) -> Tensor:
         """Returns the log-probabilities (T,B,V) of Σ_i α_{t,i} p(y_t | s_t, h_i), for the `exact` hard attention.
 
         The output layer is applied to every source position separately, so this needs S times the memory.
 
         Args:
             output: (T,B,D).
-            weights: (B,T,S).
-            values: (B,S,D).
+            attention_logits: (B,T,S).
+            source: the encoder states.
             embedded: (T,B,E).
         """
-        weights = weights.transpose(0, 1)
-        shape = (*weights.shape, -1)  # (T,B,S,…)
+        # From the logits and not from the weights: a weight may underflow to 0, and its position would get no gradient.
+        log_weights = masked_log_softmax(attention_logits, source.mask).transpose(0, 1)
+        # The gradient of logsumexp is NaN if all its arguments are −∞: rows without valid positions are filled.
+        nothing = (log_weights == -torch.inf).all(-1, keepdim=True)
+        log_weights = log_weights.masked_fill(nothing, math.log(torch.finfo(log_weights.dtype).tiny))
+        shape = (*log_weights.shape, -1)  # (T,B,S,…)
         each = self._read_out(
-            output.unsqueeze(2).expand(shape), values.expand(shape), embedded.unsqueeze(2).expand(shape)
+            output.unsqueeze(2).expand(shape), source.values.expand(shape), embedded.unsqueeze(2).expand(shape)
         )
-        # The logarithm of a weight of 0 would be −∞, with a NaN gradient; weights are clamped to the smallest number.
-        log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         return (each.log_softmax(-1) + log_weights.unsqueeze(-1)).logsumexp(2)
 
-    def _in_source_order(self, weights: Tensor, memory: Memory) -> Tensor:
+    def _in_source_order(self, weights: Tensor, memory: RecurrentMemory) -> Tensor:
         """Returns weights (B,T,S) in the original order of the source, before `reverse_source`."""
         if memory.order is None:
             return weights

@@ -13,7 +13,7 @@ from attnbench.registry import model
 from attnbench.scopes.masking import valid_positions
 
 
-class Memory(NamedTuple):
+class TransformerMemory(NamedTuple):
     """The encoded source.
 
     Attributes:
@@ -69,12 +69,12 @@ class Transformer(Seq2Seq):
         self.position_table = table  # one table for the source and one for the target
         hidden, rotary = hidden or 4 * width, positions == "rotary"
         shape = width, heads, hidden, attention, rotary
-        self.encoder = Parts[Layer](Layer(*shape) for _ in range(layers))
+        self.encoder = Parts[Layer](Layer(*shape, over="source") for _ in range(layers))
         self.decoder = Parts[DecoderLayer](DecoderLayer(*shape) for _ in range(layers))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.readout = nn.Linear(width, target_vocabulary)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[Memory, Caches]:
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[TransformerMemory, Caches]:
         """Returns the memory, and an empty cache for each decoder layer."""
         states, mask = self._embed(self.source_embedding, source, 0), None
         valid = valid_positions(lengths, source.shape[1])
@@ -84,24 +84,28 @@ class Transformer(Seq2Seq):
             states = states.masked_fill(~mask.mT, 0)
         bias = self._bias(0, source.shape[1], source.shape[1], states)
         for layer in self.encoder:
-            states = layer.look_around(states, layer.own.prepare(layer.own_norm(states)), mask, bias, 0)
-            states = layer.think(states)
+            states = layer.apply_self_attention(states, layer.prepare_self_attention(states, 0), mask, bias, 0)
+            states = layer.apply_feed_forward(states)
         states = self.encoder_norm(states)
-        sources = tuple(layer.cross.prepare(states) for layer in self.decoder)
-        return Memory(sources, mask), (None,) * len(self.decoder)
+        sources = tuple(layer.cross_attention.prepare(states) for layer in self.decoder)
+        return TransformerMemory(sources, mask), (None,) * len(self.decoder)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """Runs a teacher-forced pass over all steps at once, with a causal mask."""
         memory, caches = self.encode(source, lengths)
-        _, words, weights = self._decode(memory, caches, previous, 0)
-        return Output(words, weights.mean(1), weights)
+        _, logits, weights = self._decode(memory, caches, previous, 0)
+        return Output(logits, weights.mean(1), weights)
 
-    def step(self, memory: Memory, state: Caches, previous: Tensor, index: int) -> tuple[Caches, Tensor, Tensor]:
+    def step(
+        self, memory: TransformerMemory, state: Caches, previous: Tensor, index: int
+    ) -> tuple[Caches, Tensor, Tensor]:
         """Decodes one step: returns the extended caches, the logits (B,V) and the weights (B,S)."""
-        state, words, weights = self._decode(memory, state, previous.unsqueeze(1), index)
-        return state, words.squeeze(1), weights.mean(1).squeeze(1)
+        state, logits, weights = self._decode(memory, state, previous.unsqueeze(1), index)
+        return state, logits.squeeze(1), weights.mean(1).squeeze(1)
 
-    def _decode(self, memory: Memory, caches: Caches, previous: Tensor, start: int) -> tuple[Caches, Tensor, Tensor]:
+    def _decode(
+        self, memory: TransformerMemory, caches: Caches, previous: Tensor, start: int
+    ) -> tuple[Caches, Tensor, Tensor]:
         """Decodes the steps from `start` on; returns the caches, the logits (B,T,V) and the weights (B,H,T,S).
 
         Args:
@@ -115,16 +119,16 @@ class Transformer(Seq2Seq):
         steps = torch.arange(start, length, device=previous.device).unsqueeze(1)
         causal = torch.arange(length, device=previous.device) <= steps  # (T, start+T)
         bias = self._bias(start, previous.shape[1], length, states)
-        longer, weights = [], states
+        extended, weights = [], states
         for layer, cache, source in zip(self.decoder, caches, memory.sources, strict=True):
-            own = layer.own.prepare(layer.own_norm(states), start)
-            own = own if cache is None else cache.followed_by(own)
+            past = layer.prepare_self_attention(states, start)
+            past = past if cache is None else cache.followed_by(past)
             # A single query may use all keys in the cache, so step-by-step decoding needs no mask.
-            states = layer.look_around(states, own, causal if previous.shape[1] > 1 else None, bias, start)
-            states, weights = layer.look_across(states, source, memory.mask)
-            states = layer.think(states)
-            longer.append(own)
-        return tuple(longer), self.readout(self.decoder_norm(states)), weights
+            states = layer.apply_self_attention(states, past, causal if previous.shape[1] > 1 else None, bias, start)
+            states, weights = layer.apply_cross_attention(states, source, memory.mask)
+            states = layer.apply_feed_forward(states)
+            extended.append(past)
+        return tuple(extended), self.readout(self.decoder_norm(states)), weights
 
     def _embed(self, embedding: nn.Embedding, words: Tensor, start: int) -> Tensor:
         """Returns the embeddings (B,T,D) of words (B,T), the first of which is at position `start`.
@@ -154,42 +158,59 @@ class Layer(nn.Module):
         hidden: number of units of the feed-forward layer.
         attention: builds the attention of each head.
         rotary: whether self-attention uses rotary position embeddings.
+        over: the sequence that self-attention attends to.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        attention: MakeAttention,
+        rotary: bool,
+        over: Literal["source", "target"],
+    ) -> None:
         super().__init__()
-        self.own_norm, self.own = nn.LayerNorm(width), MultiHead(width, heads, attention, rotary)
-        self.inner_norm = nn.LayerNorm(width)
-        self.inner = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.self_attention_norm = nn.LayerNorm(width)
+        self.self_attention = MultiHead(width, heads, attention, rotary, over)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
-    def look_around(self, states: Tensor, own: Heads, mask: Tensor | None, bias: Tensor | None, start: int) -> Tensor:
+    def prepare_self_attention(self, states: Tensor, start: int) -> Heads:
+        """Returns the keys and values of states (B,T,D), the first of which is at position `start`."""
+        return self.self_attention.prepare(self.self_attention_norm(states), start)
+
+    def apply_self_attention(
+        self, states: Tensor, keys: Heads, mask: Tensor | None, bias: Tensor | None, start: int
+    ) -> Tensor:
         """Applies self-attention to states (B,T,D), the first of which is at position `start`.
 
         Args:
             states: (B,T,D).
-            own: the prepared keys and values, including those of previous steps.
+            keys: the prepared keys and values, including those of previous steps.
             mask: broadcasts to (B,T,S), True where a position may be used; None if all positions may be used.
             bias: (H,T,S), added to the logits; None for no bias.
             start: position of the first query.
         """
-        return states + self.own.read(self.own_norm(states), own, mask, bias, start)[0]
+        return states + self.self_attention.read(self.self_attention_norm(states), keys, mask, bias, start)[0]
 
-    def think(self, states: Tensor) -> Tensor:
+    def apply_feed_forward(self, states: Tensor) -> Tensor:
         """Applies the feed-forward layer to states (B,T,D), independently at each position."""
-        return states + self.inner(self.inner_norm(states))
+        return states + self.feed_forward(self.feed_forward_norm(states))
 
 
 class DecoderLayer(Layer):
     """A Transformer layer with an additional cross-attention to the source."""
 
     def __init__(self, width: int, heads: int, hidden: int, attention: MakeAttention, rotary: bool) -> None:
-        super().__init__(width, heads, hidden, attention, rotary)
-        self.cross_norm, self.cross = nn.LayerNorm(width), MultiHead(width, heads, attention)
+        super().__init__(width, heads, hidden, attention, rotary, over="target")
+        self.cross_attention_norm = nn.LayerNorm(width)
+        self.cross_attention = MultiHead(width, heads, attention)
 
-    def look_across(self, states: Tensor, source: Heads, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def apply_cross_attention(self, states: Tensor, source: Heads, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Applies cross-attention to states (B,T,D); returns the new states and the weights (B,H,T,S).
 
         Rotary embeddings and the ALiBi bias are not applied here: they encode distances within one sequence.
         """
-        read, weights = self.cross.read(self.cross_norm(states), source, mask)
-        return states + read, weights
+        context, weights = self.cross_attention.read(self.cross_attention_norm(states), source, mask)
+        return states + context, weights

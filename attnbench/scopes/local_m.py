@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_softmax
+from attnbench.scopes.masking import masked_log_softmax, masked_softmax
 
 
 @scope("local-m")
@@ -25,9 +25,18 @@ class LocalMonotonic(nn.Module):
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del query
+        return masked_softmax(logits, self._window_mask(logits, mask, lengths, step))
+
+    def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
+        """Returns log α (B,T,S), −∞ at excluded positions; the arguments are those of `forward`."""
+        del query
+        return masked_log_softmax(logits, self._window_mask(logits, mask, lengths, step))
+
+    def _window_mask(self, logits: Tensor, mask: Tensor | None, lengths: Tensor, step: int) -> Tensor:
+        """Returns the mask (B,T,S) of the valid positions in the window."""
         steps = torch.arange(step, step + logits.shape[-2], device=logits.device)
         # The length of each source, not the padded one. A target longer than its source keeps the last window.
         centre = torch.minimum(steps, lengths.unsqueeze(-1) - 1).unsqueeze(-1)  # (B,T,1)
         positions = torch.arange(logits.shape[-1], device=logits.device)
         near = (positions - centre).abs() <= self.window
-        return masked_softmax(logits, near if mask is None else near & mask)
+        return near if mask is None else near & mask

@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_softmax
+from attnbench.scopes.masking import masked_log_softmax, masked_softmax
 
 
 @scope("local-p")
@@ -31,6 +31,19 @@ class LocalPredictive(nn.Module):
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del step
+        near, exponent = self._window(logits, mask, query, lengths)
+        weights = masked_softmax(logits, near)
+        return weights * exponent.exp().to(weights.dtype)
+
+    def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
+        """Returns log α (B,T,S), −∞ at excluded positions; the arguments are those of `forward`."""
+        del step
+        near, exponent = self._window(logits, mask, query, lengths)
+        log_weights = masked_log_softmax(logits, near)
+        return log_weights + exponent.to(log_weights.dtype)
+
+    def _window(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the mask (B,T,S) of the valid positions in the window, and the exponent (B,T,S) of the Gaussian."""
         # L_b − 1 and not the paper's S: positions count from 0 here, and S would include padding.
         last = (lengths - 1).view(-1, 1, 1)
         share = self.centre_v(self.centre_proj(query).tanh()).sigmoid()
@@ -38,6 +51,5 @@ class LocalPredictive(nn.Module):
         centre = last * share.to(torch.promote_types(share.dtype, torch.float32))  # (B,T,1)
         positions = torch.arange(logits.shape[-1], device=logits.device)
         near = (positions - centre.floor()).abs() <= self.window
-        weights = masked_softmax(logits, near if mask is None else near & mask)
-        gaussian = torch.exp(-((positions - centre) ** 2) / (2 * self.deviation**2))
-        return weights * gaussian.to(weights.dtype)
+        exponent = -((positions - centre) ** 2) / (2 * self.deviation**2)
+        return near if mask is None else near & mask, exponent

@@ -1,4 +1,4 @@
-"""The mask of valid positions and the masked softmax, used by every scope."""
+"""The mask of valid positions, the masked softmax and its logarithm, used by every scope."""
 
 import torch
 from torch import Tensor
@@ -21,6 +21,18 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
     allowed = mask & (logits != -torch.inf)
     # The softmax of a row of −∞ only is NaN. The second fill sets its weights to 0, the first one its gradient.
     return logits.masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(~allowed, 0)
+
+
+def masked_log_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns the logarithm of `masked_softmax` (B,T,S), computed from the logits.
+
+    It is exact, with the right gradient, also where the weight underflows to 0 (in float32, 104 below the largest
+    logit). At excluded positions it is −∞, with a gradient of 0; a row without allowed positions is all −∞.
+    """
+    if mask is None:
+        return logits.log_softmax(-1)
+    allowed = mask & (logits != -torch.inf)
+    return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1).masked_fill(~allowed, -torch.inf)
 
 
 def valid_positions(lengths: Tensor | None, source_length: int) -> Tensor | None:

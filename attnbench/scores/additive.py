@@ -29,7 +29,10 @@ class Additive(Score):
     Parameters: `query_proj.weight` W_q (A,D), `key_proj.weight` W_k (A,D) and `v.weight` (1,A), with A hidden units.
 
     The implementation computes 2 vᵀσ(2 W_q s + 2 W_k h) − Σv, which is the same because tanh x = 2 σ(2x) − 1. torch's
-    sigmoid takes a sixth of the time of its tanh.
+    sigmoid takes a sixth of the time of its tanh. In half precision (bfloat16, float16) it computes the tanh: the
+    difference of two large sums would lose most of its digits (error .5 at 256 hidden units).
+
+    First and second derivatives are supported for any number of queries and keys.
     """
 
     def __init__(self, width: int, hidden: PositiveInt | None = None) -> None:
@@ -46,14 +49,14 @@ class Additive(Score):
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:
         queries = self.query_proj(query)
         v = self.v.weight[0]
-        if _may_wait(prepared, query.shape[-2]):
-            weighed = (_inside(queries, prepared).sigmoid() * v).sum(-1)
+        if _keeps_hidden_layer(prepared, query.shape[-2]):
+            logits = (_hidden_layer(queries, prepared) * v).sum(-1)
         else:
-            weighed = _Weighed.apply(queries, prepared, v)
-        return torch.add(-v.sum(), weighed, alpha=2)
+            logits = _ChunkedSum.apply(queries, prepared, v)
+        return logits if _uses_tanh(prepared) else torch.add(-v.sum(), logits, alpha=2)
 
 
-def _may_wait(keys: Tensor, queries: int) -> bool:
+def _keeps_hidden_layer(keys: Tensor, queries: int) -> bool:
     """Returns whether the hidden layer of this number of queries is kept for the backward pass."""
     # A single query is a step of a decoder, which is assumed to take about as many steps as there are keys.
     if queries == 1:
@@ -61,15 +64,27 @@ def _may_wait(keys: Tensor, queries: int) -> bool:
     return keys.numel() * queries <= AT_ONCE
 
 
-def _inside(queries: Tensor, keys: Tensor) -> Tensor:
-    """Returns 2 W_q s + 2 W_k h (B,T,S,A) from W_q s (B,T,A) and 2 W_k h (B,S,A)."""
-    return torch.add(keys.unsqueeze(-3), queries.unsqueeze(-2), alpha=2)
+def _uses_tanh(keys: Tensor) -> bool:
+    """Returns whether the hidden layer is computed with tanh, and not with the sigmoid."""
+    return keys.dtype in (torch.bfloat16, torch.float16)
 
 
-class _Weighed(torch.autograd.Function):
-    """vᵀσ(2q + k) (B,T,S), computed in chunks of queries.
+def _hidden_layer(queries: Tensor, keys: Tensor) -> Tensor:
+    """Returns σ(2q + 2k) (B,T,S,A), or tanh(q + k) in half precision.
 
-    The backward pass recomputes the hidden layer of each chunk, so none is kept in memory.
+    Args:
+        queries: q = W_q s (B,T,A).
+        keys: 2k = 2 W_k h (B,S,A).
+    """
+    inputs = torch.add(keys.unsqueeze(-3), queries.unsqueeze(-2), alpha=2)
+    return inputs.mul_(0.5).tanh_() if _uses_tanh(keys) else inputs.sigmoid_()
+
+
+class _ChunkedSum(torch.autograd.Function):
+    """Σ_a v_a · hidden layer (B,T,S), computed in chunks of queries.
+
+    The backward pass recomputes the hidden layer of each chunk, so none is kept in memory. If second derivatives are
+    requested (`create_graph=True`), the backward pass is differentiable and autograd keeps all chunks.
     """
 
     # The stack of replicas runs under torch.func.vmap. This flag, and setup_context separate from forward, are what
@@ -79,7 +94,7 @@ class _Weighed(torch.autograd.Function):
     @staticmethod
     def forward(queries: Tensor, keys: Tensor, v: Tensor) -> Tensor:
         parts = queries.split(_rows(queries, keys), dim=-2)
-        return torch.cat([_inside(part, keys).sigmoid_().mul_(v).sum(-1) for part in parts], dim=-2)
+        return torch.cat([_hidden_layer(part, keys).mul_(v).sum(-1) for part in parts], dim=-2)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -92,14 +107,32 @@ class _Weighed(torch.autograd.Function):
         rows, of_queries = _rows(queries, keys), []
         of_keys, of_v = torch.zeros_like(keys), torch.zeros_like(v)
         for part, above in zip(queries.split(rows, dim=-2), gradient.split(rows, dim=-2), strict=True):
-            layer = _inside(part, keys).sigmoid_()
+            layer = _hidden_layer(part, keys)
+            # Under autocast the sum of the forward pass, and so its gradient, may have another dtype than the layer.
+            above = above.to(layer.dtype)
             of_v = of_v + above.flatten() @ layer.flatten(0, -2)
-            # The gradient with respect to 2q + k, by σ' = σ − σ². In place, because the single-query chunk of a long
-            # source may be much larger than AT_ONCE, and several copies of it might not fit into memory.
-            layer = layer.sub_(layer * layer).mul_(above.unsqueeze(-1)).mul_(v)
-            of_queries.append(2 * layer.sum(-2))
-            of_keys = of_keys + layer.sum(-3)
+            slope = _slope(layer, above.unsqueeze(-1), v.to(layer.dtype))
+            of_queries.append(2 * slope.sum(-2))
+            of_keys = of_keys + slope.sum(-3)
         return torch.cat(of_queries, dim=-2), of_keys, of_v
+
+
+def _slope(layer: Tensor, above: Tensor, v: Tensor) -> Tensor:
+    """Returns the gradient (B,T,S,A) with respect to 2q + 2k; without second derivatives it overwrites `layer`.
+
+    Args:
+        layer: the hidden layer (B,T,S,A).
+        above: the gradient (B,T,S,1) of the logits.
+        v: (A,).
+    """
+    tanh = _uses_tanh(layer)
+    # The derivatives by 2x: σ − σ² of σ(2x), and (1 − tanh²)/2 of tanh x.
+    if torch.is_grad_enabled():
+        return ((1 - layer * layer) * 0.5 if tanh else layer - layer * layer) * above * v
+    # In place, because the single-query chunk of a long source may be much larger than AT_ONCE, and several copies of
+    # it might not fit into memory.
+    slope = layer.mul_(layer).neg_().add_(1).mul_(0.5) if tanh else layer.sub_(layer * layer)
+    return slope.mul_(above).mul_(v)
 
 
 def _rows(queries: Tensor, keys: Tensor) -> int:

@@ -17,7 +17,8 @@ class Location(Score):
     Source: Luong, Pham & Manning 2015, eq. 8 and footnote 6 (arXiv 1508.04025)
 
     The parameter is `proj.weight` = W_a (max_source_length, D). Positions i ≥ max_source_length get the logit −∞ and so
-    no weight; a longer source is not an error.
+    no weight; a longer source is not an error. Where a model attends to its own target words (the decoders of
+    `transformer` and `lstmn`), the longest target takes the place of the longest source.
     """
 
     def __init__(self, width: int, max_source_length: PositiveInt) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.tasks.base import PAD, SPECIAL, Examples
 from attnbench.tasks.split import Split, split_of_words
+from attnbench.tasks.words import unusable_word
 
 UNKNOWN = "<unk>"
+UNKNOWN_ID = len(SPECIAL)
 SHOWN = 10  # maximum number of errors of one file that are shown; the others are counted
 
 FORMAT = "each line is source<TAB>target, the tokens separated by spaces"
@@ -65,6 +67,10 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
     source, target = (tuple(word for word in column.split(" ") if word) for column in columns)
     if not source or not target:
         return Problem(f"the {'target' if source else 'source'} is empty: {text!r}", where, FORMAT)
+    for name, words in (("source", source), ("target", target)):
+        problem = unusable_word(words)
+        if problem:
+            return Problem(f"{name} {problem}", where, "remove the character")
     reserved = sorted({*source, *target} & set(SPECIAL))
     if reserved:
         return Problem(f"the word {reserved[0]!r} is reserved: {text!r}", where, "rename it")
@@ -76,7 +82,11 @@ class Pairs:
 
     Without a validation or test file, the hash of the source assigns 5 % of the lines of `path` to that part. Training
     lines with a source that is also in the validation or test part are dropped, and so are validation lines with a
-    source that is also in the test part. The vocabulary is that of the training lines; other words become `<unk>`.
+    source that is also in the test part.
+
+    The vocabulary is that of the training lines. In sources, other words become `<unk>`. In validation and test targets
+    they get ids that no model can output, so they always count as errors: a model that outputs `<unk>` has not produced
+    the word. The same holds for a `<unk>` that the file itself has in a validation or test target.
 
     Args:
         path: the file with the training pairs.
@@ -84,7 +94,8 @@ class Pairs:
         test_path: the file with the test pairs; None to take them from `path`.
 
     Attributes:
-        dropped: the number of lines of `path` that are not trained on.
+        unknown_words: the words of validation and test targets that are not in the vocabulary; the id of
+            `unknown_words[n]` is −1 − n. The model reads them as `<unk>` under teacher forcing.
 
     Raises:
         AttnbenchError: if a file cannot be read, or no training line is left.
@@ -102,7 +113,6 @@ class Pairs:
         sides[Split.VALIDATION] = [pair for pair in validated if pair.source not in tested]
         held_sources = {pair.source for side in sides.values() for pair in side}
         training = [pair for pair in pairs if pair.source not in held_sources]
-        self.dropped = len(pairs) - len(training)
         if not training:
             raise fail(
                 "no line is left to train on: every source is also validated or tested on",
@@ -111,29 +121,41 @@ class Pairs:
             )
         self.source_words = _words(pair.source for pair in training)
         self.target_words = _words(pair.target for pair in training)
-        sides[Split.TRAINING] = training
-        self._examples = {split: self._by_length(side) for split, side in sides.items()}
+        known = set(self.target_words) - {UNKNOWN}
+        held_words = {word for side in sides.values() for pair in side for word in pair.target}
+        self.unknown_words = sorted(held_words - known)
+        held_from_path = [sides[split] for split in sides if not self._paths[split]]
+        self._facts = {
+            "training_lines": len(training),
+            # Lines that are validation or test pairs themselves are not dropped.
+            "dropped_training_lines": len(pairs) - len(training) - sum(map(len, held_from_path)),
+            "dropped_validation_lines": len(validated) - len(sides[Split.VALIDATION]),
+            **_unknown_shares(sides, set(self.source_words) - {UNKNOWN}, known),
+        }
+        source_ids = {word: n for n, word in enumerate(self.source_words)}
+        target_ids = {word: n for n, word in enumerate(self.target_words)}
+        held_ids = target_ids | {word: -1 - n for n, word in enumerate(self.unknown_words)}
+        self._examples = {split: _by_length(side, source_ids, held_ids) for split, side in sides.items()}
+        self._examples[Split.TRAINING] = _by_length(training, source_ids, target_ids)
+
+    def facts(self) -> dict[str, float | int]:
+        """Returns facts about the files that affect the results, over all lines of each part.
+
+        Returns:
+            - `training_lines`: the number of lines that are trained on.
+            - `dropped_training_lines`: the number of lines of `path` that are not used, because their source is also in
+              the validation or test part.
+            - `dropped_validation_lines`: the number of validation lines that are not used, because their source is also
+              in the test part.
+            - `unknown_source_words_validation`, `unknown_target_words_validation`, `unknown_source_words_test`,
+              `unknown_target_words_test`: the share of the words, in 0..1, that are not in the vocabulary.
+        """
+        return dict(self._facts)
 
     def _held_out_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
         """Returns the pairs of the validation or test file or, without one, those of `pairs` selected by the hash."""
         own = self._paths[split]
         return read_pairs(own) if own else [pair for pair in pairs if split_of_words(pair.source) == split]
-
-    def _by_length(self, pairs: list[Pair]) -> dict[int, Examples]:
-        """Returns the pairs as ids, by source length in ascending order."""
-        groups: dict[int, list[Pair]] = {}
-        for pair in sorted(pairs, key=lambda pair: len(pair.source)):
-            groups.setdefault(len(pair.source), []).append(pair)
-        source_ids = {word: n for n, word in enumerate(self.source_words)}
-        target_ids = {word: n for n, word in enumerate(self.target_words)}
-        return {
-            length: Examples(
-                _ids([pair.source for pair in group], source_ids),
-                _ids([pair.target for pair in group], target_ids),
-                None,
-            )
-            for length, group in groups.items()
-        }
 
     def origin(self, split: Split) -> str:
         """Returns the file that the lines of this part come from."""
@@ -144,6 +166,11 @@ class Pairs:
         if length in self._examples[Split.TRAINING]:
             return None
         return f"{self.origin(Split.TRAINING)} has no training source of {length} words"
+
+    def longest_target(self, length: int) -> int:
+        """Returns the length of the longest target among the training lines with a source of `length` words."""
+        lines = self._examples[Split.TRAINING].get(length)
+        return 0 if lines is None else lines.target.shape[1]
 
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
         """Returns `count` random training pairs with sources of `length` words, drawn with replacement."""
@@ -180,6 +207,34 @@ class Pairs:
         return [lines for lines in kept if len(lines)]
 
 
+def _by_length(pairs: list[Pair], source_ids: dict[str, int], target_ids: dict[str, int]) -> dict[int, Examples]:
+    """Returns the pairs as ids, by source length in ascending order."""
+    groups: dict[int, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: len(pair.source)):
+        groups.setdefault(len(pair.source), []).append(pair)
+    return {
+        length: Examples(
+            _ids([pair.source for pair in group], source_ids),
+            _ids([pair.target for pair in group], target_ids),
+            None,
+        )
+        for length, group in groups.items()
+    }
+
+
+def _unknown_shares(
+    sides: dict[Split, list[Pair]], source_words: set[str], target_words: set[str]
+) -> dict[str, float | int]:
+    """Returns the share of unknown source and target words in each part, by name as in `Pairs.facts`."""
+    shares: dict[str, float | int] = {}
+    for split in (Split.VALIDATION, Split.TEST):
+        for name, known in (("source", source_words), ("target", target_words)):
+            words = [word for pair in sides[split] for word in getattr(pair, name)]
+            unknown = sum(word not in known for word in words)
+            shares[f"unknown_{name}_words_{split.name.lower()}"] = unknown / len(words) if words else 0.0
+    return shares
+
+
 def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
     """Returns the vocabulary: the special words, <unk>, and the words of the sentences in alphabetical order."""
     # <unk> may occur in the file itself; it must not get a second id.
@@ -187,8 +242,8 @@ def _words(sentences: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _ids(sentences: list[tuple[str, ...]], ids: dict[str, int]) -> np.ndarray:
-    """Returns the ids (N,T) of the words of the sentences, padded with PAD; unknown words get the id of <unk>."""
+    """Returns the ids (N,T) of the words of the sentences, padded with PAD; words without an id get UNKNOWN_ID."""
     table = np.full((len(sentences), max(map(len, sentences))), PAD)
     for row, sentence in zip(table, sentences, strict=True):
-        row[: len(sentence)] = [ids.get(word, ids[UNKNOWN]) for word in sentence]
+        row[: len(sentence)] = [ids.get(word, UNKNOWN_ID) for word in sentence]
     return table

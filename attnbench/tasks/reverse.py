@@ -30,6 +30,10 @@ class Reverse:
         """Returns None: the task has sources of every length."""
         return None
 
+    def longest_target(self, length: int) -> int:
+        """Returns `length`: the target has as many words as the source."""
+        return length
+
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
         """Returns `count` random examples of `length` seen symbols, with targets (count, length)."""
         return _examples(self._symbols.draw_seen(random_symbols, random, length, count))

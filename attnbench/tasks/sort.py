@@ -41,6 +41,10 @@ class Sort:
             "{name: sort, distinct: false} lets symbols occur again"
         )
 
+    def longest_target(self, length: int) -> int:
+        """Returns `length`: the target has as many words as the source."""
+        return length
+
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
         """Returns `count` random examples of `length` seen symbols, with targets (count, length)."""
         return _examples(self._symbols.draw_seen(self._draw, random, length, count))

@@ -44,6 +44,10 @@ class Translate:
         """Returns the reason why there is no sentence of this length: the shortest is a pronoun and a verb."""
         return None if length >= SHORTEST else f"translate has no sentence of {length} word"
 
+    def longest_target(self, length: int) -> int:
+        """Returns the length of the longest French sentence for an English one of `length` words."""
+        return _longest(length)
+
     def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
         """Returns `count` random sentences of `length` words, with targets (count, T) padded with PAD.
 
@@ -94,6 +98,23 @@ def _chances(length: int) -> np.ndarray:
         if ways[n]:
             chances[n] = [total / ways[n] for total in accumulate(each)]
     return chances
+
+
+@cache
+def _longest(length: int) -> int:
+    """Returns the number of French words of the longest sentence of `length` English words, 0 if there is none."""
+    longest = {kind: max(len(phrase.target) for phrase in found) for kind, found in phrases().items()}
+    clauses: dict[int, int] = {}
+    for structure in (structure for both in structures() for structure in both):
+        words = sum(longest[kind] for kind in structure.kinds)
+        clauses[structure.length] = max(clauses.get(structure.length, 0), words)
+    totals = {0: 0}
+    for n in range(1, length + 1):
+        # A clause alone, or a clause and "and" (one word in both languages) before a shorter sentence.
+        found = [clauses[n]] if n in clauses else []
+        found += [words + 1 + totals[n - size - 1] for size, words in clauses.items() if totals.get(n - size - 1)]
+        totals[n] = max(found, default=0)
+    return totals[length]
 
 
 @cache

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from attnbench.outcome import Alignments
-from attnbench.tasks.base import EOS, PAD, Examples, Task
-from attnbench.training.batches import to_batch
+from attnbench.tasks.base import EOS, Examples, Task
+from attnbench.training.batches import to_batch, words_of
 from attnbench.training.stack import Stack
 
 EXAMPLES = 8  # number of test sentences with a stored alignment
@@ -107,7 +107,8 @@ def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> S
     weights = stack.forced(batch)[1].numpy(force=True)
     heads = stack.each_head(batch).numpy(force=True)
     source = [task.source_words[i] for i in batch.source[0].tolist()]
-    target = [task.target_words[i] for i in batch.target[0].tolist() if i != PAD]
+    # The original words, as in the metrics; under teacher forcing the model reads an unknown one as <unk>.
+    target = [*words_of(example.target[0], task), task.target_words[EOS]]
     # EOS has no gold link: a row and a column without links are appended for it.
     links = np.zeros((0, 0, 0), bool) if example.links is None else np.pad(example.links, ((0, 0), (0, 1), (0, 1)))
     assert source[-1] == task.source_words[EOS]

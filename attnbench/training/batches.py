@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.tasks.base import BOS, EOS, PAD, Examples
+from attnbench.tasks.base import BOS, EOS, PAD, Examples, Task
+from attnbench.tasks.pairs import UNKNOWN_ID
 
 
 class Batch(NamedTuple):
@@ -55,7 +56,7 @@ def to_padded_batch(groups: Sequence[Examples], device: torch.device) -> Batch |
 
 
 def joined_targets(groups: Sequence[Examples]) -> np.ndarray:
-    """Returns the targets of several groups (N,T), padded with PAD to the longest."""
+    """Returns the targets of several groups (N,T), padded with PAD to the longest; unknown words keep their ids."""
     longest = max(group.target.shape[1] for group in groups)
     return np.concatenate([np.pad(g.target, ((0, 0), (0, longest - g.target.shape[1]))) for g in groups])
 
@@ -69,11 +70,21 @@ def joined_links(groups: Sequence[Examples]) -> np.ndarray | None:
     return np.concatenate([np.pad(a, ((0, 0), (0, rows - a.shape[1]), (0, columns - a.shape[2]))) for a in links])
 
 
+def words_of(ids: np.ndarray, task: Task) -> list[str]:
+    """Returns the words of a target (T,), without PAD; unknown words (negative ids) are the original ones."""
+    unknown: list[str] = getattr(task, "unknown_words", [])
+    return [task.target_words[i] if i >= 0 else unknown[-1 - i] for i in ids.tolist() if i != PAD]
+
+
 def to_batch(examples: Examples, device: torch.device) -> Batch:
-    """Returns the examples as a batch, on any number of leading axes."""
+    """Returns the examples as a batch, on any number of leading axes.
+
+    Target words outside the vocabulary (negative ids, see `Pairs`) become `<unk>`.
+    """
     edge = [(0, 0)] * (examples.source.ndim - 1)
     source = np.pad(examples.source, [*edge, (0, 1)], constant_values=EOS)
-    target = np.pad(examples.target, [*edge, (0, 1)], constant_values=PAD)
+    known = np.where(examples.target < 0, UNKNOWN_ID, examples.target)
+    target = np.pad(known, [*edge, (0, 1)], constant_values=PAD)
     # EOS follows the last word of each target, which may be before the end of the row.
     ends = (target != PAD).sum(-1, keepdims=True)
     np.put_along_axis(target, ends, EOS, axis=-1)

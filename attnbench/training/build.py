@@ -1,14 +1,20 @@
 """Construction of the model of a cell, and of the random seeds for torch."""
 
 import hashlib
+from collections.abc import Callable
+from typing import Literal
 
+import numpy as np
 import torch
 
 from attnbench import registry
 from attnbench.attention import Attention
-from attnbench.cell import Cell
+from attnbench.cell import Cell, Data
 from attnbench.models.base import Seq2Seq
-from attnbench.tasks.base import Task
+from attnbench.tasks.base import PAD, Task
+
+PER_POSITION = "max_source_length"  # the argument of scores with a parameter per key position
+PROBED = 1000
 
 
 def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Seq2Seq:
@@ -24,14 +30,17 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
     """
     built = 0
 
-    def attention(width: int) -> Attention:
+    def attention(width: int, over: Literal["source", "target"] = "source") -> Attention:
         nonlocal built
         built += 1
+        longest = max_source_length
+        if over == "target" and cell.score is not None and registry.score.entry(cell.score.name).takes(PER_POSITION):
+            longest = longest_target(task, cell.data, max_source_length - 1) + 1  # EOS
         # Forked, because scores and scopes have different numbers of parameters: without it, everything that the model
         # initialises after its attention would depend on them, and runs with the same seed would not be paired.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("attention", seed, built))  # the attentions of one model differ
-            return Attention(cell.score, cell.scope, width=width, max_source_length=max_source_length)
+            return Attention(cell.score, cell.scope, width=width, max_source_length=longest)
 
     # Seeded before the model is built: seeding afterwards leaves the initial weights to chance.
     torch.manual_seed(torch_seed("model", seed))
@@ -44,6 +53,26 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         target_words=task.target_words,
         attention=attention,
     )
+
+
+def longest_target(task: Task, data: Data, longest_source: int) -> int:
+    """Returns the length of the longest target in training, without EOS.
+
+    For a custom task without `longest_target(length)` it is the longest of PROBED random examples per source length.
+    Should training have a longer target, a score with a parameter per position gives its last positions no weight.
+    """
+    lengths = [n for n in range(data.min_length, longest_source + 1) if task.check(n) is None]
+    of_length = getattr(task, "longest_target", None) or _longest_of_examples(task)
+    return max((of_length(length) for length in lengths), default=longest_source)
+
+
+def _longest_of_examples(task: Task) -> Callable[[int], int]:
+    # Always the same examples: the number of parameters must not depend on the seed or on chance.
+    def longest(length: int) -> int:
+        target = task.generate(np.random.default_rng(length), length, PROBED).target
+        return int((target != PAD).sum(axis=1).max())
+
+    return longest
 
 
 def torch_seed(use: str, *numbers: int) -> int:

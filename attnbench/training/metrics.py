@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from sacrebleu import BLEU
 
-from attnbench.tasks.base import EOS, PAD, Examples, Task
-from attnbench.training.batches import joined_links, to_padded_batch
+from attnbench.tasks.base import EOS, PAD, SPECIAL, Examples, Task
+from attnbench.tasks.pairs import UNKNOWN
+from attnbench.training.batches import joined_links, joined_targets, to_padded_batch, words_of
 from attnbench.training.stack import Stack
 
 CHUNK = 128  # number of sentences that are evaluated at a time
@@ -33,6 +34,9 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
 
     `loss` is in nats per target token, EOS included, and `bleu` is in 0..100. The other metrics are in 0..1.
 
+    A reference word outside the vocabulary is an error in `exact_match` and `token_accuracy`, and `bleu` is computed on
+    the original words. In `loss` it counts as `<unk>`.
+
     Args:
         stack: the replicas.
         groups: the examples, each group of a single source length.
@@ -49,12 +53,15 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         steps = target.shape[1] + (10 if wants_bleu else 0)
         words = stack.greedy(batch, steps).numpy(force=True)
         log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
-        count_words(tally, words, target, log_likelihood)
+        unknown = np.pad(joined_targets(chunk), ((0, 0), (0, 1)))
+        # The negative id of an unknown word is never output, so it counts as an error.
+        reference = np.where(unknown < 0, unknown, target)
+        count_words(tally, words, reference, log_likelihood)
         if attends:
             lengths = np.concatenate([np.full(len(part), part.source.shape[1]) for part in chunk])
             count_alignment(tally, weights, target, joined_links(chunk), lengths)
         if wants_bleu:
-            keep_sentences(tally, words, target, task.target_words)
+            keep_sentences(tally, words, reference, task)
     return summarise(tally)
 
 
@@ -83,7 +90,7 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     Args:
         tally: the sums so far.
         words: (K,N,T'), from greedy decoding, T' ≥ T.
-        target: (N,T), EOS included.
+        target: (N,T), EOS included; words outside the vocabulary have negative ids.
         log_likelihood: (K,N,T) of the target words under teacher forcing.
     """
     gold = target != PAD
@@ -148,16 +155,19 @@ def row_entropy(weights: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return entropy / np.log(np.maximum(lengths, 2))[:, None]
 
 
-def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, vocabulary: list[str]) -> None:
+def keep_sentences(tally: Tally, words: np.ndarray, target: np.ndarray, task: Task) -> None:
     """Adds hypotheses (K,N,T') and references (N,T), given as ids, to the tally as text."""
     for texts, rows in zip(tally.hypotheses, words, strict=True):
-        texts.extend(to_text(row, vocabulary) for row in rows)
-    tally.references.extend(to_text(row, vocabulary) for row in target)
+        for row in rows:
+            # A reference may have the word <unk> itself, which an output of <unk> must not match. <pad> is reserved:
+            # no reference has it.
+            texts.append(" ".join(SPECIAL[PAD] if word == UNKNOWN else word for word in before_eos(row, task)))
+    tally.references.extend(" ".join(before_eos(row, task)) for row in target)
 
 
-def to_text(row: np.ndarray, vocabulary: list[str]) -> str:
-    """Returns the words before EOS, joined by spaces; the whole row if it has no EOS."""
-    return " ".join(vocabulary[i] for i in row[: int(np.argmax(np.append(row, EOS) == EOS))] if i != PAD)
+def before_eos(row: np.ndarray, task: Task) -> list[str]:
+    """Returns the words before EOS; those of the whole row if it has no EOS."""
+    return words_of(row[: int(np.argmax(np.append(row, EOS) == EOS))], task)
 
 
 def summarise(tally: Tally) -> list[Metrics]:

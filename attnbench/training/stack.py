@@ -32,7 +32,7 @@ class Replica(nn.Module):
         They differ if the model or its scope has its own objective (see `Hard`); only the objective has a gradient.
         """
         output = self.model(source, None, previous)
-        log_likelihood, mask = _log_likelihood(output.words, target), target != PAD
+        log_likelihood, mask = _log_likelihood(output.logits, target), target != PAD
         objective = self.model.objective(output, log_likelihood, None, mask)
         return objective, -((log_likelihood * mask).sum() / mask.sum()).detach()
 
@@ -41,7 +41,7 @@ class Replica(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Returns, under teacher forcing, the log-likelihoods (B,T) of the target words and the weights (B,T,S)."""
         output = self.model(source, lengths, previous)
-        return _log_likelihood(output.words, target), output.weights
+        return _log_likelihood(output.logits, target), output.weights
 
     def each_head(self, source: Tensor, previous: Tensor) -> Tensor:
         """Returns, under teacher forcing, the weights of each head (B,H,T,S), for a model with several heads."""

@@ -97,17 +97,17 @@ def _check_steps(model: Seq2Seq, name: str, batch: Batch, vocabulary: int) -> No
     length, steps = batch.source.shape[1], batch.previous.shape[1]
     memory, state = _several(model.encode(batch.source, None), ("memory", "state"), name, "encode")
     returned = model.step(memory, state, batch.previous[:, 0], 0)
-    _, words, weights = _several(returned, ("state", "words", "weights"), name, "step")
-    _expect("model", name, words, (SENTENCES, vocabulary), "the logits of step, (B,V),")
+    _, logits, weights = _several(returned, ("state", "logits", "weights"), name, "step")
+    _expect("model", name, logits, (SENTENCES, vocabulary), "the logits of step, (B,V),")
     _expect("model", name, weights, (SENTENCES, length), "the weights of step, (B,S),")
     padded = torch.tensor([length, length - 1])  # as in evaluation, where a batch has sentences of several lengths
     model(batch.source, padded, batch.previous)
     output = model(batch.source, None, batch.previous)
-    _expect("model", name, output.words, (SENTENCES, steps, vocabulary), "the logits of forward, (B,T,V),")
+    _expect("model", name, output.logits, (SENTENCES, steps, vocabulary), "the logits of forward, (B,T,V),")
     _expect("model", name, output.weights, (SENTENCES, steps, length), "the weights of forward, (B,T,S),")
     asks = [m.scope for m in model.modules() if isinstance(m, Attention) and hasattr(m.scope, "objective")]
-    if asks and (output.scores is None or type(model).objective is Seq2Seq.objective):
-        what = "trains soft attention, but its scope has its own objective: it should return Output.scores "
+    if asks and (output.attention_logits is None or type(model).objective is Seq2Seq.objective):
+        what = "trains soft attention, but its scope has its own objective: it should return Output.attention_logits "
         raise _wrong("model", name, f"{what}and, like rnn, take its loss from attention.objective")
     if model.alignment_heads > 1:
         heads = (SENTENCES, model.alignment_heads, steps, length)

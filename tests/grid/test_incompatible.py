@@ -112,9 +112,9 @@ def test_every_cell_that_is_left_can_be_built_and_run(plan: Plans) -> None:
         task = tasks[planned.cell.task.name]
         model = build_model(planned.cell, task, 6, 0).eval()
         output = model(source, None, previous)
-        assert output.words.shape == (1, 3, len(task.target_words)), planned.labels
+        assert output.logits.shape == (1, 3, len(task.target_words)), planned.labels
         assert output.weights.shape == (1, 3, 4), planned.labels
-        assert output.words.isfinite().all(), planned.labels
+        assert output.logits.isfinite().all(), planned.labels
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -15,7 +15,7 @@ from rnn_equations import EMBEDDING, LONGEST, VOCABULARY, WIDTH, build
 from torch import Tensor
 
 from attnbench.attention import Source
-from attnbench.models.lstmn import LSTMN, State
+from attnbench.models.lstmn import LSTMN, LSTMNState
 
 Array = np.ndarray
 FUSIONS = ("none", "shallow", "deep")
@@ -36,7 +36,7 @@ def lstmn(
 
 def decode(
     model: LSTMN, source: Tensor, lengths: Tensor | None, previous: Tensor
-) -> tuple[Source, list[tuple[State, Tensor, Tensor]]]:
+) -> tuple[Source, list[tuple[LSTMNState, Tensor, Tensor]]]:
     """What encoding gives and then, for every step, the state, the words and the weights."""
     memory, state = model.encode(source, lengths)
     trace = []
@@ -49,16 +49,16 @@ def decode(
 class Steps(NamedTuple):
     """All that happens on one sentence of S words and T words before the target's.
 
-    `source`: the encoder's tapes [γ_j; α_j] (S,2D); `reads`: h̃_t (T,D); `crossed`: γ̃_t (T,D) of deep fusion;
-    `tapes`: the decoder's [h_t; c_t] (T+1,2D), the first of which is the encoder's last; `words`: logits (T,V);
+    `source`: the encoder's tapes [γ_j; α_j] (S,2D); `reads`: h̃_t (T,D); `attended_source`: γ̃_t (T,D) of deep fusion;
+    `tapes`: the decoder's [h_t; c_t] (T+1,2D), the first of which is the encoder's last; `logits`: (T,V);
     `weights`: the cross-attention (T,S).
     """
 
     source: Array
     reads: Array
-    crossed: Array
+    attended_source: Array
     tapes: Array
-    words: Array
+    logits: Array
     weights: Array
 
 
@@ -145,9 +145,9 @@ def cell(state: dict[str, Array], part: str, x: Array, read: Array, c_read: Arra
     """[h_t; c_t] from c_t = r ⊙ α̃ + f ⊙ c̃ + i ⊙ ĉ, the first term being `more`, and h_t = o ⊙ tanh(c_t)."""
     z = state[f"{part}.input_proj.weight"] @ x + state[f"{part}.input_proj.bias"]
     z = z + state[f"{part}.recurrent_proj.weight"] @ read + state[f"{part}.recurrent_proj.bias"]
-    enter, forget, candidate, leave = z.reshape(4, -1)
-    c = more + sigmoid(forget) * c_read + sigmoid(enter) * np.tanh(candidate)
-    return np.concatenate([sigmoid(leave) * np.tanh(c), c])
+    input_gate, forget_gate, candidate, output_gate = z.reshape(4, -1)
+    c = more + sigmoid(forget_gate) * c_read + sigmoid(input_gate) * np.tanh(candidate)
+    return np.concatenate([sigmoid(output_gate) * np.tanh(c), c])
 
 
 def mix(weights: Array, tapes: list[Array], width: int) -> Array:

@@ -191,7 +191,7 @@ class Now(NamedTuple):
     read: Array
     output: Array
     cell: Array
-    words: Array
+    logits: Array
 
 
 def start(slots: int, slot_width: int, heads: int) -> Now:
@@ -216,8 +216,8 @@ def step(state: dict[str, Array], score: str, kind: str, last: Now, word: Array)
     add = np.tanh(layer(state, "add_proj", output)).reshape(heads, -1)
     memory = write(last.memory, writing, erase, add)
     found = np.concatenate([read(memory, w) for w in reading])
-    words = layer(state, "readout", np.concatenate([output, found]))
-    return Now(memory, reading, writing, found, output, cell, words)
+    logits = layer(state, "readout", np.concatenate([output, found]))
+    return Now(memory, reading, writing, found, output, cell, logits)
 
 
 def control(state: dict[str, Array], kind: str, last: Now, word: Array) -> tuple[Array, Array]:

@@ -259,7 +259,7 @@ def test_gradients_through_a_long_sentence_are_finite_in_float32(score):
             bound = parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.2
             parameter.copy_(bound * (2 * torch.rand(parameter.shape, generator=random) - 1))
     source = torch.randint(3, 8, (2, 40), generator=random)
-    likelihood = machine(source, None, source).words.log_softmax(-1)
+    likelihood = machine(source, None, source).logits.log_softmax(-1)
     (-likelihood.gather(-1, source[..., None]).mean()).backward()
     for name, parameter in machine.named_parameters():
         assert parameter.grad is not None

@@ -80,11 +80,11 @@ def test_forward_is_decoding_step_by_step(model, options, score, scope):
         memory, state = built.encode(source, lengths)
         for index in range(previous.shape[1]):
             state, words, weights = built.step(memory, state, previous[:, index], index)
-            torch.testing.assert_close(whole.words[:, index].log_softmax(-1), words.log_softmax(-1), **EXACT)
+            torch.testing.assert_close(whole.logits[:, index].log_softmax(-1), words.log_softmax(-1), **EXACT)
             torch.testing.assert_close(whole.weights[:, index], weights, **EXACT)
         for b, length in enumerate(lengths.tolist()):
             alone = built(source[b : b + 1, :length], None, previous[b : b + 1])
-            torch.testing.assert_close(alone.words[0], whole.words[b], **EXACT)
+            torch.testing.assert_close(alone.logits[0], whole.logits[b], **EXACT)
             torch.testing.assert_close(alone.weights[0], whole.weights[b, :, :length], **EXACT)
 
 
@@ -111,7 +111,7 @@ def test_every_parameter_gets_a_finite_gradient(model, score, scope):
     source, lengths, previous = batch()
     torch.manual_seed(0)
     output = built(source, lengths, previous)
-    likelihood = output.words.log_softmax(-1)[..., 4]
+    likelihood = output.logits.log_softmax(-1)[..., 4]
     mask = torch.ones_like(previous, dtype=torch.bool)
     built.objective(output, likelihood, lengths, mask).backward()
     for name, parameter in built.named_parameters():

@@ -41,16 +41,16 @@ def test_every_step_is_its_equations(score, longest, compare, fusion):
         expected = run(model, score, fusion, source[b, :length].tolist(), previous[b].tolist(), compare)
         close(memory.values[b, :length], expected.source)
         for t, (state, words, weights) in enumerate(trace):
-            close(state.read[b], expected.reads[t])
-            close(state.crossed[b], expected.crossed[t])
+            close(state.attended_hidden[b], expected.reads[t])
+            close(state.attended_source[b], expected.attended_source[t])
             close(state.tapes.values[b], expected.tapes[: t + 2])
-            close(words[b], expected.words[t])
+            close(words[b], expected.logits[t])
             close(weights[b, :length], expected.weights[t])
-        close(whole.words[b], expected.words)
+        close(whole.logits[b], expected.logits)
         close(whole.weights[b, :, :length], expected.weights)
         assert (whole.weights[b, :, length:] == 0).all()
         alone = model(source[b : b + 1, :length], None, previous[b : b + 1])
-        close(alone.words[0], expected.words)
+        close(alone.logits[0], expected.logits)
         close(alone.weights[0], expected.weights)
 
 
@@ -84,8 +84,8 @@ def test_the_decoders_tapes_begin_with_the_encoders_last_entry(score, fusion):
     keys = model.decoder.attention.prepare(last[:, None, :WIDTH], last[:, None], None).keys
     torch.testing.assert_close(state.tapes.keys, keys, **EXACT)
     assert state.tapes.lengths.tolist() == [1] * len(source)
-    assert (state.read == 0).all()
-    assert (state.crossed == 0).all()
+    assert (state.attended_hidden == 0).all()
+    assert (state.attended_source == 0).all()
     _, unpadded = model.encode(source[:1], None)
     torch.testing.assert_close(unpadded.tapes.values, state.tapes.values[:1], **EXACT)
 
@@ -108,9 +108,9 @@ def test_a_step_never_sees_what_comes_later(score, fusion):
         other = previous[:1].clone()
         other[:, t] = 3 + (other[:, t] - 2) % 5
         found = model(source[:1], None, other)
-        assert torch.equal(found.words[:, :t], words[:, :t])
+        assert torch.equal(found.logits[:, :t], words[:, :t])
         assert torch.equal(found.weights[:, :t], weights[:, :t])
-        assert (found.words != words)[0, t:].any(-1).all()
+        assert (found.logits != words)[0, t:].any(-1).all()
 
 
 def test_a_step_reads_the_entries_before_it_and_no_other(monkeypatch):
@@ -141,7 +141,7 @@ def test_padding_is_inert_bit_for_bit(score, fusion, filler):
     else:
         source = torch.where(torch.arange(LONGEST) < LENGTHS[:, None], source, filler)
     found = model(source, lengths, previous)
-    assert torch.equal(found.words, expected.words)
+    assert torch.equal(found.logits, expected.logits)
     assert torch.equal(found.weights, expected.weights)
 
 
@@ -157,7 +157,7 @@ def test_gradients_are_those_of_finite_differences(score, fusion):
 
     def outputs(*values):
         output = functional_call(model, dict(zip(names, values, strict=True)), (source, lengths, previous))
-        return output.words, output.weights
+        return output.logits, output.weights
 
     assert torch.autograd.gradcheck(outputs, parameters, fast_mode=True)
     words, weights = outputs(*parameters)
@@ -187,11 +187,11 @@ def test_without_fusion_the_source_reaches_the_decoder_by_the_tapes_first_entry_
     swapped = model(source[turned], lengths[turned], previous)  # sentence b + 1 before the words of sentence b
     for index, word in enumerate(previous.unbind(1)):
         state, words, weights = model.step(unread, state, word, index)
-        assert torch.equal(words, expected.words[:, index])
+        assert torch.equal(words, expected.logits[:, index])
         assert (weights == 0).all()
         other, words, _ = model.step(unread, other, word, index)
-        torch.testing.assert_close(words, swapped.words[:, index], **EXACT)
-    assert not torch.isclose(swapped.words, expected.words).any(-1).all(-1).any()
+        torch.testing.assert_close(words, swapped.logits[:, index], **EXACT)
+    assert not torch.isclose(swapped.logits, expected.logits).any(-1).all(-1).any()
 
 
 @pytest.mark.parametrize("fusion", ["shallow", "deep"])
@@ -241,11 +241,11 @@ def test_a_stack_is_its_replicas(score, fusion):
     _, weights = stack.forced(each[0])
     words = stack.greedy(each[0], STEPS)
     for k, (model, own) in enumerate(zip(models, each, strict=True)):
-        likelihood = model(own.source, None, own.previous).words.log_softmax(-1)
+        likelihood = model(own.source, None, own.previous).logits.log_softmax(-1)
         expected = -likelihood.gather(-1, own.target.unsqueeze(-1)).mean()
         torch.testing.assert_close(objectives[k], expected, **EXACT)
         torch.testing.assert_close(weights[k], model(source, None, previous).weights, **EXACT)
-        assert torch.equal(words[k, :, 0], model(source, None, previous).words[:, 0].argmax(-1))
+        assert torch.equal(words[k, :, 0], model(source, None, previous).logits[:, 0].argmax(-1))
 
 
 @pytest.mark.parametrize("shape", [(), (3, 2)])
@@ -258,11 +258,11 @@ def test_more_is_added_to_the_memory_behind_the_forget_gate(shape):
 
     inputs, recurrent, state, more = draw(20), draw(20), draw(10), draw(5)
     z = (inputs + recurrent).numpy()
-    enter, forget, leave = (1 / (1 + np.exp(-z[..., 5 * k : 5 * k + 5])) for k in (0, 1, 3))
-    plain = forget * state.numpy()[..., 5:] + enter * np.tanh(z[..., 10:15])
+    input_gate, forget_gate, output_gate = (1 / (1 + np.exp(-z[..., 5 * k : 5 * k + 5])) for k in (0, 1, 3))
+    plain = forget_gate * state.numpy()[..., 5:] + input_gate * np.tanh(z[..., 10:15])
     for extra, memory in ((None, plain), (more, plain + more.numpy()), (torch.zeros_like(more), plain)):
         found = lstm_step(inputs, recurrent, state, extra)
-        close(found, np.concatenate([leave * np.tanh(memory), memory], -1))
+        close(found, np.concatenate([output_gate * np.tanh(memory), memory], -1))
 
 
 @pytest.mark.parametrize("scope", ["self", "global", "local-m", "local-p"])

@@ -67,9 +67,9 @@ def test_every_step_is_its_equations(score, options):
         is_now(state, b, nows[length - 1], controller)
         for t, (machine, words, row) in enumerate(trace):
             is_now(machine, b, nows[length + t], controller)
-            assert_close(words[b], nows[length + t].words)
+            assert_close(words[b], nows[length + t].logits)
             assert_close(row[b, :length], weights[t])
-        assert_close(whole.words[b], [now.words for now in nows[length:]])
+        assert_close(whole.logits[b], [now.logits for now in nows[length:]])
         assert_close(whole.weights[b, :, :length], weights)
         assert (whole.weights[b, :, length:] == 0).all()
 
@@ -82,7 +82,7 @@ def test_the_answer_is_given_blindly(controller):
     expected = model(source, lengths, previous)
     for other in (previous.flip(0), torch.zeros_like(previous), torch.full_like(previous, 7)):
         found = model(source, lengths, other)
-        assert torch.equal(found.words, expected.words)
+        assert torch.equal(found.logits, expected.logits)
         assert torch.equal(found.weights, expected.weights)
     memory, state = model.encode(source, lengths)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_the_answer_is_given_blindly(controller):
     for index, word in enumerate(previous.unbind(1)):
         blind = model.step(memory * torch.nan, state, word, 99)
         state, words, weights = model.step(memory, state, word, index)
-        assert torch.equal(words, expected.words[:, index])
+        assert torch.equal(words, expected.logits[:, index])
         assert torch.equal(weights, expected.weights[:, index])
         assert torch.equal(blind[1], words)
         assert all(torch.equal(a, b) for a, b in zip(blind[0], state, strict=True))
@@ -105,8 +105,8 @@ def test_the_source_is_carried_by_the_state():
     turned = torch.tensor([1, 2, 3, 0])
     swapped = answer(model, memory, Machine(*(part[turned] for part in state)), previous)
     for t, (_, words, _) in enumerate(swapped):
-        torch.testing.assert_close(words, expected.words[turned, t], **EXACT)
-    assert not torch.isclose(expected.words[turned], expected.words).any(-1).all(-1).any()
+        torch.testing.assert_close(words, expected.logits[turned, t], **EXACT)
+    assert not torch.isclose(expected.logits[turned], expected.logits).any(-1).all(-1).any()
 
 
 @both_heads
@@ -132,10 +132,10 @@ def test_padding_is_inert_bit_for_bit(controller, filler):
     def everything(source: Tensor) -> list[Tensor]:
         output = model(source, lengths, previous)
         memory, state = model.encode(source, lengths)
-        found = [output.words, output.weights, memory, *state]
+        found = [output.logits, output.weights, memory, *state]
         if filler == "nan":
             return found
-        total = output.words.square().sum() + output.weights.square().sum()
+        total = output.logits.square().sum() + output.weights.square().sum()
         return [*found, *torch.autograd.grad(total, list(model.parameters()))]
 
     expected = everything(source)
@@ -160,7 +160,7 @@ def test_a_sentence_in_a_padded_batch_is_the_sentence_alone(controller):
         written, machine = model.encode(own, None)
         alone = model(own, None, previous[b : b + 1])
         pairs = [(written[0], memory[b, :length]), *((one[0], two[b]) for one, two in zip(machine, state, strict=True))]
-        pairs += [(alone.words[0], whole.words[b]), (alone.weights[0], whole.weights[b, :, :length])]
+        pairs += [(alone.logits[0], whole.logits[b]), (alone.weights[0], whole.weights[b, :, :length])]
         for one, two in pairs:
             torch.testing.assert_close(one, two, **EXACT)
 
@@ -170,10 +170,10 @@ def test_forward_is_decoding_step_by_step(score, options):
     model = ntm(score, **options)
     source, lengths, previous = batch()
     whole = model(source, lengths, previous)
-    assert whole.words.shape == (4, STEPS, WORDS)
+    assert whole.logits.shape == (4, STEPS, WORDS)
     assert whole.weights.shape == (4, STEPS, LONGEST)
     trace = answer(model, *model.encode(source, lengths), previous)
-    assert torch.equal(torch.stack([words for _, words, _ in trace], 1), whole.words)
+    assert torch.equal(torch.stack([words for _, words, _ in trace], 1), whole.logits)
     assert torch.equal(torch.stack([row for _, _, row in trace], 1), whole.weights)
 
 
@@ -195,7 +195,7 @@ def test_a_machine_built_by_hand_copies_and_its_alignment_is_the_diagonal(more):
     for length in {7, 7 + more}:  # slot 0 is not written
         source = torch.randint(3, 8, (3, length), generator=torch.Generator().manual_seed(more))
         output = model(source, None, torch.zeros_like(source))
-        assert torch.equal(output.words.argmax(-1), source)
+        assert torch.equal(output.logits.argmax(-1), source)
         assert_close(output.weights, torch.eye(length).expand(3, -1, -1))
 
 
@@ -242,7 +242,7 @@ def test_the_gradients_of_a_whole_answer_are_those_of_finite_differences(control
 
     def outputs(*values: Tensor) -> tuple[Tensor, Tensor]:
         output = functional_call(model, dict(zip(names, values, strict=True)), (source, lengths, previous))
-        return output.words, output.weights
+        return output.logits, output.weights
 
     assert torch.autograd.gradcheck(outputs, parameters, fast_mode=True)
     words, weights = outputs(*parameters)
@@ -304,8 +304,8 @@ def test_a_stack_is_its_replicas(score):
     _, weights = stack.forced(each[0])
     words = stack.greedy(each[0], STEPS)
     for k, (model, own) in enumerate(zip(models, each, strict=True)):
-        likelihood = model(own.source, None, own.previous).words.log_softmax(-1)
+        likelihood = model(own.source, None, own.previous).logits.log_softmax(-1)
         expected = -likelihood.gather(-1, own.target.unsqueeze(-1)).mean()
         torch.testing.assert_close(objectives[k], expected, **EXACT)
         torch.testing.assert_close(weights[k], model(source, None, previous).weights, **EXACT)
-        assert torch.equal(words[k, :, 0], model(source, None, previous).words[:, 0].argmax(-1))
+        assert torch.equal(words[k, :, 0], model(source, None, previous).logits[:, 0].argmax(-1))

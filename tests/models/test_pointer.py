@@ -38,7 +38,7 @@ def test_the_model_is_its_equations(score, scope, options, glimpses, kind):
     for index, word in enumerate(previous.unbind(1)):
         state, *step = model.step(memory, state, word, index)
         steps.append(step)
-    for words, weights in ((found.words, found.weights), [torch.stack(each, 1) for each in zip(*steps, strict=True)]):
+    for words, weights in ((found.logits, found.weights), [torch.stack(each, 1) for each in zip(*steps, strict=True)]):
         for b, length in enumerate(lengths.tolist()):
             expected, named = run(model, kind, score, scope, source[b, :length].tolist(), previous[b].tolist())
             close(weights[b, :, :length], expected)
@@ -66,7 +66,7 @@ def test_weights_are_a_distribution_over_the_sentence(score, scope, options, gli
         if options and scope == "local-m":
             within_reach[0, 4] = False  # its window begins at 3; those of the shorter sentences stay at their ends
         torch.testing.assert_close(mass, within_reach.double(), **EXACT)
-    torch.testing.assert_close(distributions(output.words).sum(-1), torch.ones(4, 5).double(), **EXACT)
+    torch.testing.assert_close(distributions(output.logits).sum(-1), torch.ones(4, 5).double(), **EXACT)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -78,7 +78,7 @@ def test_a_word_has_the_weight_of_all_its_positions(glimpses, scope):
     source[0] = torch.tensor([3, 5, 3, 3, 4, 5, 2])
     source[1, :4] = torch.tensor([6, 6, 6, 2])
     found = model(source, lengths, previous)
-    words, mass = distributions(found.words), found.weights.sum(-1)
+    words, mass = distributions(found.logits), found.weights.sum(-1)
     assert words.shape == (4, 5, WORDS)
     for b, length in enumerate(lengths.tolist()):
         for w in range(WORDS):
@@ -111,6 +111,70 @@ def test_a_gold_word_with_hardly_any_weight_is_still_learned():
     assert objective.item() == pytest.approx(69.31, abs=0.01)
     objective.backward()
     torch.testing.assert_close(scope.logits.grad, logits.softmax(-1) - torch.tensor([0.0, 1.0, 0.0]))
+
+
+class Fixed(torch.nn.Module):
+    """A score with these logits (S,), whatever is compared."""
+
+    def __init__(self, logits: list[float], dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor(logits, dtype=dtype))
+
+    def forward(self, query, keys):
+        return self.logits.expand(*query.shape[:2], keys.shape[1])
+
+
+@pytest.mark.parametrize("gap", [1, 80, 110, 1000, 30_000])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_gold_position_far_below_the_best_has_the_gradient_of_any_other(scope, gap):
+    """Its weight underflows in float32: the loss and the gradient must come from the logits, not from the weights."""
+    model = pointer("dot", scope).float()
+    model.attention.scope.window = 3
+    if scope == "local-p":
+        torch.nn.init.zeros_(model.attention.scope.centre_v.weight)
+    model.attention.score = score = Fixed([0.0, -gap - 2.0, -1.0, -gap])
+    replica = Replica(model)
+    source, previous, target = torch.tensor([[3, 4, 2, 4]]), torch.tensor([[1]]), torch.tensor([[4]])
+    objective, _ = replica("loss", source, previous, target)
+    objective.backward()
+    # −log p of the word at positions 1 and 3: the gradient by the logits is α less the share of each of these.
+    expected = torch.nn.Parameter(score.logits.detach().double())
+    # p_t = 3σ(0) = 1.5 and σ = 1/2
+    logits = expected if scope != "local-p" else expected - (torch.arange(4) - 1.5) ** 2 / (2 * 0.5**2)
+    loss = logits.logsumexp(0) - logits[[1, 3]].logsumexp(0)
+    loss.backward()
+    assert objective.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(score.logits.grad.double(), expected.grad, rtol=1e-4, atol=1e-5)
+    assert score.logits.grad[[1, 3]].sum() < -0.5
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(scope):
+    """Where some weights underflow, a word occurs twice, and some positions are padding or outside the window."""
+    model = pointer("additive", scope, glimpses=1)
+    source, lengths, previous = batch()
+    source[0, :6] = torch.tensor([3, 5, 3, 3, 4, 5])
+    logits = 300 * torch.randn(LONGEST, generator=torch.Generator().manual_seed(0)).double()
+    model.attention.score = Fixed(logits.tolist(), torch.float64)
+
+    names = ["attention.score.logits", *(["attention.scope.centre_v.weight"] if scope == "local-p" else [])]
+
+    def outputs(*given):
+        return functional_call(model, dict(zip(names, given, strict=True)), (source, lengths, previous)).logits
+
+    parameters = dict(model.named_parameters())
+    assert torch.autograd.gradcheck(outputs, tuple(parameters[name] for name in names))
+
+
+def test_a_gold_word_that_the_scope_excludes_has_a_finite_loss_and_no_gradient():
+    model = pointer("dot", "local-m").float()
+    model.attention.score = score = Fixed([0.0, 0.0, 0.0, 0.0])
+    batch_of_one = torch.tensor([[3, 5, 4, 2]]), torch.tensor([[1]]), torch.tensor([[4]])
+    objective, _ = Replica(model)("loss", *batch_of_one)  # position 2; the window is 0 and 1
+    assert objective.item() == pytest.approx(-math.log(torch.finfo(torch.float32).tiny), abs=1e-3)
+    objective.backward()
+    assert score.logits.grad.isfinite().all()
+    assert score.logits.grad.abs().max() < 1e-6
 
 
 @every_cell
@@ -246,7 +310,7 @@ def test_padding_is_inert_bit_for_bit(score, scope, options, glimpses, filler):
         source = torch.where(VALID, source, filler)
     found = model(source, lengths, previous)
     assert torch.equal(found.weights, expected.weights)
-    assert torch.equal(found.words, expected.words)
+    assert torch.equal(found.logits, expected.logits)
 
 
 @every_count

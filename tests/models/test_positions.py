@@ -102,7 +102,7 @@ def test_without_positions_a_source_and_its_permutation_are_equal(score):
         torch.testing.assert_close(other.keys, one.keys[:, :, ORDER], **CLOSE)
         torch.testing.assert_close(other.values, one.values[:, :, ORDER], **CLOSE)
     before, after = model(source, None, previous), model(permuted, None, previous)
-    torch.testing.assert_close(after.words, before.words, **CLOSE)
+    torch.testing.assert_close(after.logits, before.logits, **CLOSE)
     torch.testing.assert_close(after.heads, before.heads[..., ORDER], **CLOSE)
     assert (after.heads - before.heads).abs().max() > 1e-3
 
@@ -116,7 +116,7 @@ def test_with_positions_the_order_matters(score, positions):
     model = build(score, positions)
     source, permuted, previous = orders()
     before, after = model(source, None, previous), model(permuted, None, previous)
-    assert (after.words - before.words).abs().amax(-1).min() > 1e-6
+    assert (after.logits - before.logits).abs().amax(-1).min() > 1e-6
     assert (after.heads - before.heads[..., ORDER]).abs().amax((2, 3)).min() > 1e-6  # in every head
 
 
@@ -125,7 +125,7 @@ def test_the_decoder_depends_on_its_step(positions):
     """One word said again and again: without positions every step is the same, with them steps differ."""
     source, lengths, previous = batch()
     same = torch.full_like(previous, 4)
-    words = {kind: build("dot", kind)(source, lengths, same).words for kind in ("none", positions)}
+    words = {kind: build("dot", kind)(source, lengths, same).logits for kind in ("none", positions)}
     torch.testing.assert_close(words["none"], words["none"][:, :1].expand_as(words["none"]), **CLOSE)
     if positions in ("sinusoidal", "learned"):  # the others tell distances: values alike mix to the same
         assert (words[positions][:, 1] - words[positions][:, 0]).abs().max() > 1e-6
@@ -143,10 +143,10 @@ def test_positions_beyond_the_last_learned_one_take_that():
     state = model.state_dict()
     longer.load_state_dict(state | {"position_table": state["position_table"][:, rows]})
     expected, found = longer(source, lengths, previous), model(source, lengths, previous)
-    assert torch.equal(found.words, expected.words)
+    assert torch.equal(found.logits, expected.logits)
     with torch.no_grad():
         model.position_table[1, 2] += torch.arange(WIDTH)  # not a constant, which the norm takes away
-    changed = (model(source, lengths, previous).words - found.words).abs().amax(-1) > 1e-9
+    changed = (model(source, lengths, previous).logits - found.logits).abs().amax(-1) > 1e-9
     assert changed.tolist() == [[False, False, True, True, True, True]] * 4
     with torch.no_grad():
         model.position_table[0, 3] += torch.arange(WIDTH)
@@ -163,6 +163,6 @@ def test_all_choices_of_positions_differ():
     for positions in POSITIONS:
         model = build("dot", positions)
         model.load_state_dict(state, strict=False)
-        outputs.append(model(source, lengths, previous).words)
+        outputs.append(model(source, lengths, previous).logits)
     for one, other in itertools.combinations(outputs, 2):
         assert (one - other).abs().max() > 1e-3

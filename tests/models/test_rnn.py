@@ -23,7 +23,7 @@ def test_the_model_is_its_equations(options, score):
     found = model(source, lengths, previous)
     for b, length in enumerate(lengths.tolist()):
         words, weights = run(model, options, score, source[b, :length].tolist(), previous[b].tolist())
-        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.logits[b].detach(), words, rtol=0, atol=1e-10)
         np.testing.assert_allclose(found.weights[b, :, :length].detach(), weights, rtol=0, atol=1e-10)
         assert (found.weights[b, :, length:] == 0).all()
 
@@ -36,7 +36,7 @@ def test_without_attention_the_context_is_the_final_encoder_state(options):
     assert (found.weights == 0).all()
     for b, length in enumerate(lengths.tolist()):
         words, _ = run(model, options, None, source[b, :length].tolist(), previous[b].tolist())
-        np.testing.assert_allclose(found.words[b].detach(), words, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.logits[b].detach(), words, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("query", ["previous", "current"])
@@ -98,9 +98,9 @@ def test_reverse_source_is_reading_a_source_reversed_by_hand(query, scope):
         assert by_hand[b, length - 1] == 2
     for rows, given in ((slice(None), lengths), (slice(1), None)):  # the first sentence fills all positions
         expected, found = model(by_hand[rows], given, previous[rows]), turning(source[rows], given, previous[rows])
-        torch.testing.assert_close(found.words, expected.words, **EXACT)
-        for name in ("weights", "scores"):
-            turned_back = torch.stack([getattr(expected, name)[b][:, order[b]] for b in range(len(found.words))])
+        torch.testing.assert_close(found.logits, expected.logits, **EXACT)
+        for name in ("weights", "attention_logits"):
+            turned_back = torch.stack([getattr(expected, name)[b][:, order[b]] for b in range(len(found.logits))])
             torch.testing.assert_close(getattr(found, name), turned_back, **EXACT)
 
 
@@ -122,7 +122,7 @@ def test_exact_is_the_likelihood_summed_over_positions(score, query, reverse_sou
     for b, length in enumerate(lengths.tolist()):
         alone, words = source[b : b + 1, :length], previous[b : b + 1]
         for t, p in enumerate(_enumerated(soft, alone, words, found.weights[b, :, :length])):
-            torch.testing.assert_close(log_probabilities(found.words[b, t]), p.log(), **EXACT)
+            torch.testing.assert_close(log_probabilities(found.logits[b, t]), p.log(), **EXACT)
 
 
 def _enumerated(model, source: Tensor, previous: Tensor, alpha: Tensor) -> list[Tensor]:
@@ -160,11 +160,57 @@ def test_exact_has_finite_gradients_even_where_a_weight_vanishes(padded):
     output = model(source, given, previous)
     assert (output.weights == 0).any()
     target = torch.full_like(previous, 4)
-    likelihood = log_probabilities(output.words).gather(-1, target[..., None]).squeeze(-1)
+    likelihood = log_probabilities(output.logits).gather(-1, target[..., None]).squeeze(-1)
     model.objective(output, likelihood, given, torch.ones_like(target, dtype=torch.bool)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+def test_exact_learns_from_a_position_whose_weight_underflows():
+    """In float32, a position 110 below the best, where alone the word is likely: p(y) = Σ_i α_i p(y | i)."""
+    model = build("dot", "hard", **EXACT_SCOPE).float().train()
+    values = torch.zeros(1, 3, WIDTH)
+    values[0, [0, 2], 0] = values[0, 1, 1] = 1
+    model.encoder, model.attention.score = _Constant(values), _Constant(torch.tensor([[[0.0, -110.0, -1.0]]]))
+    with torch.no_grad():
+        for parameter in model.readout.parameters():
+            parameter.zero_()
+        # Given the first or the last position, word 6 has the logit 400; given the second, word 5 has the logit 200.
+        model.readout.weight[6, WIDTH], model.readout.weight[5, WIDTH + 1] = 400, 200
+    output = model(torch.tensor([[3, 4, 2]]), None, torch.tensor([[1]]))
+    found = -log_probabilities(output.logits)[0, 0, 5]
+    found.backward()
+    expected = torch.nn.Parameter(torch.tensor([0.0, -110.0, -1.0]).double())
+    words = (values[0] @ model.readout.weight[:, WIDTH : 2 * WIDTH].T).detach().double()
+    loss = -(expected.log_softmax(0) + words.log_softmax(-1)[:, 5]).logsumexp(0)
+    loss.backward()
+    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+    gradient = model.attention.score.value.grad[0, 0].double()
+    torch.testing.assert_close(gradient, expected.grad, rtol=1e-4, atol=1e-5)
+    assert gradient[1] < -0.9
+
+
+def test_exact_has_no_nan_for_a_source_without_valid_positions():
+    model = build("dot", "hard", **EXACT_SCOPE).train()
+    memory = model.attention.prepare(
+        torch.ones(2, 3, WIDTH).double(), torch.ones(2, 3, WIDTH).double(), torch.tensor([0, 2])
+    )
+    logits = torch.zeros(2, 1, 3).double().requires_grad_()
+    found = model._marginal(torch.ones(1, 2, WIDTH).double(), logits, memory, torch.ones(1, 2, 4).double())
+    assert found.isfinite().all()
+    found.log_softmax(-1)[..., 4].sum().backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[0] == 0).all()
+
+
+class _Constant(torch.nn.Module):
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = torch.nn.Parameter(value)
+
+    def forward(self, *_) -> Tensor:
+        return self.value
 
 
 class _Sharp(torch.nn.Module):

@@ -46,14 +46,14 @@ def test_the_model_is_its_equations(score, positions):
     assert found.heads.shape == (4, HEADS, STEPS, 7)
     for b, length in enumerate(lengths.tolist()):
         words, heads = run(model, score, positions, source[b, :length].tolist(), previous[b].tolist())
-        np.testing.assert_allclose(found.words[b].detach(), words, **EXACT)
+        np.testing.assert_allclose(found.logits[b].detach(), words, **EXACT)
         np.testing.assert_allclose(found.heads[b, ..., :length].detach(), heads, **EXACT)
         mean = sum(heads) / HEADS
         np.testing.assert_allclose(found.weights[b, :, :length].detach(), mean, **EXACT)
         assert (found.heads[b, ..., length:] == 0).all()
         assert (found.weights[b, :, length:] == 0).all()
     assert not torch.allclose(found.heads[:, 0], found.heads[:, 1])
-    assert found.scores is None
+    assert found.attention_logits is None
 
 
 @pytest.mark.parametrize(("heads", "layers", "hidden"), [(1, 1, 1), (2, 3, None), (6, 1, 7)])
@@ -63,7 +63,7 @@ def test_other_sizes_are_the_equations_of_those_sizes(positions, heads, layers, 
     source, _, previous = batch()
     found = model(source[:1], None, previous[:1])
     words, weights = run(model, "general", positions, source[0].tolist(), previous[0].tolist(), heads)
-    np.testing.assert_allclose(found.words[0].detach(), words, **EXACT)
+    np.testing.assert_allclose(found.logits[0].detach(), words, **EXACT)
     np.testing.assert_allclose(found.heads[0].detach(), weights, **EXACT)
     assert found.heads.shape == (1, heads, STEPS, 7)
 
@@ -87,7 +87,7 @@ def test_decoding_with_the_cache_is_one_pass(score, positions):
     for some in (lengths, None):
         expected = model(source, some, previous)
         words, weights = step_by_step(model, source, some, previous)
-        torch.testing.assert_close(words, expected.words, **EXACT)
+        torch.testing.assert_close(words, expected.logits, **EXACT)
         torch.testing.assert_close(weights, expected.weights, **EXACT)
 
 
@@ -129,10 +129,10 @@ def test_stacked_replicas_are_single_models(score, positions):
     with torch.no_grad():
         for k, model in enumerate(singles):
             expected = model(source, lengths, previous)
-            torch.testing.assert_close(stacked[0][k], expected.words, **EXACT)
+            torch.testing.assert_close(stacked[0][k], expected.logits, **EXACT)
             torch.testing.assert_close(stacked[1][k], expected.weights, **EXACT)
             unmasked = model(source, None, previous)
-            gold = unmasked.words.log_softmax(-1).gather(-1, target[..., None])[..., 0]
+            gold = unmasked.logits.log_softmax(-1).gather(-1, target[..., None])[..., 0]
             torch.testing.assert_close(likelihood[k], gold, **EXACT)
             torch.testing.assert_close(weights[k], unmasked.weights, **EXACT)
             assert torch.equal(greedy[k], decode(model, source))
@@ -143,7 +143,7 @@ def decode(model, source):
     """The likeliest words (B,STEPS), each from a pass over all before it; 0 beyond EOS, which is 2."""
     words = torch.ones_like(source[:, :1])
     for _ in range(STEPS):
-        likeliest = model(source, None, words).words[:, -1].argmax(-1)
+        likeliest = model(source, None, words).logits[:, -1].argmax(-1)
         words = torch.cat([words, likeliest.masked_fill((words == 2).any(1), 0)[:, None]], 1)
     return words[:, 1:]
 
@@ -157,7 +157,7 @@ def test_gradients_of_stacked_replicas_are_those_of_single_models(score, positio
     stack.loss(Batch(*(each.expand(2, *each.shape) for each in (source, previous, target))))[0].sum().backward()
     for k, seed in enumerate(SEEDS):
         single = build(score, positions, seed)
-        nn.functional.cross_entropy(single(source, None, previous).words.flatten(0, 1), target.flatten()).backward()
+        nn.functional.cross_entropy(single(source, None, previous).logits.flatten(0, 1), target.flatten()).backward()
         for name, parameter in single.named_parameters():
             found = stack.parameters[f"model.{name}"].grad
             if score == "location" and name.endswith("key_proj.weight"):  # which does not look at keys
@@ -179,9 +179,9 @@ def test_no_step_sees_what_comes_after_it(score, positions):
         changed[:, t + 1 :] = 3 + (previous[:, t + 1 :] - 2) % (TARGET_WORDS - 3)
         assert (changed != previous)[:, t + 1 :].all()
         after = model(source, lengths, changed)
-        torch.testing.assert_close(after.words[:, : t + 1], before.words[:, : t + 1], rtol=0, atol=1e-12)
+        torch.testing.assert_close(after.logits[:, : t + 1], before.logits[:, : t + 1], rtol=0, atol=1e-12)
         torch.testing.assert_close(after.heads[:, :, : t + 1], before.heads[:, :, : t + 1], rtol=0, atol=1e-12)
-        assert (after.words[:, t + 1 :] - before.words[:, t + 1 :]).abs().amax(-1).min() > 1e-6
+        assert (after.logits[:, t + 1 :] - before.logits[:, t + 1 :]).abs().amax(-1).min() > 1e-6
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -191,7 +191,7 @@ def test_the_past_is_seen_far_back(score):
     source, lengths, previous = batch()
     changed = previous.clone()
     changed[:, 0] = 6
-    difference = model(source, lengths, changed).words[:, -1] - model(source, lengths, previous).words[:, -1]
+    difference = model(source, lengths, changed).logits[:, -1] - model(source, lengths, previous).logits[:, -1]
     assert difference.abs().amax(-1).min() > 1e-6
 
 
@@ -208,7 +208,7 @@ def test_padding_is_inert_bit_for_bit(score, positions):
     gradients, outputs = [], []
     for each in given:
         output = model(each, lengths, previous)
-        loss = output.words.square().sum() + output.heads.square().sum()
+        loss = output.logits.square().sum() + output.heads.square().sum()
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
         outputs.append(output)
     for output, own in zip(outputs, gradients, strict=True):
@@ -218,7 +218,7 @@ def test_padding_is_inert_bit_for_bit(score, positions):
             assert mine is None or mine.isfinite().all()
     for b, length in enumerate(lengths.tolist()):
         alone = model(source[b : b + 1, :length], None, previous[b : b + 1])
-        torch.testing.assert_close(alone.words[0], outputs[0].words[b], **EXACT)
+        torch.testing.assert_close(alone.logits[0], outputs[0].logits[b], **EXACT)
         torch.testing.assert_close(alone.heads[0], outputs[0].heads[b, ..., :length], **EXACT)
 
 
@@ -227,7 +227,7 @@ def test_a_source_that_fills_all_positions_needs_no_lengths(positions):
     model = build("cosine", positions)
     source, _, previous = batch()
     found, expected = model(source, torch.full((4,), 7), previous), model(source, None, previous)
-    torch.testing.assert_close(found.words, expected.words, **EXACT)
+    torch.testing.assert_close(found.logits, expected.logits, **EXACT)
     torch.testing.assert_close(found.heads, expected.heads, **EXACT)
 
 
@@ -237,11 +237,11 @@ def test_a_source_without_any_word_gets_no_weight(score):
     source, _, previous = batch()
     source = source.clamp(max=SOURCE_WORDS - 2)
     output = model(source, torch.tensor([7, 0, 3, 0]), previous)
-    assert output.words.isfinite().all()
+    assert output.logits.isfinite().all()
     assert (output.heads.sum(-1) > 0.5).all((1, 2)).tolist() == [True, False, True, False]
     assert (output.heads[[1, 3]] == 0).all()
     other = model(source + 1, torch.tensor([7, 0, 3, 0]), previous)  # and what is not read has no say
-    torch.testing.assert_close(other.words[[1, 3]], output.words[[1, 3]], **EXACT)
+    torch.testing.assert_close(other.logits[[1, 3]], output.logits[[1, 3]], **EXACT)
 
 
 def size(score, positions, heads, layers, hidden, max_positions):

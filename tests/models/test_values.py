@@ -138,9 +138,9 @@ def test_a_pointer_network_points_at_symbols_it_has_no_weights_for(scope):
     names = torch.tensor([0, 1, 2, *(3 * n - 1 + 2 for n in range(1, 6))])
     one, other = small(source, lengths, previous), large(names[source], lengths, names[previous])
     torch.testing.assert_close(other.weights, one.weights, **EXACT)
-    words = other.words.softmax(-1)
+    words = other.logits.softmax(-1)
     assert words.shape[-1] == 18
-    torch.testing.assert_close(words[..., names], one.words.softmax(-1), **EXACT)
+    torch.testing.assert_close(words[..., names], one.logits.softmax(-1), **EXACT)
     torch.testing.assert_close(words[..., names].sum(-1), torch.ones(4, 5).double(), **EXACT)
 
 

@@ -17,7 +17,7 @@ from attnbench.models.base import MakeAttention
 from attnbench.models.transformer import Transformer
 
 Array = np.ndarray
-State = dict[str, Array]
+StateDict = dict[str, Array]
 SCORES = ("cosine", "additive", "location", "general", "dot", "scaled_dot")
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 # All sizes differ, so that no two axes can be taken for each other.
@@ -32,7 +32,8 @@ STEPS = 6
 def attention(score: str, longest: int = LONGEST, **options: Any) -> MakeAttention:
     """What builds the attention of a head, with options of the score."""
 
-    def make(width: int) -> Attention:
+    def make(width: int, over: str = "source") -> Attention:
+        del over  # the same number of rows for both, fewer than either has positions
         return Attention(score, "self", width=width, max_source_length=longest, **options)
 
     return make
@@ -77,12 +78,12 @@ def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return source, LENGTHS, previous
 
 
-def arrays(module: nn.Module) -> State:
+def arrays(module: nn.Module) -> StateDict:
     """A module's parameters by name."""
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
 
 
-def part(state: State, prefix: str) -> State:
+def part(state: StateDict, prefix: str) -> StateDict:
     """What stands below a prefix."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
@@ -115,7 +116,13 @@ def slope(head: int, heads: int) -> float:
 
 
 def multihead(
-    state: State, score: str, queries: Array, keys: Array, heads: int, allowed: Sequence[Sequence[int]], told: str = ""
+    state: StateDict,
+    score: str,
+    queries: Array,
+    keys: Array,
+    heads: int,
+    allowed: Sequence[Sequence[int]],
+    told: str = "",
 ) -> tuple[Array, Array]:
     """The context (T,D) and the weights (H,T,S) of queries (T,D) over keys (S,D), which are the values too.
 
@@ -143,7 +150,7 @@ def multihead(
     return np.stack([state["out_proj.weight"] @ x for x in joined]), weights
 
 
-def norm(state: State, name: str, states: Array) -> Array:
+def norm(state: StateDict, name: str, states: Array) -> Array:
     """Each row less its mean, over its deviation, times the gain plus the bias (Ba et al. 2016)."""
     found = np.zeros(states.shape)
     for t, x in enumerate(states):
@@ -153,16 +160,16 @@ def norm(state: State, name: str, states: Array) -> Array:
     return found
 
 
-def feed_forward(state: State, states: Array) -> Array:
+def feed_forward(state: StateDict, states: Array) -> Array:
     """W_2 max(0, W_1 x + b_1) + b_2 (Vaswani et al. 2017, eq. 2)."""
     rows = []
     for x in states:
-        inner = np.maximum(state["inner.0.weight"] @ x + state["inner.0.bias"], 0)
-        rows.append(state["inner.2.weight"] @ inner + state["inner.2.bias"])
+        inner = np.maximum(state["feed_forward.0.weight"] @ x + state["feed_forward.0.bias"], 0)
+        rows.append(state["feed_forward.2.weight"] @ inner + state["feed_forward.2.bias"])
     return np.stack(rows)
 
 
-def embed(state: State, side: int, words: Sequence[int], positions: str) -> Array:
+def embed(state: StateDict, side: int, words: Sequence[int], positions: str) -> Array:
     """The words of the source (side 0) or the target (side 1), told of their positions: (T,D)."""
     table = state[("source", "target")[side] + "_embedding.weight"]
     rows = []
@@ -187,19 +194,19 @@ def run(
     x = embed(state, 0, source, positions)
     for n in range(layers):
         own = part(state, f"encoder.{n}.")
-        seen = norm(own, "own_norm", x)
-        x = x + multihead(part(own, "own."), score, seen, seen, heads, everywhere, positions)[0]
-        x = x + feed_forward(own, norm(own, "inner_norm", x))
+        seen = norm(own, "self_attention_norm", x)
+        x = x + multihead(part(own, "self_attention."), score, seen, seen, heads, everywhere, positions)[0]
+        x = x + feed_forward(own, norm(own, "feed_forward_norm", x))
     memory = norm(state, "encoder_norm", x)
     y, weights = embed(state, 1, previous, positions), np.zeros(0)
     for n in range(layers):
         own = part(state, f"decoder.{n}.")
-        seen = norm(own, "own_norm", y)
+        seen = norm(own, "self_attention_norm", y)
         past = [range(t + 1) for t in range(len(previous))]
-        y = y + multihead(part(own, "own."), score, seen, seen, heads, past, positions)[0]
-        seen, all_of_it = norm(own, "cross_norm", y), [range(len(source))] * len(previous)
-        read, weights = multihead(part(own, "cross."), score, seen, memory, heads, all_of_it)
+        y = y + multihead(part(own, "self_attention."), score, seen, seen, heads, past, positions)[0]
+        seen, all_of_it = norm(own, "cross_attention_norm", y), [range(len(source))] * len(previous)
+        read, weights = multihead(part(own, "cross_attention."), score, seen, memory, heads, all_of_it)
         y = y + read
-        y = y + feed_forward(own, norm(own, "inner_norm", y))
+        y = y + feed_forward(own, norm(own, "feed_forward_norm", y))
     y = norm(state, "decoder_norm", y)
     return np.stack([state["readout.weight"] @ v + state["readout.bias"] for v in y]), weights

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import attnbench
 from attnbench import registry
+from attnbench.scopes.masking import masked_log_softmax
 
 GLOBAL = Case("global")
 
@@ -157,6 +158,38 @@ def test_scaled_dot_global_is_torchs(masked):
     expected = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
     found = build("scaled_dot", GLOBAL)(query, keys, values, lengths).context
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_log_weights_are_the_logarithm_of_the_weights_also_where_these_underflow():
+    """−∞ exactly where the weight is 0 in exact arithmetic: outside the mask and outside the window."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(3, 5, 7, generator=generator).double()
+    mask = (torch.arange(7) < LENGTHS[:, None])[:, None]
+    query = torch.randn(3, 5, 6, generator=generator).double()
+    for case in (Case("global"), Case("local-m"), Case("local-p"), Case("self")):
+        scope = build("dot", case, seed=2).scope
+        arguments = (mask, query, LENGTHS, 0)
+        weights = scope(logits, *arguments)
+        found = scope.log_weights(logits, *arguments)
+        assert torch.equal(found == -torch.inf, weights == 0)
+        torch.testing.assert_close(found.exp(), weights, rtol=0, atol=1e-14)
+        # In float32, logits 2000 times as far apart.
+        wide = scope.float().log_weights(2000 * logits.float(), mask, query.float(), LENGTHS, 0)
+        exact = scope.double().log_weights(2000 * logits, *arguments)
+        assert wide.min(-1).values.isneginf().any()
+        assert exact[exact.isfinite()].min() < -1000
+        torch.testing.assert_close(wide.double(), exact, rtol=1e-5, atol=1e-2)
+
+
+def test_log_weights_of_a_row_without_valid_positions_have_no_nan():
+    mask = torch.tensor([[[False, False, False]], [[True, False, True]]])
+    for fill in (0.0, -torch.inf):
+        logits = torch.full((2, 1, 3), fill).double().requires_grad_()
+        found = masked_log_softmax(logits, mask)
+        assert found[0].isneginf().all()
+        found.masked_fill(found.isneginf(), 0).sum().backward()
+        assert logits.grad.isfinite().all()
+        assert (logits.grad[0] == 0).all()
 
 
 def test_none_gives_the_final_encoder_state_at_every_step():

@@ -72,6 +72,52 @@ def test_additive_on_long_sources_equals_the_equation_and_differentiates(monkeyp
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_additive_in_half_precision_is_no_worse_than_its_tanh(monkeypatch, dtype, autocast, chunked):
+    """With v of one sign, the terms of 2σ(2x) − 1 are all rounded before the large Σv is subtracted again."""
+    if chunked:
+        monkeypatch.setattr(additive, "KEPT", 0)
+        monkeypatch.setattr(additive, "AT_ONCE", 3 * 256 * 20)
+    torch.manual_seed(0)
+    score = attnbench.build_score("additive", width=256)
+    score.v.weight.data.uniform_(0, 0.3)
+    query, keys = torch.randn(2, 8, 256), torch.randn(2, 20, 256)
+    if not autocast:
+        score, query, keys = score.to(dtype), query.to(dtype), keys.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        queries, prepared, found = score.query_proj(query), score.key_proj(keys), score(query, keys)
+    assert queries.dtype == dtype
+    hidden = (queries.double().unsqueeze(2) + prepared.double().unsqueeze(1)).tanh()
+    expected = hidden @ score.v.weight[0].double()
+    assert 2 < expected.abs().max() < 8
+    assert (found.double() - expected).abs().max() < 0.02
+    # The gradient, against float64: autocast has other dtypes in the backward pass than in the forward pass.
+    found.float().sum().backward()
+    assert score.v.weight.grad.dtype == score.v.weight.dtype
+    torch.testing.assert_close(score.v.weight.grad[0].double(), hidden.sum((0, 1, 2)), rtol=0.02, atol=1)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_additive_on_long_sources_has_second_derivatives(monkeypatch, stacked):
+    monkeypatch.setattr(additive, "KEPT", 0)
+    monkeypatch.setattr(additive, "AT_ONCE", 1)
+    score = built("additive", hidden=3)
+    query, keys, _ = inputs(steps=2)
+    leaves = [x.detach().requires_grad_() for x in (query[:2], keys[:2, :3], *score.parameters())]
+    names = [name for name, _ in score.named_parameters()]
+
+    def logits(query, keys, *parameters):
+        given = dict(zip(names, parameters, strict=True))
+        if not stacked:
+            return torch.func.functional_call(score, given, (query, keys))
+        pairs = torch.stack([query, query.flip(1)]), torch.stack([keys, 2 * keys])
+        return torch.func.vmap(lambda *pair: torch.func.functional_call(score, given, pair))(*pairs)
+
+    assert torch.autograd.gradgradcheck(logits, leaves)
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_no_biases(name):
     """Without biases the logits of a zero query and zero keys are 0."""

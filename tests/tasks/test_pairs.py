@@ -9,6 +9,8 @@ from attnbench.tasks.base import PAD, SPECIAL
 from attnbench.tasks.pairs import UNKNOWN, Pairs, read_pairs
 from attnbench.tasks.split import Split, split_of_words
 from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, test_set_at, validation_set
+from attnbench.tasks.words import unusable_word
+from attnbench.training.batches import words_of
 
 test_set.__test__ = test_set_at.__test__ = False  # their names begin like a test's
 
@@ -31,11 +33,9 @@ def sentences(words, rows):
 
 def pairs_of(task, parts):
     return [
-        f"{source}\t{target}"
+        f"{source}\t{' '.join(words_of(target, task))}"
         for part in parts
-        for source, target in zip(
-            sentences(task.source_words, part.source), sentences(task.target_words, part.target), strict=True
-        )
+        for source, target in zip(sentences(task.source_words, part.source), part.target, strict=True)
     ]
 
 
@@ -58,7 +58,9 @@ def test_the_hash_splits_one_file(tmp_path):
         source = line.split("\t")[0]
         by_side[split_of_words(source.split(" "))].add(source)
     assert trained == by_side[Split.TRAINING]
-    assert task.dropped == 600 - len(trained)
+    # The lines of the other parts are used as well: none is dropped.
+    facts = task.facts()
+    assert (facts["training_lines"], facts["dropped_training_lines"]) == (len(trained), 0)
     validation, test = (f(task, TRANSLATE, data) for f in (validation_set, test_set))
     assert sum(map(len, validation)) == len(by_side[Split.VALIDATION]) > 10
     assert sum(map(len, test)) == len(by_side[Split.TEST]) > 10
@@ -74,10 +76,11 @@ def test_files_of_their_own_are_used_whole_and_their_sources_are_not_trained_on(
         test_lengths=(4,),
     )
     task = build_task(TRANSLATE, data)
-    assert task.dropped == 3
+    assert task.facts()["training_lines"] == 50
+    assert task.facts()["dropped_training_lines"] == 3
     trained = {pair for batch in draw(task, data) for pair in pairs_of(task, [_one(batch)])}
     assert trained == set(train)
-    # Words that only dev or test has are <unk>.
+    # Source words that only dev or test has are <unk>; the target has the original words.
     assert sorted(pairs_of(task, validation_set(task, TRANSLATE, data))) == sorted(_unknown(dev))
     assert sorted(pairs_of(task, test_set(task, TRANSLATE, data))) == sorted(_unknown(test))
     (four,) = test_set_at(task, TRANSLATE, data, 4)
@@ -92,10 +95,50 @@ def _one(batch):
 
 
 def _unknown(lines):
-    return [
-        " ".join(UNKNOWN if w[:1] in "xX" else w for w in line.replace("\t", " \t ").split(" ")).replace(" \t ", "\t")
-        for line in lines
-    ]
+    """The lines with <unk> for the numbered words of their sources."""
+    columns = (line.split("\t") for line in lines)
+    return [f"{' '.join(UNKNOWN if w[0] == 'x' else w for w in source.split(' '))}\t{t}" for source, t in columns]
+
+
+def test_unknown_target_words_have_ids_that_no_model_outputs(tmp_path):
+    """Also `<unk>` itself, in a validation or test target; in a source and in training it is a word like any other."""
+    task = Pairs(
+        write(tmp_path / "train.tsv", ["a b\tA B", "c <unk>\tC <unk>"]),
+        write(tmp_path / "dev.tsv", ["a c z\tA Z <unk>"]),
+        write(tmp_path / "test.tsv", ["b z a y\tB Y Y Z"]),
+    )
+    assert task.target_words == [*SPECIAL, UNKNOWN, "A", "B", "C"]
+    assert task.unknown_words == ["<unk>", "Y", "Z"]
+    (dev,) = task.held_out(Split.VALIDATION, range(9), 9, np.random.default_rng(0))
+    (test,) = task.held_out(Split.TEST, range(9), 9, np.random.default_rng(0))
+    assert dev.target.tolist() == [[4, -3, -1]]
+    assert test.target.tolist() == [[5, -2, -2, -3]]
+    assert [task.source_words[n] for n in test.source[0]] == ["b", UNKNOWN, "a", UNKNOWN]
+    trained = task.generate(np.random.default_rng(0), 2, 50)
+    assert trained.target.min() >= 3
+    assert (trained.target == 3).any()
+    assert task.facts() == {
+        "training_lines": 2,
+        "dropped_training_lines": 0,
+        "dropped_validation_lines": 0,
+        "unknown_source_words_validation": 1 / 3,
+        "unknown_target_words_validation": 2 / 3,
+        "unknown_source_words_test": 2 / 4,
+        "unknown_target_words_test": 3 / 4,
+    }
+
+
+def test_lines_are_dropped_if_another_part_has_their_source(tmp_path):
+    lines = [f"{word} {n}\t{n}" for word in "abcdefgh" for n in range(40)]
+    by_hash = {split: [s for s in lines if split_of_words(s.split("\t")[0].split(" ")) == split] for split in Split}
+    tested = [*by_hash[Split.TRAINING][:4], *by_hash[Split.VALIDATION][:3], *by_hash[Split.TEST][:2], "new\tn"]
+    # Twice in the training file: two lines are dropped.
+    path = write(tmp_path / "train.tsv", [*lines, by_hash[Split.TRAINING][0]])
+    facts = Pairs(path, None, write(tmp_path / "test.tsv", tested)).facts()
+    validated = len(by_hash[Split.VALIDATION]) - 3
+    assert facts["dropped_validation_lines"] == 3
+    assert facts["dropped_training_lines"] == 5 + 3 + 2
+    assert facts["training_lines"] == len(lines) + 1 - 10 - validated
 
 
 def test_lengths_come_as_often_as_they_have_lines_and_only_from_the_trained_range(tmp_path):
@@ -148,6 +191,9 @@ def test_only_spaces_separate_tokens(tmp_path):
         (b"a\tb\n\nc\td\n", ":2", "this line is empty"),
         (b"a\tb\n\xff\tb\n", ":2", "this line is not UTF-8: b'\\xff\\tb'"),
         (b"a </s>\tb\n", ":1", "the word '</s>' is reserved"),
+        (b"a\tb\nc a\0 d\tb\n", ":2", "source word 2 contains a NUL character: 'a\\x00'"),
+        (b"c d\tb b\0b\n", ":1", "target word 2 contains a NUL character: 'b\\x00b'"),
+        (b"\0\tb\n", ":1", "source word 1 contains a NUL character: '\\x00'"),
         (b"", "", "no sentence pairs in this file"),
     ],
 )
@@ -159,6 +205,13 @@ def test_a_bad_line_is_shown_with_its_number(tmp_path, content, where, what):
     (problem,) = raised.value.problems
     assert problem.where == f"{path}{where}"
     assert what in problem.what
+
+
+def test_the_words_of_a_task_must_be_strings_that_are_not_empty_and_have_no_nul():
+    assert unusable_word([*SPECIAL, "a", " ", "«\u00a0»"]) is None
+    assert unusable_word([*SPECIAL, "a", ""]) == "word 5 is empty"
+    assert unusable_word(["a", "b\0"]) == "word 2 contains a NUL character: 'b\\x00'"
+    assert unusable_word(["a", 3]) == "word 2 is not a string: 3"
 
 
 def test_many_bad_lines_are_counted(tmp_path):

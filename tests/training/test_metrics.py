@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attnbench import registry
 from attnbench.tasks.base import Examples
+from attnbench.tasks.pairs import UNKNOWN
 from attnbench.tasks.streams import build_task, validation_set
 from attnbench.training import metrics
 from attnbench.training.metrics import evaluate
@@ -187,6 +188,46 @@ def test_a_hypothesis_may_be_longer_than_its_reference():
     told.greedy = lambda batch, steps: asked.append(steps) or ended(batch, steps)
     measure(told, bleu=True)
     assert asked[0] > len(GOLD[0])
+
+
+UNKNOWN_TARGETS = Examples(SOURCE, np.array([[4, -1, 5, 6, 7], [-2, 4, 5, 6, -2]]), None)
+
+
+class WithUnknown(Words):
+    """As `Pairs`: word 3 is <unk>, and the references have two words outside the vocabulary."""
+
+    def __init__(self) -> None:
+        super().__init__(bleu=True)
+        self.source_words = self.target_words = [*self.source_words[:3], UNKNOWN, *self.source_words[3:]]
+        self.unknown_words = ["chien", UNKNOWN]
+
+
+def test_a_word_outside_the_vocabulary_is_always_wrong():
+    """What else could a model output that would be right: not <unk>, in whose place the reference has it."""
+    right_but_for_unknown = [[4, 3, 5, 6, 7, 2], [3, 4, 5, 6, 3, 2]]
+    told = Told([right_but_for_unknown], [[[-1.0] * 6] * 2], np.zeros((1, 2, 6, 4)))
+    (found,) = evaluate(told, [UNKNOWN_TARGETS], WithUnknown(), True, CPU)
+    assert found["exact_match"] == 0
+    assert found["token_accuracy"] == pytest.approx(9 / 12)
+    assert found["loss"] == pytest.approx(1)
+    expected = sacrebleu.corpus_bleu(
+        ["l' A ami dort. n'", "B l' ami dort. C"],
+        [["l' chien ami dort. n'", "<unk> l' ami dort. <unk>"]],
+        tokenize="none",
+        force=True,
+    ).score
+    assert 0 < found["bleu"] < 100
+    assert found["bleu"] == pytest.approx(expected)
+
+
+def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
+    batches = []
+    told = Told([[[0] * 6] * 2], [[[-1.0] * 6] * 2], np.zeros((1, 2, 6, 4)))
+    answers = told.forced
+    told.forced = lambda batch: batches.append(batch) or answers(batch)
+    evaluate(told, [UNKNOWN_TARGETS], WithUnknown(), True, CPU)
+    assert batches[0].target.tolist() == [[4, 3, 5, 6, 7, 2], [3, 4, 5, 6, 3, 2]]
+    assert batches[0].previous.tolist() == [[1, 4, 3, 5, 6, 7], [1, 3, 4, 5, 6, 3]]
 
 
 def test_a_metric_without_meaning_is_none():

@@ -51,7 +51,7 @@ def test_loss_and_gradients_are_those_of_single_models(score, scope, options, mo
     for k, seed in enumerate(SEEDS):
         single, mine = build(this, seed).train(), replica_of(batch, k)
         output = single(mine.source, None, mine.previous)
-        likelihood, mask = nats(output.words, mine)
+        likelihood, mask = nats(output.logits, mine)
         expected = single.objective(output, likelihood, None, mask)
         expected.backward()
         torch.testing.assert_close(objective[k], expected, **EXACT)
@@ -92,7 +92,7 @@ def test_forced_and_greedy_are_those_of_single_models(score, scope, options, mod
     for k, seed in enumerate(SEEDS):
         single = build(this, seed).eval()
         output = single(batch.source, None, batch.previous)
-        torch.testing.assert_close(likelihood[k], nats(output.words, batch)[0].detach(), **EXACT)
+        torch.testing.assert_close(likelihood[k], nats(output.logits, batch)[0].detach(), **EXACT)
         torch.testing.assert_close(weights[k], output.weights.detach(), **EXACT)
         for b in range(len(batch.source)):
             assert words[k, b].tolist() == decode(single, batch.source[b : b + 1], 7)

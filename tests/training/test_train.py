@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from attnbench.tasks.split import Split, split_of
 from attnbench.tasks.symbols import unseen_symbols
 from attnbench.training import train as module
 from attnbench.training.build import torch_seed
+from attnbench.training.stack import Stack
 from attnbench.training.train import train
 
 TIMES = {"seconds", "tokens_per_second"}
@@ -190,6 +192,45 @@ def test_copy_is_learned_and_the_first_step_at_95_percent_is_noted():
     assert told[-1].loss < told[0].loss
 
 
+class Clock:
+    """In place of the module time: it stands still but for the seconds that are added."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def __getattr__(self, name: str):
+        return getattr(time, name)
+
+
+def test_seconds_are_a_replicas_share_and_tokens_per_second_are_those_of_the_pack(monkeypatch):
+    """Three replicas in one stack: a training step takes 7 seconds, an evaluation 2 for each batch that it decodes."""
+    clock, loss, greedy, batches = Clock(), Stack.loss, Stack.greedy, []
+
+    def slow_loss(*arguments):
+        clock.now += 7
+        return loss(*arguments)
+
+    def slow_greedy(*arguments):
+        clock.now += 2
+        batches.append(arguments)
+        return greedy(*arguments)
+
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(Stack, "loss", slow_loss)
+    monkeypatch.setattr(Stack, "greedy", slow_greedy)
+    data = DATA.model_copy(update={"min_length": 4, "max_length": 4})
+    found = train(pack(SEEDS, data=data, steps=6, batch_size=4, valid_every=3))
+    assert len(batches) == 3  # two validations and the test, of fewer than 128 sentences each
+    for outcome in found:
+        assert outcome.metrics["seconds"] == pytest.approx((6 * 7 + 3 * 2) / 3)
+        # 4 words and EOS of 4 sentences for each of 3 replicas in a step of 7 seconds.
+        assert outcome.metrics["tokens_per_second"] == pytest.approx(3 * 4 * 5 / 7)
+        assert [row["seconds"] for row in outcome.history] == [3 * 7 + 2, 6 * 7 + 2 * 2]
+
+
 def test_a_user_s_own_pairs_are_trained_on(tmp_path):
     """Without gold links: no AER, but BLEU; lines of lengths outside the range are no obstacle."""
     words = ["a", "b", "c", "d", "e", "f"]
@@ -212,6 +253,31 @@ def test_a_user_s_own_pairs_are_trained_on(tmp_path):
         train(pack(score=score, task="translate", data=wide, steps=1))[0] for score in ("location", "dot")
     )
     assert located.metrics["parameters"] - plain.metrics["parameters"] == (max(map(len, lines)) + 1) * 8
+
+
+def test_words_that_no_training_line_has_are_never_right(tmp_path):
+    """A model that has learned to output <unk> reaches no exact match, does not stop early, and gets no BLEU for it."""
+    random = np.random.default_rng(0)
+    sources = [" ".join(random.choice(list("abcdef"), size=3)) for _ in range(100)]
+    files = {}
+    for field, target, lines in (
+        ("path", "<unk>", sources[:60]),
+        ("validation_path", "Y", sources[60:80]),
+        ("test_path", "Z", sources[80:]),
+    ):
+        files[field] = tmp_path / f"{field}.tsv"
+        files[field].write_text("".join(f"{line}\t{target} {target}\n" for line in lines))
+    data = DATA.model_copy(update={"vocabulary": None, "max_length": 3, **{k: str(v) for k, v in files.items()}})
+    (found,) = train(
+        pack(task="translate", data=data, steps=60, learning_rate=0.05, valid_every=20, stop_at={"exact_match": 0.5})
+    )
+    assert [row["step"] for row in found.history] == [20, 40, 60]
+    assert found.history[-1]["train/loss"] < 0.05
+    assert [row["valid/exact_match"] for row in found.history] == [0, 0, 0]
+    assert found.metrics["exact_match"] == 0
+    assert found.metrics["token_accuracy"] == pytest.approx(1 / 3)  # EOS
+    assert found.metrics["bleu"] == 0
+    assert found.alignments.target[0] == ["Z", "Z", "</s>"]
 
 
 def paired(one: Pack, two: Pack, watched) -> list[tuple]:

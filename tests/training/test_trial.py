@@ -20,7 +20,10 @@ MISTAKES = {
         "returned (2, 1, 9) for the logits",
     ),
     "weights": (("read.weights.squeeze(1)", "read.weights"), "returned (2, 1, 4) for the weights of step"),
-    "two values": ((", read.weights.squeeze(1)", ""), "step should return state, words, weights; it returned 2 values"),
+    "two values": (
+        (", read.weights.squeeze(1)", ""),
+        "step should return state, logits, weights; it returned 2 values",
+    ),
     "heads": (
         ("self.width = width", "self.width, self.alignment_heads = width, 2"),
         "returned NoneType for Output.heads",
