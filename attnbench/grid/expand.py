@@ -1,12 +1,12 @@
 """Expands a grid to its cells: resolves every combination, and skips the incompatible ones with a reason."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.grid.document import Problems
-from attnbench.grid.identity import PATHS, cell_id
+from attnbench.grid.identity import PATHS, cell_id, data_digests
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
 from attnbench.grid.labels import label
 from attnbench.grid.resolve import UNUSED, Resolver, SkipReason, find
@@ -20,11 +20,12 @@ PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and n
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell to train: its id, its configuration, and its labels by axis."""
+    """A cell to train: its id, its configuration, its labels by axis, and the digests of its sentence pairs."""
 
     id: str
     cell: Cell
     labels: dict[str, Label]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> l
             seeds=tuple(planned.cell.seed for planned in part),
             ids=tuple(planned.id for planned in part),
             plugins=tuple(plugins),
+            digests=dict(part[0].digests),
         )
         for part in parts
     ]
@@ -215,7 +217,8 @@ class _Expansion:
             )
             for seed in self.grid.seeds
         ]
-        ids = [cell_id(cell) for cell in cells]
+        digests = data_digests(parts.data)
+        ids = [cell_id(cell, digests) for cell in cells]
         if ids[0] in self.first_ids:
             self._skip(combination, self._same_as(combination, parts, ids[0]))
             return
@@ -223,7 +226,7 @@ class _Expansion:
         self.task_check.add(parts.task, parts.data, combination)
         labels = self._labels(combination, parts)
         self.cells += [
-            PlannedCell(id_, cell, labels | {"seed": cell.seed}) for id_, cell in zip(ids, cells, strict=True)
+            PlannedCell(id_, cell, labels | {"seed": cell.seed}, digests) for id_, cell in zip(ids, cells, strict=True)
         ]
 
     def _same_as(self, combination: Combination, parts: ResolvedParts, id_: str) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.errors import AttnbenchError
-from attnbench.grid.identity import cell_id
+from attnbench.grid.expand import packs
+from attnbench.grid.identity import cell_id, data_digests
 from grid.conftest import Plans
 
 
@@ -71,6 +72,29 @@ def test_the_content_of_a_file_counts_and_its_place_does_not(tmp_path: Path, fie
     (tmp_path / "a").unlink()
     with pytest.raises(AttnbenchError, match="cannot be read"):
         cell_id(cell(data=Data.model_validate({field: str(tmp_path / "a")})))
+
+
+SAME = [b"a b\tb\nc\td\n", b"a b\tb\r\nc\td\r\n", b"\xef\xbb\xbfa b\tb\nc\td", b" a  b \tb\nc\td \r\n"]
+OTHER = [b"c\td\na b\tb\n", b"a\tb b\nc\td\n", b"a b\tb\nc\td\nc\td\n", b"ab\tb\nc\td\n"]
+
+
+def test_copies_that_the_reader_treats_alike_have_one_digest(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    digests = []
+    for content in [*SAME, *OTHER]:
+        file.write_bytes(content)
+        digests.append(data_digests(Data(path=str(file)))["data.path"])
+    assert len(set(digests[: len(SAME)])) == 1
+    assert len(set(digests[len(SAME) - 1 :])) == 1 + len(OTHER)
+
+
+def test_packs_and_cells_have_the_digests_of_their_ids(tmp_path: Path, plan: Plans) -> None:
+    (tmp_path / "t.tsv").write_text("".join(f"{'a ' * n}b\t{'c ' * n}\n" for n in range(1, 60)))
+    planned = plan("name: g\nseeds: 2\ngrid: {score: [dot], task: [translate]}\ndata: {path: t.tsv}\n").cells
+    assert planned[0].digests == data_digests(planned[0].cell.data) != {}
+    assert packs(planned)[0].digests == planned[0].digests
+    (tmp_path / "t.tsv").write_text("x\ty\n")
+    assert cell_id(planned[0].cell, planned[0].digests) == planned[0].id != cell_id(planned[0].cell)
 
 
 PLUGIN = """
