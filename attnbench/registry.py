@@ -8,9 +8,10 @@ registered by the same decorator when its plugin is imported.
 import ast
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -42,7 +43,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """The description of a registered class: where it is defined and which arguments it takes."""
+    """The description of a registered class: where it is defined and which arguments it takes.
+
+    `sources` are the files that define and register it, with the names of their modules; empty for a built-in.
+    """
 
     kind: str
     name: str
@@ -53,6 +57,7 @@ class Entry:
     parameters: tuple[Option, ...]
     load: Callable[[], type]
     provided: frozenset[str] = frozenset()
+    sources: tuple[tuple[Path, str], ...] = ()
 
     @property
     def origin(self) -> str:
@@ -126,6 +131,11 @@ class Registry:
 
         def register(cls: type) -> type:
             entry = _inspect(cls, self.kind, name, self.provided)
+            # A class may come from a function in another file, and depend on what this call passed to it.
+            caller = sys._getframe(1)
+            file, module = Path(caller.f_code.co_filename), str(caller.f_globals.get("__name__", ""))
+            if file.is_file():
+                entry = replace(entry, sources=(*entry.sources, (file, module)))
             other = self._builtin.get(name) or self._added.get(name)
             # The same class again: a module was reloaded, or a notebook cell was run again.
             if other is not None and (other.file, other.class_name) != (entry.file, entry.class_name):
@@ -247,6 +257,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str]) -> Entry
         ),
         load=lambda: cls,
         provided=provided,
+        sources=((file, cls.__module__),),
     )
 
 

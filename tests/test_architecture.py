@@ -23,7 +23,9 @@ LAYERS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
-    {"registry", "products"},
+    {"user_code"},
+    {"plugin_folder"},
+    {"registry", "products", "syntax"},
     {"errors", "messages", "metrics"},
 ]
 # The package itself holds the public names; they are imported when they are asked for.

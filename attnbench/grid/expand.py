@@ -14,6 +14,7 @@ from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.task_check import TaskCheck
 from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
 from attnbench.messages import NO_VALUE
+from attnbench.plugins import code_of
 
 PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and need more memory
 
@@ -81,6 +82,7 @@ def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> l
             ids=tuple(planned.id for planned in part),
             plugins=tuple(plugins),
             digests=dict(part[0].digests),
+            code=code_of({kind: component.name for kind, component in part[0].cell.components().items()}),
         )
         for part in parts
     ]

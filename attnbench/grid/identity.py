@@ -7,9 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attnbench.cell import Cell, Component, Data
+from attnbench.cell import Cell, Data
 from attnbench.errors import AttnbenchError, fail
-from attnbench.registry import REGISTRIES
 
 DIGITS = 12
 PATHS = ("path", "validation_path", "test_path")
@@ -18,23 +17,22 @@ PATHS = ("path", "validation_path", "test_path")
 def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
     """Returns 12 hex digits of the sha256 of the cell as canonical JSON.
 
-    Data paths are replaced by the digests of their pairs, and the sha256 of each plugin file whose components the
-    cell uses is added: the id depends on the content of files, not on their path.
+    Data paths are replaced by the digests of their pairs: the id depends on the content of files, not on their path.
+    Code, also that of plugins, is not part of the id but of the fingerprint: a new version makes a cell stale, not
+    another cell.
 
     Args:
         cell: the cell.
         digests: those of `data_digests`; default: computed from the files as they are now.
 
     Raises:
-        AttnbenchError: if a file is missing, a name is unknown or an option's default cannot be written as JSON.
+        AttnbenchError: if a file is missing or an option's default cannot be written as JSON.
     """
     config = cell.model_dump()
     del config["train"]["timeout"]  # no number depends on it
     for name, digest in (data_digests(cell.data) if digests is None else digests).items():
         config["data"][name.removeprefix("data.")] = digest
-    parts = {"model": cell.model, "score": cell.score, "scope": cell.scope, "task": cell.task}
-    plugins = {kind: _plugin_digest(kind, part) for kind, part in parts.items() if part is not None}
-    config["plugins"] = {kind: digest for kind, digest in plugins.items() if digest}
+    config["plugins"] = {}  # earlier versions had the digests of plugins here; without it, every id would change
     try:
         text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     except TypeError as error:
@@ -87,25 +85,3 @@ def _version(path: str | Path) -> tuple[int, ...]:
     """Returns what changes when a file is edited or replaced, without reading it."""
     state = Path(path).stat()
     return state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino
-
-
-def _plugin_digest(kind: str, part: Component) -> str | None:
-    """Returns the digest of the file that defines a component, or None for built-in ones."""
-    # Built-in code is not part of the id but of the fingerprint: a new version makes a cell stale, not another cell.
-    registry = REGISTRIES[kind]
-    return None if registry.is_builtin(part.name) else _file_digest(registry.entry(part.name).file)
-
-
-def _file_digest(path: str | Path) -> str:
-    try:
-        return _cached_digest(str(path), *_version(path))
-    except OSError as error:
-        raise fail(f"cannot be read: {error.strerror}", str(path)) from None
-
-
-@lru_cache(maxsize=256)
-def _cached_digest(path: str, *version: Any) -> str:
-    """Returns the sha256 of a file; `version` is part of the cache key, so that a changed file is read again."""
-    del version
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import pytest
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.errors import AttnbenchError
+from attnbench.fingerprint import changed, fingerprint
 from attnbench.grid.expand import packs
 from attnbench.grid.identity import cell_id, data_digests
 from grid.conftest import Plans
@@ -106,14 +107,23 @@ class Mine:
 """
 
 
-def test_the_file_of_a_plugin_counts_for_the_cells_that_use_it(tmp_path: Path, plan: Plans) -> None:
-    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine"))
+def test_the_code_of_a_plugin_is_not_in_the_id_but_in_the_fingerprint(tmp_path: Path, plan: Plans) -> None:
     text = "name: g\nseeds: 1\ngrid: {score: [dot, mine], task: [copy]}\nplugins: [p.py]\n"
-    before = [cell.id for cell in plan(text).cells]
-    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine") + "# changed\n")
-    after = [cell.id for cell in plan(text).cells]
-    assert before[0] == after[0]
-    assert before[1] != after[1]
+
+    def planned(more: str) -> tuple[list[str], list[dict[str, str]], list[dict[str, str]]]:
+        (tmp_path / "p.py").write_text(PLUGIN.format(name="mine") + more)
+        cells = plan(text).cells
+        return [cell.id for cell in cells], [fingerprint(cell.cell) for cell in cells], [p.code for p in packs(cells)]
+
+    ids, code, of_packs = planned("")
+    assert planned("# a comment\n") == (ids, code, of_packs)
+    other_ids, other_code, other_packs = planned("X = 1\n")
+    assert other_ids == ids
+    assert other_code[0] == code[0]
+    assert changed(code[1], other_code[1]) == ["plugin:p.py"]
+    assert of_packs[0] == other_packs[0] == {}
+    assert of_packs[1].keys() == {"plugin:p.py"}
+    assert of_packs[1] != other_packs[1]
 
 
 def test_an_option_that_is_no_plain_data_is_refused() -> None:
