@@ -37,8 +37,8 @@ def fingerprint(cell: Cell) -> Fingerprint:
         AttnbenchError: if a component is unknown, or its file cannot be read.
     """
     names = {kind: part.name for kind, part in cell.components().items()}
-    builtin = {kind: name for kind, name in names.items() if REGISTRIES[kind].is_builtin(name)}
-    files = {REGISTRIES[kind].entry(name).file for kind, name in builtin.items()}
+    entries = [REGISTRIES[kind].entry(name) for kind, name in names.items()]
+    files = {entry.file for entry in entries if REGISTRIES[entry.kind].is_builtin(entry.name)}
     own = code_of(names)
     if not own:
         return _of_files(frozenset([TRAINING, *files]))
@@ -59,9 +59,10 @@ def describe_changes(files: list[str]) -> str:
     return f"{SINCE}{shown}{more}" if files else ""
 
 
-def earlier(reason: str | None) -> str:
-    """Turns the description of changes into "trained with an earlier my_score.py"."""
-    return f"trained with an earlier {(reason or '').removeprefix(SINCE)}"
+def stale_note(number: int, reason: str | None) -> str:
+    """Returns how many cells are stale for a reason: "12 cells trained with an earlier my_score.py: stale"."""
+    files = (reason or "").removeprefix(SINCE)
+    return f"{number} cell{'s' * (number != 1)} trained with an earlier {files}: stale"
 
 
 @cache  # one object for many cells: a grid may have a hundred thousand

@@ -76,14 +76,14 @@ def code_of(components: Mapping[str, str]) -> dict[str, str]:
     """Returns the digest of each of the user's own files that these components consist of, as they were loaded.
 
     Args:
-        components: names by kind; built-in ones are skipped.
+        components: names by kind; built-in and unknown ones are skipped.
 
     Returns:
         Digests of the syntax by name: "plugin:my_score.py", or the name of a module. Two files with one name, which
         plugins in two folders may have, share an entry.
 
     Raises:
-        AttnbenchError: if a component is unknown or its file cannot be read.
+        AttnbenchError: if a file cannot be read.
     """
     files: dict[Path, tuple[str, str]] = {}
     for kind, name in components.items():
@@ -105,7 +105,7 @@ def imports_of_package(components: Mapping[str, str]) -> frozenset[tuple[str, ..
 def _codes(kind: str, name: str) -> list[UserCode]:
     """Returns the code that defines a component, and the code that registers it, if that is another file."""
     registry = REGISTRIES[kind]
-    if registry.is_builtin(name):
+    if registry.is_builtin(name) or name not in registry:
         return []
     entry = registry.entry(name)
     known = _code.get((kind, name))

@@ -101,7 +101,7 @@ def run(
                 trainer.prepare()
             planned = Planned(plan, todo, states, trainer.workers)
             tracker = _tracker(plan, loaded.text, tracking_uri, Path(results)) if mlflow else None
-            store.start(plan, loaded.text)
+            store.start(plan, loaded.text, {cell.id: fingerprint(cell.cell) for cell in plan.cells})
             notify = notifier(listener)
             notify(planned)
             for message in broken:

@@ -43,7 +43,7 @@ def check_code(pack: Pack) -> None:
     """
     if files := _changed_code(pack):
         names = ", ".join(name.removeprefix(FILE) for name in files)
-        hint = "run the grid again to train with the new version, or restore it"
+        hint = "run the grid again to train with the new version, or restore it and use --retry-failed"
         if not all(name.startswith(FILE) for name in files):
             hint += "; on a cluster, install the same version of your modules on every node"
         raise fail(f"{names} changed while the grid ran", hint=hint)
@@ -66,7 +66,7 @@ def check_data(pack: Pack) -> None:
         if pairs_digest(path) != digest:
             raise fail(
                 f"{Path(path).name} changed while the grid ran",
-                hint=f"run the grid again to train on the new {name}, or restore the file",
+                hint=f"run the grid again to train on the new {name}, or restore the file and use --retry-failed",
             )
 
 
