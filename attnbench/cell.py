@@ -112,9 +112,13 @@ class Pack(Section):
     """Cells that differ only in their seed, trained together as one stacked model.
 
     `ids` are the cells' ids, in the order of `seeds`; `plugins` are the files or modules to load before training.
+    `digests` are those of the sentence pairs that the ids were computed from, by field ("data.path"), and `code` those
+    of the user's own files that its components consist of, by name ("plugin:my_score.py"); a worker checks both.
     """
 
     cell: Cell
     seeds: tuple[NonNegativeInt, ...]
     ids: tuple[str, ...]
     plugins: tuple[str | Path, ...] = ()
+    digests: dict[str, str] = {}
+    code: dict[str, str] = {}

@@ -2,33 +2,47 @@
 
 A cell is stale if one of these files has changed. A file counts if the training or a component of the cell imports it,
 directly or indirectly, so a change to one score affects only the cells that use it. Comments, docstrings and formatting
-do not count: the hash is computed from the syntax tree. A plugin's own file is already part of the cell's id; the files
-of attnbench that it imports are counted here.
+do not count: the hash is computed from the syntax tree. The user's own files count in the same way: a plugin, and what
+it imports outside installed packages, as they were when they were loaded.
 """
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from attnbench.cell import Cell
+from attnbench.plugins import code_of, imports_of_package
 from attnbench.registry import REGISTRIES
+from attnbench.syntax import digest_of_source, imports_of
+from attnbench.user_code import FILE
 
 PACKAGE = Path(__file__).parent
 TRAINING = PACKAGE / "training" / "train.py"
-DIGITS = 12
 # Imported by the training code, but no number depends on them: error messages, descriptions, plain data classes.
 NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "messages.py", "training/trial.py"})
+
+SINCE = "changed since: "
 
 Fingerprint = dict[str, str]
 
 
 def fingerprint(cell: Cell) -> Fingerprint:
-    """Returns the hash of each file of attnbench that this cell's numbers depend on, by its path in the package."""
-    components = [REGISTRIES[kind].entry(part.name).file for kind, part in cell.components().items()]
-    return _of_files(frozenset([TRAINING, *components]))
+    """Returns the hash of each file that this cell's numbers depend on.
+
+    The names are paths in attnbench, "plugin:my_score.py" for the files of a plugin, and module names for other modules
+    of the user. None contains the place of a project.
+
+    Raises:
+        AttnbenchError: if a component is unknown, or its file cannot be read.
+    """
+    names = {kind: part.name for kind, part in cell.components().items()}
+    entries = [REGISTRIES[kind].entry(name) for kind, name in names.items()]
+    files = {entry.file for entry in entries if REGISTRIES[entry.kind].is_builtin(entry.name)}
+    own = code_of(names)
+    if not own:
+        return _of_files(frozenset([TRAINING, *files]))
+    return _merged(frozenset([TRAINING, *files, *_existing(imports_of_package(names))]), tuple(own.items()))
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -41,8 +55,19 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def describe_changes(files: list[str]) -> str:
     """Describes the changed files in a few words."""
     more = f" and {len(files) - 2} more" if len(files) > 3 else ""
-    shown = ", ".join(files[:2] if more else files)
-    return f"changed since: {shown}{more}" if files else ""
+    shown = ", ".join(name.removeprefix(FILE) for name in (files[:2] if more else files))
+    return f"{SINCE}{shown}{more}" if files else ""
+
+
+def stale_note(number: int, reason: str | None) -> str:
+    """Returns how many cells are stale for a reason: "12 cells trained with an earlier my_score.py: stale"."""
+    files = (reason or "").removeprefix(SINCE)
+    return f"{number} cell{'s' * (number != 1)} trained with an earlier {files}: stale"
+
+
+@cache  # one object for many cells: a grid may have a hundred thousand
+def _merged(roots: frozenset[Path], own: tuple[tuple[str, str], ...]) -> Fingerprint:
+    return _of_files(roots) | dict(own)
 
 
 @cache
@@ -58,24 +83,12 @@ def _of_files(roots: frozenset[Path]) -> Fingerprint:
 
 
 @cache
-def _syntax(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
-
-
-@cache
 def _imported(file: Path) -> frozenset[Path]:
     """Returns the files of attnbench that a file imports, also those imported inside functions."""
-    modules: list[str] = []
-    for node in ast.walk(_syntax(file)):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from attnbench.tasks import copy` names a module, `from attnbench.cell import Cell` does not.
-            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return frozenset(_existing(module.split(".") for module in modules))
+    return frozenset(_existing(item.parts for item in imports_of(ast.parse(file.read_bytes())) if not item.level))
 
 
-def _existing(modules: Iterable[list[str]]) -> Iterable[Path]:
+def _existing(modules: Iterable[tuple[str, ...]]) -> Iterable[Path]:
     for first, *rest in modules:
         file = PACKAGE.joinpath(*rest).with_suffix(".py")
         if first == PACKAGE.name and rest and file.is_file():
@@ -84,16 +97,4 @@ def _existing(modules: Iterable[list[str]]) -> Iterable[Path]:
 
 @cache
 def _syntax_digest(file: Path) -> str:
-    """Returns the hash of a file's syntax tree without docstrings."""
-    tree = _syntax(file)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]  # in the cached tree itself: nothing else reads docstrings from it
-    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()[:DIGITS]
-
-
-def _plain(node: object) -> object:
-    """Converts a syntax tree to lists, without empty fields: Python versions differ in which fields they add."""
-    if isinstance(node, ast.AST):
-        return [type(node).__name__, *((n, _plain(v)) for n, v in ast.iter_fields(node) if v is not None and v != [])]
-    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)
+    return digest_of_source(file.read_bytes())

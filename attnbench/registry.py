@@ -12,7 +12,7 @@ import math
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -46,7 +46,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """The description of a registered class: where it is defined and which arguments it takes."""
+    """The description of a registered class: where it is defined and which arguments it takes.
+
+    `sources` are the files that define and register it, with the names of their modules; empty for a built-in.
+    """
 
     kind: str
     name: str
@@ -57,6 +60,7 @@ class Entry:
     parameters: tuple[Option, ...]
     load: Callable[[], type]
     provided: frozenset[str] = frozenset()
+    sources: tuple[tuple[Path, str], ...] = ()
 
     @property
     def origin(self) -> str:
@@ -168,8 +172,12 @@ class Registry:
             raise self._without_name(name)
 
         def register(cls: type) -> type:
+            # A class may come from a function in another file, and depend on what this call passed to it.
             caller = sys._getframe(1)
             entry = _inspect(cls, self.kind, name, self.provided, (caller.f_code.co_filename, caller.f_lineno))
+            file, module = Path(caller.f_code.co_filename), str(caller.f_globals.get("__name__", ""))
+            if file.is_file():
+                entry = replace(entry, sources=(*entry.sources, (file, module)))
             other = self._builtin.get(name) or self._added.get(name)
             if other is not None and not _replaces(entry, other):
                 raise fail(
@@ -298,6 +306,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str], caller: 
         ),
         load=lambda: cls,
         provided=provided,
+        sources=((file, cls.__module__),),
     )
 
 

@@ -108,7 +108,8 @@ def run(
                 trainer.prepare()
             planned = Planned(plan, todo, states, trainer.workers)
             tracker = _tracker(plan, loaded.text, tracking_uri, Path(results)) if mlflow else None
-            store.start(plan, loaded.text, [Composition.of(pack) for pack in every])
+            code = {cell.id: fingerprint(cell.cell) for cell in plan.cells}
+            store.start(plan, loaded.text, [Composition.of(pack) for pack in every], code)
             notify = notifier(listener)
             notify(planned)
             for message in broken:

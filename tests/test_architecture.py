@@ -25,7 +25,9 @@ LAYERS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
-    {"registry", "products", "noise"},
+    {"user_code"},
+    {"plugin_folder"},
+    {"registry", "products", "noise", "syntax"},
     {"errors", "messages", "metrics"},
 ]
 # The same inside a folder, by file.

@@ -7,20 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnbench.cell import KINDS
-from attnbench.errors import fail
-from attnbench.grid.identity import DIGITS, PATHS
+from attnbench.errors import AttnbenchError, Problem
+from attnbench.grid.identity import DIGITS, PATHS, pairs_digest
 
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.-]*")
 
 
-def settings_of(config: dict[str, Any]) -> dict[str, str]:
+def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell except its seed, by dotted path, as text.
 
-    A component is two kinds of entries: its name (`score`) and its options (`score.scale`).
+    A component is two kinds of entries: its name (`score`) and its options (`score.scale`). A data file is represented
+    by its digest at training: the file may have been edited or moved since.
+
+    Args:
+        record: of the cell, with `config` and `digests`.
 
     Raises:
-        AttnbenchError: when a data file cannot be read.
+        AttnbenchError: when the record has no digest of a data file, and the file cannot be read.
     """
+    config, digests = record["config"], record.get("digests", {})
     settings: dict[str, str] = {}
     for section, value in config.items():
         fields = value if isinstance(value, dict) else {}  # skips the seed, the only field that is not a mapping
@@ -31,7 +36,8 @@ def settings_of(config: dict[str, Any]) -> dict[str, str]:
             if (section, name) == ("train", "timeout"):
                 continue  # it does not affect the results
             is_file = section == "data" and name in PATHS and item is not None
-            settings[f"{section}.{name}"] = _content_hash(item) if is_file else _setting(item)
+            path = f"{section}.{name}"
+            settings[path] = _content_hash(item, digests.get(path)) if is_file else _setting(item)
     return settings
 
 
@@ -42,14 +48,16 @@ def _setting(value: Any) -> str:
     return json.dumps(value, sort_keys=True).replace(";", "\\u003b")
 
 
-def _content_hash(path: str) -> str:
-    """The hash of a data file: a copy with the same content elsewhere belongs to the same configuration."""
+def _content_hash(path: str, digest: str | None) -> str:
+    """The digest of a data file. Earlier versions did not record it: then that of the file as it is now."""
     try:
-        with open(path, "rb") as file:
-            return f"sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
-    except OSError as error:
-        hint = "the run was trained on this file, and a baseline identifies it by its content: restore it"
-        raise fail(f"cannot be read: {error.strerror}", path, hint) from None
+        return f"sha256-{(digest or pairs_digest(path))[:DIGITS]}"
+    except AttnbenchError as error:
+        hint = (
+            "the results of an earlier version of attnbench do not have the digest of their data: restore this file, "
+            "or train again with attnbench run --fresh"
+        )
+        raise AttnbenchError(*(Problem(p.what, p.where, hint) for p in error.problems)) from None
 
 
 def key_of(settings: dict[str, str]) -> str:

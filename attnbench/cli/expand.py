@@ -93,6 +93,8 @@ def _print(
     from rich.console import Console
     from rich.text import Text
 
+    from attnbench.store.status import stale_note
+
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = OFF_TERMINAL
@@ -102,9 +104,10 @@ def _print(
     lines = [Text(f"{len(cells)} cells: {', '.join(f'{numbers[s]} {s}' for s in STATE_STYLES if numbers[s])}")]
     reasons = Counter(skipped.reason for skipped in plan.skipped)
     lines += [Text(f"{number} × skipped: {reason}", style="dim") for reason, number in reasons.items()]
-    for state in ("stale", "failed"):
-        found = Counter(row["reason"] for row in cells if row["state"] == state)
-        lines += [Text(f"{n} × {state}: {reason}", style=STATE_STYLES[state]) for reason, n in found.items()]
+    changes = Counter(row["reason"] for row in cells if row["state"] == "stale")
+    lines += [Text(stale_note(n, reason), style=STATE_STYLES["stale"]) for reason, n in changes.items()]
+    errors = Counter(row["reason"] for row in cells if row["state"] == "failed")
+    lines += [Text(f"{n} × failed: {reason}", style=STATE_STYLES["failed"]) for reason, n in errors.items()]
     lines += [Text(f"not read: {file}", style="yellow") for file in broken]
     if numbers["todo"] or numbers["stale"]:
         lines.append(Text(_time(plan, states, workers)))

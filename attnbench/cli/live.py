@@ -19,7 +19,7 @@ from attnbench.estimate import about
 from attnbench.messages import harmless
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
-from attnbench.store.status import DONE, FAILED, STALE
+from attnbench.store.status import DONE, FAILED, STALE, stale_note
 
 FRAMES_PER_SECOND = 4
 BAR, GAP = 12, 2  # widths in characters
@@ -126,11 +126,12 @@ def plan_summary(status: RunStatus) -> str:
     changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
     facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
-    facts += [f"{kept[STALE]} stale and kept"] if kept[STALE] else []
+    unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
+    facts += [f"{stale_note(number, reason)} and kept" for reason, number in unchanged.items()]
     facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
     if packs:
         facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
-        facts += [f"{number} of them stale, {reason}" for reason, number in changed.items()]
+        facts += [f"of them {stale_note(number, reason)}" for reason, number in changed.items()]
     else:
         facts.append("nothing to train")
     return ", ".join(facts)

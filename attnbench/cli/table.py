@@ -7,6 +7,8 @@ import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
 
+CURRENT, STALE = "current", "(stale)"  # labels of the rows
+
 
 class Format(StrEnum):
     """Output formats of the table."""
@@ -70,6 +72,12 @@ def table(
         Statistic, typer.Option(help="iqm: mean without the lowest and the highest quarter of the seeds.")
     ] = Statistic.MEAN,
     where: Where = None,
+    with_stale: Annotated[
+        bool,
+        typer.Option(
+            "--with-stale", help="Show stale cells, whose code had changed at the last run, in rows of their own."
+        ),
+    ] = False,
     format: Annotated[Format, typer.Option(help="csv and json: one record per table cell.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
@@ -79,12 +87,21 @@ def table(
 
     Only seeds are averaged over: any other axis that varies becomes part of the rows.
     """
+    from attnbench.analysis.labels import label_columns
     from attnbench.analysis.table import formats
+    from attnbench.analysis.table.comparison import CODE
     from attnbench.analysis.table.lengths import LENGTH, trained_lengths
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
     frame, notes = store.frame(), store.notes()
+    if with_stale:
+        stale = store.stale()
+        frame.insert(
+            list(frame.columns).index(label_columns(frame)[-1]) + 1,
+            CODE,
+            [STALE if cell in stale else CURRENT for cell in frame["cell"]],
+        )
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
     compared = formats.comparison(
         frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained

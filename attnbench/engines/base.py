@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from attnbench.cell import Pack
+from attnbench.engines.inputs import check_data, checked_after_reading, load_code
 from attnbench.errors import AttnbenchError, fail
 from attnbench.outcome import Outcome, Progress
-from attnbench.plugins import load_entry_points, load_plugin
-from attnbench.registry import REGISTRIES
 
 Report = Callable[[Progress], None]
 Train = Callable[[Pack, str, Report], list[Outcome]]
@@ -72,11 +71,10 @@ class Engine(Protocol):
 def attempt(pack: Pack, device: str, train: str, report: Report) -> list[Outcome]:
     """Trains a pack and returns its outcomes; after any exception all its cells are failed, with the reason."""
     try:
-        for plugin in pack.plugins:
-            load_plugin(plugin)
-        if not all(part.name in REGISTRIES[kind] for kind, part in pack.cell.components().items()):
-            load_entry_points()  # only if needed: a broken installed plugin must not fail packs that do not use it
-        return _train_function(train)(pack, resolve_device(device), report)
+        load_code(pack)
+        check_data(pack)
+        with checked_after_reading(pack, report) as reporting:
+            return _train_function(train)(pack, resolve_device(device), reporting)
     except AttnbenchError as error:
         return failed(pack, str(error))
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit

@@ -6,24 +6,35 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from attnbench.cell import Pack
 from attnbench.grid.identity import PATHS
+from attnbench.user_code import FILE, root_of_file, user_code
 
 Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
 class Shipped(Generic[Content]):
-    """A file to copy: its path on the user's machine, the sha256 of its content, and the content or a reference."""
+    """A file to copy.
+
+    Attributes:
+        path: on the user's machine.
+        name: its path on the node, in the folder of this file and its neighbours.
+        digest: the sha256 of its content and that of its neighbours.
+        content: the content or a reference to it.
+        neighbours: the files in the folder of a plugin that the plugin imports.
+    """
 
     path: str
+    name: str
     digest: str
     content: Content
+    neighbours: tuple["Shipped[Content]", ...] = ()
 
 
 def named_files(pack: Pack) -> list[str]:
@@ -34,13 +45,26 @@ def named_files(pack: Pack) -> list[str]:
 
 
 def ship(path: str, put: Callable[[bytes], Content]) -> Shipped[Content]:
-    """Reads a file and passes its content to `put`.
+    """Reads a file and passes its content to `put`; with a plugin file, also the files beside it that it imports.
 
     Raises:
-        OSError: if it cannot be read.
+        OSError: if a file cannot be read.
     """
+    if not path.endswith(".py"):
+        return _ship(path, Path(path).name, put)
+    real = Path(path).resolve()
+    names = {
+        file: name.removeprefix(FILE) for file, name in user_code(root_of_file(real)).names.items() if FILE in name
+    }
+    plugin = _ship(path, names.pop(real), put)
+    neighbours = tuple(_ship(str(file), name, put) for file, name in sorted(names.items()))
+    together = "".join(f"{file.name}\0{file.digest}\n" for file in (plugin, *neighbours))
+    return replace(plugin, digest=hashlib.sha256(together.encode()).hexdigest(), neighbours=neighbours)
+
+
+def _ship(path: str, name: str, put: Callable[[bytes], Content]) -> Shipped[Content]:
     content = Path(path).read_bytes()
-    return Shipped(path, hashlib.sha256(content).hexdigest(), put(content))
+    return Shipped(path, name, hashlib.sha256(content).hexdigest(), put(content))
 
 
 @contextmanager
@@ -61,10 +85,11 @@ def unpacked(files: Sequence[Shipped[Content]], get: Callable[[Content], bytes])
     try:
         places = {}
         for file in files:
-            place = folder / file.digest / Path(file.path).name
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(get(file.content))
-            places[file.path] = str(place)
+            for one in (file, *file.neighbours):
+                place = folder / file.digest / one.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(get(one.content))
+                places[one.path] = str(place)
         yield places
     finally:
         shutil.rmtree(folder)

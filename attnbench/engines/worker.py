@@ -63,7 +63,7 @@ def work(driver: "Connection[Message, Order]", device: str, train: str) -> None:
 def _carry_out(order: Order, device: str, train: str, report: Report) -> list[Outcome]:
     try:
         for plugin in order.plugins:
-            load_plugin(plugin)
+            load_plugin(plugin, keep=True)  # `attempt` checks the version
         pack: Pack = pickle.loads(order.pack)
     except AttnbenchError as error:
         return failed(order, str(error))

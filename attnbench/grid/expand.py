@@ -1,10 +1,11 @@
 """Expands a grid to its cells: resolves every combination, and skips the incompatible ones with a reason."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.grid.document import Problems
-from attnbench.grid.identity import PATHS, cell_id
+from attnbench.grid.identity import PATHS, cell_id, data_digests
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
 from attnbench.grid.labels import label
 from attnbench.grid.resolve import UNUSED, Resolver, SkipReason, find
@@ -16,11 +17,12 @@ from attnbench.messages import NO_VALUE
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell to train: its id, its configuration, and its labels by axis."""
+    """A cell to train: its id, its configuration, its labels by axis, and the digests of its sentence pairs."""
 
     id: str
     cell: Cell
     labels: dict[str, Label]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class _Expansion:
             )
             for seed in self.grid.seeds
         ]
-        ids = [cell_id(cell) for cell in cells]
+        digests = data_digests(parts.data)
+        ids = [cell_id(cell, digests) for cell in cells]
         # The first seed is enough, because all combinations have the same seeds.
         if ids[0] in self.first_ids:
             self._skip(combination, self._same_as(combination, parts, ids[0]))
@@ -180,7 +183,7 @@ class _Expansion:
         self.task_check.add(parts.task, parts.data, combination)
         labels = self._labels(combination, parts)
         self.cells += [
-            PlannedCell(id_, cell, labels | {"seed": cell.seed}) for id_, cell in zip(ids, cells, strict=True)
+            PlannedCell(id_, cell, labels | {"seed": cell.seed}, digests) for id_, cell in zip(ids, cells, strict=True)
         ]
 
     def _same_as(self, combination: Combination, parts: ResolvedParts, id_: str) -> str:

@@ -2,36 +2,38 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attnbench.cell import Cell, Component
-from attnbench.errors import fail
-from attnbench.registry import REGISTRIES
+from attnbench.cell import Cell, Data
+from attnbench.errors import AttnbenchError, fail
 
 # 48 bits: in a grid of 100,000 cells, the default limit, two of the ids are equal with a probability of 0.002 %.
 DIGITS = 12
 PATHS = ("path", "validation_path", "test_path")
 
 
-def cell_id(cell: Cell) -> str:
+def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
     """Returns 12 hex digits of the sha256 of the cell as canonical JSON.
 
-    Data paths are replaced by the sha256 of the file's content, and the sha256 of each plugin file whose components the
-    cell uses is added: the id depends on the content of files, not on their path.
+    Data paths are replaced by the digests of their pairs: the id depends on the content of files, not on their path.
+    Code, also that of plugins, is not part of the id but of the fingerprint: a new version makes a cell stale, not
+    another cell.
+
+    Args:
+        cell: the cell.
+        digests: those of `data_digests`; default: computed from the files as they are now.
 
     Raises:
-        AttnbenchError: if a file is missing, a name is unknown or an option's default cannot be written as JSON.
+        AttnbenchError: if a file is missing or an option's default cannot be written as JSON.
     """
     config = cell.model_dump()
     del config["train"]["timeout"]  # no number depends on it
-    for field in PATHS:
-        if config["data"][field] is not None:
-            config["data"][field] = _file_digest(config["data"][field])
-    parts = {"model": cell.model, "score": cell.score, "scope": cell.scope, "task": cell.task}
-    plugins = {kind: _plugin_digest(kind, part) for kind, part in parts.items() if part is not None}
-    config["plugins"] = {kind: digest for kind, digest in plugins.items() if digest}
+    for name, digest in (data_digests(cell.data) if digests is None else digests).items():
+        config["data"][name.removeprefix("data.")] = digest
+    config["plugins"] = {}  # earlier versions had the digests of plugins here; without it, every id would change
     try:
         text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     except TypeError as error:
@@ -39,24 +41,48 @@ def cell_id(cell: Cell) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def _plugin_digest(kind: str, part: Component) -> str | None:
-    """Returns the digest of the file that defines a component, or None for built-in ones."""
-    # Built-in code is not part of the id but of the fingerprint: a new version makes a cell stale, not another cell.
-    registry = REGISTRIES[kind]
-    return None if registry.is_builtin(part.name) else _file_digest(registry.entry(part.name).file)
+def data_digests(data: Data) -> dict[str, str]:
+    """Returns the digest of each file of sentence pairs, by its field ("data.path").
+
+    Raises:
+        AttnbenchError: if a file cannot be read.
+    """
+    return {f"data.{field}": pairs_digest(path) for field in PATHS if (path := getattr(data, field)) is not None}
 
 
-def _file_digest(path: str | Path) -> str:
+def pairs_digest(path: str | Path) -> str:
+    """Returns the sha256 of the sentence pairs in a file.
+
+    Line ends, a byte order mark, a missing final newline and repeated spaces do not count, because the reader ignores
+    them: copies of one file that a spreadsheet or Git has saved differently are the same data. A file that was read
+    before and has the same time stamps and size is not read again.
+
+    Raises:
+        AttnbenchError: if it cannot be read.
+    """
     try:
-        stat = Path(path).stat()
-        return _cached_digest(str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return _cached_pairs_digest(str(path), *_version(path))
     except OSError as error:
         raise fail(f"cannot be read: {error.strerror}", str(path)) from None
 
 
 @lru_cache(maxsize=256)
-def _cached_digest(path: str, *version: Any) -> str:
-    """Returns the sha256 of a file; `version` is part of the cache key, so that a changed file is read again."""
+def _cached_pairs_digest(path: str, *version: Any) -> str:
+    """Returns `pairs_digest`; `version` is part of the cache key, so that a changed file is read again."""
+    from attnbench.tasks.pairs import read_pairs  # imports NumPy, which grids without sentence pairs do not need
+
     del version
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    content = Path(path).read_bytes()
+    try:
+        pairs = read_pairs(path)
+    except AttnbenchError:  # the grid is refused later, with the place of each line that is not a pair
+        return hashlib.sha256(content).hexdigest()
+    # Words contain neither spaces nor tabs nor line ends, so different pairs give different text.
+    text = "".join(f"{' '.join(pair.source)}\t{' '.join(pair.target)}\n" for pair in pairs)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(path: str | Path) -> tuple[int, ...]:
+    """Returns what changes when a file is edited or replaced, without reading it."""
+    state = Path(path).stat()
+    return state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnbench.cell import Pack
 from attnbench.grid.expand import PlannedCell
+from attnbench.plugins import code_of
 
 PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and need more memory
 
@@ -45,6 +46,8 @@ def packs(cells: Sequence[PlannedCell], plugins: Sequence[str | Path] = ()) -> l
             seeds=tuple(planned.cell.seed for planned in part),
             ids=tuple(planned.id for planned in part),
             plugins=tuple(plugins),
+            digests=dict(part[0].digests),
+            code=_code(part[0]),
         )
         for part in parts
     ]
@@ -74,7 +77,16 @@ def composed(
             continue
         known |= set(composition.ids)
         cell = first.cell.model_copy(update={"seed": composition.seeds[0]})
-        found.append(Pack(cell=cell, seeds=composition.seeds, ids=composition.ids, plugins=tuple(plugins)))
+        found.append(
+            Pack(
+                cell=cell,
+                seeds=composition.seeds,
+                ids=composition.ids,
+                plugins=tuple(plugins),
+                digests=dict(first.digests),
+                code=_code(first),
+            )
+        )
     new = packs([cell for cell in cells if cell.id not in known], plugins)
     place = {id_: number for number, id_ in enumerate(planned)}
     return sorted([*found, *spread(new, workers)], key=lambda pack: min(place.get(id_, len(place)) for id_ in pack.ids))
@@ -88,6 +100,11 @@ def spread(made: Sequence[Pack], workers: int) -> list[Pack]:
         at, half = found.index(whole), (len(whole.ids) + 1) // 2
         found[at : at + 1] = [_part(whole, slice(half)), _part(whole, slice(half, None))]
     return found
+
+
+def _code(planned: PlannedCell) -> dict[str, str]:
+    """The digests of the user's own modules that the components of a cell come from."""
+    return code_of({kind: component.name for kind, component in planned.cell.components().items()})
 
 
 def _part(pack: Pack, part: slice) -> Pack:

@@ -162,8 +162,7 @@ class Index:
         return record
 
     def _format_summary(self, record: Record) -> str:
-        code = json.dumps(record["code"], sort_keys=True)
-        key = hashlib.sha256(code.encode()).hexdigest()[:12]
+        key = key_of(record["code"])
         self._codes.setdefault(key, record["code"])
         data = record["config"].get("data") or {}
         # A user's own pairs have as many test sentences as their file, whatever the field says.
@@ -182,6 +181,11 @@ class Index:
         code = self._codes.get(content["code"])
         lengths = tuple(content["test_lengths"])
         return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
+
+
+def key_of(code: Mapping[str, str]) -> str:
+    """A short key for a fingerprint."""
+    return hashlib.sha256(json.dumps(dict(code), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _line(head: str, text: str) -> str:

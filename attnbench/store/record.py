@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from attnbench.grid.expand import PlannedCell
 
 Record = dict[str, Any]
-_KINDS: dict[str, type] = dict.fromkeys(("labels", "config", "metrics", "versions", "code"), dict) | {"history": list}
+_MAPPINGS = ("labels", "config", "digests", "metrics", "versions", "code")
+_KINDS: dict[str, type] = dict.fromkeys(_MAPPINGS, dict) | {"history": list}
 
 
 def record_of(
@@ -35,6 +36,8 @@ def record_of(
         "status": outcome.status,
         "labels": planned.labels,
         "config": planned.cell.model_dump(mode="json"),
+        # Of the sentence pairs, by field: the files at the paths in `config` may be edited or moved later.
+        "digests": dict(planned.digests),
         "metrics": outcome.metrics,
         "history": outcome.history,
         # A file name in the message may contain bytes that are not valid UTF-8.
@@ -60,7 +63,8 @@ def read_record(file: Path) -> Record:
         raise ValueError("not the record of this cell")
     if record.get("status") not in ("done", "failed"):
         raise ValueError(f"the status is {record.get('status')!r}; expected 'done' or 'failed'")
-    record.setdefault("code", {})  # earlier versions did not record it
+    for key in ("code", "digests"):  # earlier versions did not record them
+        record.setdefault(key, {})
     for key, kind in _KINDS.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(f"{key!r} is missing or invalid")

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attnbench.fingerprint import changed, describe_changes, fingerprint
+from attnbench.fingerprint import changed, describe_changes, fingerprint, stale_note
 from attnbench.grid.expand import PlannedCell
 from attnbench.store.store import Store
+
+__all__ = ["DONE", "FAILED", "STALE", "TODO", "CellState", "stale_note", "states_of"]
 
 TODO, DONE, FAILED, STALE = "todo", "done", "failed", "stale"
 

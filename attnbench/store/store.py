@@ -8,13 +8,16 @@ DIR/<name>/table.csv             one row per finished cell of the plan
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import LABELS
 from attnbench.errors import AttnbenchError, did_you_mean, fail
+from attnbench.fingerprint import Fingerprint, changed, describe_changes, stale_note
 from attnbench.grid.packs import Composition
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import (
@@ -28,7 +31,7 @@ from attnbench.store.atomic import (
     write_json,
 )
 from attnbench.store.commit import pending_packs, recover, write_together
-from attnbench.store.index import CellSummary, Index
+from attnbench.store.index import CellSummary, Index, key_of
 from attnbench.store.record import Record, file_digest, read_record, record_of
 from attnbench.store.table import frame_of
 
@@ -74,7 +77,13 @@ class Store:
         # Resolved, because the name of "." is empty.
         return self.folder.resolve().name
 
-    def start(self, plan: "Plan", grid_text: str, packs: Sequence[Composition] = ()) -> None:
+    def start(
+        self,
+        plan: "Plan",
+        grid_text: str,
+        packs: Sequence[Composition] = (),
+        code: Mapping[str, Fingerprint] = MappingProxyType({}),
+    ) -> None:
         """Creates the folders and writes the grid and the plan.
 
         Args:
@@ -82,6 +91,7 @@ class Store:
             grid_text: the grid file.
             packs: which cells are trained together. Earlier packs of which the grid has no cell any more are kept, for
                 a grid that has them again.
+            code: the fingerprint of each cell's present code, by id; tables compare it with that of the results.
 
         Raises:
             AttnbenchError: if the folder cannot be written.
@@ -91,10 +101,17 @@ class Store:
         self._index.save()
         now = {cell for pack in packs for cell in pack.ids}
         dropped = [composition for composition in self.packs() if not now.intersection(composition.ids)]
+        distinct = {id(one): one for one in code.values()}  # a fingerprint is long, and shared by many cells
+        keys = {key: key_of(one) for key, one in distinct.items()}
         content = {
             "name": plan.name,
             "axes": list(plan.axes),
-            "cells": [{"id": planned.id, "labels": planned.labels} for planned in plan.cells],
+            "cells": [
+                {"id": planned.id, "labels": planned.labels}
+                | ({"code": keys[id(code[planned.id])]} if planned.id in code else {})
+                for planned in plan.cells
+            ],
+            "code": {keys[key]: one for key, one in distinct.items()},
             "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
             "packs": [{"ids": pack.ids, "seeds": pack.seeds} for pack in [*packs, *dropped]],
         }
@@ -276,12 +293,25 @@ class Store:
         write_atomically(self.folder / "table.csv", table.to_csv(index=False, lineterminator="\n"))
         return frame
 
+    def stale(self) -> dict[str, str]:
+        """The finished cells whose code was another one at the last run of the grid: the changed files, by id."""
+        plan = self.plan()
+        codes: dict[str, Fingerprint] = plan.get("code", {})  # earlier versions did not write it
+        planned = {cell["id"]: codes[cell["code"]] for cell in plan["cells"] if cell.get("code") in codes}
+        found = {
+            cell: describe_changes(changed(summary.code, planned[cell]))
+            for cell, summary in self.summaries()
+            if cell in planned
+        }
+        return {cell: reason for cell, reason in found.items() if reason}
+
     def notes(self) -> list[str]:
-        """Remarks on what a table does not show: unfinished cells, skipped combinations, unreadable files."""
+        """Remarks on what a table does not show: unfinished and stale cells, skipped combinations, unreadable files."""
         plan, states = self.plan(), self.states()
         cells = [cell["id"] for cell in plan["cells"]]
         waiting = sum(cell not in states for cell in cells)
         notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
+        notes += [stale_note(number, reason) for reason, number in Counter(self.stale().values()).items()]
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand lists the reasons")
         if packs := pending_packs(self.folder):

@@ -124,9 +124,11 @@ def test_the_number_of_cells_done_before_is_printed():
     plain(Planned(PLAN, PACKS[1:], states, 1))
     told = plain.console.file.getvalue()
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
-    assert told.endswith("6 to train in 3 packs on 1 worker, 2 of them stale, changed since: a.py\n")
+    assert told.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale\n")
     plain(Planned(PLAN, PACKS[2:], states, 1))
-    assert "1 done before, 2 stale and kept, 1 failed" in plain.console.file.getvalue()
+    assert (
+        "1 done before, 2 cells trained with an earlier a.py: stale and kept, 1 failed" in plain.console.file.getvalue()
+    )
 
 
 @pytest.mark.parametrize(

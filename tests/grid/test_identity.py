@@ -6,7 +6,9 @@ import pytest
 
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.errors import AttnbenchError
-from attnbench.grid.identity import cell_id
+from attnbench.fingerprint import changed, fingerprint
+from attnbench.grid.expand import packs
+from attnbench.grid.identity import cell_id, data_digests
 from grid.conftest import Plans
 
 
@@ -73,6 +75,29 @@ def test_the_content_of_a_file_counts_and_its_place_does_not(tmp_path: Path, fie
         cell_id(cell(data=Data.model_validate({field: str(tmp_path / "a")})))
 
 
+SAME = [b"a b\tb\nc\td\n", b"a b\tb\r\nc\td\r\n", b"\xef\xbb\xbfa b\tb\nc\td", b" a  b \tb\nc\td \r\n"]
+OTHER = [b"c\td\na b\tb\n", b"a\tb b\nc\td\n", b"a b\tb\nc\td\nc\td\n", b"ab\tb\nc\td\n"]
+
+
+def test_copies_that_the_reader_treats_alike_have_one_digest(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    digests = []
+    for content in [*SAME, *OTHER]:
+        file.write_bytes(content)
+        digests.append(data_digests(Data(path=str(file)))["data.path"])
+    assert len(set(digests[: len(SAME)])) == 1
+    assert len(set(digests[len(SAME) - 1 :])) == 1 + len(OTHER)
+
+
+def test_packs_and_cells_have_the_digests_of_their_ids(tmp_path: Path, plan: Plans) -> None:
+    (tmp_path / "t.tsv").write_text("".join(f"{'a ' * n}b\t{'c ' * n}\n" for n in range(1, 60)))
+    planned = plan("name: g\nseeds: 2\ngrid: {score: [dot], task: [translate]}\ndata: {path: t.tsv}\n").cells
+    assert planned[0].digests == data_digests(planned[0].cell.data) != {}
+    assert packs(planned)[0].digests == planned[0].digests
+    (tmp_path / "t.tsv").write_text("x\ty\n")
+    assert cell_id(planned[0].cell, planned[0].digests) == planned[0].id != cell_id(planned[0].cell)
+
+
 PLUGIN = """
 from attnbench.registry import score
 @score('{name}')
@@ -82,14 +107,23 @@ class Mine:
 """
 
 
-def test_the_file_of_a_plugin_counts_for_the_cells_that_use_it(tmp_path: Path, plan: Plans) -> None:
-    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine"))
+def test_the_code_of_a_plugin_is_not_in_the_id_but_in_the_fingerprint(tmp_path: Path, plan: Plans) -> None:
     text = "name: g\nseeds: 1\ngrid: {score: [dot, mine], task: [copy]}\nplugins: [p.py]\n"
-    before = [cell.id for cell in plan(text).cells]
-    (tmp_path / "p.py").write_text(PLUGIN.format(name="mine") + "# changed\n")
-    after = [cell.id for cell in plan(text).cells]
-    assert before[0] == after[0]
-    assert before[1] != after[1]
+
+    def planned(more: str) -> tuple[list[str], list[dict[str, str]], list[dict[str, str]]]:
+        (tmp_path / "p.py").write_text(PLUGIN.format(name="mine") + more)
+        cells = plan(text).cells
+        return [cell.id for cell in cells], [fingerprint(cell.cell) for cell in cells], [p.code for p in packs(cells)]
+
+    ids, code, of_packs = planned("")
+    assert planned("# a comment\n") == (ids, code, of_packs)
+    other_ids, other_code, other_packs = planned("X = 1\n")
+    assert other_ids == ids
+    assert other_code[0] == code[0]
+    assert changed(code[1], other_code[1]) == ["plugin:p.py"]
+    assert of_packs[0] == other_packs[0] == {}
+    assert of_packs[1].keys() == {"plugin:p.py"}
+    assert of_packs[1] != other_packs[1]
 
 
 def test_an_option_that_is_no_plain_data_is_refused() -> None:

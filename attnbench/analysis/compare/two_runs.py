@@ -56,7 +56,7 @@ def _settings(store: "Store") -> dict[Labels, dict[str, str]]:
     for cell in store.plan()["cells"]:
         labels = tuple(sorted((name, value) for name, value in cell["labels"].items() if name != "seed"))
         if cell["id"] in states and labels not in found:
-            found[labels] = settings_of(store.read(cell["id"])["config"])
+            found[labels] = settings_of(store.read(cell["id"]))
     return found
 
 

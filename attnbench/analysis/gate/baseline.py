@@ -85,7 +85,7 @@ def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, 
     # The cells differ only in the seed, which is not a setting: any of their records will do.
     settings: dict[str, str] = {}
     for record in records.values():
-        settings = settings_of(record["config"])
+        settings = settings_of(record)
     torch = sorted({str(r["versions"]["torch"]) for r in records.values() if "torch" in r["versions"]})
     return Configuration(
         key=key_of(settings) if records else "",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 RowLabels = tuple[Label, ...]
 Key = tuple[RowLabels, Label]  # the row and the column of a cell
+CODE = "code"  # a label column that sets stale cells apart
 # Axes whose values are not compared with each other, since one task or length may be easier than another.
-SEPARATE = ("task", LENGTH)
+SEPARATE = ("task", LENGTH, CODE)
 
 
 @dataclass(frozen=True)
