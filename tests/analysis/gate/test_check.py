@@ -6,7 +6,7 @@ from scipy import stats
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration
 from attnbench.analysis.gate.check import check
-from attnbench.analysis.gate.judge import GateVerdict, judge
+from attnbench.analysis.gate.judge import GateVerdict, Rule, judge
 from attnbench.errors import Exit
 
 
@@ -15,7 +15,8 @@ def by_seed(*values, first=0):
 
 
 def decide(old, new, better=1, tolerance=0.02, level=0.01, spread=0.01, fresh=True):
-    return judge(by_seed(*old), by_seed(*new, first=100 if fresh else 0), better, tolerance, level, spread)
+    rule = Rule(better, tolerance, level, spread)
+    return judge(by_seed(*old), by_seed(*new, first=100 if fresh else 0), rule)
 
 
 ALIKE = (0.99, 1.0, 0.998, 0.992, 0.996)
