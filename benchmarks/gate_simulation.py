@@ -10,12 +10,16 @@ this. Every check judges all rows; a fault concerns one configuration, and it is
 """
 
 import argparse
+import math
 import random
-import re
+import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
 
 from attnbench.analysis.gate import baseline_file
 from attnbench.analysis.gate.baseline import NEVER, BaselineRow, Configuration, has_result
@@ -24,6 +28,8 @@ from attnbench.analysis.gate.check import check
 ROOT = Path(__file__).parents[1]
 BASELINE = ROOT / "results" / "baselines" / "ci.csv"
 PAGE = ROOT / "results" / "gate.md"
+TITLE = "## Simulated"
+COUNTS = (2, 3, 5, 8)
 SENTENCES = 300
 STEPS, VALID_EVERY, STEPS_SPREAD = 500, 50, 0.15  # the seeds' standard deviation of the logarithm of steps_to_95
 LEAST_SPREAD = 0.003  # of rows whose five seeds happen to be equal
@@ -32,10 +38,18 @@ FAILED = {"exact_match": 0.05, "aer": 0.8, "alignment_mass": 0.2, "steps_to_95":
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the run: a share by which accuracies fall, that of seeds that fail, a factor of steps."""
+    """What is wrong with a configuration of the run.
+
+    Attributes:
+        fall: of the accuracy of all seeds.
+        collapse: the probability that a seed fails to learn.
+        lost: the share of the seeds that fail to learn.
+        slower: the factor of the steps.
+    """
 
     fall: float = 0.0
     collapse: float = 0.0
+    lost: float = 0.0
     slower: float = 1.0
 
 
@@ -54,7 +68,10 @@ class Pool:
                 continue
             self.source[row.configuration] = row
             values = list(row.values.values())
-            self.rows.setdefault(row.configuration, {})[row.metric] = fmean(values), max(stdev(values), LEAST_SPREAD)
+            self.rows.setdefault(row.configuration, {})[row.metric] = (
+                float(np.mean(values)),
+                max(float(np.std(values, ddof=1)), LEAST_SPREAD),
+            )
         for metrics in self.rows.values():
             if metrics["exact_match"][0] >= 0.97:
                 metrics["steps_to_95"] = draw.uniform(120, 320), STEPS_SPREAD
@@ -66,29 +83,24 @@ class Pool:
 
     def seeds(self, count: int, failing: dict[str, float], faults: dict[str, Fault]) -> list[Configuration]:
         """A run of this many seeds; `failing` is the probability that a seed fails, by configuration."""
-        return [
-            Configuration(
-                key,
-                self.source[key].labels,
-                self.source[key].settings | {"train.valid_every": str(VALID_EVERY)},
-                {
-                    seed: self._values(metrics, failing.get(key, 0.0), faults.get(key, NONE)) for seed in range(count)
-                },
-                {},
-                (),
-                "",
-            )
-            for key, metrics in self.rows.items()
-        ]
+        run = []
+        for key, metrics in self.rows.items():
+            fault = faults.get(key, NONE)
+            lost = round(fault.lost * count)
+            fails = [
+                self.draw.random() < failing.get(key, 0.0) or self.draw.random() < fault.collapse or seed < lost
+                for seed in range(count)
+            ]
+            values = {seed: self._values(metrics, fault, fails[seed]) for seed in range(count)}
+            settings = self.source[key].settings | {"train.valid_every": str(VALID_EVERY)}
+            run.append(Configuration(key, self.source[key].labels, settings, values, {}, (), ""))
+        return run
 
-    def _values(
-        self, metrics: dict[str, tuple[float, float]], failing: float, fault: Fault
-    ) -> dict[str, float | None]:
-        fails = self.draw.random() < failing or self.draw.random() < fault.collapse
+    def _values(self, metrics: dict[str, tuple[float, float]], failing: float, fault: Fault) -> dict[str, float | None]:
         values: dict[str, float | None] = {}
         for metric, (mean, spread) in metrics.items():
             if metric == "steps_to_95":
-                step = fault.slower * mean * 2.718281828 ** self.draw.gauss(0, spread)
+                step = fault.slower * mean * math.exp(self.draw.gauss(0, spread))
                 step = VALID_EVERY * -(-step // VALID_EVERY)
                 values[metric] = None if fails or step > STEPS else step
                 continue
@@ -113,52 +125,92 @@ def baseline_of(run: Sequence[Configuration]) -> list[BaselineRow]:
 
 def alarms(pool: Pool, count: int, failing: dict[str, float], checks: int) -> float:
     """The share of checks of unchanged code that fail."""
-    return fmean(
-        check("", "", baseline_of(pool.seeds(count, failing, {})), pool.seeds(count, failing, {})).exit > 0
-        for _ in range(checks)
-    )
+    failed = 0
+    for _ in range(checks):
+        rows = baseline_of(pool.seeds(count, failing, {}))
+        failed += bool(check("", "", rows, pool.seeds(count, failing, {})).exit)
+    return failed / checks
 
 
-def noticed(pool: Pool, before: int, now: int, fault: Fault, checks: int) -> float:
-    """The share of faults in one configuration that are noticed by a row of it."""
+def noticed(pool: Pool, count: int, fault: Fault, places: int, checks: int) -> float:
+    """The share of faults that are noticed, each in this number of configurations drawn, by a row of them."""
     keys = [key for key in pool.rows if "steps_to_95" in pool.rows[key]] if fault.slower > 1 else list(pool.rows)
     found = 0
     for _ in range(checks):
-        key = pool.draw.choice(keys)
-        run = pool.seeds(now, {}, {key: fault})
-        result = check("", "", baseline_of(pool.seeds(before, {}, {})), run)
-        found += any(finding.fails for finding in result.findings if finding.labels == pool.source[key].labels)
+        chosen = pool.draw.sample(keys, places)
+        run = pool.seeds(count, {}, dict.fromkeys(chosen, fault))
+        result = check("", "", baseline_of(pool.seeds(count, {}, {})), run)
+        labels = [pool.source[key].labels for key in chosen]
+        found += any(finding.fails for finding in result.findings if finding.labels in labels)
     return found / checks
 
 
-def simulated(rows: Sequence[BaselineRow], checks: int) -> str:
+def share(case: tuple[str, dict[str, float], Fault, int], count: int, checks: int) -> float:
+    """The share of failing checks of one case, with this number of seeds."""
+    name, failing, fault, places = case
+    pool = Pool(baseline_file.read(BASELINE), random.Random(0))
+    pool.draw = random.Random(f"{name} {count}")
+    return noticed(pool, count, fault, places, checks) if places else alarms(pool, count, failing, checks)
+
+
+def cases() -> tuple[list[Any], list[Any]]:
+    """The cases of unchanged code, and those of faults: name, failing seeds, fault, number of configurations."""
+    keys = list(Pool(baseline_file.read(BASELINE), random.Random(0)).rows)
+    one = keys[len(keys) // 2]
+    unchanged: list[Any] = [("every seed learns", {}, NONE, 0)]
+    for p in (0.03, 0.1):
+        unchanged.append((f"{p:.0%} of the seeds fail to learn, in one configuration", {one: p}, NONE, 0))
+        unchanged.append((f"{p:.0%} of the seeds fail to learn, in all", dict.fromkeys(keys, p), NONE, 0))
+    faults: list[Any] = [(f"all seeds fall by {fall}", {}, Fault(fall=fall), 1) for fall in (0.03, 0.05, 0.1, 0.2)]
+    faults += [(f"each seed collapses with probability {p:.0%}", {}, Fault(collapse=p), 1) for p in (0.4, 0.6)]
+    faults += [(f"{p:.0%} of the seeds, rounded, collapse", {}, Fault(lost=p), 1) for p in (0.4, 0.6)]
+    faults.append(("each seed collapses with probability 40%, in three configurations", {}, Fault(collapse=0.4), 3))
+    faults += [("learning is 50% slower", {}, Fault(slower=1.5), 1), ("twice as slow", {}, Fault(slower=2.0), 1)]
+    faults.append(("learning is 50% slower, in five configurations", {}, Fault(slower=1.5), 5))
+    return unchanged, faults
+
+
+def section(checks: int) -> str:
     """The section of the page."""
-    pool = Pool(rows, random.Random(0))
-    keys = list(pool.rows)
-    one = keys[len(keys) // 2 : len(keys) // 2 + 1]
-    cases = [("every seed learns", [], 0.0)]
-    cases += [(f"{p:.0%} of the seeds fail, {name}", chosen, p) for p in (0.03, 0.1)
-              for name, chosen in (("in one configuration", one), ("in all configurations", keys))]  # fmt: skip
-    lines = ["| unchanged code | 5 seeds | 2 seeds | 3 seeds | 8 seeds |", "|---|---:|---:|---:|---:|"]
-    for name, chosen, p in cases:
-        failing = dict.fromkeys(chosen, p)
-        lines.append(f"| {name} | " + " | ".join(f"{alarms(pool, n, failing, checks):.1%}" for n in (5, 2, 3, 8)) + " |")
-        print(lines[-1], flush=True)
-    faults = [(f"all seeds fall by {fall}", Fault(fall=fall)) for fall in (0.03, 0.05, 0.1, 0.2)]
-    faults += [(f"{p:.0%} of the seeds collapse", Fault(collapse=p)) for p in (0.4, 0.6, 1.0)]
-    faults += [("50% slower learning", Fault(slower=1.5)), ("100% slower learning", Fault(slower=2.0))]
-    more = ["| fault in one configuration | 2 seeds | 3 seeds | 5 seeds | 8 seeds |", "|---|---:|---:|---:|---:|"]
-    for name, fault in faults:
-        more.append(f"| {name} | " + " | ".join(f"{noticed(pool, n, n, fault, checks // 4):.0%}" for n in (2, 3, 5, 8)) + " |")
-        print(more[-1], flush=True)
-    return "\n".join([*lines, "", *more])
+    unchanged, faults = cases()
+    lines = [
+        TITLE,
+        "",
+        f"`python benchmarks/gate_simulation.py`: {checks:,} checks of unchanged code per figure, and {checks // 4:,} of "
+        f"each of {len(faults)} kinds of faults, with the rows of the baseline above (normal seeds with "
+        "the mean and the standard deviation of each row, cut off at 0 and 1) and rows of steps_to_95 for the "
+        f"configurations that reach .97 (standard deviation {STEPS_SPREAD:.0%}, a validation every {VALID_EVERY} "
+        "steps). The run has the baseline's seeds, but its values are drawn independently, which is the worst case: "
+        "code that computes the same numbers gives the same values. Chance: "
+        f"±{1.96 * (0.01 * 0.99 / checks) ** 0.5:.1%} around 1%.",
+        "",
+        "Share of checks that fail though nothing changed:",
+        "",
+    ]
+    with ProcessPoolExecutor(2) as pool:
+        for table, number in ((unchanged, checks), (faults, checks // 4)):
+            head = "unchanged code" if table is unchanged else "fault in one configuration"
+            lines += [f"| {head} | " + " | ".join(f"{n} seeds" for n in COUNTS) + " |", "|---|" + "---:|" * len(COUNTS)]
+            jobs = [[pool.submit(share, case, n, number) for n in COUNTS] for case in table]
+            for case, row in zip(table, jobs, strict=True):
+                digits = ".1%" if table is unchanged else ".0%"
+                cells = " | ".join(format(job.result(), digits) for job in row)
+                lines.append(f"| {case[0]} | {cells} |")
+                print(lines[-1], file=sys.stderr, flush=True)
+            lines += ["", "Share of faults that are noticed:", ""] if table is unchanged else []
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Simulates, and replaces the section of the page; what follows the tables there is kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checks", type=int, default=2000)
+    options = parser.parse_args()
+    page = PAGE.read_text()
+    before, _, old = page.partition(f"\n{TITLE}\n")
+    _, found, after = old.partition("\n\nWhat ")  # the text below the tables is written by hand
+    PAGE.write_text(f"{before.rstrip()}\n\n{section(options.checks)}" + (f"\nWhat {after}" if found else ""))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--checks", type=int, default=2000)
-    options = parser.parse_args()
-    import time
-    t = time.time()
-    simulated(baseline_file.read(BASELINE), options.checks)
-    print(time.time() - t)
+    main()

@@ -2,20 +2,20 @@
 
 Exit statuses of a check that fails:
 
-3   a regression; an unclear row below the floor; a failed cell; a configuration of the baseline that is not in the run or not finished; a metric that
-    the run no longer has; or a configuration with changed settings ("not comparable"). Such a configuration was not
-    compared with anything, so the baseline must be updated in the same change.
+3   a regression; an unclear row below the floor; a failed cell; a configuration of the baseline that is not in the run
+    or not finished; a metric that the run no longer has; or a configuration with changed settings ("not comparable").
+    Such a configuration was not compared with anything, so the baseline must be updated in the same change.
 4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from statistics import fmean
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
-    ALLOWANCES,
     GateVerdict,
     Judgement,
     Statistic,
@@ -29,8 +29,9 @@ from attnbench.errors import Exit
 from attnbench.metrics import metric_of
 
 # The probability that a check of unchanged code reports a regression, over all rows together. It is half of what is
-# promised (one check in fifty), because values near 1 are less normal than Student's t assumes.
-FALSE_ALARMS = 0.01
+# promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
+# assumes.
+FALSE_ALARMS = 0.005
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
 _MOST_NAMED = 4  # settings that a message lists
@@ -178,7 +179,7 @@ def _failed(one: Configuration, line: int) -> Finding:
 def _compared(
     pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
 ) -> list[Finding]:
-    chances = _Chances([row for row, _ in pairs], false_alarms)
+    chances = Chances([row for row, _ in pairs], false_alarms)
     findings = []
     for row, one in pairs:
         run = one.values(row.metric)
@@ -196,7 +197,7 @@ def _compared(
             now,
             false_alarms / len(pairs),
             tolerances.get(row.metric, tolerances.get(row.metric.partition("@")[0])),
-            chances.typical[row.metric],
+            chances.typical(row.metric, min(len(before), len(now))),
             chances.spared(row, len(now)),
             resolution_of(row),
         )
@@ -216,27 +217,33 @@ def _compared(
     return findings
 
 
-class _Chances:
+class Chances:
     """The variation that the baseline shows over all its rows: too few seeds of one row show it."""
 
     def __init__(self, rows: Sequence[BaselineRow], false_alarms: float) -> None:
-        metrics = {row.metric for row in rows}
-        finite = [(row.metric, {s: v for s, v in row.values.items() if math.isfinite(v)}) for row in rows]
-        self.typical = {m: typical_spread(m, [values for metric, values in finite if metric == m]) for m in metrics}
+        self.values: dict[str, list[dict[int, float]]] = {}
+        for row in rows:
+            finite = {seed: value for seed, value in row.values.items() if math.isfinite(value)}
+            self.values.setdefault(row.metric, []).append(finite)
+        self.typical = cache(self._typical)
         self.failures = {
             row.configuration: (len(row.values) - learned(list(row.values.values())), len(row.values))
             for row in rows
             if row.metric == "exact_match"
         }
-        self.totals = tuple(map(sum, zip(*self.failures.values(), strict=True))) or (0, 0)
+        self.failed = sum(failed for failed, _ in self.failures.values())
+        self.seeds = sum(seeds for _, seeds in self.failures.values())
         self.level = false_alarms / max(len({row.configuration for row in rows}), 1)
+
+    def _typical(self, metric: str, seeds: int) -> float:
+        return typical_spread(metric, self.values[metric], seeds)
 
     def spared(self, row: BaselineRow, run: int) -> int:
         """The number of a run's worst seeds that may have failed to learn by chance."""
         own = self.failures.get(row.configuration, (0, 0))
         missing = sum(not math.isfinite(value) for value in row.values.values())
         own = max(own, (missing, len(row.values)))
-        return spared_seeds(*self.totals, own, run, self.level)
+        return spared_seeds(self.failed, self.seeds, own, run, self.level)
 
 
 def resolution_of(row: BaselineRow) -> float:
@@ -290,9 +297,10 @@ def _message(
 
 def _badness(finding: Finding) -> tuple[float, float]:
     """A sort key that puts the worst first: by verdict, then by the difference in units of the tolerance."""
-    order = list(GateVerdict).index(finding.verdict)
+    order: float = list(GateVerdict).index(finding.verdict)
     # Below the floor an unclear row fails: it comes right after the regressions.
-    order = 0.5 if finding.fails and finding.verdict is GateVerdict.UNCLEAR else float(order)
+    if finding.fails and finding.verdict is GateVerdict.UNCLEAR:
+        order = 0.5
     if finding.judgement is None:
         return order, 0.0
     better = metric_of(finding.metric).better

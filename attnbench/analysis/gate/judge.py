@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, median, stdev, variance
+from functools import cache
+from statistics import fmean, median
 from typing import NamedTuple
 
 from attnbench.analysis.learned import LEARNED_AT
@@ -54,14 +55,17 @@ ALLOWANCES = {
     "bleu": Allowance(2.0, 1.0, 10.0),
     "aer": Allowance(0.02, 0.02, 0.10),
     "alignment_mass": Allowance(0.02, 0.02, 0.10),
-    "steps_to_95": Allowance(0.20, 0.05, 0.50, relative=True),
+    "steps_to_95": Allowance(0.20, 0.05, 0.25, relative=True),
     "exact_match_unseen": Allowance(0.02, 0.01, 0.10),
 }
 FEW = 3  # with fewer seeds no standard deviation is estimated
+ENOUGH = 5  # with fewer seeds `baseline` warns, and the floor assumes that the row varies like the most variable ones
 # A seed fails to learn with a probability estimated from the baseline's seeds and this many more, of which half a seed
 # failed: about 3 % without any data.
 PRIOR_FAILURES, PRIOR_SEEDS = 0.5, 17
-NOISE = 3.0  # standard errors that a fall beyond the floor must also exceed
+# A fall beyond the floor must also be one that noise gives with this probability, in a row whose spread is known from
+# its own seeds and, counted like WEIGHT further seeds, from the other rows.
+NOISE, WEIGHT = 0.0015, 4
 
 
 class GateVerdict(StrEnum):
@@ -144,6 +148,7 @@ class Rule:
         typical: the typical seed standard deviation of the metric in the baseline, for the floor: a few seeds of one
             row may be equal by chance.
         spared: the number of the run's worst seeds that may have failed to learn by chance.
+        resolution: the distance of two values that the metric can take; 0 where it is small.
         high: the largest possible value of the metric; None without a limit. The smallest is 0.
         accuracy: whether the metric is an accuracy, by which a seed learned its task or not.
     """
@@ -155,6 +160,7 @@ class Rule:
     floor: float = math.inf
     typical: float = 0.0
     spared: int = 1
+    resolution: float = 0.0
     high: float | None = None
     accuracy: bool = False
 
@@ -177,8 +183,8 @@ def judge(baseline: Mapping[int, float], run: Mapping[int, float], rule: Rule) -
     An accuracy is also a REGRESSION where Fisher's exact test, one-sided at the level, finds that fewer seeds learned.
 
     An unclear row is below the floor (`Judgement.below_floor`) when the run's mean is worse by more than the floor, and
-    still is without its `spared` worst seeds, and this fall exceeds NOISE standard errors. Without the first condition
-    a single seed that fails to learn would fail the check; without the second the noise of a row with a wide spread.
+    still is without its `spared` worst seeds, and this fall exceeds the noise. Without the first condition a single
+    seed that fails to learn would fail the check; without the second the noise of a row with a wide spread.
     """
     # From here on, larger is worse.
     old, new = ({seed: -rule.better * value for seed, value in side.items()} for side in (baseline, run))
@@ -249,17 +255,22 @@ def judge_row(
         floor=max(scaled.floor, tolerated),
         typical=typical * unit,
         spared=spared,
+        resolution=resolution,
         high=facts.high,
         accuracy=facts.accuracy,
     )
     return judge(baseline, run, rule), tolerated
 
 
-def typical_spread(metric: str, rows: Sequence[Mapping[int, float]]) -> float:
-    """The median seed standard deviation of a metric's rows, in the unit of its allowance; 0 without one."""
+def typical_spread(metric: str, rows: Sequence[Mapping[int, float]], seeds: int) -> float:
+    """The typical seed standard deviation of a metric's rows, in the unit of its allowance; 0 without one.
+
+    It is the median; with few seeds the 85th percentile, because the row itself then hardly shows how much it varies.
+    """
     relative = ALLOWANCES[metric_of(metric).name].relative
-    spreads = [stdev(row.values()) / (fmean(row.values()) if relative else 1) for row in rows if len(row) > 1]
-    return median(spreads) if spreads else 0.0
+    spreads = [_stdev(list(row.values())) / (fmean(row.values()) if relative else 1) for row in rows if len(row) > 1]
+    share = 0.5 if seeds >= ENOUGH else 0.85
+    return sorted(spreads)[int(share * len(spreads))] if spreads else 0.0
 
 
 def spared_seeds(failures: int, seeds: int, own: tuple[int, int], run: int, level: float) -> int:
@@ -307,8 +318,10 @@ def _is_below_floor(old: Sequence[float], new: Sequence[float], rule: Rule) -> b
     kept = sorted(new)[: len(new) - min(rule.spared, len(new) - 1)]
     # The baseline's own failures would hide the run's: they are left out of the spread.
     usual = sorted(old)[: max(len(old) - rule.spared, min(len(old), 2))]
-    spread = max(stdev(usual) if len(usual) > 1 else 0.0, rule.typical, rule.spread)
-    noise = NOISE * spread * math.sqrt(1 / len(old) + 1 / len(kept))
+    # A few seeds hardly determine a spread, so that of the other rows counts like WEIGHT further seeds.
+    freedom = len(usual) - 1
+    variance = (WEIGHT * max(rule.typical, rule.spread) ** 2 + freedom * _variance(usual)) / (WEIGHT + freedom)
+    noise = _quantile(NOISE, WEIGHT + freedom) * math.sqrt(variance * (1 / len(old) + 1 / len(kept)))
     return fmean(kept) - fmean(old) > max(rule.floor, noise)
 
 
@@ -336,22 +349,31 @@ def _estimates(baseline: Mapping[int, float], run: Mapping[int, float], rule: Ru
         estimates.append(_Estimate(Statistic.MEAN, fmean(new) - mean, error, freedom, mean))
     if min(n, m) >= FEW and 2 * rule.spared < m:
         # The variance of a median is π/2 times that of a mean for many normal values, and less for few.
-        error = max(stdev(old), rule.spread) * math.sqrt(1 / n + math.pi / 2 / m)
+        error = max(_stdev(old), rule.spread) * math.sqrt(1 / n + math.pi / 2 / m)
         estimates.append(_Estimate(Statistic.MEDIAN, median(new) - mean, error, n - 1, mean))
     pairs = {seed: run[seed] - value for seed, value in baseline.items() if seed in run}
     if len(pairs) >= FEW:
         # Shared seeds have the same data and initial weights, which removes part of the variation: a quarter of the
-        # lower bound is kept.
-        error = max(stdev(pairs.values()), rule.spread / 4) / math.sqrt(len(pairs))
+        # lower bound is kept. It does not make coarse values finer.
+        least = max(rule.spread / 4, rule.resolution / 2)
+        error = max(_stdev(list(pairs.values())), least) / math.sqrt(len(pairs))
         before = fmean(baseline[seed] for seed in pairs)
         estimates.append(_Estimate(Statistic.PAIRED, fmean(pairs.values()), error, len(pairs) - 1, before))
     return estimates
 
 
 def _variance(values: Sequence[float]) -> float:
-    return variance(values) if len(values) > 1 else 0.0
+    """The sample variance; 0 for a single value."""
+    # statistics.variance takes ten times as long, because it computes with exact fractions.
+    mean = fmean(values)
+    return math.fsum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
 
 
+def _stdev(values: Sequence[float]) -> float:
+    return math.sqrt(_variance(values))
+
+
+@cache
 def _quantile(share: float, freedom: int) -> float:
     """The value that Student's t exceeds with this probability."""
     from scipy.special import stdtrit
