@@ -96,7 +96,8 @@ class Pool:
             run.append(Configuration(key, self.source[key].labels, settings, values, {}, (), ""))
         return run
 
-    def _values(self, metrics: dict[str, tuple[float, float]], failing: float, fault: Fault) -> dict[str, float | None]:
+    def _values(self, metrics: dict[str, tuple[float, float]], fault: Fault, fails: bool) -> dict[str, float | None]:
+        """The metrics of one seed."""
         values: dict[str, float | None] = {}
         for metric, (mean, spread) in metrics.items():
             if metric == "steps_to_95":
@@ -176,9 +177,9 @@ def section(checks: int) -> str:
     lines = [
         TITLE,
         "",
-        f"`python benchmarks/gate_simulation.py`: {checks:,} checks of unchanged code per figure, and {checks // 4:,} of "
-        f"each of {len(faults)} kinds of faults, with the rows of the baseline above (normal seeds with "
-        "the mean and the standard deviation of each row, cut off at 0 and 1) and rows of steps_to_95 for the "
+        f"`python benchmarks/gate_simulation.py`: {checks:,} checks of unchanged code per figure, and "
+        f"{checks // 4:,} of each of {len(faults)} kinds of faults, with the rows of the baseline above (normal "
+        "seeds with the mean and the standard deviation of each row, cut off at 0 and 1) and rows of steps_to_95 for the "
         f"configurations that reach .97 (standard deviation {STEPS_SPREAD:.0%}, a validation every {VALID_EVERY} "
         "steps). The run has the baseline's seeds, but its values are drawn independently, which is the worst case: "
         "code that computes the same numbers gives the same values. Chance: "
