@@ -1,4 +1,4 @@
-"""Measures the gate of experiments/ci.yaml: how often it cries wolf, and how many planted faults it catches.
+"""Measures the gate of experiments/ci.yaml: its rate of false alarms, and the share of planted faults that it notices.
 
 python benchmarks/gate_power.py [--work FOLDER]     writes results/gate.md
 

@@ -179,8 +179,8 @@ def section(checks: int) -> str:
         "",
         f"`python benchmarks/gate_simulation.py`: {checks:,} checks of unchanged code per figure, and "
         f"{checks // 4:,} of each of {len(faults)} kinds of faults, with the rows of the baseline above (normal "
-        "seeds with the mean and the standard deviation of each row, cut off at 0 and 1) and rows of steps_to_95 for the "
-        f"configurations that reach .97 (standard deviation {STEPS_SPREAD:.0%}, a validation every {VALID_EVERY} "
+        "seeds with the mean and the standard deviation of each row, cut off at 0 and 1) and rows of steps_to_95 for "
+        f"the configurations that reach .97 (standard deviation {STEPS_SPREAD:.0%}, a validation every {VALID_EVERY} "
         "steps). The run has the baseline's seeds, but its values are drawn independently, which is the worst case: "
         "code that computes the same numbers gives the same values. Chance: "
         f"±{1.96 * (0.01 * 0.99 / checks) ** 0.5:.1%} around 1%.",

@@ -32,6 +32,8 @@ from attnbench.metrics import metric_of
 # promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
 # assumes.
 FALSE_ALARMS = 0.005
+# The probability that more seeds than are spared fail to learn by chance, over all configurations together.
+FAILED_BY_CHANCE = 0.01
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
 _MOST_NAMED = 4  # settings that a message lists
@@ -179,7 +181,7 @@ def _failed(one: Configuration, line: int) -> Finding:
 def _compared(
     pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
 ) -> list[Finding]:
-    chances = Chances([row for row, _ in pairs], false_alarms)
+    chances = Chances([row for row, _ in pairs])
     findings = []
     for row, one in pairs:
         run = one.values(row.metric)
@@ -220,20 +222,21 @@ def _compared(
 class Chances:
     """The variation that the baseline shows over all its rows: too few seeds of one row show it."""
 
-    def __init__(self, rows: Sequence[BaselineRow], false_alarms: float) -> None:
+    def __init__(self, rows: Sequence[BaselineRow]) -> None:
         self.values: dict[str, list[dict[int, float]]] = {}
         for row in rows:
             finite = {seed: value for seed, value in row.values.items() if math.isfinite(value)}
             self.values.setdefault(row.metric, []).append(finite)
         self.typical = cache(self._typical)
+        # Where no seed learned, the task is hard or the training short: that is not a seed that fails by chance.
         self.failures = {
-            row.configuration: (len(row.values) - learned(list(row.values.values())), len(row.values))
+            row.configuration: (len(row.values) - count, len(row.values))
             for row in rows
-            if row.metric == "exact_match"
+            if row.metric == "exact_match" and (count := learned(list(row.values.values())))
         }
         self.failed = sum(failed for failed, _ in self.failures.values())
         self.seeds = sum(seeds for _, seeds in self.failures.values())
-        self.level = false_alarms / max(len({row.configuration for row in rows}), 1)
+        self.level = FAILED_BY_CHANCE / max(len({row.configuration for row in rows}), 1)
 
     def _typical(self, metric: str, seeds: int) -> float:
         return typical_spread(metric, self.values[metric], seeds)
@@ -285,7 +288,7 @@ def _message(
         counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
         parts.append(f"learned by {counts[0]} before and {counts[1]} now")
     elif judgement.below_floor:
-        parts.append("worse by more than the floor, which fails without proof; more seeds would decide")
+        parts.append("worse by more than the floor, though within the variation of the seeds; --unclear pass allows it")
     elif judgement.verdict is GateVerdict.UNCLEAR:
         parts.append("worse, but within the variation of the seeds; more seeds would decide")
     elif judgement.verdict is GateVerdict.TOO_FEW:

@@ -51,7 +51,7 @@ def smallest_fall(metric: str, rows: Sequence[BaselineRow], seeds: int) -> float
     allowance, mean = ALLOWANCES[metric.partition("@")[0]], fmean(values)
     scaled = allowance.scaled(mean, resolution_of(row))
     spread = max(stdev(values) if len(values) > 1 else 0.0, scaled.spread)
-    chances = Chances(rows, FALSE_ALARMS)
+    chances = Chances(rows)
     facts = metric_of(metric)
     worst = mean if facts.better > 0 else (facts.high or 4 * max(mean, scaled.floor)) - mean
 

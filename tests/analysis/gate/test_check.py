@@ -124,7 +124,7 @@ def test_three_seeds_that_fall_by_eight_points_are_unclear_and_by_twenty_fail():
 @pytest.mark.parametrize("seeds", [5, 8, 12])
 def test_a_collapse_of_forty_percent_of_the_seeds_fails(seeds):
     lost = round(0.4 * seeds)
-    spared = spared_seeds(0, 110, (0, seeds), seeds, 0.005 / 22)
+    spared = spared_seeds(0, 110, (0, seeds), seeds, 0.01 / 22)
     assert spared < lost
     assert row_of([0.99] * seeds, [0.05] * lost + [0.99] * (seeds - lost), spared=spared).below_floor
 
@@ -410,3 +410,20 @@ def test_the_failures_of_the_whole_baseline_decide_how_many_seeds_are_spared():
         compared(flaky, [run[0], *(configuration(f"s{n}", values=(*ALIKE[:4], 0.05)) for n in range(21))]).exit
         is Exit.OK
     )
+
+
+@pytest.mark.parametrize("others", [0, 1, 5, 11, 21])
+def test_two_of_five_seeds_that_collapse_fail_in_grids_of_every_size(others):
+    rows = [row("bad"), *(row(f"s{n}") for n in range(others))]
+    collapsed = configuration("bad", values=(0.99, 0.05, 0.05, 1.0, 0.99))
+    result = compared(rows, [collapsed, *(configuration(f"s{n}") for n in range(others))])
+    assert result.exit is Exit.REGRESSION
+    one_seed = configuration("bad", values=(0.99, 0.05, 0.99, 1.0, 0.99))
+    assert compared(rows, [one_seed, *(configuration(f"s{n}") for n in range(others))]).exit is Exit.OK
+
+
+def test_configurations_that_no_seed_learns_do_not_make_the_gate_lenient():
+    hard = [row(f"hard{n}", values=[0.2] * 5) for n in range(10)]
+    run = [configuration("bad", values=(0.99, 0.05, 0.05, 1.0, 0.99))]
+    run += [configuration(f"hard{n}", values=[0.2] * 5) for n in range(10)]
+    assert compared([row("bad"), *hard], run).exit is Exit.REGRESSION
