@@ -33,7 +33,7 @@ from attnbench.metrics import metric_of
 # assumes.
 FALSE_ALARMS = 0.005
 # The probability that more seeds than are spared fail to learn by chance, over all configurations together.
-FAILED_BY_CHANCE = 0.01
+FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
 _MOST_NAMED = 4  # settings that a message lists
@@ -236,7 +236,7 @@ class Chances:
         }
         self.failed = sum(failed for failed, _ in self.failures.values())
         self.seeds = sum(seeds for _, seeds in self.failures.values())
-        self.level = FAILED_BY_CHANCE / max(len({row.configuration for row in rows}), 1)
+        self.level = FAILED_BY_CHANCE / max(len(self.failures or {row.configuration for row in rows}), 1)
 
     def _typical(self, metric: str, seeds: int) -> float:
         return typical_spread(metric, self.values[metric], seeds)

@@ -124,16 +124,16 @@ def test_three_seeds_that_fall_by_eight_points_are_unclear_and_by_twenty_fail():
 @pytest.mark.parametrize("seeds", [5, 8, 12])
 def test_a_collapse_of_forty_percent_of_the_seeds_fails(seeds):
     lost = round(0.4 * seeds)
-    spared = spared_seeds(0, 110, (0, seeds), seeds, 0.01 / 22)
+    spared = spared_seeds(0, 110, (0, seeds), seeds, 0.007 / 22)
     assert spared < lost
     assert row_of([0.99] * seeds, [0.05] * lost + [0.99] * (seeds - lost), spared=spared).below_floor
 
 
 def test_a_seed_that_fails_is_spared_and_a_second_one_where_the_baseline_has_failures():
-    assert spared_seeds(0, 110, (0, 5), 5, 0.01 / 22) == 1
-    assert spared_seeds(4, 110, (0, 5), 5, 0.01 / 22) == 2
-    assert spared_seeds(1, 110, (1, 5), 5, 0.01 / 22) == 4  # this configuration fails often
-    assert spared_seeds(50, 110, (2, 5), 5, 0.01 / 22) == 4  # never all: a run in which every seed fell is worse
+    assert spared_seeds(0, 110, (0, 5), 5, 0.007 / 22) == 1
+    assert spared_seeds(3, 110, (0, 5), 5, 0.007 / 22) == 2
+    assert spared_seeds(1, 110, (1, 5), 5, 0.007 / 22) == 4  # this configuration fails often
+    assert spared_seeds(50, 110, (2, 5), 5, 0.007 / 22) == 4  # never all: a run in which every seed fell is worse
     assert spared_seeds(0, 0, (0, 2), 2, 0.01) == 1
     assert not row_of(ALIKE, (0.99, 0.1, 1.0, 0.996, 0.99)).below_floor
     assert row_of([0.99] * 4 + [0.05], [0.05] * 5, spared=4).below_floor
