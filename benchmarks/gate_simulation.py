@@ -205,7 +205,7 @@ def section(checks: int) -> str:
 def main() -> None:
     """Simulates, and replaces the section of the page; what follows the tables there is kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checks", type=int, default=2000)
+    parser.add_argument("--checks", type=int, default=1000)
     options = parser.parse_args()
     page = PAGE.read_text()
     before, _, old = page.partition(f"\n{TITLE}\n")
