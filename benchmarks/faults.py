@@ -396,7 +396,7 @@ FAULTS = [
     ),
 ]
 
-# The second list was written after experiments/ci.yaml, by someone who had not seen what its gate catches.
+# The second list was written after experiments/ci.yaml, by people who had not seen what its gate catches.
 HELD_OUT = [
     # Scores.
     Fault(
@@ -564,5 +564,86 @@ HELD_OUT = [
         "self.template.train()",
         "self.template.eval()",
         {"scope": "hard"},
+    ),
+    # The ten that follow were added before the rule with the floor had been tried on any fault, and are untried.
+    Fault(
+        "padding takes part in the softmax, and its weight is lost",
+        "scopes/masking.py",
+        "masked_softmax",
+        "logits.masked_fill(~allowed, -torch.inf).softmax(-1)",
+        "logits.softmax(-1)",
+        {"score": "additive"},
+    ),
+    Fault(
+        "decoding begins with EOS, training with BOS",
+        "training/stack.py",
+        "Replica.greedy",
+        "torch.full_like(source[:, 0], BOS)",
+        "torch.full_like(source[:, 0], EOS)",
+        {"score": "general"},
+    ),
+    Fault(
+        "the encoder's state runs on through the padding",
+        "models/recurrent_cells.py",
+        "Encoder.forward",
+        "torch.where(masks[i], new, state)",
+        "new",
+        {"score": "general"},
+    ),
+    Fault(
+        "reverse's links are those of copy",
+        "tasks/reverse.py",
+        "_examples",
+        "np.arange(source.shape[1])[::-1]",
+        "np.arange(source.shape[1])",
+        {"task": "reverse", "score": "additive"},
+    ),
+    Fault(
+        "exact match compares the padding too",
+        "training/metrics.py",
+        "count_words",
+        "(right == gold).all(-1)",
+        "right.all(-1)",
+        {"score": "dot"},
+    ),
+    Fault(
+        "AER without its factor of two",
+        "training/metrics.py",
+        "summarise",
+        "1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))",
+        "1 - tally.hits / (tally.found_links + np.float64(tally.gold_links))",
+        {"score": "dot"},
+    ),
+    Fault(
+        "decoding does not give the previous word to the output layer",
+        "models/rnn.py",
+        "Recurrent.step",
+        "self._read_out(output, attended.context.squeeze(1), embedded)",
+        "self._read_out(output, attended.context.squeeze(1), 0 * embedded)",
+        {"model": "rnn", "score": "additive"},
+    ),
+    Fault(
+        "the LSTMN's decoder starts from the end of the padding",
+        "models/lstmn.py",
+        "LSTMN.encode",
+        "last = tapes.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, tapes.shape[-1]))",
+        "last = tapes[:, -1:]",
+        {"model": "lstmn"},
+    ),
+    Fault(
+        "the Transformer's feed-forward layer without its residual",
+        "models/transformer.py",
+        "Layer.think",
+        "states + self.inner(self.inner_norm(states))",
+        "self.inner(self.inner_norm(states))",
+        {"model": "transformer"},
+    ),
+    Fault(
+        "the learning rate falls from the first step on",
+        "training/train.py",
+        "_Training._rate",
+        "falling = self.settings.decay * self.settings.steps",
+        "falling = self.settings.steps",
+        {"score": "dot"},
     ),
 ]

@@ -1,11 +1,11 @@
-"""Measures the gate of experiments/ci.yaml: how often it cries wolf, and how many planted faults it catches.
+"""Measures the gate of experiments/ci.yaml: its rate of false alarms, and the share of planted faults that it notices.
 
 python benchmarks/gate_power.py [--work FOLDER]     writes results/gate.md
 
 False alarms: a pool of fresh seeds is trained once; a check is two draws of five seeds from it, without overlap, the
 first taken as the baseline and the second as the run of unchanged code. Faults: each of benchmarks/faults.py is planted
-in a copy of the package, the configurations concerned are trained with the grid's own seeds, and held against the
-committed baseline, each row at the level that it has among all rows.
+in a copy of the package, the configurations concerned are trained with the grid's own seeds, and compared with the
+committed baseline, the other configurations being unchanged.
 """
 
 import argparse
@@ -29,8 +29,15 @@ import yaml
 from faults import FAULTS, HELD_OUT, Fault, Where
 
 from attnbench.analysis.gate import baseline_file
-from attnbench.analysis.gate.baseline import BaselineRow, Configuration, configurations, name_of
-from attnbench.analysis.gate.check import FAILING, FALSE_ALARMS, Check, Finding, check
+from attnbench.analysis.gate.baseline import (
+    NEVER,
+    BaselineRow,
+    Configuration,
+    configurations,
+    has_result,
+    name_of,
+)
+from attnbench.analysis.gate.check import Check, Finding, check
 from attnbench.registry import REGISTRIES
 from attnbench.store.store import Store
 
@@ -96,7 +103,7 @@ def rows_of(found: Sequence[Configuration], metrics: Sequence[str]) -> list[Base
         BaselineRow(one.labels, one.key, metric, values, one.settings, one.versions)
         for one in found
         for metric in metrics
-        if (values := one.values(metric))
+        if has_result(values := one.values(metric))
     ]
 
 
@@ -107,7 +114,7 @@ def of_seeds(found: Sequence[Configuration], seeds: Sequence[int]) -> list[Confi
 
 def alarms(result: Check) -> list[Finding]:
     """What fails the check."""
-    return [finding for finding in result.findings if finding.verdict in FAILING]
+    return [finding for finding in result.findings if finding.fails]
 
 
 def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int, Counter[str]]:
@@ -126,6 +133,17 @@ def against_committed(pool: list[Configuration], rows: Sequence[BaselineRow]) ->
     """How many checks of the pool's seeds, five by five, against the committed baseline fail, and of how many."""
     groups = [list(POOL)[i : i + SEEDS] for i in range(0, len(POOL), SEEDS)]
     return sum(bool(alarms(check("pool", "", rows, of_seeds(pool, seeds)))) for seeds in groups), len(groups)
+
+
+def unchanged(rows: Sequence[BaselineRow]) -> list[Configuration]:
+    """The configurations of these rows, with the baseline's values."""
+    found: dict[str, Configuration] = {}
+    for row in rows:
+        nothing = Configuration(row.configuration, row.labels, row.settings, {}, {}, (), row.versions)
+        metrics = found.setdefault(row.configuration, nothing).metrics
+        for seed, value in row.values.items():
+            metrics.setdefault(seed, {})[row.metric] = None if value == NEVER else value
+    return list(found.values())
 
 
 def copy_of_package(folder: Path) -> Path:
@@ -157,8 +175,8 @@ def judged(fault: Fault, grid: dict[str, Any], rows: Sequence[BaselineRow], work
         raise SystemExit(f"{fault.name}: {done.stdout}{done.stderr}")
     run = configurations(Store(folder / "part"))
     keys = {one.key for one in run} | {row.configuration for one in run for row in rows if row.labels == one.labels}
-    kept = [row for row in rows if row.configuration in keys]
-    return alarms(check("fault", "", kept, run, false_alarms=FALSE_ALARMS * len(kept) / len(rows))), seconds
+    others = unchanged([row for row in rows if row.configuration not in keys])
+    return alarms(check("fault", "", rows, [*run, *others])), seconds
 
 
 def say(finding: Finding) -> str:
@@ -241,7 +259,8 @@ def main() -> None:
         try_faults([fault for fault in [*FAULTS, *HELD_OUT] if options.only in fault.name], grid, rows, work)
         return
     found = try_faults([*FAULTS, *HELD_OUT], grid, rows, work)
-    PAGE.write_text(page(pool_of(grid, work), rows, found))
+    _, title, simulated = PAGE.read_text().partition("\n## Simulated\n")  # by gate_simulation.py
+    PAGE.write_text(page(pool_of(grid, work), rows, found) + title + simulated)
 
 
 if __name__ == "__main__":

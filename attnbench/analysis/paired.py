@@ -237,7 +237,7 @@ def seeds_needed(differences: Values, alpha: float = ALPHA, power: float = POWER
         alpha: the level of one test; for m comparisons, .05/m.
         power: the probability of finding the difference.
 
-    Source: Cohen 1988, Statistical Power Analysis, §2; simulated in benchmarks/statistics.py
+    Source: Cohen 1988, Statistical Power Analysis, §2; simulated in benchmarks/simulate_statistics.py
     """
     from scipy.stats import nct, t
 

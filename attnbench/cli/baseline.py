@@ -14,7 +14,7 @@ Metrics = Annotated[
         "--metric",
         metavar="METRIC",
         help="Metric to compare, e.g. bleu, or exact_match@20 for one test length. Repeatable; default: exact_match, "
-        "and aer if there are gold alignments; with --update: those of the file.",
+        "aer if there are gold alignments, and steps_to_95 where a seed got there; with --update: those of the file.",
     ),
 ]
 
@@ -33,11 +33,14 @@ def baseline(
 ) -> None:
     """Write the accuracy table that `attnbench check` compares runs with.
 
-    All cells of the run must be done. An existing file is changed only with --update.
+    All cells of the run must be done. An existing file is changed only with --update. The last lines say how much worse
+    a result must get for a check to fail, which depends on the seeds: use 5 or more.
     """
     from attnbench.analysis.gate.baseline import rows_of
     from attnbench.analysis.gate.baseline import update as updated
     from attnbench.analysis.gate.baseline_file import read, write
+    from attnbench.analysis.gate.judge import ENOUGH
+    from attnbench.analysis.gate.power import what_is_seen
     from attnbench.store.store import Store
 
     if output.exists() and not update:
@@ -56,3 +59,7 @@ def baseline(
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{removed} removed"] * bool(removed) + [f"{kept} kept that are not in this run"] * bool(kept)
     typer.echo(f"{output}: {', '.join(parts)}", err=True)
+    typer.echo(f"a check fails where a result gets worse by about: {what_is_seen(rows)}", err=True)
+    if (seeds := min(len(row.values) for row in rows)) < ENOUGH:
+        few = f"{seeds} seed{'s' * (seeds > 1)}"
+        typer.echo(f"warning: {few} per configuration hide all but large changes; use {ENOUGH} or more", err=True)

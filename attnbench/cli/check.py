@@ -11,6 +11,13 @@ from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.errors import AttnbenchError, Problem, fail
 
 
+class Unclear(StrEnum):
+    """What a row does that is worse by more than the floor without proof."""
+
+    FAIL = "fail"
+    PASS = "pass"
+
+
 class Format(StrEnum):
     """Output formats of the verdicts."""
 
@@ -27,7 +34,8 @@ Tolerance = Annotated[
         "--tolerance",
         metavar="[METRIC=]VALUE",
         help="Tolerated worsening of the mean, for all metrics or for one, e.g. aer=0.05. Repeatable; "
-        "default: 0.02 for accuracies and AER.",
+        "default: 0.02 for accuracies and AER, 0.2 for steps_to_95 (a share of the baseline's mean, and only changed "
+        "by name).",
     ),
 ]
 
@@ -38,6 +46,13 @@ def check(
         Path, typer.Option("--baseline", metavar="FILE.csv", help="The baseline to compare with.", show_default=False)
     ],
     tolerance: Tolerance = None,
+    unclear: Annotated[
+        Unclear,
+        typer.Option(
+            help="fail: an unclear result fails if the mean fell by more than the floor (0.10 for accuracies and AER), "
+            "also without the seeds that may have failed by chance; pass: an unclear result never fails."
+        ),
+    ] = Unclear.FAIL,
     format: Annotated[
         Format,
         typer.Option(help="github: annotations at the lines of the baseline; csv and json: all rows, also unchanged."),
@@ -50,6 +65,7 @@ def check(
     """Compare a run with a baseline; the exit status is 3 if results got worse or are missing.
 
     A result got worse if its mean is worse by more than the tolerance and by more than chance (the seeds) explains.
+    Where the seeds are too few to tell, the result is "unclear", and fails only beyond a floor.
 
     Improvements are only reported: `attnbench baseline --update` adds them to the baseline.
 
@@ -63,7 +79,14 @@ def check(
 
     tolerances = _tolerances(tolerance or [])
     store = Store.open(run, results)
-    found = compare_with_baseline(store.name, str(baseline), read(baseline), configurations(store), tolerances)
+    found = compare_with_baseline(
+        store.name,
+        str(baseline),
+        read(baseline),
+        configurations(store),
+        tolerances,
+        unclear_fails=unclear is Unclear.FAIL,
+    )
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
         _write(junit, formats.to_junit(found))
@@ -98,7 +121,8 @@ def _tolerances(given: list[str]) -> dict[str, float]:
             hint = "give a number of at least 0, as in 0.03 or aer=0.05"
             problems.append(Problem(f"{item!r} is not a tolerance", "--tolerance", hint))
         elif not equals:
-            everywhere = dict.fromkeys(ALLOWANCES, number)
+            # A number in the unit of accuracies means nothing for a share of the steps.
+            everywhere = dict.fromkeys((name for name, one in ALLOWANCES.items() if not one.relative), number)
         elif problem := unknown_metric(metric):
             problems.append(Problem(problem.what, "--tolerance", problem.hint))
         else:

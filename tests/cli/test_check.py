@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import resources
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from made_up_run import failed, outcome, plan, rewrite, write_run
 from rich.console import Console
 
@@ -17,6 +19,7 @@ from attnbench.analysis.gate.baseline import configurations
 from attnbench.analysis.gate.baseline_file import read
 from attnbench.analysis.gate.check import check
 from attnbench.analysis.gate.formats import print_check
+from attnbench.analysis.gate.judge import ENOUGH
 from attnbench.errors import Exit
 from attnbench.store.store import Store
 
@@ -218,9 +221,9 @@ def test_a_baseline_is_only_overwritten_with_update(call, base, tmp_path):
 def test_a_repeated_metric_gives_one_row_and_metrics_that_cannot_be_gated_are_refused(call, tmp_path):
     train(tmp_path)
     status, _, err = call("baseline", "ci", "-o", "b.csv", "--metric", "aer", "--metric", "aer")
-    assert (status, err) == (0, "b.csv: 3 rows, 3 of them new or changed\n")
-    status, _, err = call("baseline", "ci", "-o", "c.csv", "--metric", "steps_to_95", "--metric", "aer")
-    assert (status, err.count("steps_to_95")) == (2, 1)
+    assert (status, err.splitlines()[0]) == (0, "b.csv: 3 rows, 3 of them new or changed")
+    status, _, err = call("baseline", "ci", "-o", "c.csv", "--metric", "seconds", "--metric", "aer")
+    assert (status, err.count("seconds")) == (2, 1)
 
 
 def test_an_improvement_passes_and_does_not_change_the_baseline(call, tmp_path):
@@ -266,3 +269,48 @@ sys.exit(str(heavy) if heavy else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "passed" in done.stdout
+
+
+def test_a_collapse_of_a_run_of_two_seeds_fails_unless_unclear_passes(call, tmp_path):
+    train(tmp_path, seeds=2, accuracy=dict.fromkeys(("dot", "general", ODD), 0.97))
+    assert call("baseline", "ci", "-o", "b.csv")[0] == 0
+    store = train(tmp_path, seeds=2, accuracy={"dot": 0.146, "general": 0.97, ODD: 0.97})
+    # The seeds differ, so that no interval excludes 0.
+    rewrite(store.folder / "cells" / "000000000001.json", lambda record: record["metrics"].update(exact_match=0.35))
+    status, out, _ = call("check", "ci", "--baseline", "b.csv", "--format", "json")
+    (worst, *others) = json.loads(out)
+    assert (status, worst["score"], worst["verdict"]) == (Exit.REGRESSION, "dot", "unclear")
+    assert worst["statistic"] == "floor"
+    assert -0.97 <= worst["low"] < worst["high"] <= 0.04
+    assert {other["verdict"] for other in others} == {"unchanged"}
+    assert call("check", "ci", "--baseline", "b.csv", "--unclear", "pass")[0] == Exit.OK
+    assert call("check", "ci", "--baseline", "b.csv", "--unclear", "fail")[0] == Exit.REGRESSION
+    assert "::error" in call("check", "ci", "--baseline", "b.csv", "--format", "github")[1]
+    assert "::warning" in call("check", "ci", "--baseline", "b.csv", "--format", "github", "--unclear", "pass")[1]
+    call("check", "ci", "--baseline", "b.csv", "--junit", "j.xml")
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "1"
+
+
+@pytest.mark.usefixtures("base")
+def test_the_output_names_the_statistic(call, tmp_path):
+    train(tmp_path, accuracy={"general": 0.5})
+    assert "(paired difference)" in call("check", "ci", "--baseline", "b.csv")[1]
+    (worst, *_) = json.loads(call("check", "ci", "--baseline", "b.csv", "--format", "json")[1])
+    assert worst["statistic"] == "paired difference"
+
+
+def test_a_baseline_says_what_a_check_will_see_and_warns_of_few_seeds(call, tmp_path):
+    train(tmp_path, seeds=2)
+    err = call("baseline", "ci", "-o", "b.csv")[2].splitlines()
+    assert err[1].startswith("a check fails where a result gets worse by about: with 2 seeds, exact_match by 0.")
+    assert "; with 5 seeds, exact_match by 0.0" in err[1]
+    assert err[2] == "warning: 2 seeds per configuration hide all but large changes; use 5 or more"
+    train(tmp_path, seeds=5)
+    err = call("baseline", "ci", "-o", "c.csv")[2]
+    assert "with 5 seeds" in err
+    assert "warning" not in err
+
+
+def test_the_starter_has_enough_seeds():
+    grid = yaml.safe_load(resources.files("attnbench.cli").joinpath("starter.yaml").read_text(encoding="utf-8"))
+    assert grid["seeds"] >= ENOUGH

@@ -5,7 +5,8 @@ The code of plugins does not count, because changed code is what the gate tests.
 to the hash, so that a check can name the settings that changed.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +17,13 @@ from attnbench.analysis.settings import key_of, settings_of
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.messages import NO_VALUE
+from attnbench.metrics import metric_of
 from attnbench.store.store import Store
 
-DEFAULT_METRICS = ("exact_match", "aer")
+# Learning slower is a regression that the accuracy at the end hides, hence steps_to_95.
+DEFAULT_METRICS = ("exact_match", "aer", "steps_to_95")
 DECIMALS = 4
-# Text that needs no quotes: it cannot be confused with another JSON value.
+NEVER = math.inf  # the steps_to_95 of a seed that did not get there
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,23 @@ class Configuration:
     versions: str
 
     def values(self, metric: str) -> dict[int, float]:
-        """A metric by seed, rounded as in the file; seeds without a value are left out.
+        """A metric by seed, rounded as in the file.
 
-        A run is judged by the rounded values too: otherwise an unchanged run would differ from its own baseline.
+        A run is judged by the rounded values too: otherwise an unchanged run would differ from its own baseline. Seeds
+        without a value are left out, except where that is the worst result (steps_to_95): they have NEVER then.
         """
+        missing = NEVER if metric_of(metric).missing_is_worst else None
         values = {seed: metrics.get(metric) for seed, metrics in sorted(self.metrics.items())}
-        return {seed: round(value, DECIMALS) for seed, value in values.items() if value is not None}
+        known = {seed: missing if value is None else round(value, DECIMALS) for seed, value in values.items()}
+        return {seed: value for seed, value in known.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """One metric of a configuration by seed; `line` is its line in the file, 0 where it was not read from one."""
+    """One metric of a configuration by seed; `line` is its line in the file, 0 where it was not read from one.
+
+    A value is NEVER where a missing value is the metric's worst result.
+    """
 
     labels: dict[str, str]
     configuration: str
@@ -103,7 +112,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
 
     Args:
         store: a run with all cells done.
-        metrics: default: exact_match and aer.
+        metrics: default: DEFAULT_METRICS.
 
     Raises:
         AttnbenchError: with every cell that is not done, every metric that cannot be gated or that no cell has, and
@@ -116,7 +125,7 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
         BaselineRow(one.labels, one.key, metric, values, one.settings, one.versions)
         for one in run
         for metric in gated
-        if (values := one.values(metric))
+        if has_result(values := one.values(metric))
     ]
     # Only for requested metrics: a run without gold links has no AER, and the default must not fail there. Other
     # problems come first, because a missing cell may be the reason why a metric is absent.
@@ -131,6 +140,11 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     if problems:
         raise AttnbenchError(*problems)
     return rows
+
+
+def has_result(values: Mapping[int, float]) -> bool:
+    """Whether at least one seed has a value: where none ever got there, nothing can be compared."""
+    return any(math.isfinite(value) for value in values.values())
 
 
 def _not_done(store: Store, run: Iterable[Configuration]) -> list[Problem]:

@@ -7,6 +7,8 @@ line. Then there is one row per configuration and metric, with the settings that
     model,score,scope,task,configuration,metric,seeds,values,settings,versions
     rnn,dot,global,copy,5f0c21aa93be,exact_match,0 1 2,0.998 1 0.994,data.vocabulary=20,attnbench 0.1.0 torch 2.13.0
 
+A seed that never reached 95 % has the value `never` in the row of steps_to_95.
+
 `versions` are those with which the values were first measured: a row keeps them until its values change.
 """
 
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnbench.analysis.gate.baseline import DECIMALS, BaselineRow, join_seeds, unknown_metric
+from attnbench.analysis.gate.baseline import DECIMALS, NEVER, BaselineRow, has_result, join_seeds, unknown_metric
 from attnbench.analysis.settings import key_of
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, fail
@@ -28,6 +30,7 @@ from attnbench.metrics import metric_of
 from attnbench.store.atomic import write_atomically
 
 COLUMNS = ("configuration", "metric", "seeds", "values", "settings", "versions")
+_NEVER = "never"
 # --update is no remedy: it reads the file first.
 _HINT = "restore the file from version control, or delete it and write it again: attnbench baseline RUN -o FILE"
 
@@ -58,9 +61,13 @@ def to_text(rows: Sequence[BaselineRow]) -> str:
         given = shared.items() | _implied(row.labels).items()
         own = "; ".join(f"{k}={v}" for k, v in sorted(row.settings.items()) if (k, v) not in given)
         labels = [row.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)]
-        values = " ".join(f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") for value in row.values.values())
+        values = " ".join(map(_text, row.values.values()))
         writer.writerow([*labels, row.configuration, row.metric, join_seeds(row.values), values, own, row.versions])
     return out.getvalue()
+
+
+def _text(value: float) -> str:
+    return _NEVER if value == NEVER else f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
 def _implied(labels: dict[str, str]) -> dict[str, str]:
@@ -171,12 +178,18 @@ class _Reader:
         elif len(seeds) != len(values):
             self._report(line, f"there are {len(seeds)} seeds and {len(values)} values")
         by_seed = {}
+        facts = metric_of(metric)
         for seed, value in zip(numbers, values, strict=False):
+            if value == _NEVER and facts.missing_is_worst:
+                by_seed[seed] = NEVER
+                continue
             by_seed[seed] = number = _number(value)
-            high = metric_of(metric).high
+            high = facts.high
             if not 0 <= number <= (math.inf if high is None else high) or math.isinf(number):
                 range_ = "of at least 0" if high is None else f"from 0 to {high:g}"
                 self._report(line, f"the value {value!r} of {metric} is not a number {range_}")
+        if by_seed and not has_result(by_seed):
+            self._report(line, f"no seed has a value of {metric}: there is nothing to compare with", "delete the row")
         return by_seed
 
     def _report_duplicates(self, rows: Iterable[BaselineRow]) -> None:

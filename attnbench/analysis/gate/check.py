@@ -2,25 +2,38 @@
 
 Exit statuses of a check that fails:
 
-3   a regression; a failed cell; a configuration of the baseline that is not in the run or not finished; a metric that
-    the run no longer has; or a configuration with changed settings ("not comparable"). Such a configuration was not
-    compared with anything, so the baseline must be updated in the same change.
+3   a regression; an unclear row below the floor; a failed cell; a configuration of the baseline that is not in the run
+    or not finished; a metric that the run no longer has; or a configuration with changed settings ("not comparable").
+    Such a configuration was not compared with anything, so the baseline must be updated in the same change.
 4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from statistics import fmean
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
-from attnbench.analysis.gate.judge import ALLOWANCES, GateVerdict, Judgement, judge
+from attnbench.analysis.gate.judge import (
+    GateVerdict,
+    Judgement,
+    Statistic,
+    judge_row,
+    learned,
+    spared_seeds,
+    typical_spread,
+)
 from attnbench.analysis.settings import differences
 from attnbench.errors import Exit
 from attnbench.metrics import metric_of
 
 # The probability that a check of unchanged code reports a regression, over all rows together. It is half of what is
-# promised (one check in fifty), because values near 1 are less normal than Student's t assumes.
-FALSE_ALARMS = 0.01
+# promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
+# assumes.
+FALSE_ALARMS = 0.005
+# The probability that more seeds than are spared fail to learn by chance, over all configurations together.
+FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
 _MOST_NAMED = 4  # settings that a message lists
@@ -37,8 +50,9 @@ class Finding:
         message: the reason or advice, in addition to the numbers.
         judgement: None where no values were compared.
         tolerance: the tolerance that was applied.
-        baseline, run: the values by seed.
+        baseline, run: the values by seed; a seed that never got there has a value worse than any.
         line: the line in the baseline's file; 0 for a configuration that is not in it.
+        fails: whether it fails the check.
     """
 
     verdict: GateVerdict
@@ -50,6 +64,7 @@ class Finding:
     baseline: dict[int, float] = field(default_factory=dict)
     run: dict[int, float] = field(default_factory=dict)
     line: int = 0
+    fails: bool = False
 
     @property
     def means(self) -> tuple[float | None, float | None]:
@@ -73,7 +88,7 @@ class Check:
         # A failed cell is a reason to fail with 3, even where nothing was compared.
         if not verdicts & {*COMPARED, GateVerdict.FAILED}:
             return Exit.NOTHING_COMPARABLE
-        return Exit.REGRESSION if verdicts & {*FAILING} else Exit.OK
+        return Exit.REGRESSION if any(finding.fails for finding in self.findings) else Exit.OK
 
 
 def check(
@@ -83,6 +98,7 @@ def check(
     run: Sequence[Configuration],
     tolerances: Mapping[str, float] | None = None,
     false_alarms: float = FALSE_ALARMS,
+    unclear_fails: bool = True,
 ) -> Check:
     """Compares every row of a baseline with the run's configuration of the same settings.
 
@@ -95,6 +111,7 @@ def check(
         run: the configurations of the run.
         tolerances: by metric, with or without a test length; default: those of ALLOWANCES.
         false_alarms: the probability that the check reports a regression of unchanged code.
+        unclear_fails: whether an unclear row below the floor fails the check.
     """
     by_key = {one.key: one for one in run if one.key}
     groups: dict[str, list[BaselineRow]] = {}
@@ -117,7 +134,14 @@ def check(
     findings += [_failed(one, lines.get(one.key, 0)) for one in run if one.failed]
     findings += _compared(pairs, tolerances or {}, false_alarms)
     findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in in_baseline and not one.failed]
+    findings = [replace(one, fails=_fails(one, unclear_fails)) for one in findings]
     return Check(name, file, sorted(findings, key=_badness))
+
+
+def _fails(finding: Finding, unclear_fails: bool) -> bool:
+    if finding.judgement is not None and finding.judgement.below_floor:
+        return unclear_fails
+    return finding.verdict in FAILING
 
 
 def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) -> tuple[Finding, Configuration | None]:
@@ -157,10 +181,9 @@ def _failed(one: Configuration, line: int) -> Finding:
 def _compared(
     pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
 ) -> list[Finding]:
+    chances = Chances([row for row, _ in pairs])
     findings = []
     for row, one in pairs:
-        allowance = ALLOWANCES[metric := row.metric.partition("@")[0]]
-        tolerance = tolerances.get(row.metric, tolerances.get(metric, allowance.tolerance))
         run = one.values(row.metric)
         # The remaining seeds are not compared: those without a value may be the bad ones.
         if len(run) < len(one.metrics):
@@ -169,38 +192,118 @@ def _compared(
                 Finding(GateVerdict.MISSING, one.labels, row.metric, message, baseline=row.values, line=row.line)
             )
             continue
-        better = metric_of(row.metric).better
-        judgement = judge(row.values, run, better, tolerance, false_alarms / len(pairs), allowance.spread)
+        before, now = _with_values(row, run)
+        judgement, tolerance = judge_row(
+            row.metric,
+            before,
+            now,
+            false_alarms / len(pairs),
+            tolerances.get(row.metric, tolerances.get(row.metric.partition("@")[0])),
+            chances.typical(row.metric, min(len(before), len(now))),
+            chances.spared(row, len(now)),
+            resolution_of(row),
+        )
         findings.append(
             Finding(
                 judgement.verdict,
                 one.labels,
                 row.metric,
-                _advice(judgement.verdict),
+                _message(judgement, before, now, row, run),
                 judgement,
                 tolerance,
-                row.values,
-                run,
+                before,
+                now,
                 row.line,
             )
         )
     return findings
 
 
-def _advice(verdict: GateVerdict) -> str:
-    """What a user can do about a verdict; "" where the numbers are enough."""
-    if verdict is GateVerdict.UNCLEAR:
-        return "worse, but within the variation of the seeds; more seeds would decide"
-    if verdict is GateVerdict.TOO_FEW:
-        return "one seed on each side is not enough to decide"
-    if verdict is GateVerdict.IMPROVEMENT:
-        return "to accept it: attnbench baseline --update"
-    return ""
+class Chances:
+    """The variation that the baseline shows over all its rows: too few seeds of one row show it."""
+
+    def __init__(self, rows: Sequence[BaselineRow]) -> None:
+        self.values: dict[str, list[dict[int, float]]] = {}
+        for row in rows:
+            finite = {seed: value for seed, value in row.values.items() if math.isfinite(value)}
+            self.values.setdefault(row.metric, []).append(finite)
+        self.typical = cache(self._typical)
+        # Where no seed learned, the task is hard or the training short: that is not a seed that fails by chance.
+        self.failures = {
+            row.configuration: (len(row.values) - count, len(row.values))
+            for row in rows
+            if row.metric == "exact_match" and (count := learned(list(row.values.values())))
+        }
+        self.failed = sum(failed for failed, _ in self.failures.values())
+        self.seeds = sum(seeds for _, seeds in self.failures.values())
+        self.level = FAILED_BY_CHANCE / max(len(self.failures or {row.configuration for row in rows}), 1)
+
+    def _typical(self, metric: str, seeds: int) -> float:
+        return typical_spread(metric, self.values[metric], seeds)
+
+    def spared(self, row: BaselineRow, run: int) -> int:
+        """The number of a run's worst seeds that may have failed to learn by chance."""
+        own = self.failures.get(row.configuration, (0, 0))
+        missing = sum(not math.isfinite(value) for value in row.values.values())
+        own = max(own, (missing, len(row.values)))
+        return spared_seeds(self.failed, self.seeds, own, run, self.level)
 
 
-def _badness(finding: Finding) -> tuple[int, float]:
+def resolution_of(row: BaselineRow) -> float:
+    """The distance of two values of a metric that is measured in steps: it is only seen at validations."""
+    try:
+        return float(row.settings.get("train.valid_every", 0)) if metric_of(row.metric).missing_is_worst else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _with_values(row: BaselineRow, run: Mapping[int, float]) -> tuple[dict[int, float], dict[int, float]]:
+    """The values of both sides by seed, with a number for the seeds that never got there."""
+    observed = [value for side in (row.values, run) for value in side.values() if math.isfinite(value)]
+    worst = metric_of(row.metric).worst(observed)
+    before, now = (
+        {seed: value if math.isfinite(value) else worst for seed, value in side.items()} for side in (row.values, run)
+    )
+    return before, now
+
+
+def _message(
+    judgement: Judgement,
+    before: Mapping[int, float],
+    now: Mapping[int, float],
+    row: BaselineRow,
+    run: Mapping[int, float],
+) -> str:
+    """The reason where the numbers are not enough, and what a user can do; "" where there is nothing to add."""
+    parts = []
+    if judgement.verdict is not GateVerdict.UNCHANGED:
+        never = [sum(not math.isfinite(value) for value in side.values()) for side in (row.values, run)]
+        if any(never):
+            worst = max(*before.values(), *now.values())
+            parts.append(
+                f"never reached by {never[0]} of {len(row.values)} seeds before and {never[1]} of {len(run)} now, "
+                f"which count as {worst:g}"
+            )
+    if judgement.statistic is Statistic.LEARNED:
+        counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
+        parts.append(f"learned by {counts[0]} before and {counts[1]} now")
+    elif judgement.below_floor:
+        parts.append("worse by more than the floor, though within the variation of the seeds; --unclear pass allows it")
+    elif judgement.verdict is GateVerdict.UNCLEAR:
+        parts.append("worse, but within the variation of the seeds; more seeds would decide")
+    elif judgement.verdict is GateVerdict.TOO_FEW:
+        parts.append("one seed on each side is not enough to decide")
+    elif judgement.verdict is GateVerdict.IMPROVEMENT:
+        parts.append("to accept it: attnbench baseline --update")
+    return "; ".join(parts)
+
+
+def _badness(finding: Finding) -> tuple[float, float]:
     """A sort key that puts the worst first: by verdict, then by the difference in units of the tolerance."""
-    order = list(GateVerdict).index(finding.verdict)
+    order: float = list(GateVerdict).index(finding.verdict)
+    # Below the floor an unclear row fails: it comes right after the regressions.
+    if finding.fails and finding.verdict is GateVerdict.UNCLEAR:
+        order = 0.5
     if finding.judgement is None:
         return order, 0.0
     better = metric_of(finding.metric).better

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
-from attnbench.analysis.gate.check import FAILING, Check, Finding
+from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
@@ -70,7 +70,7 @@ def print_check(check: Check, console: "Console") -> None:
     table.add_column("baseline → run\nchange", no_wrap=True)
     names = _names(check)
     for finding in changed(check):
-        colour = "red" if finding.verdict in FAILING else COLOURS[finding.verdict]
+        colour = "red" if finding.fails else COLOURS[finding.verdict]
         description = Text(names(finding))
         if finding.message:
             description.append(f"\n{printable(finding.message)}", style="dim")
@@ -112,7 +112,11 @@ def _numbers(finding: Finding) -> list[str]:
     judgement = finding.judgement
     change = _signed(judgement.difference, decimals)
     if judgement.low is not None and judgement.high is not None:
-        change += f"\n{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)}"
+        # The interval is that of the statistic, which need not be the difference of the means.
+        ends = f"{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)}"
+        change += f"\n{ends} ({judgement.statistic})"
+    elif judgement.statistic is not None:
+        change += f"\n({judgement.statistic})"
     return [before, now, change]
 
 
@@ -128,7 +132,7 @@ def printable(text: str) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486, interval −0.520 to −0.450)"."""
+    """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486, interval −0.52 to −0.45 (mean))"."""
     message = finding.message
     if finding.judgement is None:
         metric = f"{finding.metric}: " if finding.metric and message else ""
@@ -142,7 +146,7 @@ def to_github(check: Check) -> str:
     """One workflow command per change, which GitHub shows at the line of the baseline; then the summary."""
     lines = []
     for finding in changed(check):
-        level = _LEVELS.get(finding.verdict, "error")
+        level = "error" if finding.fails else _LEVELS.get(finding.verdict, "error")
         place = f"file={_property(check.baseline)},line={finding.line}," if finding.line else ""
         title = _property(f"{finding.verdict}: {printable(name_of(finding.labels))}")
         lines.append(f"::{level} {place}title={title}::{_data(sentence(finding))}")
@@ -201,6 +205,7 @@ def _records(check: Check) -> list[dict[str, Any]]:
             "difference": judgement.difference if judgement else None,
             "low": judgement.low if judgement else None,
             "high": judgement.high if judgement else None,
+            "statistic": str(judgement.statistic) if judgement and judgement.statistic else None,
             "tolerance": finding.tolerance if judgement else None,
             "baseline_seeds": len(finding.baseline) or None,
             "run_seeds": len(finding.run) or None,
@@ -223,7 +228,7 @@ def to_junit(check: Check) -> str:
     errors = sum(finding.verdict is GateVerdict.FAILED for finding in findings)
     counts = {
         "tests": str(len(findings)),
-        "failures": str(sum(finding.verdict in FAILING for finding in findings) - errors),
+        "failures": str(sum(finding.fails for finding in findings) - errors),
         "errors": str(errors),
         "skipped": str(sum(finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW) for finding in findings)),
     }
@@ -233,7 +238,7 @@ def to_junit(check: Check) -> str:
         name = f"{name_of(finding.labels)}: {finding.metric}" if finding.metric else name_of(finding.labels)
         case = ElementTree.SubElement(suite, "testcase", {"classname": _xml(check.name), "name": _xml(name)})
         message = _xml(sentence(finding))
-        if finding.verdict in FAILING:
+        if finding.fails:
             tag = "error" if finding.verdict is GateVerdict.FAILED else "failure"
             result = ElementTree.SubElement(case, tag, {"type": finding.verdict, "message": message})
             result.text = _xml(finding.message) or message

@@ -1,13 +1,15 @@
 """The baseline: what it contains, the file format, and the messages about an edited file."""
 
 import csv
+from dataclasses import replace
 from functools import partial
 
 import pytest
 from made_up_run import failed, outcome, plan, rewrite, write_run
 
-from attnbench.analysis.gate.baseline import configurations, key_of, rows_of, update
+from attnbench.analysis.gate.baseline import NEVER, configurations, key_of, rows_of, update
 from attnbench.analysis.gate.baseline_file import read, to_text, write
+from attnbench.analysis.gate.power import smallest_fall, what_is_seen
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import Plan
 
@@ -122,6 +124,63 @@ def test_a_metric_that_only_some_seeds_have_is_refused(tmp_path):
 def test_metrics_by_length(tmp_path):
     rows = rows_of(made(tmp_path, axes={}, exact_match_at_20=0.25), ["exact_match@20"])
     assert [(row.metric, row.values) for row in rows] == [("exact_match@20", {0: 0.25})]
+
+
+def test_steps_to_95_is_gated_by_default_where_a_seed_got_there(tmp_path):
+    grid = plan("steps", score=["dot", "general"], seed=[0, 1, 2])
+    steps = {"dot": (200, None, 300), "general": (None, None, None)}
+    store = write_run(
+        tmp_path,
+        grid,
+        [outcome(c, exact_match=0.9, steps_to_95=steps[c.labels["score"]][c.cell.seed]) for c in grid.cells],
+    )
+    rows = {(row.labels["score"], row.metric): row.values for row in rows_of(store)}
+    assert rows["dot", "steps_to_95"] == {0: 200, 1: NEVER, 2: 300}
+    assert ("general", "steps_to_95") not in rows
+    write(rows_of(store), file := tmp_path / "b.csv")
+    assert "steps_to_95,0 1 2,200 never 300," in file.read_text()
+    assert {(row.labels["score"], row.metric): row.values for row in read(file)} == rows
+    with pytest.raises(AttnbenchError, match="no cell has steps_to_95"):
+        rows_of(made(tmp_path / "none"), ["steps_to_95"])
+
+
+def test_never_is_a_value_of_steps_only_and_not_of_all_seeds(tmp_path):
+    write(rows_of(made(tmp_path, axes={}, steps_to_95=200)), file := tmp_path / "b.csv")
+    text = file.read_text()
+    file.write_text(text.replace("0,0.9,", "0,never,"))
+    with pytest.raises(AttnbenchError, match="'never' of exact_match is not a number"):
+        read(file)
+    file.write_text(text.replace("0,200,", "0,never,"))
+    with pytest.raises(AttnbenchError, match="no seed has a value of steps_to_95"):
+        read(file)
+
+
+def test_an_update_can_add_a_metric_to_a_file(tmp_path):
+    old = rows_of(made(tmp_path, axes={}, steps_to_95=200), ["exact_match"])
+    new = rows_of(made(tmp_path / "2", axes={}, steps_to_95=200), ["exact_match", "steps_to_95"])
+    assert {row.metric: row.values for row in update(old, new)} == {"exact_match": {0: 0.9}, "steps_to_95": {0: 200}}
+
+
+def test_what_a_baseline_can_see_depends_on_its_seeds(tmp_path):
+    def size(seeds):
+        rows = rows_of(made(tmp_path / str(seeds), axes={"score": ["dot", "general"], "seed": range(seeds)}))
+        return smallest_fall("exact_match", rows, seeds)
+
+    two, five, ten = map(size, (2, 5, 10))
+    assert 0.1 < two < 0.4
+    assert 0.02 < five < 0.1
+    assert 0.02 <= ten < five
+
+
+def test_the_smallest_fall_of_a_varying_row_is_larger(tmp_path):
+    rows = rows_of(made(tmp_path, axes={"seed": range(5)}))
+    wide = [replace(row, values=dict(enumerate((0.5, 0.7, 0.9, 0.6, 0.8)))) for row in rows]
+    assert smallest_fall("exact_match", wide, 5) > 3 * smallest_fall("exact_match", rows, 5)
+    steps = [replace(row, metric="steps_to_95", values=dict(enumerate((250, 300, 250, 300, 300)))) for row in rows]
+    assert 0.2 < smallest_fall("steps_to_95", steps, 5) < 1
+    hopeless = [replace(row, values=dict(enumerate((0.0, 0.0, 1.0, 0.0, 1.0)))) for row in rows]
+    assert smallest_fall("exact_match", hopeless, 5) is None
+    assert "exact_match by no possible amount" in what_is_seen(hopeless)
 
 
 # ---- --update

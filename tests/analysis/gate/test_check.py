@@ -1,12 +1,14 @@
 """The judgement of one row, and the check of a whole run."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from attnbench.analysis.gate.baseline import BaselineRow, Configuration
+from attnbench.analysis.gate.baseline import NEVER, BaselineRow, Configuration
 from attnbench.analysis.gate.check import check
-from attnbench.analysis.gate.judge import GateVerdict, judge
+from attnbench.analysis.gate.judge import GateVerdict, Rule, Statistic, judge, judge_row, spared_seeds
 from attnbench.errors import Exit
 
 
@@ -15,7 +17,8 @@ def by_seed(*values, first=0):
 
 
 def decide(old, new, better=1, tolerance=0.02, level=0.01, spread=0.01, fresh=True):
-    return judge(by_seed(*old), by_seed(*new, first=100 if fresh else 0), better, tolerance, level, spread)
+    rule = Rule(better, tolerance, level, spread)
+    return judge(by_seed(*old), by_seed(*new, first=100 if fresh else 0), rule)
 
 
 ALIKE = (0.99, 1.0, 0.998, 0.992, 0.996)
@@ -93,6 +96,135 @@ def test_simulated_shifts_of_five_seeds_are_found():
     draws = rng.normal(0.9, 0.03, (300, 10)) - np.repeat([0, 0.3], 5)
     caught = sum(decide(d[:5], d[5:], level=0.01 / 30).verdict is GateVerdict.REGRESSION for d in draws)
     assert caught > 0.95 * len(draws)
+
+
+# ---- a collapse, the floor and the intervals
+
+
+def row_of(old, new, metric="exact_match", rows=60, **options):
+    """The judgement of a row by the metric's allowance, at its level among this number of rows."""
+    return judge_row(metric, by_seed(*old), by_seed(*new), 0.005 / rows, **options)[0]
+
+
+def test_a_collapse_of_two_seeds_fails():
+    """It was "unclear", with an interval from −2.8 to +1.1, and passed."""
+    found = row_of((0.97, 0.97), (0.146, 0.11))
+    assert found.verdict is GateVerdict.REGRESSION or found.below_floor
+    assert found.statistic in (Statistic.MEAN, Statistic.FLOOR)
+
+
+def test_three_seeds_that_fall_by_eight_points_are_unclear_and_by_twenty_fail():
+    old = (0.95, 0.97, 0.96)
+    assert row_of(old, (0.87, 0.9, 0.87)).verdict is GateVerdict.UNCLEAR
+    assert not row_of(old, (0.87, 0.9, 0.87)).below_floor
+    assert row_of(old, (0.75, 0.78, 0.76)).below_floor or row_of(old, (0.75, 0.78, 0.76)).low is not None
+    assert row_of(old, (0.75, 0.78, 0.76)).verdict in (GateVerdict.UNCLEAR, GateVerdict.REGRESSION)
+
+
+@pytest.mark.parametrize("seeds", [5, 8, 12])
+def test_a_collapse_of_forty_percent_of_the_seeds_fails(seeds):
+    lost = round(0.4 * seeds)
+    spared = spared_seeds(0, 110, (0, seeds), seeds, 0.007 / 22)
+    assert spared < lost
+    assert row_of([0.99] * seeds, [0.05] * lost + [0.99] * (seeds - lost), spared=spared).below_floor
+
+
+def test_a_seed_that_fails_is_spared_and_a_second_one_where_the_baseline_has_failures():
+    assert spared_seeds(0, 110, (0, 5), 5, 0.007 / 22) == 1
+    assert spared_seeds(3, 110, (0, 5), 5, 0.007 / 22) == 2
+    assert spared_seeds(1, 110, (1, 5), 5, 0.007 / 22) == 4  # this configuration fails often
+    assert spared_seeds(50, 110, (2, 5), 5, 0.007 / 22) == 4  # never all: a run in which every seed fell is worse
+    assert spared_seeds(0, 0, (0, 2), 2, 0.01) == 1
+    assert not row_of(ALIKE, (0.99, 0.1, 1.0, 0.996, 0.99)).below_floor
+    assert row_of([0.99] * 4 + [0.05], [0.05] * 5, spared=4).below_floor
+
+
+def test_the_share_of_seeds_that_learned_is_tested_by_fisher():
+    learned, failed = [0.99], [0.3]
+    old, new = learned * 14 + failed * 6, learned * 3 + failed * 17
+    p = stats.fisher_exact([[14, 6], [3, 17]], alternative="greater").pvalue
+    spread_out = {"spared": 19}  # so that neither the median nor the floor decides
+    kept = judge(by_seed(*old), by_seed(*new, first=100), Rule(1, 0.02, p * 0.3, 0.01, accuracy=True, **spread_out))
+    assert kept.verdict is not GateVerdict.REGRESSION or kept.statistic is Statistic.MEAN
+    found = judge(by_seed(*old), by_seed(*new, first=100), Rule(1, 0.02, p * 1.001, 0.9, accuracy=True, **spread_out))
+    assert (found.verdict, found.statistic) == (GateVerdict.REGRESSION, Statistic.LEARNED)
+    assert found.low is None
+    other = judge(by_seed(*old), by_seed(*new, first=100), Rule(1, 0.02, p * 0.999, 0.9, accuracy=True, **spread_out))
+    assert other.verdict is GateVerdict.UNCLEAR
+    no_accuracy = Rule(1, 0.02, p * 1.001, 0.9, **spread_out)
+    assert judge(by_seed(*old), by_seed(*new, first=100), no_accuracy).verdict is GateVerdict.UNCLEAR
+
+
+@pytest.mark.parametrize(("metric", "best"), [("exact_match", 1.0), ("aer", 0.0), ("bleu", 100.0)])
+def test_an_interval_stays_within_what_the_metric_can_be(metric, best):
+    high = 100.0 if metric == "bleu" else 1.0
+    worst = high - best
+    for old, new in [
+        ((best, 0.9 * best + 0.1 * worst), (worst, 0.5 * high)),
+        ((0.4 * high, 0.9 * high), (worst, best)),
+    ]:
+        found = row_of(old, new, metric)
+        assert found.low is not None
+        mean = sum(old) / len(old)
+        assert -mean - 1e-12 <= found.low <= found.high <= high - mean + 1e-12
+
+
+def test_the_interval_is_that_of_the_statistic_that_is_named():
+    old, new = (0.5, 0.7, 0.9, 0.6, 0.8), (0.46, 0.66, 0.86, 0.56, 0.76)
+    found = decide(old, new, fresh=False)
+    assert found.statistic is Statistic.PAIRED
+    assert found.low == pytest.approx(found.high, abs=0.05)
+    assert decide(old, new).statistic is Statistic.MEAN
+    assert decide(ALIKE, (0.95, 0.85, 0.75, 0.99, 0.9)).statistic is Statistic.MEDIAN
+
+
+def test_the_noise_of_a_row_that_varies_is_not_below_the_floor():
+    old, new = (0.39, 0.38, 0.32, 0.42, 0.52), (0.55, 0.48, 0.52, 0.60, 0.62)
+    assert math.isclose(sum(new) / 5 - sum(old) / 5, 0.148)
+    assert row_of(old, new, "aer").below_floor  # in a baseline whose other rows hardly vary
+    found = row_of(old, new, "aer", typical=0.08)
+    assert found.verdict is GateVerdict.UNCLEAR
+    assert not found.below_floor
+
+
+# ---- slower learning
+
+
+def test_slower_learning_fails_and_one_validation_later_does_not():
+    old = (250, 250, 300, 250, 300)
+    assert row_of(old, (500, 500, 550, 500, 550), "steps_to_95", resolution=50).verdict is GateVerdict.REGRESSION
+    assert row_of(old, [step + 50 for step in old], "steps_to_95", resolution=50).verdict is GateVerdict.UNCHANGED
+    assert row_of((250,) * 5, (500,) * 5, "steps_to_95", resolution=250).verdict is GateVerdict.UNCHANGED
+    assert row_of(old, [step * 0.4 for step in old], "steps_to_95").verdict is GateVerdict.IMPROVEMENT
+
+
+def steps_row(*values):
+    one = row(metric="steps_to_95", values=values)
+    return BaselineRow(
+        one.labels, one.configuration, one.metric, one.values, one.settings | {"train.valid_every": "50"}, "", 2
+    )
+
+
+def with_steps(*values):
+    one = configuration()
+    for seed, value in enumerate(values):
+        one.metrics[seed]["steps_to_95"] = value
+    return one
+
+
+def test_a_seed_that_never_got_there_counts_as_worse_than_any():
+    result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(*[None] * 5)])
+    (finding,) = result.findings
+    assert (finding.verdict, result.exit) == (GateVerdict.REGRESSION, Exit.REGRESSION)
+    assert finding.run == dict.fromkeys(range(5), 500)
+    assert "never reached by 0 of 5 seeds before and 5 of 5 now, which count as 500" in finding.message
+    assert compared([steps_row(200, 200, 250, 200, NEVER)], [with_steps(200, 250, None, 200, 200)]).exit is Exit.OK
+
+
+def test_one_seed_that_never_got_there_passes():
+    result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(200, 500, None, 200, 200)])
+    assert (result.findings[0].verdict, result.exit) == (GateVerdict.UNCLEAR, Exit.OK)
+    assert "1 of 5 now, which count as 1000" in result.findings[0].message
 
 
 # ---- the check of a run
@@ -248,3 +380,50 @@ def test_of_several_configurations_with_the_same_labels_the_nearest_is_named():
     near = configuration(key="near", settings=SETTINGS | {"train.steps": "2"})
     result = compared([row()], [far, near])
     assert result.findings[0].message == "train.steps: 800 → 2"
+
+
+def test_an_unclear_row_below_the_floor_fails_unless_unclear_passes():
+    rows = [row(values=(0.97, 0.95))]
+    run = [configuration(values=(0.5, 0.3))]
+    result = compared(rows, run)
+    (finding,) = result.findings
+    assert (finding.verdict, finding.fails, result.exit) == (GateVerdict.UNCLEAR, True, Exit.REGRESSION)
+    assert finding.judgement.statistic is Statistic.FLOOR
+    assert "floor" in finding.message
+    lenient = compared(rows, run, unclear_fails=False)
+    assert (lenient.findings[0].verdict, lenient.findings[0].fails) == (GateVerdict.UNCLEAR, False)
+    assert lenient.exit is Exit.OK
+
+
+def test_a_tolerance_above_the_floor_raises_it():
+    rows, run = [row(values=(0.97, 0.95))], [configuration(values=(0.5, 0.3))]
+    assert compared(rows, run, tolerances={"exact_match": 0.7}).exit is Exit.OK
+
+
+def test_the_failures_of_the_whole_baseline_decide_how_many_seeds_are_spared():
+    """Two of five collapsed seeds fail where all others learned, and pass where seeds often fail to learn."""
+    rows = [row("bad"), *(row(f"s{n}") for n in range(21))]
+    run = [configuration("bad", values=(0.99, 0.05, 0.05, 1.0, 0.99)), *(configuration(f"s{n}") for n in range(21))]
+    assert compared(rows, run).exit is Exit.REGRESSION
+    flaky = [row("bad"), *(row(f"s{n}", values=(*ALIKE[:4], 0.05)) for n in range(21))]
+    assert (
+        compared(flaky, [run[0], *(configuration(f"s{n}", values=(*ALIKE[:4], 0.05)) for n in range(21))]).exit
+        is Exit.OK
+    )
+
+
+@pytest.mark.parametrize("others", [0, 1, 5, 11, 21])
+def test_two_of_five_seeds_that_collapse_fail_in_grids_of_every_size(others):
+    rows = [row("bad"), *(row(f"s{n}") for n in range(others))]
+    collapsed = configuration("bad", values=(0.99, 0.05, 0.05, 1.0, 0.99))
+    result = compared(rows, [collapsed, *(configuration(f"s{n}") for n in range(others))])
+    assert result.exit is Exit.REGRESSION
+    one_seed = configuration("bad", values=(0.99, 0.05, 0.99, 1.0, 0.99))
+    assert compared(rows, [one_seed, *(configuration(f"s{n}") for n in range(others))]).exit is Exit.OK
+
+
+def test_configurations_that_no_seed_learns_do_not_make_the_gate_lenient():
+    hard = [row(f"hard{n}", values=[0.2] * 5) for n in range(10)]
+    run = [configuration("bad", values=(0.99, 0.05, 0.05, 1.0, 0.99))]
+    run += [configuration(f"hard{n}", values=[0.2] * 5) for n in range(10)]
+    assert compared([row("bad"), *hard], run).exit is Exit.REGRESSION

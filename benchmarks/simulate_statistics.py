@@ -1,6 +1,6 @@
 """Simulates the statistics of `table` and `compare`, by the code that they run: false verdicts, coverage and power.
 
-python benchmarks/statistics.py [--runs N] [PART ...]     writes docs/statistics.md
+python benchmarks/simulate_statistics.py [--runs N] [PART ...]     writes docs/statistics.md
 
 Parts: selection, tasks, means, coverage, equivalence, power. Two cores and N = 2,000 take about 20 minutes.
 """
@@ -287,7 +287,7 @@ def main(arguments: Sequence[str]) -> None:
     page = [
         "# The statistics, simulated",
         "",
-        f"`python benchmarks/statistics.py --runs {options.runs}` simulates the rules of [`table` and "
+        f"`python benchmarks/simulate_statistics.py --runs {options.runs}` simulates the rules of [`table` and "
         "`compare`](tables.md) by the code that they run. With 2,000 runs a share of 5 % is known to ±1 % (95 %). All "
         "shares are in percent.",
     ]
