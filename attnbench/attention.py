@@ -105,9 +105,8 @@ class Attention(nn.Module):
             # 0 · NaN is NaN: weights of 0 alone would not keep NaN or ∞ at padded positions out of sums and gradients.
             keys = keys.masked_fill(~valid.unsqueeze(-1), 0)
             values = values.masked_fill(~valid.unsqueeze(-1), 0)
-        # A score from a plugin may be a plain module without the two halves of scores.base.Score.
-        prepare = getattr(self.score, "prepare", None)
-        return Source(prepare(keys) if prepare else keys, values, mask, source_lengths)
+        whole = self.score is None or _is_whole(type(self.score))
+        return Source(keys if whole else getattr(self.score, "prepare", _unchanged)(keys), values, mask, source_lengths)
 
     def extend(self, source: Source | None, keys: Tensor, values: Tensor) -> Source:
         """Returns the source with the given keys and values (B,n,D) appended, for attention to a model's own past.
@@ -129,7 +128,8 @@ class Attention(nn.Module):
     def compare(self, query: Tensor, source: Source) -> Tensor:
         """Returns the logits (B,T,S) of the score for queries (B,T,D), before the scope is applied."""
         assert self.score is not None
-        logits: Tensor = getattr(self.score, "compare", self.score)(query, source.keys)
+        compare = self.score if _is_whole(type(self.score)) else getattr(self.score, "compare", self.score)
+        logits: Tensor = compare(query, source.keys)
         return logits
 
     def read(self, query: Tensor, source: Source, step: int = 0, bias: Tensor | None = None) -> Attended:
@@ -235,6 +235,20 @@ def build_score(
     """
     part = _component(name)
     return _build_score(Component(name=part.name, options=part.options | options), width, max_source_length)
+
+
+def _is_whole(kind: type[nn.Module]) -> bool:
+    """Returns whether a score of this class is computed by `forward` alone, and not by `prepare` and `compare`."""
+    # A custom score may be a plain module. If it derives from Score, or from another score, and overrides `forward`,
+    # the inherited `compare` would compute something else: the more derived of the two methods is used.
+    forward, compare = (next((c for c in kind.__mro__ if name in vars(c)), None) for name in ("forward", "compare"))
+    if forward is None or compare is None:
+        return compare is None
+    return forward is not compare and issubclass(forward, compare)
+
+
+def _unchanged(keys: Tensor) -> Tensor:
+    return keys
 
 
 def _build_score(part: Component, width: int, max_source_length: int | None) -> nn.Module:

@@ -5,6 +5,8 @@ import torch
 
 import attnbench
 from attnbench import AttnbenchError, registry
+from attnbench.scores.base import Score
+from attnbench.scores.general import General
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,50 @@ def test_a_score_of_ones_own():
         query, keys, keys
     )
     torch.testing.assert_close(found.weights, (query @ keys.mT / 2).softmax(-1))
+
+
+class Negative(Score):
+    """Overrides `forward` alone."""
+
+    def forward(self, query, keys):
+        return -(query @ keys.mT)
+
+
+class NegativeGeneral(General):
+    """Overrides `forward` of a score that has both halves."""
+
+    def forward(self, query, keys):
+        return -super().forward(query, keys)
+
+
+class Doubled(Negative):
+    """Overrides one half, of a class that overrides `forward`: `forward` does not call it."""
+
+    def prepare(self, keys):
+        return 2 * keys
+
+
+class Halves(Negative):
+    """Overrides `compare` again."""
+
+    def compare(self, query, prepared):
+        return 3 * super().compare(query, prepared)
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor"), [(Negative, -1), (NegativeGeneral, -1), (Doubled, -1), (Halves, 3), (Score, 1), (General, 1)]
+)
+def test_a_score_that_overrides_forward_is_computed_by_it(kind, factor):
+    """Not by the dot product that it inherits: at once, with a prepared source, and with one that grows."""
+    attend = attnbench.Attention("dot", "global", width=4)
+    attend.score = kind(4) if issubclass(kind, General) else kind()
+    query, keys = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+    matrix = attend.score.key_proj.weight if issubclass(kind, General) else torch.eye(4)
+    expected = factor * (query @ (keys @ matrix.T).mT)
+    source = attend.prepare(keys, keys, None)
+    grown = attend.extend(attend.extend(None, keys[:, :2], keys[:, :2]), keys[:, 2:], keys[:, 2:])
+    for found in (attend(query, keys, keys), attend.read(query, source), attend.read(query, grown)):
+        torch.testing.assert_close(found.logits, expected)
 
 
 def test_a_scope_of_ones_own():

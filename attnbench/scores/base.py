@@ -9,7 +9,9 @@ class Score(nn.Module):
     """A score split into `prepare`, which sees the keys only, and `compare`, which also sees the query.
 
     `prepare` runs once per source and `compare` once per step, so step-by-step decoding does not repeat the products
-    with the keys. A custom score need not derive from this class: a plain module with `forward(query, keys)` works.
+    with the keys. A custom score need not derive from this class: a plain module with `forward(query, keys)` works. So
+    does a subclass that overrides `forward`: its `prepare` and `compare` are then not called, unless it overrides
+    `compare` as well.
     """
 
     def prepare(self, keys: Tensor) -> Tensor:
