@@ -266,7 +266,10 @@ def outcomes(described: Pack, report=lambda _: None) -> set[tuple[str, str | Non
     return {(one.status, one.error) for one in attempt(described, "cpu", FAKE, report)}
 
 
-CHANGED = "helper.py changed while the grid ran\n  → run the grid again to train with the new version, or restore it"
+CHANGED = (
+    "helper.py changed while the grid ran\n"
+    "  → run the grid again to train with the new version, or restore it and use --retry-failed"
+)
 
 
 def as_in_a_worker() -> None:
