@@ -155,5 +155,5 @@ def test_vocabularies_that_differ_are_told():
 
 
 def test_as_many_words_that_are_others_are_told_too():
-    with pytest.raises(AttnbenchError, match="target words are others"):
+    with pytest.raises(AttnbenchError, match="source and target vocabularies of this task differ"):
         Pointer(list("abcdef"), list("abcdeg"), lambda width: Attention("dot", width=width), 6, 4)
