@@ -83,7 +83,7 @@ class Attention(nn.Module):
         for key, value in options.items():
             _assign(key, value, parts)
         if score_part is None and scope_part.name != "none":
-            raise fail(f"scope {scope_part.name!r} needs a score", hint="only the scope 'none' goes without")
+            raise fail(f"scope {scope_part.name!r} needs a score", hint="only the scope 'none' works without a score")
         self.score = None if score_part is None else _build_score(score_part, width, max_source_length)
         options = registry.scope.entry(scope_part.name).resolve(scope_part.options)
         self.scope = registry.scope.build(scope_part.name, options, width=width)
@@ -255,7 +255,8 @@ def _build_score(part: Component, width: int, max_source_length: int | None) -> 
     entry = registry.score.entry(part.name)
     options = entry.resolve(part.options)
     if entry.takes("max_source_length") and max_source_length is None and "max_source_length" not in options:
-        raise fail(f"score {part.name!r} needs max_source_length", hint="it has a parameter per source position")
+        hint = "pass max_source_length: this score has one parameter per source position"
+        raise fail(f"score {part.name!r} needs max_source_length", hint=hint)
     return registry.score.build(part.name, options, width=width, max_source_length=max_source_length)
 
 
@@ -280,5 +281,5 @@ def _assign(key: str, value: Any, parts: list[tuple[registry.Registry, Component
         raise fail(f"neither the score nor the scope has an option {key!r}", hint=did_you_mean(key, known))
     if len(declaring) > 1:
         names = " and ".join(repr(part.name) for part in declaring)
-        raise fail(f"{names} both have an option {key!r}", hint="give it in the mapping of the one that is meant")
+        raise fail(f"{names} both have an option {key!r}", hint="set it in the mapping of the score or of the scope")
     declaring[0].options[key] = value

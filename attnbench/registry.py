@@ -306,7 +306,7 @@ def _inspect(cls: type, kind: str, name: str, provided: frozenset[str], caller: 
         ),
         load=lambda: cls,
         provided=provided,
-        sources=((file, cls.__module__),),
+        sources=((file, _module_of(cls)),),
     )
 
 
@@ -321,6 +321,14 @@ def _arguments(init: Any) -> list[inspect.Parameter]:
     instance, *more = _arguments(wrapped)
     named = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != instance.name]
     return [instance, *named, *(p for p in more if p.name not in own)]
+
+
+def _module_of(cls: Any) -> str:
+    """The name of the module that defines a class; "" where it cannot be read."""
+    try:
+        return str(cls.__module__)
+    except Exception:  # of any type, as below
+        return ""
 
 
 def _file_and_line(cls: Any, caller: tuple[str, int]) -> tuple[Path, int]:

@@ -358,8 +358,8 @@ FAULTS = [
         "the worst weights are kept",
         "training/selection.py",
         "Selection.offer",
-        "[new > old for new, old in zip(marks, self._marks, strict=True)]",
-        "[new < old for new, old in zip(marks, self._marks, strict=True)]",
+        "mark > self._marks[replica]",
+        "mark < self._marks[replica]",
         {"score": "dot"},
     ),
     Fault(
@@ -633,9 +633,9 @@ HELD_OUT = [
     Fault(
         "the Transformer's feed-forward layer without its residual",
         "models/transformer.py",
-        "Layer.think",
-        "states + self.inner(self.inner_norm(states))",
-        "self.inner(self.inner_norm(states))",
+        "Layer.apply_feed_forward",
+        "states + self.feed_forward(self.feed_forward_norm(states))",
+        "self.feed_forward(self.feed_forward_norm(states))",
         {"model": "transformer"},
     ),
     Fault(

@@ -61,8 +61,9 @@ class Pointer(Seq2Seq):
         super().__init__()
         if source_words != target_words:
             raise fail(
-                "pointer gives words of the source, but this task's target words are others",
-                hint="its tasks are those whose target words all stand in the source",
+                "pointer can only output words of the source, "
+                "but the source and target vocabularies of this task differ",
+                hint="use a task in which every target word occurs in the source",
             )
         self.vocabulary, self.width, self.kind = len(source_words), width, KINDS[cell]
         self.embedding = ValueEmbedding(self.vocabulary, embedding)

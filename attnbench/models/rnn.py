@@ -68,7 +68,7 @@ class Recurrent(Seq2Seq):
         self.kind = KINDS[cell]
         previous = query == "previous"
         if previous and input_feeding:
-            raise fail("input_feeding needs query: current", hint="query: previous has no s̃ to feed")
+            raise fail("input_feeding needs query: current", hint="set query: current, or input_feeding: false")
         self.source_embedding = nn.Embedding(source_vocabulary, embedding)
         self.target_embedding = nn.Embedding(target_vocabulary, embedding)
         self.encoder = Encoder(embedding, width, cell)

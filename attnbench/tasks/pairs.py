@@ -35,7 +35,9 @@ def read_pairs(path: str | Path) -> list[Pair]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise fail(f"cannot be read: {error.strerror}", str(path), "paths are relative to the grid file") from error
+        raise fail(
+            f"cannot read the file: {error.strerror}", str(path), "paths are relative to the grid file"
+        ) from error
     # Split as bytes at "\n" only: str.splitlines would also split at characters such as U+2028 within a sentence, and
     # decoding line by line gives the number of a line that is not UTF-8.
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -115,9 +117,9 @@ class Pairs:
         training = [pair for pair in pairs if pair.source not in held_sources]
         if not training:
             raise fail(
-                "no line is left to train on: every source is also validated or tested on",
+                "no training pairs are left: every source is also a validation or test source",
                 str(path),
-                "give more pairs, or other ones in data.validation_path and data.test_path",
+                "add pairs, or use different pairs in data.validation_path and data.test_path",
             )
         self.source_words = _words(pair.source for pair in training)
         self.target_words = _words(pair.target for pair in training)
@@ -187,8 +189,8 @@ class Pairs:
         counts = {length: len(lines) for length, lines in training.items() if length in lengths}
         if not counts:
             raise fail(
-                f"no training source has {lengths[0]} to {lengths[-1]} words: "
-                f"the shortest has {min(training)}, the longest {max(training)}",
+                f"no training source has {lengths[0]} to {lengths[-1]} words; "
+                f"the lengths found are {min(training)} to {max(training)}",
                 self.origin(Split.TRAINING),
                 "change data.min_length and data.max_length",
             )

@@ -35,10 +35,10 @@ class Sort:
         vocabulary, seen = self._symbols.vocabulary, len(self._symbols.seen)
         if not self._distinct or length <= seen:
             return None
-        shown = "" if seen == vocabulary else f" of which training shows {seen}"
+        shown = "" if seen == vocabulary else f", {seen} of which occur in training"
         return (
             f"sort has no {length} distinct symbols in a vocabulary of {vocabulary}{shown}; "
-            "{name: sort, distinct: false} lets symbols occur again"
+            "{name: sort, distinct: false} allows repeated symbols"
         )
 
     def longest_target(self, length: int) -> int:

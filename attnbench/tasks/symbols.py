@@ -45,7 +45,7 @@ class Symbols:
             ValueError: if there are no unseen symbols.
         """
         if not len(self.unseen):
-            raise ValueError("training sees every symbol of this vocabulary")
+            raise ValueError("this vocabulary has no unseen symbols")
         parts: list[np.ndarray] = []
         missing = count
         while missing > 0:

@@ -42,7 +42,9 @@ class Translate:
 
     def check(self, length: int) -> str | None:
         """Returns the reason why there is no sentence of this length: the shortest is a pronoun and a verb."""
-        return None if length >= SHORTEST else f"translate has no sentence of {length} word"
+        if length >= SHORTEST:
+            return None
+        return f"translate has no sentence of length {length}; the shortest has {SHORTEST} words"
 
     def longest_target(self, length: int) -> int:
         """Returns the length of the longest French sentence for an English one of `length` words."""

@@ -57,7 +57,7 @@ def test_lengths_that_a_task_does_not_have(complaints: Complaints, text: str, wh
             "is 30 with a vocabulary of 12",
         ),
         ("grid: {score: [dot], task: [copy]}\ndata: {unseen_symbols: -1}", "3:24", "at least 0, found -1"),
-        ("grid: {score: [dot], task: [sort]}\ndata: {unseen_symbols: 11}", "2:29", "of which training shows 9"),
+        ("grid: {score: [dot], task: [sort]}\ndata: {unseen_symbols: 11}", "2:29", "9 of which occur in training"),
     ],
 )
 def test_more_unseen_symbols_than_the_vocabulary_has(complaints: Complaints, text: str, where: str, what: str) -> None:

@@ -155,5 +155,5 @@ def test_different_vocabularies_are_reported():
 
 
 def test_different_words_of_the_same_number_are_reported():
-    with pytest.raises(AttnbenchError, match="target words are others"):
+    with pytest.raises(AttnbenchError, match="source and target vocabularies of this task differ"):
         Pointer(list("abcdef"), list("abcdeg"), lambda width: Attention("dot", width=width), 6, 4)

@@ -226,7 +226,7 @@ def test_files_that_cannot_be_used(tmp_path):
     with pytest.raises(AttnbenchError, match="No such file"):
         Pairs(str(tmp_path / "nowhere.tsv"))
     path = write(tmp_path / "train.tsv", ["a b c\tA"])
-    with pytest.raises(AttnbenchError, match="no line is left to train on"):
+    with pytest.raises(AttnbenchError, match="no training pairs are left"):
         Pairs(path, None, path)
 
 
@@ -236,7 +236,7 @@ def test_lengths_that_no_line_has(tmp_path):
     files = {"path": path, "validation_path": write(tmp_path / "dev.tsv", numbered(5, 50)), "test_path": test_path}
     check_data(TRANSLATE, Data(**files))
     for fields, message in [
-        ({"min_length": 8, "max_length": 9}, "no training source has 8 to 9 words: the shortest has 3, the longest 5"),
+        ({"min_length": 8, "max_length": 9}, "no training source has 8 to 9 words; the lengths found are 3 to 5"),
         ({"min_length": 4}, "test.tsv has no test source of 4 to 10 words"),
         ({"test_lengths": (4,)}, "test.tsv has no test source of 4 words"),
     ]:

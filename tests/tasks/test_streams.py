@@ -177,7 +177,7 @@ def test_impossible_lengths_are_reported_at_once():
         build_task(SORT, data)
     assert [problem.where for problem in raised.value.problems] == ["data.max_length", "data.test_lengths"]
     assert "no 12 distinct symbols in a vocabulary of 8" in str(raised.value)
-    with pytest.raises(AttnbenchError, match="translate has no sentence of 1 word"):
+    with pytest.raises(AttnbenchError, match="translate has no sentence of length 1; the shortest has 2 words"):
         build_task(TRANSLATE, Data(min_length=1))
 
 

@@ -167,7 +167,7 @@ def test_every_length_from_2_to_60_has_sentences():
         source = TASK.generate(random, length, 20).source
         assert source.shape == (20, length)
         assert (source != PAD).all()
-    assert TASK.check(1) == "translate has no sentence of 1 word"
+    assert TASK.check(1) == "translate has no sentence of length 1; the shortest has 2 words"
     assert TASK.check(2) is None
 
 

@@ -113,7 +113,7 @@ def test_a_rare_symbol_is_found_and_none_is_refused():
     rare = Copy(1000, 1).generate_unseen(np.random.default_rng(0), 1, 30).source
     assert (rare == unseen_symbols(1000, 1)).all()
     assert rare.shape == (30, 1)
-    with pytest.raises(ValueError, match="sees every symbol"):
+    with pytest.raises(ValueError, match="this vocabulary has no unseen symbols"):
         Copy(20).generate_unseen(np.random.default_rng(0), 3, 1)
 
 
@@ -152,7 +152,7 @@ def test_there_is_no_such_test_set_where_no_symbol_is_unseen():
 
 def test_sort_runs_out_of_seen_symbols():
     assert Sort(20, 5).check(15) is None
-    assert "no 16 distinct symbols in a vocabulary of 20 of which training shows 15;" in Sort(20, 5).check(16)
+    assert "no 16 distinct symbols in a vocabulary of 20, 15 of which occur in training;" in Sort(20, 5).check(16)
     assert Sort(20, 5, distinct=False).check(16) is None
     assert "training" not in Sort(20).check(21)
 

@@ -19,7 +19,7 @@ import numpy
 import torch
 import attnbench
 from attnbench.scopes.masking import masked_softmax
-from attnbench.scopes.hard import Hard, gumbel_noise
+from attnbench.scopes.hard import Hard
 from attnbench.scores.location import Location
 from attnbench.scores.additive import Additive
 from torch.nn import functional as F
