@@ -39,7 +39,7 @@ class Outcome:
 
     `metrics` has every name of METRICS, and `<metric>@<length>` per test length; None where it is not defined.
     `history` is one dict per logged step: {"step", "train/loss", "valid/loss", "valid/exact_match",
-    "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}.
+    "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}. `facts` are those of the user's own sentence pairs.
     """
 
     cell: str
@@ -50,6 +50,7 @@ class Outcome:
     error: str | None = None
     alignments: Alignments | None = None
     versions: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, float | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def run(
         every = composed(plan.cells, store.packs(), loaded.plugins, chosen.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
-        chosen.check(todo)
+        messages = chosen.check(todo)
         with closing(chosen.create(todo)) as trainer:
             if todo:
                 # Before the plan is written and MLflow is contacted, so that a missing GPU leaves nothing behind.
@@ -114,6 +114,8 @@ def run(
             notify(planned)
             for message in broken:
                 notify(Notice(f"not read: {message}\nIts cell counts as not done."))
+            for message in messages:
+                notify(Notice(message))
             return Driver(planned, store, tracker, notify).run(trainer, fail_fast)
 
 
@@ -138,15 +140,18 @@ class _Engine:
         whole = self.joins_cluster or self.name == "serial" or may_use_gpu(self.device)
         return 1 if whole else self.workers or available_cores()
 
-    def check(self, todo: Sequence[Pack]) -> None:
+    def check(self, todo: Sequence[Pack]) -> list[str]:
         """Checks that the packs can be trained.
+
+        Returns:
+            Messages about the data that a user should know.
 
         Raises:
             AttnbenchError: if a pack does not fit into memory, or its data are invalid.
         """
         if self.name != "ray":  # the memory of a cluster's nodes is not known here
             check_size(todo)
-        _check_data(todo)
+        return _check_data(todo)
 
     def create(self, todo: Sequence[Pack]) -> Engine:
         """The engine, with as many workers as these packs need."""
@@ -198,13 +203,31 @@ def _ray_options(engine: str, address: str | None, gpus_per_pack: float | None) 
     return given
 
 
-def _check_data(todo: Sequence[Pack]) -> None:
-    """Raises errors in the data that training would find later, such as a length without any test source."""
+def _check_data(todo: Sequence[Pack]) -> list[str]:
+    """Raises errors in the data that training would find later, such as a length without any test source.
+
+    Returns:
+        For each file of sentence pairs, what was left out of it and how many of its words are unknown.
+    """
     from attnbench.tasks.streams import check_data  # imports NumPy, and takes some milliseconds per task
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
-    for cell in distinct.values():
-        check_data(cell.task, cell.data)
+    facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
+    return [_data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
+
+
+def _data_message(file: str, facts: Mapping[str, float | int]) -> str:
+    """Describes the facts of `Pairs.facts` that change what the metrics mean."""
+    parts = [f"{file}: {facts['training_lines']:,} training lines"]
+    if dropped := facts["dropped_training_lines"]:
+        parts.append(f"{dropped:,} more left out, because their source is also validated or tested")
+    unknown = {side: facts[f"unknown_target_words_{side}"] for side in ("validation", "test")}
+    parts += [
+        f"{share:.1%} of the {side} target words are unknown and count as errors"
+        for side, share in unknown.items()
+        if share
+    ]
+    return "; ".join(parts)
 
 
 def _first_packs(all_packs: list[Pack], limit: int | None) -> list[Pack]:

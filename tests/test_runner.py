@@ -411,3 +411,29 @@ def test_the_table_is_the_same_whatever_the_engine_and_the_workers(grid, tmp_pat
     assert len(tables[0]) == 12
     assert {row["status"] for row in tables[0]} == {"done"}
     assert tables[0] == tables[1] == tables[2]
+
+
+def test_a_run_begins_with_what_is_unknown_or_left_out_of_sentence_pairs(tmp_path):
+    """One line is also a test source, and one of the four words of the test targets is never trained."""
+    (tmp_path / "train.tsv").write_text("a b\tx y\nb a\ty x\na a\tx x\n")
+    (tmp_path / "test.tsv").write_text("a a\tx x\na b\tx new\n".replace("a b", "b b"))
+    grid = {
+        "name": "pairs",
+        "seeds": 1,
+        "grid": {"score": ["dot"], "task": ["translate"]},
+        "data": {"path": str(tmp_path / "train.tsv"), "validation_path": str(tmp_path / "train.tsv")}
+        | {"test_path": str(tmp_path / "test.tsv")},
+        "model": {"width": 8, "embedding": 4},
+        "train": {"steps": 2, "valid_every": 2, "batch_size": 2},
+    }
+    grid["data"]["validation_path"] = str(tmp_path / "dev.tsv")
+    (tmp_path / "dev.tsv").write_text("b b b\ty y y\n")
+    events = []
+    frame = runner.run(grid, results=tmp_path, engine="serial", mlflow=False, listener=events.append)
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert notice == (
+        "train.tsv: 2 training lines; 1 more left out, because their source is also validated or tested; "
+        "25.0% of the test target words are unknown and count as errors"
+    )
+    record = Store(tmp_path / "pairs").read(frame["cell"][0])
+    assert record["facts"]["unknown_target_words_test"] == 0.25

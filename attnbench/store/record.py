@@ -43,6 +43,7 @@ def record_of(
         # A file name in the message may contain bytes that are not valid UTF-8.
         "error": outcome.error and outcome.error.encode(errors="backslashreplace").decode(),
         "versions": outcome.versions,
+        "facts": outcome.facts,
         "code": dict(code),
         "alignments": arrays,
         "pack": {"ids": together.ids, "seeds": together.seeds},

@@ -215,6 +215,7 @@ class Store:
         """
         record = self.read(cell)
         kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions")}
+        kept["facts"] = record.get("facts", {})  # earlier versions have none
         return Outcome(**kept, seed=record["labels"]["seed"], alignments=self.alignments(cell))
 
     def alignments(self, cell: str) -> Alignments | None:

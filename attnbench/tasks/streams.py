@@ -69,19 +69,23 @@ def blaming(component: Component) -> Iterator[None]:
         ) from error
 
 
-def check_data(component: Component, data: Data) -> None:
+def check_data(component: Component, data: Data) -> dict[str, float | int]:
     """Checks that training and evaluation on these data are possible, in a fraction of a second.
 
     A custom task must have links for all lengths or for none, and the same examples for the same random numbers.
+
+    Returns:
+        `Pairs.facts` for a user's own sentence pairs, else nothing.
 
     Raises:
         AttnbenchError: any that training on these data could raise.
     """
     with blaming(component):
-        _try_all(component, data)
+        task = _try_all(component, data)
+    return task.facts() if isinstance(task, Pairs) else {}
 
 
-def _try_all(component: Component, data: Data) -> None:
+def _try_all(component: Component, data: Data) -> Task:
     task = build_task(component, data)
     # Everything that training does with the data, with one example each.
     least = data.model_copy(update={"validation_examples": 1, "test_examples": 1})
@@ -93,6 +97,7 @@ def _try_all(component: Component, data: Data) -> None:
         test_set_at(task, component, least, length)
     if not tasks.is_builtin(component.name) and not isinstance(task, Pairs):
         _check_generate(task, component, data)
+    return task
 
 
 def _check_generate(task: Task, component: Component, data: Data) -> None:

@@ -10,6 +10,7 @@ import torch
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.base import PAD
+from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
 from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, read, test_alignments
@@ -227,4 +228,5 @@ class _Training:
             error=self.errors[k],
             alignments=None if failed or aligned is None else self.formations[k].join(aligned, k),
             versions={"torch": torch.__version__},
+            facts=self.task.facts() if isinstance(self.task, Pairs) else {},
         )

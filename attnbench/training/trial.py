@@ -191,7 +191,8 @@ def _widths(cell: Cell, custom: dict[str, Component], task: Task, max_source_len
     """The widths that the model builds attentions of, found by building it."""
     widths: dict[int, None] = {}
 
-    def attention(width: int) -> Attention:
+    def attention(width: int, over: str = "source") -> Attention:
+        del over  # the trial has one length for all sequences
         widths[width] = None
         for kind, build in _builders(custom, width, max_source_length).items():
             with _blaming(kind, custom[kind].name, "it"):

@@ -55,7 +55,7 @@ def test_a_raising_cell_fails_alone(run):
     text = SMALL.replace("score: [additive, dot]", "score: [additive, breaks]") + "plugins: [breaks.py]\n"
     code, out, err = run(text=text)
     assert code == Exit.CELLS_FAILED
-    assert "failed: breaks · global · copy ×2 seeds: RuntimeError: no score today (breaks.py, line 11)" in err
+    assert "breaks.py:11: the score 'breaks' cannot be trained: it raised RuntimeError: no score today" in err
     assert "Traceback" not in err
     assert "Failed:  4 of the cells above" in err
     assert "failed" in out

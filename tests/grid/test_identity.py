@@ -7,8 +7,8 @@ import pytest
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.errors import AttnbenchError
 from attnbench.fingerprint import changed, fingerprint
-from attnbench.grid.packs import packs
 from attnbench.grid.identity import cell_id, data_digests
+from attnbench.grid.packs import packs
 from grid.conftest import Plans
 
 

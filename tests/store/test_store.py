@@ -88,8 +88,21 @@ def test_a_cell_is_written_whole_and_without_nan(tmp_path):
     store = write_run(tmp_path, grid, [result])
     text = (store.folder / "cells" / f"{cell.id}.json").read_text()
     record = json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
-    names = {"cell", "status", "labels", "config", "digests", "metrics", "history", "error", "versions", "code", "pack"}
-    assert set(record) == names | {"alignments", "digest"}
+    names = {
+        "cell",
+        "status",
+        "labels",
+        "config",
+        "digests",
+        "metrics",
+        "history",
+        "error",
+        "versions",
+        "code",
+        "pack",
+        "facts",
+    }
+    assert set(record) == names | {"alignments", "digest", "facts"}
     assert record["metrics"]["loss"] is record["metrics"]["aer"] is record["history"][0]["valid/loss"] is None
     assert record["labels"] == cell.labels
     assert record["config"]["data"]["test_lengths"] == [9, 20]

@@ -9,8 +9,8 @@ from test_train import same, without_times
 from torch import nn
 
 from attnbench import registry
-from attnbench.training.adam import Adam
 from attnbench.training import train as train_module
+from attnbench.training.adam import Adam
 from attnbench.training.stack import Stack
 from attnbench.training.train import train
 
