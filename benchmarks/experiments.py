@@ -52,7 +52,8 @@ def main() -> None:
     head = [
         "# What the experiments showed",
         "",
-        "Mean over the seeds, then its 95 % bootstrap interval; **bold** is the best of a column. Made by "
+        "Mean over the seeds, then its 95 % interval, or the range of fewer than five seeds; **bold** is the best of a "
+        "column. Made by "
         f"`python benchmarks/experiments.py` (torch {torch.__version__}, {platform.machine()}, CPU).",
         "",
     ]
