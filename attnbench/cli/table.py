@@ -1,11 +1,14 @@
 """`attnbench table`: prints the comparison table of a run."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+
+if TYPE_CHECKING:
+    from attnbench.analysis.table.comparison import Comparison
 
 CURRENT, STALE = "current", "(stale)"  # labels of the rows
 
@@ -106,6 +109,13 @@ def table(
     compared = formats.comparison(
         frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained
     )
+    _print(compared, format)
+
+
+def _print(compared: "Comparison", format: Format) -> None:
+    """Prints the table in the chosen format."""
+    from attnbench.analysis.table import formats
+
     if format is Format.RICH:
         from rich.console import Console
 

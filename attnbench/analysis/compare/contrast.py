@@ -104,24 +104,16 @@ def contrast(
     Raises:
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
-    about = _checked_metric(frame, axis, metric)
-    if measured(frame, metric).empty:
-        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
+    about = _checked_metric(frame, axis, metric, name)
     found = results(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in found))
     if len(values) < 2:
         raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
     reference = _reference(values, against, found, about.better)
     comparing = _Comparing(found, values, reference, against is None, about, margin, resolution_of(frame, metric))
-    tasks = list(dict.fromkeys(text(block[0]) for _, block in found))
-    lines = [line for task in tasks for line in comparing.lines(task)]
-    if len({line.task for line in lines}) > 1:
-        lines += comparing.lines(ALL_TASKS)
+    lines = comparing.all_lines()
     if not lines:
         raise _nothing_shared(frame, axis, metric, text(reference), name)
-    compared = {line.value for line in lines}
-    left_out = [text(value) for value in values if value != reference and value not in compared]
-    unshared = [f"{', '.join(left_out)}: no setting and seed shared with {text(reference)}"] if left_out else []
     return Contrast(
         name=name,
         metric=metric,
@@ -131,8 +123,20 @@ def contrast(
         margin=comparing.margin,
         resolution=comparing.resolution,
         lines=lines,
-        notes=(*unshared, *_missing(frame, about, metric), *_confounded(frame, axis, metric), *notes),
+        notes=(
+            *_unshared(values, lines, reference),
+            *_missing(frame, about, metric),
+            *_confounded(frame, axis, metric),
+            *notes,
+        ),
     )
+
+
+def _unshared(values: Sequence[Label], lines: Sequence[ContrastLine], reference: Label) -> list[str]:
+    """The note on the values that could not be compared."""
+    compared = {reference, *(line.value for line in lines)}
+    named = ", ".join(text(value) for value in values if value not in compared)
+    return [f"{named}: no setting and seed shared with {text(reference)}"] if named else []
 
 
 class _Comparing:
@@ -151,6 +155,12 @@ class _Comparing:
         self.results, self.values, self.reference, self.chosen = results, values, reference, chosen
         self.metric, self.resolution = metric, resolution
         self.margin = metric.margin if margin is None else margin
+
+    def all_lines(self) -> list[ContrastLine]:
+        """The lines of each task, and of all tasks together where several have any."""
+        tasks = dict.fromkeys(text(block[0]) for _, block in self.results)
+        found = [line for task in tasks for line in self.lines(task)]
+        return found + (self.lines(ALL_TASKS) if len({line.task for line in found}) > 1 else [])
 
     def lines(self, task: str) -> list[ContrastLine]:
         """The lines of one task or of all tasks, with p corrected over them."""
@@ -233,8 +243,8 @@ def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str,
     return fail(f"no value shares a setting and a seed with {against}", name or "--against", hint)
 
 
-def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str) -> Metric:
-    """The metric, after checking that the axis and the metric exist, and that the metric has a better direction."""
+def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Metric:
+    """The metric, after checking that axis and metric exist, that it has a better direction, and that cells have it."""
     labels = [column for column in label_columns(frame) if column != "seed"]
     if axis not in labels:
         raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
@@ -244,6 +254,8 @@ def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str) -> Metric:
     about = metric_of(metric)
     if not about.better:
         raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
+    if measured(frame, metric).empty:
+        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
     return about
 
 
