@@ -1,6 +1,6 @@
 """How far a seed's weights depend on the seeds trained beside it: after 20 steps, for every score, scope and model.
 
-python benchmarks/stacks.py     writes docs/stacks.md
+python benchmarks/stacks.py     writes results/stacks.md
 """
 
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from company import COMBINATIONS, STACKS, STEPS, largest_difference  # noqa: E402
 
-PAGE = ROOT / "docs" / "stacks.md"
+PAGE = ROOT / "results" / "stacks.md"
 
 
 def main() -> None:
