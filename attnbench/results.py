@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from attnbench.analysis.stats import Statistic
-from attnbench.errors import AttnbenchError
+from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.outcome import Alignments
 from attnbench.store.store import Store
 
@@ -86,6 +86,7 @@ class Run:
         metric: str = "exact_match",
         where: str | Iterable[str] = (),
         statistic: Statistic = "mean",
+        with_stale: bool = False,
     ) -> Table:
         """The comparison table, as `attnbench table` prints it.
 
@@ -95,6 +96,7 @@ class Run:
             metric: a column of the frame.
             where: one or several conditions such as "scope=global".
             statistic: mean, iqm or median.
+            with_stale: show stale cells, whose code had changed at the last run, in rows of their own.
 
         Raises:
             AttnbenchError: if a name is unknown, or no cell is finished.
@@ -104,10 +106,15 @@ class Run:
         from attnbench.analysis.table import formats
         from attnbench.analysis.table.comparison import comparison
         from attnbench.analysis.table.lengths import LENGTH, trained_lengths
+        from attnbench.analysis.table.stale import with_code_column
 
+        if statistic not in get_args(Statistic):
+            hint = did_you_mean(str(statistic), get_args(Statistic))
+            raise fail(f"there is no statistic {statistic!r}", "statistic", hint)
+        frame = with_code_column(self.frame, self._store.stale()) if with_stale else self.frame
         trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
         conditions = _conditions(where)
-        found = comparison(self.frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained)
+        found = comparison(frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def compare(
@@ -116,6 +123,7 @@ class Run:
         against: str | None = None,
         metric: str = "exact_match",
         where: str | Iterable[str] = (),
+        margin: float | None = None,
     ) -> Table:
         """The values of an axis compared with one of them over paired seeds, as `attnbench compare` prints it.
 
@@ -124,6 +132,7 @@ class Run:
             against: the value that the others are compared with; default: the best.
             metric: a column of the frame that has a better direction.
             where: one or several conditions such as "task=copy".
+            margin: differences smaller than this are equivalent; default: .02 for accuracies and loss, 2 for bleu.
 
         Raises:
             AttnbenchError: if a name is unknown, or no two values share a setting and a seed.
@@ -136,7 +145,7 @@ class Run:
 
         conditions = _conditions(where)
         frame = filtered(self.frame, conditions, self.name) if conditions else self.frame
-        found = contrast(frame, axis, against, metric, self.name, self.notes)
+        found = contrast(frame, axis, against, metric, self.name, self.notes, margin)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def report(self) -> str:

@@ -85,8 +85,20 @@ def test_compare_is_what_the_command_prints(run, results, capsys):
     assert table.frame["verdict"].tolist() == ["worse"]
     assert table.frame["difference"].tolist() == pytest.approx([-0.2])
     assert "<td>worse</td>" in table.html
+    wide = run.compare(against="general", margin=0.5)
+    assert str(wide) == printed(
+        capsys, results, "compare", "made", "--against", "general", "--margin", "0.5", "--format", "markdown"
+    )
+    assert str(wide) != str(table)
     with pytest.raises(attnbench.AttnbenchError, match="fewer than two values"):
         run.compare(where=["score=dot"])
+
+
+def test_an_unknown_statistic_is_an_error_with_the_known_names(run):
+    with pytest.raises(
+        attnbench.AttnbenchError, match=r"there is no statistic 'max'\n  → known names: iqm, mean, median"
+    ):
+        run.table(statistic="max")
 
 
 def test_report_and_alignments_are_those_of_the_store(run, results, tmp_path):

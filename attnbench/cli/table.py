@@ -10,8 +10,6 @@ from attnbench.cli.options import RESULTS, Results, Run
 if TYPE_CHECKING:
     from attnbench.analysis.table.comparison import Comparison
 
-CURRENT, STALE = "current", "(stale)"  # labels of the rows
-
 
 class Format(StrEnum):
     """Output formats of the table."""
@@ -90,21 +88,15 @@ def table(
 
     Only seeds are averaged over: any other axis that varies becomes part of the rows.
     """
-    from attnbench.analysis.labels import label_columns
     from attnbench.analysis.table import formats
-    from attnbench.analysis.table.comparison import CODE
     from attnbench.analysis.table.lengths import LENGTH, trained_lengths
+    from attnbench.analysis.table.stale import with_code_column
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
     frame, notes = store.frame(), store.notes()
     if with_stale:
-        stale = store.stale()
-        frame.insert(
-            list(frame.columns).index(label_columns(frame)[-1]) + 1,
-            CODE,
-            [STALE if cell in stale else CURRENT for cell in frame["cell"]],
-        )
+        frame = with_code_column(frame, store.stale())
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
     compared = formats.comparison(
         frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained

@@ -106,6 +106,9 @@ def test_stale_cells_have_rows_of_their_own(project, call):
     assert {(row["score"], row["code"]) for row in apart} == {("dot", "current"), ("scaled", "(stale)")}
     assert {row["tie"] for row in apart} == {""}  # not compared with the current ones
     assert "(stale)" in call("table", "small", "--with-stale", "--rows", "task", "--columns", "score")
+    loaded = attnbench.load("small")
+    assert set(loaded.table(with_stale=True).frame["code"]) == {"current", "(stale)"}
+    assert "code" not in loaded.table().frame.columns
     run()
     assert "stale" not in call("table", "small", "--with-stale")
 

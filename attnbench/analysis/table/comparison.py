@@ -11,6 +11,7 @@ from attnbench.analysis.learned import accuracy_of, resolution_of
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
+from attnbench.analysis.table.stale import CODE
 from attnbench.analysis.verdict import Verdict
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.metrics import METRICS, Metric, is_metric, metric_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 RowLabels = tuple[Label, ...]
 Key = tuple[RowLabels, Label]  # the row and the column of a cell
-CODE = "code"  # a label column that sets stale cells apart
 # Axes whose values are not compared with each other, since one task or length may be easier than another.
 SEPARATE = ("task", LENGTH, CODE)
 
