@@ -13,7 +13,7 @@ DATA = Data(vocabulary=8, min_length=3, max_length=6, test_lengths=(6, 9), valid
 LENGTHS = (3, 6, 9)
 
 
-def hold_to_the_contract(name: str) -> None:
+def check_contract(name: str) -> None:
     """Raises an AssertionError for the first promise that the registered task does not keep."""
     component = Component(name=name, options=registry.task.entry(name).resolve(_options(name)))
     assert registry.task.entry(name).doc

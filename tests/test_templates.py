@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from task_contract import hold_to_the_contract
+from task_contract import check_contract
 
 from attnbench.cli import main
 from attnbench.cli.init import COMPARISONS
@@ -65,7 +65,7 @@ def test_a_template_passes_the_contract_tests_of_its_kind(kind, template):
 def test_the_tasks_template_passes_the_contract_of_tasks(template):
     template("task")
     load_plugin("brand_new.py")
-    hold_to_the_contract("brand_new")
+    check_contract("brand_new")
 
 
 @pytest.mark.parametrize("kind", COMPARISONS)

@@ -103,6 +103,7 @@ class _ChunkedSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the gradients of `queries`, `keys` and `v`, computed by chunks; `_slope` has the derivative."""
         queries, keys, v = ctx.saved_tensors
         rows, of_queries = _rows(queries, keys), []
         of_keys, of_v = torch.zeros_like(keys), torch.zeros_like(v)

@@ -44,6 +44,11 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
 
     # Seeded before the model is built: seeding afterwards leaves the initial weights to chance.
     torch.manual_seed(torch_seed("model", seed))
+    return construct(cell, task, attention)
+
+
+def construct(cell: Cell, task: Task, attention: Callable[..., Attention]) -> Seq2Seq:
+    """Constructs the model of a cell, whose attentions come from `attention(width, over)`."""
     return registry.model.build(
         cell.model.name,
         cell.model.options,

@@ -4,7 +4,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from attnbench.registry import REGISTRIES
 from attnbench.scopes.masking import valid_positions
 from attnbench.tasks.base import BOS, EOS, SPECIAL, Task
 from attnbench.training.batches import Batch
-from attnbench.training.build import build_model
+from attnbench.training.build import build_model, construct
 from attnbench.training.stack import Stack
 
 SENTENCES, WORDS = 2, 3
@@ -199,16 +199,8 @@ def _widths(cell: Cell, custom: dict[str, Component], task: Task, max_source_len
                 build()
         return Attention(cell.score, cell.scope, width=width, max_source_length=max_source_length)
 
-    with _blaming("model", cell.model.name, "it") if "model" in custom else _nothing():
-        REGISTRIES["model"].build(
-            cell.model.name,
-            cell.model.options,
-            source_vocabulary=len(task.source_words),
-            target_vocabulary=len(task.target_words),
-            source_words=task.source_words,
-            target_words=task.target_words,
-            attention=attention,
-        )
+    with _blaming("model", cell.model.name, "it") if "model" in custom else nullcontext():
+        construct(cell, task, attention)
     return list(widths)
 
 
@@ -487,11 +479,6 @@ def _wrong(kind: str, name: str, what: str) -> AttnbenchError:
 
 def _hint(kind: str) -> str:
     return f"{SEE[kind]}, or write an example: attnbench init --{kind} NAME"
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

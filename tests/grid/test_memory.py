@@ -53,7 +53,7 @@ def test_real_grids_are_far_from_the_limit(file: Path) -> None:
     check_size(packs(expand(load_grid(file)).cells), GB)
 
 
-def test_large_but_possible_sizes_are_let_through(plan: Plans) -> None:
+def test_large_but_possible_sizes_are_accepted(plan: Plans) -> None:
     overrides = ["model.width=1024", "train.batch_size=64", "data.max_length=100", "data.test_lengths=[400]"]
     check_size(packs(plan(GRID, *overrides).cells), 16 * GB)
 
@@ -78,7 +78,7 @@ def test_only_the_first_are_listed_and_the_rest_counted(plan: Plans) -> None:
     assert caught.value.problems[-1].what == "and 2 more packs that do not fit into memory"
 
 
-def test_a_users_own_task_is_not_guessed_at(tmp_path: Path) -> None:
+def test_the_memory_of_sentence_pairs_is_not_estimated(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("".join(f"a b c{n}\tx\n" for n in range(99)))
     grid = "name: g\nseeds: 1\ngrid: {score: [dot], task: [translate]}\n"
     text = f"{grid}data: {{path: pairs.tsv, test_examples: 1000000000000}}"
