@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from attnbench import runner
-from attnbench.engines.base import Finished, Started
+from attnbench.cell import Pack
+from attnbench.engines.base import Finished, Report
 from attnbench.engines.ray import RayEngine
 from attnbench.engines.ray_cluster import QUIET
+from attnbench.outcome import Outcome
 
 GRID = """
 name: nodes
@@ -35,6 +37,10 @@ NODES = 2  # besides the head
 CPUS = 1  # of each
 STORE = 100 * 2**20  # bytes of shared memory of each: outcomes are small
 TIMED = ("seconds", "tokens_per_second")
+
+HELD = "ATTNBENCH_HELD"  # the variable that names the folder by which the driver and the nodes hold packs
+HOLD, KILLED = "hold", "killed"  # files in it: packs are to be held; a node was killed
+HELD_SECONDS, POLL_SECONDS = 120.0, 0.05
 
 # A lost node is noticed in seconds, not in half a minute, so that the test is short.
 HEALTH = {
@@ -63,28 +69,58 @@ def cluster(nodes: int = NODES, cpus: int = CPUS, **head: Any) -> Iterator[Any]:
 
 
 class Killer:
-    """Listens to a run, and kills a node without warning while packs are trained on it."""
+    """Listens to a run, and kills a node that is training a pack, after the first pack has finished.
 
-    def __init__(self, made: Any, kill_after: int) -> None:
+    Which node trains at a moment is not known from outside. So the packs that end after the first one are held on their
+    nodes (`train_and_hold`) until a node is killed.
+    """
+
+    def __init__(self, made: Any, held: Path) -> None:
         self.made = made
-        self.kill_after = kill_after
+        self.held = held
         self.killed = 0
         self.finished = 0
-        self.started = 0
 
     def __call__(self, event: object) -> None:
-        self.started += isinstance(event, Started)
         self.finished += isinstance(event, Finished)
-        # Every node trains: as many packs have begun and not ended as there are CPUs.
-        if not self.killed and self.finished >= self.kill_after and self.started - self.finished == NODES * CPUS:
-            self.made.remove_node(next(iter(self.made.worker_nodes)), allow_graceful=False)
+        if self.finished and not self.killed:
+            (self.held / HOLD).touch()
+            training = self._a_node_that_holds()
+            self.made.remove_node(training, allow_graceful=False)
             self.killed += 1
+            (self.held / KILLED).touch()
+
+    def _a_node_that_holds(self) -> Any:
+        for _ in range(int(HELD_SECONDS / POLL_SECONDS)):
+            for node in self.made.worker_nodes:
+                if (self.held / node.node_id).exists():
+                    return node
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"no node has trained a pack within {HELD_SECONDS:.0f} s")
+
+
+def train_and_hold(pack: Pack, device: str, report: Report) -> list[Outcome]:
+    """Runs on a node: trains a pack, and while packs are held, returns its outcomes only after a node was killed."""
+    import ray
+
+    from attnbench.training.train import train  # here, because it imports torch
+
+    outcomes = train(pack, device, report)
+    held = Path(os.environ[HELD])
+    if (held / HOLD).exists():
+        (held / ray.get_runtime_context().get_node_id()).touch()
+        while not (held / KILLED).exists():
+            time.sleep(POLL_SECONDS)
+    return outcomes
 
 
 class Watched(RayEngine):
-    """The engine, and the last one that was made."""
+    """The engine, with packs that can be held; and the last one that was made."""
 
     last: "Watched"
+
+    def __init__(self, workers: int, device: str, **options: Any) -> None:
+        super().__init__(workers, device, "reliability_ray:train_and_hold", **options)
 
     def prepare(self) -> None:
         Watched.last = self
@@ -99,8 +135,10 @@ def measure(steps: int = 200) -> dict[str, Any]:
         grid.write_text(GRID.replace("STEPS", str(steps)))
         frame = runner.run(grid, results=folder / "processes", device="cpu", mlflow=False)
         begun = time.monotonic()
-        with cluster() as made, _watched():
-            killer = Killer(made, kill_after=1)
+        held = folder / "held"
+        held.mkdir()
+        with _environment(held), cluster() as made, _watched():
+            killer = Killer(made, held)
             options = {"engine": "ray", "address": made.address, "device": "cpu", "mlflow": False}
             runner.run(grid, results=folder / "ray", listener=killer, **options)
         seconds = time.monotonic() - begun
@@ -115,6 +153,19 @@ def measure(steps: int = 200) -> dict[str, Any]:
         "table equal": there == here,
         "seconds": round(seconds, 1),
     }
+
+
+@contextmanager
+def _environment(held: Path) -> Iterator[None]:
+    """Sets what the nodes inherit from this process: the folder of held packs, and where to import this module from."""
+    before = dict(os.environ)
+    paths = [str(Path(__file__).parent), *filter(None, [before.get("PYTHONPATH")])]
+    os.environ.update({HELD: str(held), "PYTHONPATH": os.pathsep.join(paths)})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ CLIENT_PORT = 10001  # Ray's default for ray://
 # Ray sends usage statistics by default, and prints the raylets' logs even with log_to_driver=False.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 
-CLIENT_FAILED = "Starting Ray client server failed"
+# Ray's messages when the client server on the head node dies or cannot connect while it starts.
+CLIENT_FAILED = ("Starting Ray client server failed", "Initialization failure from server")
 
 
 def library() -> Any:
@@ -66,7 +67,7 @@ def join(address: str | None, workers: int) -> tuple[Any, bool]:
 
 
 def _init(ray: Any, given: dict[str, Any]) -> None:
-    """Connects to Ray, with a second attempt if the Ray client server on the head node dies while it starts.
+    """Connects to Ray, with a second attempt if the Ray client server on the head node fails while it starts.
 
     That server forks while other threads are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
     """
@@ -74,7 +75,7 @@ def _init(ray: Any, given: dict[str, Any]) -> None:
     try:
         ray.init(**given, **quiet)
     except (ConnectionError, RuntimeError) as error:
-        if CLIENT_FAILED not in str(error):
+        if not any(message in str(error) for message in CLIENT_FAILED):
             raise
         ray.shutdown()
         ray.init(**given, **quiet)
