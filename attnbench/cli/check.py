@@ -11,8 +11,8 @@ from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.errors import AttnbenchError, Problem, fail
 
 
-class Unclear(StrEnum):
-    """What a row does that is worse by more than the floor without proof."""
+class Effect(StrEnum):
+    """What a kind of row does to the check."""
 
     FAIL = "fail"
     PASS = "pass"
@@ -47,12 +47,19 @@ def check(
     ],
     tolerance: Tolerance = None,
     unclear: Annotated[
-        Unclear,
+        Effect,
         typer.Option(
             help="fail: an unclear result fails if the mean fell by more than the floor (0.10 for accuracies and AER), "
             "also without the seeds that may have failed by chance; pass: an unclear result never fails."
         ),
-    ] = Unclear.FAIL,
+    ] = Effect.FAIL,
+    improvement: Annotated[
+        Effect,
+        typer.Option(
+            help="fail: a result that is better by more than the tolerance and by more than chance explains fails too. "
+            "A leak of the target or an error in a metric can look like this."
+        ),
+    ] = Effect.PASS,
     format: Annotated[
         Format,
         typer.Option(help="github: annotations at the lines of the baseline; csv and json: all rows, also unchanged."),
@@ -67,7 +74,7 @@ def check(
     A result got worse if its mean is worse by more than the tolerance and by more than chance (the seeds) explains.
     Where the seeds are too few to tell, the result is "unclear", and fails only beyond a floor.
 
-    Improvements are only reported: `attnbench baseline --update` adds them to the baseline.
+    By default improvements are only reported; `attnbench baseline --update` adds them to the baseline.
 
     The exit status is 4 if nothing could be compared.
     """
@@ -85,7 +92,8 @@ def check(
         read(baseline),
         configurations(store),
         tolerances,
-        unclear_fails=unclear is Unclear.FAIL,
+        unclear_fails=unclear is Effect.FAIL,
+        improvement_fails=improvement is Effect.FAIL,
     )
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:

@@ -291,6 +291,19 @@ def test_a_collapse_of_a_run_of_two_seeds_fails_unless_unclear_passes(call, tmp_
     assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "1"
 
 
+def test_an_improvement_fails_with_improvement_fail(call, tmp_path):
+    train(tmp_path, accuracy={"general": 0.5})
+    assert call("baseline", "ci", "-o", "b.csv")[0] == 0
+    train(tmp_path, accuracy={"general": 0.9})
+    assert call("check", "ci", "--baseline", "b.csv")[0] == Exit.OK
+    assert "::notice" in call("check", "ci", "--baseline", "b.csv", "--format", "github")[1]
+    status, out, _ = call("check", "ci", "--baseline", "b.csv", "--improvement", "fail", "--junit", "j.xml")
+    assert status == Exit.REGRESSION
+    assert "1 improvement" in out
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "1"
+    assert "::error" in call("check", "ci", "--baseline", "b.csv", "--format", "github", "--improvement", "fail")[1]
+
+
 @pytest.mark.usefixtures("base")
 def test_the_output_names_the_statistic(call, tmp_path):
     train(tmp_path, accuracy={"general": 0.5})

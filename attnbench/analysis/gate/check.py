@@ -2,8 +2,8 @@
 
 Exit statuses of a check that fails:
 
-3   a regression; an unclear row below the floor; a failed cell; a configuration of the baseline that is not in the run
-    or not finished; a metric that the run no longer has; or a configuration with changed settings ("not comparable").
+3   a regression; an unclear row below the floor; on request, an improvement; a failed cell; a configuration of the
+    baseline that is not in the run or not finished; a metric that the run no longer has; or a configuration with changed settings ("not comparable").
     Such a configuration was not compared with anything, so the baseline must be updated in the same change.
 4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
@@ -99,6 +99,7 @@ def check(
     tolerances: Mapping[str, float] | None = None,
     false_alarms: float = FALSE_ALARMS,
     unclear_fails: bool = True,
+    improvement_fails: bool = False,
 ) -> Check:
     """Compares every row of a baseline with the run's configuration of the same settings.
 
@@ -112,6 +113,7 @@ def check(
         tolerances: by metric, with or without a test length; default: those of ALLOWANCES.
         false_alarms: the probability that the check reports a regression of unchanged code.
         unclear_fails: whether an unclear row below the floor fails the check.
+        improvement_fails: whether an improvement does. Targets that leak into the input improve an accuracy as well.
     """
     by_key = {one.key: one for one in run if one.key}
     groups: dict[str, list[BaselineRow]] = {}
@@ -134,13 +136,15 @@ def check(
     findings += [_failed(one, lines.get(one.key, 0)) for one in run if one.failed]
     findings += _compared(pairs, tolerances or {}, false_alarms)
     findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in in_baseline and not one.failed]
-    findings = [replace(one, fails=_fails(one, unclear_fails)) for one in findings]
+    findings = [replace(one, fails=_fails(one, unclear_fails, improvement_fails)) for one in findings]
     return Check(name, file, sorted(findings, key=_badness))
 
 
-def _fails(finding: Finding, unclear_fails: bool) -> bool:
+def _fails(finding: Finding, unclear_fails: bool, improvement_fails: bool) -> bool:
     if finding.judgement is not None and finding.judgement.below_floor:
         return unclear_fails
+    if finding.verdict is GateVerdict.IMPROVEMENT:
+        return improvement_fails
     return finding.verdict in FAILING
 
 
@@ -301,9 +305,9 @@ def _message(
 def _badness(finding: Finding) -> tuple[float, float]:
     """A sort key that puts the worst first: by verdict, then by the difference in units of the tolerance."""
     order: float = list(GateVerdict).index(finding.verdict)
-    # Below the floor an unclear row fails: it comes right after the regressions.
-    if finding.fails and finding.verdict is GateVerdict.UNCLEAR:
-        order = 0.5
+    # An unclear row below the floor and an improvement come right after the regressions where they fail the check.
+    if finding.fails and finding.verdict not in FAILING:
+        order = 0.5 if finding.verdict is GateVerdict.UNCLEAR else 0.6
     if finding.judgement is None:
         return order, 0.0
     better = metric_of(finding.metric).better

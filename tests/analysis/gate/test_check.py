@@ -395,6 +395,21 @@ def test_an_unclear_row_below_the_floor_fails_unless_unclear_passes():
     assert lenient.exit is Exit.OK
 
 
+def test_an_improvement_fails_on_request_and_comes_before_what_passes():
+    rows = [row(values=(0.5, 0.52, 0.51, 0.5, 0.49)), row("other", values=(0.9, 0.95, 0.85, 0.99, 0.93))]
+    run = [
+        configuration(values=(0.9, 0.92, 0.91, 0.9, 0.89)),
+        configuration("other", values=(0.9, 0.8, 0.85, 0.8, 0.93)),
+    ]
+    result = compared(rows, run)
+    assert {(one.verdict, one.fails) for one in result.findings} == {("improvement", False), ("unclear", False)}
+    assert result.findings[0].verdict == "unclear"
+    assert result.exit is Exit.OK
+    strict = compared(rows, run, improvement_fails=True)
+    assert [(one.verdict, one.fails) for one in strict.findings] == [("improvement", True), ("unclear", False)]
+    assert strict.exit is Exit.REGRESSION
+
+
 def test_a_tolerance_above_the_floor_raises_it():
     rows, run = [row(values=(0.97, 0.95))], [configuration(values=(0.5, 0.3))]
     assert compared(rows, run, tolerances={"exact_match": 0.7}).exit is Exit.OK
