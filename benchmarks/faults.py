@@ -647,3 +647,6 @@ HELD_OUT = [
         {"score": "dot"},
     ),
 ]
+
+# How many of the last of them were written later, for the gate's present rule.
+NEW = 10

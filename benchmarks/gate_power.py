@@ -3,9 +3,10 @@
 python benchmarks/gate_power.py [--work FOLDER]     writes results/gate.md
 
 False alarms: a pool of fresh seeds is trained once; a check is two draws of five seeds from it, without overlap, the
-first taken as the baseline and the second as the run of unchanged code. Faults: each of benchmarks/faults.py is planted
+first taken as the baseline and the second as the run of unchanged code. The pool also has configurations that a gate
+should not have: some of their seeds learn the task and some do not. Faults: each of benchmarks/faults.py is planted
 in a copy of the package, the configurations concerned are trained with the grid's own seeds, and compared with the
-committed baseline, the other configurations being unchanged.
+committed baseline, the other configurations being unchanged. All checks are made with --improvement fail, as in CI.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from typing import Any
 
 import torch
 import yaml
-from faults import FAULTS, HELD_OUT, Fault, Where
+from faults import FAULTS, HELD_OUT, NEW, Fault, Where
 
 from attnbench.analysis.gate import baseline_file
 from attnbench.analysis.gate.baseline import (
@@ -38,6 +39,7 @@ from attnbench.analysis.gate.baseline import (
     name_of,
 )
 from attnbench.analysis.gate.check import Check, Finding, check
+from attnbench.analysis.gate.judge import GateVerdict, learned
 from attnbench.registry import REGISTRIES
 from attnbench.store.store import Store
 
@@ -47,6 +49,16 @@ BASELINE = ROOT / "results" / "baselines" / "ci.csv"
 PAGE = ROOT / "results" / "gate.md"
 POOL = range(1000, 1060)  # seeds that nothing else uses
 SEEDS, DRAWS = 5, 2_000
+# Configurations whose seeds fall into those that learned and those that did not; chosen with other seeds (200 to 219).
+BIMODAL: list[dict[str, Any]] = [
+    {"model.kind": "ntm", "score": "cosine", "task": "copy", "model.heads": 1, "train.steps": steps}
+    for steps in (400, 500)
+] + [
+    {"score": "additive", "scope": {"name": "hard", "estimator": "reinforce"}, "task": "reverse"}
+    | {"model.query": "current"},
+    {"model.kind": "transformer", "score": "scaled_dot", "scope": "self", "task": "reverse", "model.heads": 1}
+    | {"train.learning_rate": 0.024},
+]
 
 
 def combinations(grid: dict[str, Any]) -> list[dict[str, Any]]:
@@ -88,13 +100,13 @@ def train(package: Path, grid: dict[str, Any], folder: Path) -> subprocess.Compl
     )
 
 
-def pool_of(grid: dict[str, Any], work: Path) -> list[Configuration]:
-    """The configurations with all seeds of the pool, trained unless they are there."""
-    print(f"training the pool: {len(POOL)} seeds", file=sys.stderr)
-    done = train(copy_of_package(work / "package"), grid | {"seeds": list(POOL), "name": "pool"}, work / "pool")
+def pool_of(grid: dict[str, Any], name: str, work: Path) -> list[Configuration]:
+    """The configurations of a grid with all seeds of the pool, trained unless they are there."""
+    print(f"training the pool {name}: {len(POOL)} seeds", file=sys.stderr)
+    done = train(copy_of_package(work / "package"), grid | {"seeds": list(POOL), "name": name}, work / "pool")
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    return configurations(Store(work / "pool" / "pool"))
+    return configurations(Store(work / "pool" / name))
 
 
 def rows_of(found: Sequence[Configuration], metrics: Sequence[str]) -> list[BaselineRow]:
@@ -123,7 +135,7 @@ def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int
     for _ in range(DRAWS):
         seeds = draw.sample(POOL, 2 * SEEDS)
         before = rows_of(of_seeds(pool, seeds[:SEEDS]), metrics)
-        found = alarms(check("pool", "", before, of_seeds(pool, seeds[SEEDS:])))
+        found = alarms(check("pool", "", before, of_seeds(pool, seeds[SEEDS:]), improvement_fails=True))
         failed += bool(found)
         rows.update(f"{name_of(finding.labels)}, {finding.metric}" for finding in found)
     return failed, rows
@@ -132,7 +144,8 @@ def false_alarms(pool: list[Configuration], metrics: Sequence[str]) -> tuple[int
 def against_committed(pool: list[Configuration], rows: Sequence[BaselineRow]) -> tuple[int, int]:
     """How many checks of the pool's seeds, five by five, against the committed baseline fail, and of how many."""
     groups = [list(POOL)[i : i + SEEDS] for i in range(0, len(POOL), SEEDS)]
-    return sum(bool(alarms(check("pool", "", rows, of_seeds(pool, seeds)))) for seeds in groups), len(groups)
+    checks = [check("pool", "", rows, of_seeds(pool, seeds), improvement_fails=True) for seeds in groups]
+    return sum(bool(alarms(one)) for one in checks), len(groups)
 
 
 def unchanged(rows: Sequence[BaselineRow]) -> list[Configuration]:
@@ -176,14 +189,15 @@ def judged(fault: Fault, grid: dict[str, Any], rows: Sequence[BaselineRow], work
     run = configurations(Store(folder / "part"))
     keys = {one.key for one in run} | {row.configuration for one in run for row in rows if row.labels == one.labels}
     others = unchanged([row for row in rows if row.configuration not in keys])
-    return alarms(check("fault", "", rows, [*run, *others])), seconds
+    return alarms(check("fault", "", rows, [*run, *others], improvement_fails=True)), seconds
 
 
 def say(finding: Finding) -> str:
     """A finding in a few words."""
     before, now = finding.means
     change = f": {before:.3f} → {now:.3f}" if before is not None and now is not None else f" {finding.message}"
-    return f"{name_of(finding.labels)} {finding.metric}{change}".replace("|", "\\|")
+    verdict = f", {finding.verdict}" if finding.verdict is GateVerdict.IMPROVEMENT else ""
+    return f"{name_of(finding.labels)} {finding.metric}{change}{verdict}".replace("|", "\\|")
 
 
 def table(faults: Sequence[Fault], found: dict[str, list[Finding]]) -> list[str]:
@@ -213,30 +227,62 @@ def try_faults(
     return found
 
 
-def page(pool: list[Configuration], rows: Sequence[BaselineRow], found: dict[str, list[Finding]]) -> str:
+def failing(pool: Sequence[Configuration]) -> list[str]:
+    """A line for each configuration: how many seeds of the pool did not learn it."""
+    counts = [(one, len(POOL) - learned(list(one.values("exact_match").values()))) for one in pool]
+    return [f"- {count} of {len(POOL)}: {name_of(one.labels)}" for one, count in counts]
+
+
+def of_unchanged_code(pool: list[Configuration], metrics: Sequence[str]) -> tuple[str, list[str]]:
+    """The share of checks of unchanged code that fail, in words; and the rows by which they fail."""
+    failed, rows = false_alarms(pool, metrics)
+    share = f"{failed} of {DRAWS:,} checks failed ({failed / DRAWS:.2%})"
+    return share, [f"- {count} × {row}" for row, count in rows.most_common()]
+
+
+def page(
+    pool: list[Configuration],
+    bimodal: list[Configuration],
+    rows: Sequence[BaselineRow],
+    found: dict[str, list[Finding]],
+) -> str:
     """results/gate.md."""
-    failed, culprits = false_alarms(pool, list(dict.fromkeys(row.metric for row in rows)))
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    alone, culprits = of_unchanged_code(pool, metrics)
+    together, more_culprits = of_unchanged_code([*pool, *bimodal], metrics)
     committed, groups = against_committed(pool, rows)
     lines = [
         "# What the gate notices",
         "",
         f"`python benchmarks/gate_power.py` (torch {torch.__version__}, {platform.machine()}, CPU): the gate over "
-        f"[ci.yaml](../experiments/ci.yaml) and its [baseline](baselines/ci.csv), {len(rows)} rows of {SEEDS} seeds.",
+        f"[ci.yaml](../experiments/ci.yaml) and its [baseline](baselines/ci.csv), {len(rows)} rows of {SEEDS} seeds, "
+        "with `--improvement fail`.",
         "",
         "## False alarms",
         "",
         f"{len(POOL)} fresh seeds of unchanged code, {DRAWS:,} times ten of them drawn, five as the baseline and five "
-        f"as the run: {failed} checks failed ({failed / DRAWS:.2%}). All of them five by five against the committed "
-        f"baseline: {committed} of {groups} checks failed.",
+        f"as the run: {alone}. All of them five by five against the committed baseline: {committed} of {groups} checks "
+        "failed.",
         "",
-        *(f"- {count} × {row}" for row, count in culprits.most_common()),
+        *culprits,
+        "",
+        f"With {len(bimodal)} more configurations, some of whose seeds do not learn the task (below), and which a gate "
+        f"should not have: {together}.",
+        "",
+        *more_culprits,
+        "",
+        "Seeds that did not learn:",
+        "",
+        *failing(bimodal),
         "",
         "## Planted faults",
         "",
-        f"Caught: {caught(FAULTS, found)} of those that were at hand while the grid was made, and "
-        f"{caught(HELD_OUT, found)} of those that were written down by someone who had not seen what it catches; those "
-        "were tried when the grid was finished, but for one configuration, general from the encoder's state, which was "
-        "added for a miss of the first list and concerns no miss of the second.",
+        f"Caught: {caught(FAULTS, found)} of those that were known while the grid was made, and "
+        f"{caught(HELD_OUT, found)} of those that were written by someone who had not seen what it catches. An earlier "
+        "version of the grid missed three of the latter: linked words counted for gold links, the alignment of the "
+        "first head alone, and the first symbol embedded as EOS. The Transformer with four heads, the pointer over two "
+        f"symbols and `--improvement fail` were added for them. The last {NEW} of the list were written later, and "
+        "tried once, after that.",
         "",
         *table(FAULTS, found),
         "",
@@ -260,7 +306,9 @@ def main() -> None:
         return
     found = try_faults([*FAULTS, *HELD_OUT], grid, rows, work)
     _, title, simulated = PAGE.read_text().partition("\n## Simulated\n")  # by gate_simulation.py
-    PAGE.write_text(page(pool_of(grid, work), rows, found) + title + simulated)
+    bimodal = part(grid, BIMODAL)
+    text = page(pool_of(grid, "pool", work), pool_of(bimodal, "bimodal", work), rows, found)
+    PAGE.write_text(text + title + simulated)
 
 
 if __name__ == "__main__":
