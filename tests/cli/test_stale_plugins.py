@@ -113,6 +113,30 @@ def test_stale_cells_have_rows_of_their_own(project, call):
     assert "stale" not in call("table", "small", "--with-stale")
 
 
+def test_stale_cells_are_no_baseline_and_fail_a_check(project, call, capsys):
+    """The check passed: it compared the results of the earlier code with themselves."""
+    call("baseline", "small", "-o", "b.csv")
+    (project / "helper.py").write_text("SCALE = 2.0\n")
+    run(keep_stale=True)
+    for arguments in (["check", "small", "--baseline", "b.csv"], ["baseline", "small", "-o", "c.csv"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        told = "".join(capsys.readouterr())
+        assert end.value.code == (3 if arguments[0] == "check" else 2)
+        assert "stale" in told
+        assert told.count("scaled") == 2  # for each of the two tasks, and not for dot
+    assert "seeds 0 1 are stale, changed since: helper.py" in check_output(capsys)
+    run()
+    assert "stale" not in check_output(capsys)
+    assert not Path("c.csv").exists()
+
+
+def check_output(capsys) -> str:
+    with pytest.raises(SystemExit):
+        cli.main(["check", "small", "--baseline", "b.csv"])
+    return " ".join(capsys.readouterr().out.split())
+
+
 def test_a_moved_project_is_not_stale(project, call, monkeypatch, tmp_path):
     project.rename(tmp_path / "project2")
     monkeypatch.chdir(tmp_path / "project2")

@@ -7,7 +7,7 @@ to the hash, so that a check can name the settings that changed.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench import __version__
@@ -37,6 +37,7 @@ class Configuration:
         metrics: the metrics by seed, for the cells that are done.
         failed: the error messages by seed, for the cells that failed.
         unfinished: the seeds of the cells that are neither done nor failed.
+        stale: the changed files by seed, for the cells whose code was another one at the last run of the grid.
         versions: the versions of attnbench and torch.
     """
 
@@ -47,6 +48,7 @@ class Configuration:
     failed: dict[int, str]
     unfinished: tuple[int, ...]
     versions: str
+    stale: Mapping[int, str] = field(default_factory=dict)
 
     def values(self, metric: str) -> dict[int, float]:
         """A metric by seed, rounded as in the file.
@@ -82,14 +84,16 @@ def configurations(store: Store) -> list[Configuration]:
     Raises:
         AttnbenchError: if the plan, or a data file that a cell was trained on, cannot be read.
     """
-    states = store.states()
+    states, stale = store.states(), store.stale()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for cell in store.plan()["cells"]:
         groups.setdefault(tuple(text(v) for k, v in cell["labels"].items() if k != "seed"), []).append(cell)
-    return [_configuration(store, cells, states) for cells in groups.values()]
+    return [_configuration(store, cells, states, stale) for cells in groups.values()]
 
 
-def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, str]) -> Configuration:
+def _configuration(
+    store: Store, cells: list[dict[str, Any]], states: dict[str, str], stale: dict[str, str]
+) -> Configuration:
     records = {c["labels"]["seed"]: store.read(c["id"]) for c in cells if c["id"] in states}
     # The cells differ only in the seed, which is not a setting: any of their records will do.
     settings: dict[str, str] = {}
@@ -104,6 +108,7 @@ def _configuration(store: Store, cells: list[dict[str, Any]], states: dict[str, 
         failed={seed: r["error"] or "" for seed, r in records.items() if r["status"] == "failed"},
         unfinished=tuple(c["labels"]["seed"] for c in cells if c["id"] not in states),
         versions=" ".join([f"attnbench {__version__}", *(f"torch {version}" for version in torch)]),
+        stale={c["labels"]["seed"]: stale[c["id"]] for c in cells if c["id"] in stale},
     )
 
 
@@ -148,9 +153,13 @@ def has_result(values: Mapping[int, float]) -> bool:
 
 
 def _not_done(store: Store, run: Iterable[Configuration]) -> list[Problem]:
-    """A problem per configuration with failed or unfinished seeds, and per cell that cannot be read."""
-    hint = "a baseline needs a run with all cells done: attnbench run trains the missing ones"
-    states = [(one, "failed", tuple(one.failed)) for one in run] + [(o, "not finished", o.unfinished) for o in run]
+    """A problem per configuration with failed, unfinished or stale seeds, and per cell that cannot be read."""
+    hint = "a baseline needs a run with all cells done: attnbench run trains the missing and the stale ones"
+    states = [
+        (one, state, tuple(seeds))
+        for one in run
+        for state, seeds in (("failed", one.failed), ("not finished", one.unfinished), ("stale", one.stale))
+    ]
     problems = [
         Problem(f"seeds {join_seeds(seeds)}: {state}", name_of(one.labels), hint)
         for one, state, seeds in states

@@ -3,8 +3,9 @@
 Exit statuses of a check that fails:
 
 3   a regression; an unclear row below the floor; on request, an improvement; a failed cell; a configuration of the
-    baseline that is not in the run or not finished; a metric that the run no longer has; or a configuration with changed settings ("not comparable").
-    Such a configuration was not compared with anything, so the baseline must be updated in the same change.
+    baseline that is not in the run, not finished or stale; a metric that the run no longer has; or a configuration with
+    changed settings ("not comparable"). Such a configuration was not compared with anything, so the baseline must be
+    updated in the same change.
 4   nothing was compared, and no cell failed: the wrong baseline, or settings that changed in every configuration.
 """
 
@@ -128,7 +129,7 @@ def check(
             finding, successor = _without_same_settings(group[0], [other for other in run if other.key not in groups])
             findings.append(finding)
             in_baseline.add(id(successor))
-        elif one.unfinished:
+        elif one.unfinished or one.stale:
             findings.append(_unfinished(one.labels, one, group[0].line))
         elif not one.failed:
             pairs += [(row, one) for row in group]
@@ -171,8 +172,11 @@ def _without_same_settings(row: BaselineRow, others: Sequence[Configuration]) ->
 
 
 def _unfinished(labels: dict[str, str], one: Configuration, line: int) -> Finding:
-    message = f"seeds {join_seeds(one.unfinished)} are not finished"
-    return Finding(GateVerdict.MISSING, labels, message=message, line=line)
+    parts = [f"seeds {join_seeds(one.unfinished)} are not finished"] if one.unfinished else []
+    for reason in dict.fromkeys(one.stale.values()):
+        seeds = join_seeds(seed for seed, other in one.stale.items() if other == reason)
+        parts.append(f"seeds {seeds} are stale, {reason}; attnbench run without --keep-stale trains them again")
+    return Finding(GateVerdict.MISSING, labels, message="; ".join(parts), line=line)
 
 
 def _failed(one: Configuration, line: int) -> Finding:
