@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
 from attnbench.analysis.learned import accuracy_of, resolution_of
+from attnbench.analysis.per_pack import measurements
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
@@ -178,6 +179,8 @@ def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
 def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str) -> dict[Key, SeedResults]:
     """The results of the seeds, by row and head."""
     about = metric_of(metric)
+    if "seed" not in (*index, columns):
+        frame = measurements(frame, metric)
     groups: dict[Key, SeedResults] = {}
     rows = zip(
         _keys(frame, index, columns),
@@ -192,9 +195,6 @@ def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric
         group.of += 1
         group.failed += status == "failed"
         if status == "done" and value is not None:
-            # The seeds of a pack have one measurement of its speed, which must not count several times.
-            if about.per_pack and float(value) in group.values.values():
-                continue
             group.values[seed] = float(value)
             if accuracy is not None:
                 group.accuracy[seed] = accuracy
