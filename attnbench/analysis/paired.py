@@ -327,8 +327,8 @@ def _exact_ends(values: Sequence[float], n: int) -> tuple[float, float]:
 
     Among two groups of at least n seeds there are n disjoint pairs, which are independent. Where a wins such a pair
     with probability θ, it wins all of them with θ^n. From n wins it follows, with 97.5 % confidence, that
-    θ ≥ .025^(1/n). This holds for the mean over tasks as well, since the smallest θ is at most the mean. Where the tasks do not agree
-    with each other, each has its share of the 2.5 % (Bonferroni).
+    θ ≥ .025^(1/n). This holds for the mean over tasks as well, since the smallest θ is at most the mean. Where the
+    tasks do not agree with each other, each has its share of the 2.5 % (Bonferroni).
 
     Args:
         values: of each task: 1 where a is above b, 0 where it is below, .5 where all seeds are equal.

@@ -97,7 +97,8 @@ def compare(
     if other is not None:
         first, second = (set(frame.loc[frame["run"] == one, "cell"]) for one in names)
         settings = _differences(stores, names, (first, second))
-    notes = [note for store in stores for note in store.notes()]
+    prefixes = [f"{one}: " for one in names] or [""]
+    notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in store.notes()]
     found = contrast(frame, axis, against, metric, name, notes, margin)
     if settings:
         found = replace(found, settings=tuple(settings))

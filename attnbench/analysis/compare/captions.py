@@ -118,8 +118,8 @@ def _difference(contrast: Contrast) -> str:
     once = " Each seed counts once, with its mean over all settings."
     per_pack = " The seeds of a pack share one measurement."
     return (
-        f"difference: {contrast.axis} minus {text(contrast.against)}, the mean over {shared} that both have{interval}."
-        f"{per_pack if metric_of(contrast.metric).per_pack else once}"
+        f"difference: each {contrast.axis} minus {text(contrast.against)}, the mean over {shared} that both "
+        f"have{interval}.{per_pack if metric_of(contrast.metric).per_pack else once}"
     )
 
 
@@ -136,8 +136,8 @@ def _test(contrast: Contrast) -> list[str]:
     if all(one.verdict is Verdict.INCONCLUSIVE for one in contrast.lines):
         return [line]
     return [
-        f'{line} Per task, any false "better" or "worse" has a probability of at most {ALPHA:.0%} where the values '
-        "have the same distribution; more where only their means are equal."
+        f'{line} Per task, any false "better" or "worse" has a probability of at most {100 * ALPHA:g} % where the '
+        "values have the same distribution; more where only their means are equal."
     ]
 
 

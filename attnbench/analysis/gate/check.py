@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from statistics import fmean
+from statistics import fmean, median
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
@@ -73,6 +73,25 @@ class Finding:
         before, now = (fmean(values.values()) if values else None for values in (self.baseline, self.run))
         return before, now
 
+    @property
+    def compared(self) -> tuple[float | None, float | None]:
+        """The values of the statistic that decided, in the baseline and in the run; else the means.
+
+        `median` compares the run's median with the baseline's mean; `paired difference` the means over the shared
+        seeds; `learned` the shares of the seeds that learned.
+        """
+        before, now = self.means
+        statistic = self.judgement.statistic if self.judgement else None
+        if statistic is Statistic.MEDIAN:
+            return before, median(self.run.values())
+        if statistic is Statistic.PAIRED:
+            seeds = self.baseline.keys() & self.run.keys()
+            return fmean(self.baseline[seed] for seed in seeds), fmean(self.run[seed] for seed in seeds)
+        if statistic is Statistic.LEARNED:
+            old, new = (learned(list(side.values())) / len(side) for side in (self.baseline, self.run))
+            return old, new
+        return before, now
+
 
 @dataclass(frozen=True)
 class Check:
@@ -101,6 +120,7 @@ def check(
     false_alarms: float = FALSE_ALARMS,
     unclear_fails: bool = True,
     improvement_fails: bool = False,
+    update: str = "attnbench baseline --update",
 ) -> Check:
     """Compares every row of a baseline with the run's configuration of the same settings.
 
@@ -115,6 +135,7 @@ def check(
         false_alarms: the probability that the check reports a regression of unchanged code.
         unclear_fails: whether an unclear row below the floor fails the check.
         improvement_fails: whether an improvement does. Targets that leak into the input improve an accuracy as well.
+        update: the command that accepts an improvement, for the messages.
     """
     by_key = {one.key: one for one in run if one.key}
     groups: dict[str, list[BaselineRow]] = {}
@@ -135,7 +156,7 @@ def check(
             pairs += [(row, one) for row in group]
     lines = {row.configuration: row.line for row in reversed(rows)}
     findings += [_failed(one, lines.get(one.key, 0)) for one in run if one.failed]
-    findings += _compared(pairs, tolerances or {}, false_alarms)
+    findings += _compared(pairs, tolerances or {}, false_alarms, update)
     findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in in_baseline and not one.failed]
     findings = [replace(one, fails=_fails(one, unclear_fails, improvement_fails)) for one in findings]
     return Check(name, file, sorted(findings, key=_badness))
@@ -187,7 +208,10 @@ def _failed(one: Configuration, line: int) -> Finding:
 
 
 def _compared(
-    pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
+    pairs: Sequence[tuple[BaselineRow, Configuration]],
+    tolerances: Mapping[str, float],
+    false_alarms: float,
+    update: str,
 ) -> list[Finding]:
     chances = Chances([row for row, _ in pairs])
     findings = []
@@ -216,7 +240,7 @@ def _compared(
                 judgement.verdict,
                 one.labels,
                 row.metric,
-                _message(judgement, before, now, row, run),
+                _message(judgement, before, now, row, run, update),
                 judgement,
                 tolerance,
                 before,
@@ -281,6 +305,7 @@ def _message(
     now: Mapping[int, float],
     row: BaselineRow,
     run: Mapping[int, float],
+    update: str,
 ) -> str:
     """The reason where the numbers are not enough, and what a user can do; "" where there is nothing to add."""
     parts = []
@@ -289,12 +314,12 @@ def _message(
         if any(never):
             worst = max(*before.values(), *now.values())
             parts.append(
-                f"never reached by {never[0]} of {len(row.values)} seeds before and {never[1]} of {len(run)} now, "
-                f"which count as {worst:g}"
+                f"{never[1]} of {len(run)} seeds never got there ({never[0]} of {len(row.values)} in the baseline); "
+                f"each counts as {worst:g} steps"
             )
     if judgement.statistic is Statistic.LEARNED:
         counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
-        parts.append(f"learned by {counts[0]} before and {counts[1]} now")
+        parts.append(f"{counts[1]} learned, {counts[0]} in the baseline")
     elif judgement.below_floor:
         parts.append("worse by more than the floor, though within the variation of the seeds; --unclear pass allows it")
     elif judgement.verdict is GateVerdict.UNCLEAR:
@@ -302,7 +327,7 @@ def _message(
     elif judgement.verdict is GateVerdict.TOO_FEW:
         parts.append("one seed on each side is not enough to decide")
     elif judgement.verdict is GateVerdict.IMPROVEMENT:
-        parts.append("to accept it: attnbench baseline --update")
+        parts.append(f"to accept it: {update}")
     return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, text
+from attnbench.analysis.line_width import line_width
 from attnbench.analysis.stats import proportion_interval
 from attnbench.analysis.table.captions import BEYOND, caption, mark, title
 from attnbench.analysis.table.cell import TableCell
@@ -109,16 +110,21 @@ def _rich_cell(comparison: Comparison, row: RowLabels, head: Label, layout: _Lay
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
-    """Prints the rich table; without a terminal at its full width, with stars where there is no bold."""
-    star = console.color_system is None
-    shown, width = to_rich(comparison, star), console.width
+    """Prints the rich table; without a terminal the table at its full width, with stars where there is no bold."""
+    star, width, original = console.color_system is None, line_width(console), console.width
+    shown = to_rich(comparison, star)
     console.width = 10_000  # rich limits a measurement to the width of the console
-    whole, table = console.measure(shown).maximum, console.measure(shown.renderables[1]).maximum
-    console.width = width if console.is_terminal else max(width, whole)
-    if table > console.width:  # title and caption may wrap
-        shown = to_rich(comparison, star, narrow=True)
-    console.print(shown)
+    title, table, caption = shown.renderables
+    needed = console.measure(table).maximum
+    if needed > width and console.is_terminal:
+        title, table, caption = to_rich(comparison, star, narrow=True).renderables
     console.width = width
+    console.print(title)  # may wrap, as the caption
+    console.width = width if console.is_terminal else max(width, needed)
+    console.print(table)
+    console.width = width
+    console.print(caption)
+    console.width = original
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -252,7 +258,7 @@ def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
-    if cell.learned_in_part:
+    if cell.two_groups:
         parts.append(f"{cell.learned}/{cell.n} learned")
     if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
         parts.append(BEYOND)
