@@ -157,9 +157,9 @@ def after_grid(_):
 
 def after_own_parts(_):
     """Only that they train; tests/models/test_every_model.py holds the model to what every model promises."""
-    assert len(done("mine")) == 3 * 2 * 3
-    assert len(done("rotate")) == 2 * 2 * 3
-    assert len([row for row in done("own-model") if ",wordwise," in row]) == 12
+    assert len(done("mine")) == 3 * 2 * 8
+    assert len(done("rotate")) == 2 * 2 * 8
+    assert len([row for row in done("own-model") if ",wordwise," in row]) == 2 * 2 * 8
 
 
 def after_python(reader):

@@ -59,7 +59,14 @@ def baseline(
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{removed} removed"] * bool(removed) + [f"{kept} kept that are not in this run"] * bool(kept)
     typer.echo(f"{output}: {', '.join(parts)}", err=True)
-    typer.echo(f"a check fails where a result gets worse by about: {what_is_seen(rows)}", err=True)
+    seen, blind = what_is_seen(rows)
+    typer.echo(f"a check fails where a result gets worse by about: {seen}", err=True)
+    if blind:
+        typer.echo(
+            f"warning: no possible value of {' or '.join(blind)} fails a check with these seeds: they vary too much; "
+            "use more seeds, or leave it out (--metric)",
+            err=True,
+        )
     if (seeds := min(len(row.values) for row in rows)) < ENOUGH:
-        few = f"{seeds} seed{'s' * (seeds > 1)}"
-        typer.echo(f"warning: {few} per configuration hide all but large changes; use {ENOUGH} or more", err=True)
+        few = f"{seeds} seeds per configuration hide" if seeds > 1 else "1 seed per configuration hides"
+        typer.echo(f"warning: {few} all but large changes; use {ENOUGH} or more", err=True)

@@ -93,6 +93,7 @@ def _print(
     from rich.console import Console
     from rich.text import Text
 
+    from attnbench.analysis.compare.enough_seeds import too_few_seeds
     from attnbench.store.status import stale_note
 
     console = Console(highlight=False)
@@ -111,6 +112,8 @@ def _print(
     lines += [Text(f"not read: {file}", style="yellow") for file in broken]
     if numbers["todo"] or numbers["stale"]:
         lines.append(Text(_time(plan, states, workers)))
+    if few := too_few_seeds([cell.labels for cell in plan.cells]):
+        lines.append(Text(few, style="yellow"))
     for line in lines:
         console.print(line, soft_wrap=True)
 

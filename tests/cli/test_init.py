@@ -8,6 +8,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.init import MODULES, init
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import expand
@@ -29,7 +30,8 @@ def test_the_starter_is_a_valid_small_grid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call()
     plan = expand(load_grid(tmp_path / "grid.yaml"))
-    assert len(plan.cells) == 30
+    assert len(plan.cells) == 48
+    assert too_few_seeds([cell.labels for cell in plan.cells]) == ""
     assert {cell.labels["task"] for cell in plan.cells} == {"copy", "reverse"}
     assert not plan.skipped
 
@@ -41,9 +43,9 @@ def test_the_starter_teaches_every_key_of_the_format(tmp_path):
     file = tmp_path / "all.yaml"
     file.write_text(_with_comments_in_force(text))
     plan = expand(load_grid(file))
-    # zip doubles the 30 cells; exclude takes additive × reverse (5 seeds × 2); include adds a cell without a score.
+    # zip doubles the 48 cells; exclude takes additive × reverse (8 seeds × 2); include adds a cell without a score.
     assert {c.labels["scope"] for c in plan.cells} == {"global", "none"}
-    assert len([c for c in plan.cells if c.labels["scope"] == "global"]) == 50
+    assert len([c for c in plan.cells if c.labels["scope"] == "global"]) == 80
 
 
 def _with_comments_in_force(text):
