@@ -2,7 +2,8 @@
 
 python benchmarks/simulate_statistics.py [--runs N] [PART ...]     writes docs/statistics.md
 
-Parts: selection, tasks, means, coverage, equivalence, power. Two cores and N = 2,000 take about 20 minutes.
+Parts: selection, tasks, means, coverage, probability, equivalence, power. Two cores and N = 2,000 take about 20
+minutes.
 """
 
 import argparse
@@ -17,7 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from attnbench.analysis.learned import LEARNED_AT
-from attnbench.analysis.paired import ALPHA, compared_with, fewest_pairs, paired, seeds_needed
+from attnbench.analysis.paired import (
+    ALPHA,
+    compared_with,
+    fewest_pairs,
+    paired,
+    probability_of_improvement,
+    seeds_needed,
+)
 from attnbench.analysis.stats import estimate, proportion_interval
 from attnbench.analysis.table.cell import SeedResults, comparisons, summarise
 from attnbench.analysis.verdict import Verdict, verdict
@@ -260,6 +268,61 @@ def power(pool: ProcessPoolExecutor, runs: int) -> list[str]:
     return [*lines, "", f"Whatever the difference, a verdict against the best needs at least: {minimum} seeds."]
 
 
+def worse_ceiling(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return random.binomial(500, 0.99, shape) / 500
+
+
+def higher(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return normal(random, shape) + 0.075
+
+
+# Two distributions, of which the first is more often better.
+PAIRS: dict[str, tuple[Draw, Draw]] = {
+    "normal, equal": (normal, normal),
+    "normal, 2.5 standard deviations apart": (higher, normal),
+    "ceiling, equal": (ceiling, ceiling),
+    "ceiling, .998 and .99 right": (ceiling, worse_ceiling),
+    "bimodal, 10 % fail in both": (partial(bimodal, 0.1), partial(bimodal, 0.1)),
+    "bimodal, 10 % and 30 % fail": (partial(bimodal, 0.1), partial(bimodal, 0.3)),
+}
+
+
+@cache
+def true_probability(pair: str) -> float:
+    random = np.random.default_rng(0)
+    a, b = (draw(random, (2_000_000,)) for draw in PAIRS[pair])
+    return float((a > b).mean() + (a == b).mean() / 2)
+
+
+def probability_covers(pair: str, n: int, seed: int) -> tuple[bool, bool]:
+    """Whether the interval of P(better) covers the true value; and whether all pairs of seeds agree."""
+    random = np.random.default_rng(seed)
+    a, b = (draw(random, (n,)) for draw in PAIRS[pair])
+    found = probability_of_improvement([a], [b])
+    assert found.low is not None
+    assert found.high is not None
+    return found.low <= true_probability(pair) <= found.high, found.value in (0.0, 1.0)
+
+
+def probability(pool: ProcessPoolExecutor, runs: int) -> list[str]:
+    lines = [
+        "## P(better)",
+        "",
+        f"How often the 95 % interval of P(better) covers the true value, in percent of {runs:,} runs each; and how "
+        "often all seeds of one value are above all of the other. There the interval reaches from .025^(1/n) to 1, or from 0 "
+        "to 1 − .025^(1/n), with n seeds each: .48 with 5, .69 with 10, .83 with 20.",
+        "",
+        "| distributions | P(better) | seeds | covered | all above |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for pair in PAIRS:
+        for n in (5, 10, 20):
+            found = np.array(list(pool.map(partial(probability_covers, pair, n), range(runs), chunksize=50)))
+            covered, apart = found.mean(0)
+            lines.append(f"| {pair} | {true_probability(pair):.2f} | {n} | {percent(covered)} | {percent(apart)} |")
+    return lines
+
+
 def share(pool: ProcessPoolExecutor, function: Callable[[int], bool], runs: int) -> float:
     return float(np.mean(list(pool.map(function, range(runs), chunksize=max(1, runs // 40)))))
 
@@ -273,6 +336,7 @@ PARTS = {
     "tasks": tasks,
     "means": means,
     "coverage": coverage,
+    "probability": probability,
     "equivalence": equivalence,
     "power": power,
 }

@@ -103,28 +103,42 @@ def to_stacked_table(contrast: Contrast, breaks: bool) -> "Table":
     """The same with two lines per comparison, for narrow terminals; `breaks`: names and verdicts may be broken."""
     from rich.text import Text
 
-    names = head(contrast)
+    stacked = [(_stacked(head(contrast), items, breaks), line) for items, line in rows(contrast)]
+    heads = _stacked(head(contrast), head(contrast), breaks=False)
+    heads[2:4] = [f"{name}\n[95 % interval]" for name in heads[2:4]]
     table = _empty_table()
-    task = "\ntask" if "task" in names[1:] else ""
-    table.add_column(Text(f"{contrast.axis}{task}"), no_wrap=not breaks, overflow="fold", min_width=8)
-    for name in ("verdict", "mean\nrank", "difference\n[95 % interval]", "P(better)\n[95 % interval]", "p\nneeded"):
-        table.add_column(Text(name), justify="right" if name.split("\n")[0] in RIGHT else "left", no_wrap=True)
-    for items, line in rows(contrast):
-        item = dict(zip(names, items, strict=True))
-        name = f"{items[0]}\n{item['task']}" if task else items[0]
-        # "no difference found" and "worse, within the margin" have a line break after their second word.
-        words = item["verdict"].split(" ")
-        verdict = f"{' '.join(words[:2])}\n{' '.join(words[2:])}" if breaks else item["verdict"]
-        table.add_row(
+    for place, name in enumerate(heads):
+        lines = [part for items in (heads, *(items for items, _ in stacked)) for part in items[place].split("\n")]
+        longest = max(map(len, lines))
+        first = place == 0 and breaks
+        table.add_column(
             Text(name),
-            Text(verdict, style=_style(line)),
-            Text(f"{item['mean']}\n{item['rank']}"),
-            Text(item["difference"].replace(" ", "\n", 1)),
-            Text(item["P(better)"].replace(" ", "\n", 1)),
-            Text(f"{item['p']}\n{item['needed']}"),
-            style="" if line else "dim",
+            justify="right" if name.split("\n")[0] in RIGHT else "left",
+            no_wrap=not first,
+            overflow="fold",
+            min_width=min(8, longest) if first else longest,
         )
+    for items, line in stacked:
+        cells = [Text(item) for item in items]
+        cells[1].style = _style(line)
+        table.add_row(*cells, style="" if line else "dim")
     return table
+
+
+def _stacked(names: list[str], items: list[str], breaks: bool) -> list[str]:
+    """The items of a row, two in each: the name over the task, values over their intervals, p over needed."""
+    item = dict(zip(names, items, strict=True))
+    # "no difference found" and "worse, within the margin" have a line break after their second word.
+    words = item["verdict"].split(" ")
+    verdict = f"{' '.join(words[:2])}\n{' '.join(words[2:])}" if breaks else item["verdict"]
+    return [
+        "\n".join([items[0], *([item["task"]] if "task" in names[1:] else [])]),
+        verdict,
+        item["difference"].replace(" ", "\n", 1),
+        item["P(better)"].replace(" ", "\n", 1),
+        f"{item['mean']}\n{item['rank']}",
+        f"{item['p']}\n{item['needed']}",
+    ]
 
 
 def _empty_table() -> "Table":
@@ -150,11 +164,12 @@ def print_contrast(contrast: Contrast, console: "Console") -> None:
     console.width = 10_000  # rich limits a measurement to the width of the console
     if console.measure(table).maximum > width:
         table = to_stacked_table(contrast, breaks=console.is_terminal)
-    least = console.measure(table).minimum
+    measured = console.measure(table)
+    needed = measured.minimum if console.is_terminal else measured.maximum
     console.width = width
     console.print(Text(title(contrast), style="bold"))
     console.print(Text("\n".join([*conclusions(contrast), *contrast.settings])))
-    console.width = max(width, least)  # below it, rich would cut the verdicts
+    console.width = max(width, needed)  # below it, rich would cut the verdicts
     console.print(table)
     console.width = width
     console.print(Text("\n".join(caption(contrast)), style="dim"))
