@@ -327,7 +327,7 @@ def _message(
     elif judgement.verdict is GateVerdict.TOO_FEW:
         parts.append("one seed on each side is not enough to decide")
     elif judgement.verdict is GateVerdict.IMPROVEMENT:
-        parts.append(f"to accept it: {update}")
+        parts.append(f"to accept it:\n{update}")
     return "; ".join(parts)
 
 

@@ -121,7 +121,9 @@ def _wrapped(finding: Finding, room: int | None) -> list[str]:
     lines = [printable(line) for line in finding.message.splitlines()]
     if room is None:
         return lines
-    return [part for line in lines for part in textwrap.wrap(line, room, break_long_words=False)]
+    # A command is copied from the log, so it is not broken.
+    broken = [[x] if x.startswith("attnbench ") else textwrap.wrap(x, room, break_long_words=False) for x in lines]
+    return [part for parts in broken for part in parts]
 
 
 def _names(check: Check) -> Callable[[Finding], str]:
@@ -185,7 +187,7 @@ def sentence(finding: Finding) -> str:
     before, now, change, interval = _numbers(finding)
     difference = ", interval ".join(filter(None, [change, interval]))
     text = f"{finding.metric} changed from {before} to {now} ({difference})"
-    return f"{text}: {message}" if message else text
+    return printable(f"{text}: {message}") if message else text
 
 
 def to_github(check: Check) -> str:
