@@ -17,6 +17,7 @@ from statistics import fmean
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
+    FEW,
     GateVerdict,
     Judgement,
     Statistic,
@@ -190,6 +191,7 @@ def _compared(
     pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
 ) -> list[Finding]:
     chances = Chances([row for row, _ in pairs])
+    reproduced = {one.key for row, one in pairs if _same_models(row, one)}
     findings = []
     for row, one in pairs:
         run = one.values(row.metric)
@@ -210,6 +212,7 @@ def _compared(
             chances.typical(row.metric, min(len(before), len(now))),
             chances.spared(row, len(now)),
             resolution_of(row),
+            one.key in reproduced,
         )
         findings.append(
             Finding(
@@ -225,6 +228,18 @@ def _compared(
             )
         )
     return findings
+
+
+def _same_models(row: BaselineRow, one: Configuration) -> bool:
+    """Whether a metric shows that a run trained the same models as the baseline, from the seeds that both have.
+
+    Its values must be equal to the last digit, and differ between the seeds: all seeds may have an accuracy of 1 by
+    other models too.
+    """
+    run = one.values(row.metric)
+    shared = {seed: value for seed, value in row.values.items() if seed in run}
+    distinct = len(set(shared.values())) == len(shared) >= FEW
+    return distinct and all(run[seed] == value for seed, value in shared.items())
 
 
 class Chances:
@@ -295,13 +310,15 @@ def _message(
     if judgement.statistic is Statistic.LEARNED:
         counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
         parts.append(f"learned by {counts[0]} before and {counts[1]} now")
+    elif judgement.statistic is Statistic.REPRODUCED and judgement.verdict is not GateVerdict.UNCHANGED:
+        parts.append("the seeds reproduce another metric of the baseline exactly, so the change is not chance")
     elif judgement.below_floor:
         parts.append("worse by more than the floor, though within the variation of the seeds; --unclear pass allows it")
     elif judgement.verdict is GateVerdict.UNCLEAR:
         parts.append("worse, but within the variation of the seeds; more seeds would decide")
     elif judgement.verdict is GateVerdict.TOO_FEW:
         parts.append("one seed on each side is not enough to decide")
-    elif judgement.verdict is GateVerdict.IMPROVEMENT:
+    if judgement.verdict is GateVerdict.IMPROVEMENT:
         parts.append("to accept it: attnbench baseline --update")
     return "; ".join(parts)
 

@@ -410,6 +410,42 @@ def test_an_improvement_fails_on_request_and_comes_before_what_passes():
     assert strict.exit is Exit.REGRESSION
 
 
+@pytest.mark.parametrize(("aer", "verdict"), [(0.24, "regression"), (0.16, "improvement"), (0.215, "unchanged")])
+def test_where_the_models_are_the_same_another_metric_does_not_change_by_chance(aer, verdict):
+    """A changed computation of AER is found, though its seeds vary by more than it changed."""
+    usual = (0.05, 0.35, 0.2, 0.3, 0.1)
+    shifted = configuration(values=ALIKE)
+    for seed, metrics in shifted.metrics.items():
+        metrics["aer"] = usual[seed] + aer - 0.2
+    (found,) = [
+        one for one in compared([row(), row(values=usual, metric="aer")], [shifted]).findings if one.metric == "aer"
+    ]
+    assert found.verdict == verdict
+    assert found.judgement.statistic is Statistic.REPRODUCED
+    assert found.judgement.difference == pytest.approx(aer - 0.2)
+    assert ("reproduce another metric" in found.message) == (verdict != "unchanged")
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.0, 1.0, 0.99, 0.98), (0.99, 1.0, 0.998, 0.992, 0.9961)])
+def test_equal_values_that_other_models_may_have_too_or_nearly_equal_ones_prove_nothing(values):
+    """Three seeds at 1, or a last digit that differs."""
+    usual = (0.05, 0.35, 0.2, 0.3, 0.1)
+    shifted = configuration(values=values)
+    for seed, metrics in shifted.metrics.items():
+        metrics["aer"] = usual[seed] + 0.04
+    before = (1.0, 1.0, 1.0, 0.99, 0.98) if values[1] == values[2] else ALIKE
+    result = compared([row(values=before), row(values=usual, metric="aer")], [shifted])
+    assert Statistic.REPRODUCED not in {one.judgement.statistic for one in result.findings}
+
+
+def test_a_run_of_some_of_the_seeds_of_the_baseline_is_unchanged_where_it_reproduces_them():
+    values = (0.5, 0.52, 0.51, 0.53, 0.54, 0.9, 0.91, 0.92, 0.93, 0.94)
+    result = compared([row(values=values)], [configuration(values=values[:5])])
+    assert [one.verdict for one in result.findings] == ["unchanged"]
+    other = compared([row(values=values)], [configuration(values=(0.5, 0.52, 0.51, 0.53, 0.55))])
+    assert [one.verdict for one in other.findings] == ["unclear"]
+
+
 def test_a_tolerance_above_the_floor_raises_it():
     rows, run = [row(values=(0.97, 0.95))], [configuration(values=(0.5, 0.3))]
     assert compared(rows, run, tolerances={"exact_match": 0.7}).exit is Exit.OK
