@@ -98,7 +98,10 @@ def run(
         states = states_of(plan.cells, store)
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
         due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
-        every = composed(plan.cells, store.packs(), loaded.plugins, chosen.spread_over)
+        # Stale cells that are kept must not be trained with a cell of their pack that was lost.
+        kept = {id_ for id_, state in states.items() if state.name == STALE and id_ not in due}
+        earlier = [part for pack in store.packs() for part in (pack.parts(kept) if due & {*pack.ids} else [pack])]
+        every = composed(plan.cells, earlier, loaded.plugins, chosen.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
         messages = chosen.check(todo)

@@ -75,9 +75,12 @@ def test_a_grid_that_shrinks_trains_whole_packs(tmp_path, undisturbed):
     pd.testing.assert_frame_equal(one, undisturbed.loc[one.index])
 
 
-def test_a_damaged_plan_does_not_lose_the_packs(tmp_path, undisturbed):
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_damaged_or_lost_plan_does_not_lose_the_packs(tmp_path, undisturbed, lost):
     run(tmp_path, seeds=4)
     plan = tmp_path / "small" / "plan.json"
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {"packs": []}))
+    if lost:
+        plan.unlink()
     lose(tmp_path, undisturbed.index[2])
     pd.testing.assert_frame_equal(run(tmp_path, seeds=4), undisturbed)

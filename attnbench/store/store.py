@@ -121,12 +121,10 @@ class Store:
 
     def packs(self) -> list[Composition]:
         """Which cells were trained together, or were planned to be; empty for a new run, or one of an older version."""
-        if not (self.folder / "plan.json").exists():
-            return []
         try:
             return [Composition.read(pack) for pack in self.plan().get("packs", [])]
         except AttnbenchError:
-            # The plan was damaged or edited, and will be written again; each record has its pack too.
+            # There is no plan yet, or it was lost, damaged or edited; each record has its pack too.
             found = {pack["ids"][0]: pack for cell in self.states() if (pack := self.read(cell).get("pack"))}
             return [Composition.read(pack) for pack in found.values()]
 
