@@ -17,6 +17,7 @@ from attnbench import plugin_folder
 from attnbench.errors import AttnbenchError, fail
 from attnbench.registry import REGISTRIES, Entry
 from attnbench.syntax import digest_of_source
+from attnbench.uncached_imports import import_from_source
 from attnbench.user_code import Root, UserCode, root_of_file, root_of_module, user_code, version_of
 
 ENTRY_POINTS = "attnbench.plugins"
@@ -54,6 +55,7 @@ def load_plugin(plugin: str | Path, keep: bool = False) -> None:
     if name in _loaded:
         _unload(_loaded.pop(name))
     before = set(sys.modules)
+    import_from_source()
     try:
         importlib.import_module(module)
         _remember(name, module)

@@ -25,6 +25,7 @@ LAYERS = [
     {"attention", "tasks"},
     {"scores", "scopes"},
     {"plugins", "outcome", "cell"},
+    {"uncached_imports"},
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},

@@ -1,5 +1,7 @@
 """Plugins: a file, a module or an entry point, loaded once, and what is told when one cannot be."""
 
+import os
+import py_compile
 import sys
 from pathlib import Path
 
@@ -81,6 +83,21 @@ def test_a_plugin_is_loaded_as_a_module_by_its_dotted_name(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     load_plugin("dotted_plugin")
     assert "halved" in registry.score
+
+
+def test_what_a_module_imports_is_compiled_from_its_source_and_not_taken_from_a_pyc_file(tmp_path, monkeypatch):
+    """Python takes a .pyc file for current where the source has the same size and was edited in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = write(tmp_path, "FACTOR = 1.0\n", "factor_for_plugin.py")
+    write(tmp_path, f"import factor_for_plugin\n{PLUGIN}", "module_plugin.py")
+    compiled = Path(py_compile.compile(str(helper), doraise=True))
+    times = helper.stat()
+    helper.write_text("FACTOR = 9.0\n")
+    os.utime(helper, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert compiled.exists()
+    load_plugin("module_plugin")
+    assert sys.modules["factor_for_plugin"].FACTOR == 9.0
 
 
 def test_an_installed_entry_point_is_loaded(tmp_path, monkeypatch):
