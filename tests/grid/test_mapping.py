@@ -42,6 +42,18 @@ def test_a_value_that_no_file_can_have_is_an_error_with_its_type(value):
         load_grid(GRID | {"train": {"learning_rate": value}})
 
 
+def test_every_such_value_is_named_by_its_key():
+    grid = {
+        "grid": {"score": ["dot", np.str_("general")], "task": ("copy",), "model.width": np.array([8, 16])},
+        "train": {"steps": np.int64(4), "clip": 1.0},
+    }
+    with pytest.raises(attnbench.AttnbenchError) as caught:
+        load_grid(GRID | grid)
+    wheres = [problem.where for problem in caught.value.problems]
+    assert wheres == ["grid['grid']['score'][1]", "grid['grid']['model.width']", "grid['train']['steps']"]
+    assert all(".tolist()" in problem.hint for problem in caught.value.problems)
+
+
 def test_plugins_are_relative_to_the_working_folder(tmp_path, monkeypatch):
     write_grid(tmp_path)
     monkeypatch.chdir(tmp_path)
