@@ -52,18 +52,20 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
     try:
         text = dump(dict(data))
     except yaml.representer.RepresenterError:
-        raise AttnbenchError(*_not_plain(data, "grid", set())) from None
+        raise AttnbenchError(*_not_plain(dict(data), "grid", set())) from None
     return parse(text, "grid")
 
 
 def _not_plain(value: Any, where: str, seen: set[int]) -> list[Problem]:
     """A problem for every value in a mapping that YAML cannot represent, with its path in the mapping."""
-    if isinstance(value, Mapping | list | tuple):
+    if type(value) in (dict, list, tuple):  # by type, as PyYAML chooses: it does not represent a subclass
         if id(value) in seen:
             return []
         seen.add(id(value))
-        items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        return [problem for key, item in items for problem in _not_plain(item, f"{where}[{key!r}]", seen)]
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = [(item, f"{where}[{key!r}]") for key, item in items]
+        parts += [(key, f"the key {key!r} of {where}") for key in value] if isinstance(value, dict) else []
+        return [problem for part, place in parts for problem in _not_plain(part, place, seen)]
     try:
         dump(value)
     except yaml.representer.RepresenterError:
