@@ -417,7 +417,7 @@ def test_open_takes_a_name_or_a_folder_and_suggests(tmp_path, monkeypatch):
     assert Store.open("results/quickstart", Path("elsewhere")).name == "quickstart"
     with pytest.raises(AttnbenchError, match="did you mean 'quickstart'"):
         Store.open("quikstart", results)
-    with pytest.raises(AttnbenchError, match="its runs: quickstart$") as caught:
+    with pytest.raises(AttnbenchError, match=r"its runs: quickstart$") as caught:
         Store.open("other", results)
     assert caught.value.problems[0].where == str(results)
     with pytest.raises(AttnbenchError, match="train one first"):
