@@ -9,7 +9,7 @@ from typer.models import OptionInfo
 
 from attnbench.cli import complete
 from attnbench.store.results_folder import RESULTS as DEFAULT
-from attnbench.store.results_folder import VARIABLE
+from attnbench.store.results_folder import VARIABLE, results_folder
 
 RESULTS = Path(DEFAULT)
 
@@ -65,4 +65,4 @@ Tracking = Annotated[str | None, tracking_option()]
 
 def results_argument(results: Path) -> str:
     """The option that a printed command needs to find the results folder; empty for the default one."""
-    return "" if results == RESULTS else f" --results {shlex.quote(str(results))}"
+    return "" if results == RESULTS == results_folder() else f" --results {shlex.quote(str(results))}"

@@ -163,7 +163,7 @@ def test_the_curves_of_the_cells_are_in_one_chart(window: Browser, pages: Pages)
 
 def test_a_cell_shows_its_params_and_metrics_and_leads_to_its_grid(window: Browser, pages: Pages) -> None:
     go(window, cell_page(window, pages, CELLS[0]))
-    for word in ("exact_match_at_6", "parameters", "score.name", "model.width", "data.test_lengths"):
+    for word in ("exact_match_at_6", "parameters", "score", "model.width", "data.test_lengths"):
         window.wait_for(f"{TEXT}.includes(arguments[0])", word)
     window.wait_for(f"{TEXT}.includes('Parent run') && {LINKS}.some(link => link.innerText.trim() === 'looked-at')")
 
