@@ -34,12 +34,13 @@ LAYERS = [
 # The same inside a folder, by file.
 INNER_LAYERS = {
     "store": [
-        {"status"},
+        {"reuse"},
+        {"status", "runs"},
         {"store"},
         {"table"},
         {"index"},
         {"record", "commit", "lock"},
-        {"atomic"},
+        {"atomic", "results_folder"},
     ],
     "tracking": [
         {"worker", "sync"},

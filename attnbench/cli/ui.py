@@ -71,7 +71,9 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise fail(f"port {port} is in use", host, f"use another: --port {port + 1}") from error
+                raise fail(
+                    f"port {port} is in use", host, f"use another: --port {port + 1 if port < 65535 else port - 1}"
+                ) from error
             raise fail(f"cannot listen on port {port}: {error.strerror}", host, "change --host or --port") from error
 
 

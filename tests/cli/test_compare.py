@@ -89,7 +89,7 @@ def test_a_run_with_nothing_finished(call, tmp_path):
         file.unlink()
     code, out = call("one")
     assert code == 2
-    assert "no cell is done" in out
+    assert "no cell is finished yet" in out
 
 
 def write_with(folder, name, **sections):

@@ -1,6 +1,8 @@
 """A grid that is written in Python means what the same YAML means, and its mistakes are shown as a file's are."""
 
+from collections import OrderedDict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -40,6 +42,25 @@ def test_a_mistake_in_a_mapping_is_shown_in_its_yaml():
 def test_a_value_that_no_file_can_have_is_an_error_with_its_type(value):
     with pytest.raises(attnbench.AttnbenchError, match=rf"of type {type(value).__name__}, which"):
         load_grid(GRID | {"train": {"learning_rate": value}})
+
+
+def test_every_such_value_is_named_by_its_key():
+    grid = {
+        "grid": {"score": ["dot", np.str_("general")], "task": ("copy",), "model.width": np.array([8, 16])},
+        "train": {"steps": np.int64(4), "clip": 1.0},
+    }
+    with pytest.raises(attnbench.AttnbenchError) as caught:
+        load_grid(GRID | grid)
+    wheres = [problem.where for problem in caught.value.problems]
+    assert wheres == ["grid['grid']['score'][1]", "grid['grid']['model.width']", "grid['train']['steps']"]
+    assert all(".tolist()" in problem.hint for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("value", [OrderedDict(steps=4), {np.int64(3): 4}, MappingProxyType({}), [range(3)]])
+def test_containers_and_keys_are_named_too(value):
+    with pytest.raises(attnbench.AttnbenchError, match=r"grid\['train'\].* of type \w+, which") as caught:
+        load_grid(GRID | {"train": value})
+    assert len(caught.value.problems) == 1
 
 
 def test_plugins_are_relative_to_the_working_folder(tmp_path, monkeypatch):

@@ -105,7 +105,8 @@ def test_a_cell_has_params_metrics_series_and_pictures(results: Path) -> None:
     (run,) = runs(results, "content", "cell")
     assert run.data.params == params_of(plan.cells[0].cell)
     assert run.data.params["model.width"] == "64"
-    assert run.data.params["score.name"] == "dot"
+    parts = {"score": "dot", "scope": "global", "task": "copy", "model": "rnn"}
+    assert {name: run.data.params[name] for name in parts} == parts
     assert run.data.params["data.test_lengths"] == "[9, 20]"
     assert {name: run.data.metrics[name] for name in ("exact_match", "exact_match_at_20", "parameters", "seconds")} == {
         "exact_match": 0.75,
@@ -118,7 +119,8 @@ def test_a_cell_has_params_metrics_series_and_pictures(results: Path) -> None:
     assert [(point.step, point.value) for point in history] == [(50, 0.25), (100, 0.75)]
     assert history[1].timestamp - history[0].timestamp == 1000
     assert [p.step for p in client(results).get_metric_history(run.info.run_id, "train/loss")] == [50]
-    assert images(results, run) == [100, 200]
+    # The last one also at the last step of the grid, where the slider opens: the cell stopped at step 200 of 800.
+    assert images(results, run) == [100, 200, 800]
     assert run.info.end_time - run.info.start_time >= 2000
 
 
@@ -194,7 +196,8 @@ def test_a_cell_trained_again_is_not_mixed_with_its_old_training(results: Path) 
     (run,) = runs(results, "fresh", "cell")
     assert run.data.metrics["exact_match"] == 1.0
     assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
-    assert images(results, run) == [100, 200]
+    # The last one also at the last step of the grid, where the slider opens: the cell stopped at step 200 of 800.
+    assert images(results, run) == [100, 200, 800]
 
 
 def test_a_cell_that_failed_in_training_is_not_mixed_with_its_next_attempt(results: Path) -> None:
@@ -321,8 +324,8 @@ def test_params_name_every_field_by_its_path() -> None:
     planned = made_up_run.plan(scope=["none"], score=["–"]).cells[0]
     cell = planned.cell.model_copy(update={"scope": Component(name="local-p", options={"window": 3})})
     params = params_of(cell)
-    assert params["score.name"] == "–"
-    assert (params["scope.name"], params["scope.window"]) == ("local-p", "3")
+    assert params["score"] == "–"
+    assert (params["scope"], params["scope.window"]) == ("local-p", "3")
     assert json.loads(params["train.stop_at"]) is None
     assert {name.partition(".")[0] for name in params} == {
         "model", "score", "scope", "task", "data", "train", "seed",

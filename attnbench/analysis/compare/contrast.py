@@ -6,7 +6,16 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, measured, others, results
-from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
+from attnbench.analysis.labels import (
+    KIND,
+    Label,
+    label_columns,
+    label_hint,
+    labels_written,
+    nothing_done,
+    text,
+    values_of,
+)
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import (
     ALPHA,
@@ -18,6 +27,7 @@ from attnbench.analysis.paired import (
 )
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import comparisons
+from attnbench.analysis.table.lengths import metric_hint
 from attnbench.analysis.verdict import Verdict, verdict
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.metrics import Metric, is_metric, metric_of
@@ -108,7 +118,7 @@ def contrast(
     found = results(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in found))
     if len(values) < 2:
-        raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
+        raise _single_value(frame, axis, name)
     reference = _reference(values, against, found, about.better)
     comparing = _Comparing(found, values, reference, against is None, about, margin, resolution_of(frame, metric))
     lines = comparing.all_lines()
@@ -130,6 +140,13 @@ def contrast(
             *notes,
         ),
     )
+
+
+def _single_value(frame: "pd.DataFrame", axis: str, name: str) -> AttnbenchError:
+    """The error where the axis has a single value with results; it names the axes that have several."""
+    several = [c for c in label_columns(frame) if c != "seed" and len(set(values_of(frame, c))) > 1]
+    hint = f"choose another axis: {', '.join(several)}" if several else "the finished cells differ in nothing but seeds"
+    return fail(f"{axis} has fewer than two values with finished cells", name or "--axis", hint)
 
 
 def _unshared(values: Sequence[Label], lines: Sequence[ContrastLine], reference: Label) -> list[str]:
@@ -250,21 +267,20 @@ def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str, name: str) ->
         raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
     if metric not in frame.columns or not is_metric(metric):
         known = [column for column in frame.columns if is_metric(column)]
-        raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
+        raise fail(f"there is no metric {metric!r}", "--metric", metric_hint(metric, known))
     about = metric_of(metric)
     if not about.better:
         raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
     if measured(frame, metric).empty:
-        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
+        raise nothing_done(frame, name, metric)
     return about
 
 
 def _reference(values: Sequence[Label], against: str | None, seeds: Results, better: int) -> Label:
-    by_text = {text(value): value for value in values}
     if against is not None:
-        if against not in by_text:
-            raise fail(f"no finished cell has {against!r}", "--against", did_you_mean(against, by_text))
-        return by_text[against]
+        if not (named := labels_written(against, values)):
+            raise fail(f"no finished cell has {against!r}", "--against", label_hint(against, values))
+        return named[0]
 
     def mean(value: Label) -> float:
         own = [sum(runs.values()) / len(runs) for (other, _), runs in seeds.items() if other == value]

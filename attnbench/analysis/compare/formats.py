@@ -1,19 +1,20 @@
 """The formats of `attnbench compare`."""
 
-import csv
 import html
-import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine
+from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import text
 from attnbench.analysis.learned import SENTENCES
+from attnbench.analysis.numbers import shortened
 from attnbench.analysis.paired import ALPHA, POWER
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import FEWEST
 from attnbench.analysis.table.formats import latex
 from attnbench.analysis.verdict import Verdict
+from attnbench.analysis.width import natural_width, wide_enough
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -155,13 +156,11 @@ def to_rich(contrast: Contrast, narrow: bool = False) -> "Group":
 
 
 def print_contrast(contrast: Contrast, console: "Console") -> None:
-    """Prints the rich table; without a terminal at its full width, in a narrow one with intervals below values."""
-    shown, width = to_rich(contrast), console.width
-    console.width = 10_000  # rich limits a measurement to the width of the console
-    needed = console.measure(shown.renderables[2]).maximum
-    console.width = width if console.is_terminal else max(width, needed)
-    console.print(to_rich(contrast, narrow=True) if needed > console.width else shown)
-    console.width = width
+    """Prints the rich table; where it is too wide, with intervals below their values."""
+    shown = to_rich(contrast)
+    needed = natural_width(shown.renderables[2], console)
+    with wide_enough(console, needed):
+        console.print(to_rich(contrast, narrow=True) if needed > console.width else shown)
 
 
 def to_markdown(contrast: Contrast) -> str:
@@ -237,14 +236,13 @@ def records(contrast: Contrast) -> list[dict[str, str | int | float | bool | Non
 
 def to_json(contrast: Contrast) -> str:
     """The records as JSON."""
-    return json.dumps(records(contrast), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_numbers(contrast), indent=1, ensure_ascii=False) + "\n"
 
 
 def to_csv(contrast: Contrast) -> str:
     """The records as CSV."""
-    rows = records(contrast)
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    return csv_text(_numbers(contrast))
+
+
+def _numbers(contrast: Contrast) -> list[dict[str, Any]]:
+    return shortened(records(contrast), (contrast.axis, "against"))

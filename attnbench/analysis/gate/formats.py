@@ -14,6 +14,8 @@ from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict
+from attnbench.analysis.numbers import shortened
+from attnbench.analysis.width import natural_width, wide_enough
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
 from attnbench.messages import NO_VALUE
@@ -56,8 +58,8 @@ def changed(check: Check) -> list[Finding]:
 def print_check(check: Check, console: "Console") -> None:
     """Prints a table of what changed, and the summary.
 
-    A terminal's width is respected. Elsewhere the table is as wide as its content, since a log is searched line by line
-    and a wrapped name is not found.
+    The width of a terminal, or of COLUMNS, is respected. Elsewhere the table is as wide as its content, since a log is
+    searched line by line and a wrapped name is not found.
     """
     from rich import box
     from rich.table import Table
@@ -79,14 +81,11 @@ def print_check(check: Check, console: "Console") -> None:
             before, now, change = _numbers(finding)
             numbers = Text.assemble(f"{before} → {now}\n", (change.partition("\n")[2] or change, "dim"))
         table.add_row(Text(finding.verdict, style=colour), description, Text(finding.metric), numbers)
-    original = console.width
-    console.width = 10_000  # rich measures at most the width of the console
-    needed = console.measure(table).maximum if table.rows else 0
-    console.width = original if console.is_terminal else max(original, needed, len(summary(check)))
-    if table.rows:
-        console.print(table)
-    console.print(Text(summary(check), style="bold red" if check.exit else "bold green"))
-    console.width = original
+    needed = natural_width(table, console) if table.rows else 0
+    with wide_enough(console, max(needed, len(summary(check)))):
+        if table.rows:
+            console.print(table)
+        console.print(Text(summary(check), style="bold red" if check.exit else "bold green"))
 
 
 def _names(check: Check) -> Callable[[Finding], str]:
@@ -185,12 +184,12 @@ def _escaped(text: str) -> str:
 
 def to_csv(check: Check) -> str:
     """One line per finding, including the unchanged ones."""
-    return csv_text(_records(check))
+    return csv_text(shortened(_records(check)))
 
 
 def to_json(check: Check) -> str:
     """A list with one object per finding; its keys are the columns of the CSV."""
-    return json.dumps(_records(check), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(shortened(_records(check)), indent=1, ensure_ascii=False) + "\n"
 
 
 def _records(check: Check) -> list[dict[str, Any]]:
