@@ -18,6 +18,7 @@ from statistics import fmean
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
     FEW,
+    NOISE,
     GateVerdict,
     Judgement,
     Statistic,
@@ -34,6 +35,8 @@ from attnbench.metrics import metric_of
 # promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
 # assumes.
 FALSE_ALARMS = 0.005
+# Likewise by the floor; its noise is nearly the same in all metrics of a configuration.
+FLOOR_ALARMS = 0.01
 # The probability that more seeds than are spared fail to learn by chance, over all configurations together.
 FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
@@ -213,6 +216,7 @@ def _compared(
             chances.spared(row, len(now)),
             resolution_of(row),
             one.key in reproduced,
+            noise_of_floor(len(pairs)),
         )
         findings.append(
             Finding(
@@ -240,6 +244,11 @@ def _same_models(row: BaselineRow, one: Configuration) -> bool:
     shared = {seed: value for seed, value in row.values.items() if seed in run}
     distinct = len(set(shared.values())) == len(shared) >= FEW
     return distinct and all(run[seed] == value for seed, value in shared.items())
+
+
+def noise_of_floor(rows: int) -> float:
+    """The probability of a false alarm by the floor in each of this number of rows."""
+    return min(NOISE, FLOOR_ALARMS / rows)
 
 
 class Chances:
@@ -281,9 +290,16 @@ def resolution_of(row: BaselineRow) -> float:
 
 
 def _with_values(row: BaselineRow, run: Mapping[int, float]) -> tuple[dict[int, float], dict[int, float]]:
-    """The values of both sides by seed, with a number for the seeds that never got there."""
+    """The values of both sides by seed, with a number for the seeds that never got there.
+
+    It is the step after the last: all that is known is that the seed needs more than `train.steps`. With a larger
+    number, a seed that misses the accuracy by one sentence at the end would count like one that learns nothing.
+    """
     observed = [value for side in (row.values, run) for value in side.values() if math.isfinite(value)]
-    worst = metric_of(row.metric).worst(observed)
+    try:
+        worst = float(row.settings["train.steps"]) + resolution_of(row)
+    except (KeyError, ValueError):
+        worst = metric_of(row.metric).worst(observed)
     before, now = (
         {seed: value if math.isfinite(value) else worst for seed, value in side.items()} for side in (row.values, run)
     )

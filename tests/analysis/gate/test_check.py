@@ -216,15 +216,15 @@ def test_a_seed_that_never_got_there_counts_as_worse_than_any():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(*[None] * 5)])
     (finding,) = result.findings
     assert (finding.verdict, result.exit) == (GateVerdict.REGRESSION, Exit.REGRESSION)
-    assert finding.run == dict.fromkeys(range(5), 500)
-    assert "never reached by 0 of 5 seeds before and 5 of 5 now, which count as 500" in finding.message
+    assert finding.run == dict.fromkeys(range(5), 850)  # train.steps and a validation
+    assert "never reached by 0 of 5 seeds before and 5 of 5 now, which count as 850" in finding.message
     assert compared([steps_row(200, 200, 250, 200, NEVER)], [with_steps(200, 250, None, 200, 200)]).exit is Exit.OK
 
 
 def test_one_seed_that_never_got_there_passes():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(200, 500, None, 200, 200)])
     assert (result.findings[0].verdict, result.exit) == (GateVerdict.UNCLEAR, Exit.OK)
-    assert "1 of 5 now, which count as 1000" in result.findings[0].message
+    assert "1 of 5 now, which count as 850" in result.findings[0].message
 
 
 # ---- the check of a run
