@@ -66,7 +66,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 def message_of(error: BaseException) -> str:
     """Returns the message of an exception, shortened; that of a user's own class may raise instead of returning it."""
     try:
-        return shortened(str(error))
+        return shortened(str(error), LONGEST // 2)  # so that a message in which it is quoted is not cut again
     except KeyboardInterrupt:
         raise
     except BaseException as another:
