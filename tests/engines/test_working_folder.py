@@ -11,14 +11,16 @@ from fake_training import FAKE, pack
 from attnbench.cli.ui import _server
 from attnbench.engines.base import Finished
 from attnbench.engines.processes import ProcessEngine
+from attnbench.engines.ray_cluster import _job_config
 
 TESTS = Path(__file__).parents[1]
-SCRIPT = f"""
-from attnbench.engines.processes import ProcessEngine
+SCRIPT = """
+from attnbench.engines.{module} import {engine}
 from fake_training import FAKE, pack
 
 if __name__ == "__main__":
-    engine = ProcessEngine(1, "cpu", FAKE)
+    engine = {engine}(1, "cpu", FAKE)
+    engine.prepare()
     (started, finished) = engine.run([pack(0, seeds=1)], lambda _: None)
     engine.close()
     print(finished.outcomes[0].status)
@@ -47,9 +49,12 @@ def run(command: list[str], executed: Path) -> str:
     return ended.stdout
 
 
-def test_worker_processes_do_not_execute_them(tmp_path, executed):
+@pytest.mark.parametrize(("module", "engine"), [("processes", "ProcessEngine"), ("ray", "RayEngine")])
+def test_workers_do_not_execute_them(tmp_path, executed, module, engine):
+    if module == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[ray]'")
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.format(module=module, engine=engine))
     assert run([sys.executable, str(script)], executed) == "done\n"
     assert executed.read_text() == ""
 
@@ -73,6 +78,14 @@ def test_a_worker_finds_a_plugin_where_the_driver_finds_it(tmp_path, monkeypatch
     (finished,) = [event for event in engine.run(packs, lambda _: None) if isinstance(event, Finished)]
     engine.close()
     assert finished.outcomes[0].error is None
+
+
+@pytest.mark.parametrize(("path", "skipped"), [("", False), ("{cwd}", False), ("/elsewhere", True)])
+def test_rays_workers_search_the_working_folder_if_the_driver_does(tmp_path, monkeypatch, path, skipped):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'attnbench[ray]'")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path.format(cwd=tmp_path)])
+    assert _job_config(ray)._client_job is skipped
 
 
 def test_the_driver_keeps_its_environment(monkeypatch):
