@@ -73,7 +73,10 @@ def _init(ray: Any, given: dict[str, Any]) -> None:
 
     That server forks while other threads are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
     """
-    options = {**given, "log_to_driver": False, "logging_level": logging.CRITICAL, "job_config": _job_config(ray)}
+    options = {**given, "log_to_driver": False, "logging_level": logging.CRITICAL}
+    address = os.environ.get("RAY_ADDRESS", "") if given["address"] == "auto" else given["address"]
+    if "://" not in address:
+        options["job_config"] = _job_config(ray)
     try:
         with safe_path():
             ray.init(**options)
@@ -89,7 +92,7 @@ def _job_config(ray: Any) -> Any:
     """Returns a configuration by which Ray's workers import modules of the working folder only if this process does."""
     config = ray.job_config.JobConfig()
     if "" not in sys.path and os.getcwd() not in sys.path:
-        # Otherwise Ray puts the working folder first in the workers' sys.path, except for jobs of a Ray client.
+        # Ray puts the working folder first in the workers' sys.path, except for the jobs of a client (ray://).
         config._client_job = True
     return config
 
