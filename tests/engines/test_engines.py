@@ -18,8 +18,8 @@ from fake_training import FAKE, pack
 
 from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
 from attnbench.engines.processes import ProcessEngine, Worker
-from attnbench.engines.worker_handle import START_SECONDS
 from attnbench.engines.serial import SerialEngine
+from attnbench.engines.worker_handle import START_SECONDS
 from attnbench.errors import AttnbenchError
 from attnbench.outcome import Outcome, Progress
 
@@ -68,7 +68,10 @@ def test_a_raising_pack_fails_alone_with_its_reason(engine):
 @pytest.mark.parametrize(
     ("does", "error"),
     [
-        ("raise unprintable", "Unprintable: its message cannot be shown, because its __str__ raised RuntimeError (fake"),
+        (
+            "raise unprintable",
+            "Unprintable: its message cannot be shown, because its __str__ raised RuntimeError (fake",
+        ),
         ("raise GeneratorExit", "GeneratorExit: in a plugin (fake_training.py"),
     ],
 )
