@@ -44,7 +44,7 @@ def run(command: list[str], executed: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     folder = executed.parent / "here"
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=folder, env=environment)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
