@@ -29,7 +29,8 @@ LAYERS = [
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
-    {"errors", "messages", "metrics"},
+    {"errors"},
+    {"messages", "metrics", "safe_path"},
 ]
 # The same inside a folder, by file.
 INNER_LAYERS = {

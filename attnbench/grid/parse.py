@@ -47,12 +47,14 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
     """The document of a grid that was written in Python; its problems are shown in the YAML that it stands for.
 
     Raises:
-        AttnbenchError: if it holds a value that YAML cannot represent.
+        AttnbenchError: if it holds a value that YAML cannot represent, or is nested too deeply.
     """
     try:
         text = dump(dict(data))
     except yaml.representer.RepresenterError:
         raise AttnbenchError(*_not_plain(dict(data), "grid", set())) from None
+    except RecursionError:
+        raise fail(f"the grid is nested more than {MAX_DEPTH} levels deep") from None
     return parse(text, "grid")
 
 

@@ -75,3 +75,12 @@ def test_run_takes_a_mapping(tmp_path):
     assert len(frame) == 8
     assert (frame["status"] == "done").all()
     assert yaml.safe_load((tmp_path / "small" / "grid.yaml").read_text()) == GRID
+
+
+@pytest.mark.parametrize("depth", [40, 2_000, 100_000])
+def test_a_grid_that_is_nested_too_deeply_is_a_usage_error(depth):
+    nested: dict = {}
+    for _ in range(depth):
+        nested = {"deeper": nested}
+    with pytest.raises(attnbench.AttnbenchError, match="is nested more than 32 levels deep"):
+        load_grid({"name": "deep", "seeds": 1, "grid": nested})

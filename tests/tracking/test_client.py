@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,7 +26,7 @@ from attnbench.outcome import Outcome
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.content import params_of, run_name
-from attnbench.tracking.server import probe, store_uri
+from attnbench.tracking.server import connect, probe, store_uri
 from attnbench.tracking.sync import catch_up
 
 GRID = "name: made-up\n"
@@ -263,6 +264,42 @@ def test_a_file_that_is_no_database_is_reported_without_a_traceback(tmp_path: Pa
     (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to be looked at as one")
     with pytest.raises(AttnbenchError, match="MLflow fails"):
         Tracker("x", None, tmp_path).start(made_up_run.plan(), GRID)
+
+
+@pytest.mark.parametrize("given", [None, "sqlite:///{folder}/other.db"])
+def test_a_database_is_created_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """MLflow creates its tables when a client is made, and fails if another process is doing the same."""
+    uri = store_uri(given and given.format(folder=tmp_path), tmp_path)
+    monkeypatch.setattr("attnbench.tracking.server.CREATION_TIMEOUT", 0.0)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: another_process(connect_again, uri))
+    assert connect(uri) == "still locked"
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+    assert connect(uri) == "made"
+
+
+def connect_again(uri: str) -> str:
+    """What connecting says while another client is being made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+        try:
+            return str(connect(uri))
+        except OSError:
+            return "still locked"
+
+
+def another_process(function: Callable[[str], str], argument: str) -> str:
+    """Calls a function in another thread, for which a lock of this thread is that of another process."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(function, argument).result()
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "http://127.0.0.1:5000"])
+def test_what_is_no_file_is_not_locked(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+    monkeypatch.setattr("filelock.FileLock.acquire", raises(AssertionError("locked")))
+    assert connect(uri) == "made"
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:{port}", "http://:bad:"])
