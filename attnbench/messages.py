@@ -1,4 +1,4 @@
-"""Words pydantic's errors as "should be ..., found ...", and makes any text safe to print."""
+"""Words pydantic's errors as "should be ..., found ...", and makes any text short and safe to print."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from typing import Any
 
 NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
 SHOWN = 60  # longer values are cut to this number of characters
+LONGEST = 2000  # the same for messages: text from a plugin or a file may be as long as the memory allows
 # Control characters except tab and newline, and lone surrogates, which UTF-8 cannot encode.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -51,3 +52,22 @@ def show(value: Any) -> str:
 def harmless(text: str) -> str:
     """Replaces control characters and characters that UTF-8 or HTML cannot hold by �; keeps line breaks."""
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Cuts a longer text in the middle, where its length is written instead."""
+    if len(text) <= longest:
+        return text
+    cut = f" … [{len(text):,} characters] … "
+    kept = longest - len(cut)
+    return text[: kept - kept // 2] + cut + text[len(text) - kept // 2 :]
+
+
+def message_of(error: BaseException) -> str:
+    """Returns the message of an exception, shortened; that of a user's own class may raise instead of returning it."""
+    try:
+        return shortened(str(error), LONGEST // 2)  # so that a message in which it is quoted is not cut again
+    except KeyboardInterrupt:
+        raise
+    except BaseException as another:
+        return f"its message cannot be shown, because its __str__ raised {type(another).__name__}"

@@ -143,7 +143,7 @@ def _imported(importer: Root, item: Import, top: str) -> Iterator[Root]:
         yield from (Root(file, folder, folder) for file in _files(folder, item.parts))
         return
     for base in _bases(name):
-        if name == top or not _is_library(base):
+        if name == top or not is_library(base):
             yield from (Root(file, base, None) for file in _files(base, item.parts))
 
 
@@ -157,7 +157,8 @@ def _bases(name: str) -> list[Path]:
     return [Path(spec.origin).parent.resolve()] if spec.origin and spec.origin.endswith(".py") else []
 
 
-def _is_library(folder: Path) -> bool:
+def is_library(folder: Path) -> bool:
+    """Whether a folder has installed packages or the standard library."""
     return not _INSTALLED.isdisjoint(folder.parts) or any(folder.is_relative_to(library) for library in _LIBRARIES)
 
 

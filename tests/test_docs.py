@@ -144,6 +144,7 @@ def after_readme(reader):
 def after_commands(reader):
     assert {words.split()[0] for words in reader.printed} == {
         "init", "expand", "run", "table", "compare", "report", "show", "baseline", "check", "list", "schema", "sync",
+        "runs",
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Plugins: a file, a module or an entry point, loaded once, and what is told when one cannot be."""
 
+import os
+import py_compile
 import sys
 from pathlib import Path
 
@@ -83,6 +85,21 @@ def test_a_plugin_is_loaded_as_a_module_by_its_dotted_name(tmp_path, monkeypatch
     assert "halved" in registry.score
 
 
+def test_what_a_module_imports_is_compiled_from_its_source_and_not_taken_from_a_pyc_file(tmp_path, monkeypatch):
+    """Python takes a .pyc file for current where the source has the same size and was edited in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = write(tmp_path, "FACTOR = 1.0\n", "factor_for_plugin.py")
+    write(tmp_path, f"import factor_for_plugin\n{PLUGIN}", "module_plugin.py")
+    compiled = Path(py_compile.compile(str(helper), doraise=True))
+    times = helper.stat()
+    helper.write_text("FACTOR = 9.0\n")
+    os.utime(helper, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert compiled.exists()
+    load_plugin("module_plugin")
+    assert sys.modules["factor_for_plugin"].FACTOR == 9.0
+
+
 def test_an_installed_entry_point_is_loaded(tmp_path, monkeypatch):
     write(tmp_path, name="installed_plugin.py")
     info = tmp_path / "installed_plugin-1.0.dist-info"
@@ -133,3 +150,19 @@ def test_a_missing_plugin_is_reported(plugin):
     with pytest.raises(AttnbenchError) as error:
         load_plugin(plugin)
     assert Path(plugin).name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("GeneratorExit('at import')", "GeneratorExit: at import, line 6 of my_plugin.py"),
+        ("Unprintable()", "Unprintable: its message cannot be shown, because its __str__ raised ValueError, line 6"),
+        ("RuntimeError('x' * 50_000_000)", " … [50,000,000 characters] … "),
+    ],
+)
+def test_any_exception_at_import_is_reported_in_short(tmp_path, raised, told):
+    text = "class Unprintable(Exception):\n    def __str__(self):\n        raise ValueError\n\n\n"
+    with pytest.raises(AttnbenchError) as error:
+        load_plugin(write(tmp_path, text + f"raise {raised}\n"))
+    assert told in str(error.value)
+    assert len(str(error.value)) < 2000

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.errors import fail
 
@@ -13,6 +14,7 @@ Metrics = Annotated[
     typer.Option(
         "--metric",
         metavar="METRIC",
+        autocompletion=complete.metrics,
         help="Metric to compare, e.g. bleu, or exact_match@20 for one test length. Repeatable; default: exact_match, "
         "aer if there are gold alignments, and steps_to_95 where a seed got there; with --update: those of the file.",
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.cli.table import Where
 from attnbench.errors import fail
@@ -48,7 +49,13 @@ Against = Annotated[
     ),
 ]
 Metric = Annotated[
-    str, typer.Option("--metric", metavar="METRIC", help="Metric to compare, e.g. aer or exact_match@20.")
+    str,
+    typer.Option(
+        "--metric",
+        metavar="METRIC",
+        help="Metric to compare, e.g. aer or exact_match@20.",
+        autocompletion=complete.metrics,
+    ),
 ]
 
 Margin = Annotated[

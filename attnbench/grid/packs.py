@@ -4,7 +4,7 @@ A replica's numbers depend on its pack by rounding only, but training amplifies 
 decided when a cell is first planned, and kept in the run's folder: what is trained again later is trained as it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,15 @@ class Composition:
     def of(cls, pack: Pack) -> "Composition":
         """The composition of a pack."""
         return cls(pack.ids, pack.seeds)
+
+    def parts(self, apart: Collection[str]) -> list["Composition"]:
+        """The cells with these ids and the others as compositions of their own; one where it has only one kind."""
+        kinds = [[place for place, id_ in enumerate(self.ids) if (id_ in apart) == among] for among in (True, False)]
+        return [
+            Composition(tuple(self.ids[place] for place in places), tuple(self.seeds[place] for place in places))
+            for places in kinds
+            if places
+        ]
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "Composition":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import make_writable
+from attnbench.store.results_folder import RESULTS, results_folder
 from attnbench.tracking.content import (
     IMAGE_KEY,
     MAX_DESCRIPTION,
@@ -68,6 +69,7 @@ class Tracker:
         self._varying = {
             axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
         }
+        self._last_step = max((planned.cell.train.steps for planned in plan.cells), default=0)
         location = None
         if is_database(self.uri):
             # By default, MLflow would store the artifacts of a database in the current working directory. A server
@@ -87,7 +89,8 @@ class Tracker:
     @property
     def catch_up_command(self) -> str:
         """The command by which the user logs the results on disk to this server or database."""
-        where = "" if self.results == Path("results").resolve() else f" --results {shlex.quote(str(self.results))}"
+        found = self.results == Path(RESULTS).resolve() == results_folder().resolve()
+        where = "" if found else f" --results {shlex.quote(str(self.results))}"
         uri = f" --tracking-uri {shlex.quote(self._given_uri)}" if self._given_uri else ""
         return f"attnbench sync {self.name}{where}{uri}"
 
@@ -140,10 +143,15 @@ class Tracker:
         for step, picture in self._pictures.forming(alignments, title):
             with mlflow_errors(self.uri):
                 self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+        # A cell that stopped early has its last picture at the last step of the grid as well: MLflow's slider shows
+        # pictures of exactly one step, and opens there.
+        if step < self._last_step:
+            with mlflow_errors(self.uri):
+                self._client.log_image(run, picture, key=IMAGE_KEY, step=self._last_step)
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
         description, page = comparison_texts(frame, self.name)
-        view = saved_view(frame)
+        view = saved_view(frame, self._last_step)
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)
         points = [(f"cells_{status}", float(counts.get(status, 0)), now, 0) for status in ("done", "failed")]

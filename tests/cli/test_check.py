@@ -349,15 +349,15 @@ def test_an_improvement_names_the_command_that_accepts_it(call, tmp_path):
 
 
 @pytest.mark.usefixtures("base")
-@pytest.mark.parametrize("columns", ["", "80", "160"])
-def test_in_a_log_messages_are_wrapped_and_names_are_whole(call, tmp_path, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", columns)
+def test_in_a_log_messages_are_wrapped_and_names_are_whole(call, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     name = "a_score_whose_name_is_as_long_as_that_of_a_real_one_can_be"
     train(tmp_path, scores=("dot", name, ODD), fail=(name, "dot"))
     out = call("check", "ci", "--baseline", "b.csv")[1]
     assert f"{name} · copy" in out
-    width = int(columns or 120)
-    assert max(len(line.rstrip()) for line in out.splitlines() if name not in line) <= max(width, 110)
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 120
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("check", "ci", "--baseline", "b.csv")[1].splitlines())) <= 80
 
 
 @pytest.mark.usefixtures("base")

@@ -1,5 +1,6 @@
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -57,6 +58,30 @@ def _with_comments_in_force(text):
     return "\n".join(switched)
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("grid.yaml", "starter"),
+        ("other.yaml", "other"),
+        ("my grid.yaml", "my-grid"),
+        ("2024.yaml", "2024"),
+        ("null.yaml", "null"),
+        ("1e3.yml", "1e3"),
+        ("$(x).yaml", "x"),
+        ("con.yaml", "starter"),  # a name that no run can have
+        ("é.yaml", "starter"),
+    ],
+)
+def test_the_starter_has_the_name_of_its_file(file, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(file)
+    assert load_grid(Path(file)).name == name
+    commands = [shlex.split(line[1:]) for line in Path(file).read_text().splitlines() if line.startswith("#   attn")]
+    if name != "starter":
+        assert commands[0][:3] == ["attnbench", "expand", file]
+        assert commands[2][:3] == ["attnbench", "table", name]
+
+
 def test_the_starter_is_printed_for_a_dash(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert yaml.safe_load(call("-").stdout)["name"] == "starter"
@@ -111,7 +136,11 @@ def test_a_built_ins_name_is_refused(kind, tmp_path, monkeypatch):
         ("my-score", "did you mean 'my_score'?"),
         ("my score.py", "did you mean 'my_score'?"),
         ("../mine", "did you mean 'mine'?"),
-        ("2nd", "not beginning with a digit"),
+        ("2nd", "did you mean 'my_2nd'?"),
+        ("dot.py", "did you mean 'my_dot'?"),
+        ("torch.py", "did you mean 'my_torch'?"),
+        ("dot", "did you mean 'my_dot'?"),
+        ("a-" * 60, "not beginning with a digit"),
         ("", "letters, digits and _"),
         ("é", "letters, digits and _"),
         ("a" * 81, "up to 80"),

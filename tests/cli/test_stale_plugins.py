@@ -113,6 +113,21 @@ def test_stale_cells_have_rows_of_their_own(project, call):
     assert "stale" not in call("table", "small", "--with-stale")
 
 
+def test_a_stale_cell_is_kept_where_a_cell_of_its_pack_was_lost(project):
+    """All cells of the pack were trained again."""
+    (project / "helper.py").write_text("SCALE = 2.0\n")
+    before = run(keep_stale=True).set_index("cell")
+    lost, *others = before.index[(before["score"] == "scaled") & (before["task"] == "copy")]
+    (project / "results" / "small" / "cells" / f"{lost}.json").unlink()
+    after = run(keep_stale=True).set_index("cell")
+    assert after.loc[lost, "loss"] != before.loc[lost, "loss"]
+    assert others
+    assert list(after.loc[others, "loss"]) == list(before.loc[others, "loss"])
+    again = run().set_index("cell")
+    assert (again.loc[others, "loss"] != before.loc[others, "loss"]).all()
+    assert again.loc[lost, "loss"] == after.loc[lost, "loss"]
+
+
 def test_stale_cells_are_no_baseline_and_fail_a_check(project, call, capsys):
     """The check passed: it compared the results of the earlier code with themselves."""
     call("baseline", "small", "-o", "b.csv")

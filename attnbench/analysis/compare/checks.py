@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.pairing import measured, others
-from attnbench.analysis.labels import Label, label_columns, text, values_of
+from attnbench.analysis.labels import Label, label_columns, label_hint, labels_written, nothing_done, values_of
+from attnbench.analysis.table.lengths import metric_hint
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.metrics import Metric, is_metric, metric_of
 
@@ -28,18 +29,24 @@ def checked_metric(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> 
         raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
     if metric not in frame.columns or not is_metric(metric):
         known = [column for column in frame.columns if is_metric(column)]
-        raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
+        raise fail(f"there is no metric {metric!r}", "--metric", metric_hint(metric, known))
     about = metric_of(metric)
     if not about.better:
         raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
     if measured(frame, metric).empty:
-        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
+        raise nothing_done(frame, name, metric)
     return about
 
 
 def named(values: Sequence[Label], against: str) -> Label:
     """The value with this name."""
-    by_text = {text(value): value for value in values}
-    if against not in by_text:
-        raise fail(f"no finished cell has {against!r}", "--against", did_you_mean(against, by_text))
-    return by_text[against]
+    if not (found := labels_written(against, values)):
+        raise fail(f"no finished cell has {against!r}", "--against", label_hint(against, values))
+    return found[0]
+
+
+def single_value(frame: "pd.DataFrame", axis: str, name: str) -> AttnbenchError:
+    """The error where the axis has a single value with results; it names the axes that have several."""
+    several = [c for c in label_columns(frame) if c != "seed" and len(set(values_of(frame, c))) > 1]
+    hint = f"choose another axis: {', '.join(several)}" if several else "the finished cells differ in nothing but seeds"
+    return fail(f"{axis} has fewer than two values with finished cells", name or "--axis", hint)

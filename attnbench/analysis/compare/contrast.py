@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.compare.checks import checked_metric, named, nothing_shared
+from attnbench.analysis.compare.checks import checked_metric, named, nothing_shared, single_value
 from attnbench.analysis.compare.notes import confounded, missing, two_groups, unshared
 from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, results
 from attnbench.analysis.labels import Label, text
@@ -22,7 +22,6 @@ from attnbench.analysis.paired import (
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import comparisons
 from attnbench.analysis.verdict import Verdict, verdict, within_margin
-from attnbench.errors import fail
 from attnbench.metrics import Metric
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def contrast(
     found = results(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in found))
     if len(values) < 2:
-        raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
+        raise single_value(frame, axis, name)
     best = _best(values, found, about.better)
     reference = best if against is None else named(values, against)
     comparing = _Comparing(found, values, reference, against is None, about, margin, resolution_of(frame, metric))

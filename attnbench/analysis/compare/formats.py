@@ -1,18 +1,25 @@
 """The formats of `attnbench compare`."""
 
-import csv
 import html
-import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare.captions import caption, conclusions, described, is_undecided, title
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine, Reference
+from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import text
-from attnbench.analysis.line_width import line_width
+from attnbench.analysis.numbers import shortened
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.formats import latex
 from attnbench.analysis.verdict import Verdict
+from attnbench.analysis.width import (
+    is_limited,
+    least_width,
+    natural_width,
+    print_sentences,
+    sentence_width,
+    wide_enough,
+)
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -155,25 +162,19 @@ def _style(line: ContrastLine | None) -> str:
 def print_contrast(contrast: Contrast, console: "Console") -> None:
     """Prints title, conclusions, settings, table and caption; the table is stacked where it is wider than a line.
 
-    Nothing is cut. On a terminal names may be broken; elsewhere they are not, since a log is searched line by line.
+    Nothing is cut. Where lines are limited, names may be broken; elsewhere they are not: a log is searched line by
+    line.
     """
     from rich.text import Text
 
-    width, original = line_width(console), console.width
     table = to_table(contrast)
-    console.width = 10_000  # rich limits a measurement to the width of the console
-    if console.measure(table).maximum > width:
-        table = to_stacked_table(contrast, breaks=console.is_terminal)
-    measured = console.measure(table)
-    needed = measured.minimum if console.is_terminal else measured.maximum
-    console.width = width
-    console.print(Text(title(contrast), style="bold"))
-    console.print(Text("\n".join([*conclusions(contrast), *contrast.settings])))
-    console.width = max(width, needed)  # below it, rich would cut the verdicts
-    console.print(table)
-    console.width = width
-    console.print(Text("\n".join(caption(contrast)), style="dim"))
-    console.width = original
+    if natural_width(table, console) > sentence_width(console):
+        table = to_stacked_table(contrast, breaks=is_limited(console))
+    print_sentences(console, Text(title(contrast), style="bold"))
+    print_sentences(console, Text("\n".join([*conclusions(contrast), *contrast.settings])))
+    with wide_enough(console, natural_width(table, console), least=least_width(table, console)):
+        console.print(table)
+    print_sentences(console, Text("\n".join(caption(contrast)), style="dim"))
 
 
 def to_markdown(contrast: Contrast) -> str:
@@ -254,14 +255,13 @@ def records(contrast: Contrast) -> list[dict[str, str | int | float | bool | Non
 
 def to_json(contrast: Contrast) -> str:
     """The records as JSON."""
-    return json.dumps(records(contrast), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_numbers(contrast), indent=1, ensure_ascii=False) + "\n"
 
 
 def to_csv(contrast: Contrast) -> str:
     """The records as CSV."""
-    rows = records(contrast)
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    return csv_text(_numbers(contrast))
+
+
+def _numbers(contrast: Contrast) -> list[dict[str, Any]]:
+    return shortened(records(contrast), (contrast.axis, "against"))

@@ -17,6 +17,8 @@ from statistics import fmean, median
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
+    FEW,
+    NOISE,
     GateVerdict,
     Judgement,
     Statistic,
@@ -33,6 +35,8 @@ from attnbench.metrics import metric_of
 # promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
 # assumes.
 FALSE_ALARMS = 0.005
+# Likewise by the floor; its noise is nearly the same in all metrics of a configuration.
+FLOOR_ALARMS = 0.01
 # The probability that more seeds than are spared fail to learn by chance, over all configurations together.
 FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
@@ -77,14 +81,14 @@ class Finding:
     def compared(self) -> tuple[float | None, float | None]:
         """The values of the statistic that decided, in the baseline and in the run; else the means.
 
-        `median` compares the run's median with the baseline's mean; `paired difference` the means over the shared
-        seeds; `learned` the shares of the seeds that learned.
+        `median` compares the run's median with the baseline's mean; `paired difference` and `reproduced seeds` the
+        means over the shared seeds; `learned` the shares of the seeds that learned.
         """
         before, now = self.means
         statistic = self.judgement.statistic if self.judgement else None
         if statistic is Statistic.MEDIAN:
             return before, median(self.run.values())
-        if statistic is Statistic.PAIRED:
+        if statistic in (Statistic.PAIRED, Statistic.REPRODUCED):
             seeds = self.baseline.keys() & self.run.keys()
             return fmean(self.baseline[seed] for seed in seeds), fmean(self.run[seed] for seed in seeds)
         if statistic is Statistic.LEARNED:
@@ -214,6 +218,7 @@ def _compared(
     update: str,
 ) -> list[Finding]:
     chances = Chances([row for row, _ in pairs])
+    reproduced = {one.key for row, one in pairs if _same_models(row, one)}
     findings = []
     for row, one in pairs:
         run = one.values(row.metric)
@@ -234,6 +239,8 @@ def _compared(
             chances.typical(row.metric, min(len(before), len(now))),
             chances.spared(row, len(now)),
             resolution_of(row),
+            one.key in reproduced,
+            noise_of_floor(len(pairs)),
         )
         findings.append(
             Finding(
@@ -249,6 +256,23 @@ def _compared(
             )
         )
     return findings
+
+
+def _same_models(row: BaselineRow, one: Configuration) -> bool:
+    """Whether a metric shows that a run trained the same models as the baseline, from the seeds that both have.
+
+    Its values must be equal to the last digit, and differ between the seeds: all seeds may have an accuracy of 1 by
+    other models too.
+    """
+    run = one.values(row.metric)
+    shared = {seed: value for seed, value in row.values.items() if seed in run}
+    distinct = len(set(shared.values())) == len(shared) >= FEW
+    return distinct and all(run[seed] == value for seed, value in shared.items())
+
+
+def noise_of_floor(rows: int) -> float:
+    """The probability of a false alarm by the floor in each of this number of rows."""
+    return min(NOISE, FLOOR_ALARMS / rows)
 
 
 class Chances:
@@ -290,9 +314,16 @@ def resolution_of(row: BaselineRow) -> float:
 
 
 def _with_values(row: BaselineRow, run: Mapping[int, float]) -> tuple[dict[int, float], dict[int, float]]:
-    """The values of both sides by seed, with a number for the seeds that never got there."""
+    """The values of both sides by seed, with a number for the seeds that never got there.
+
+    It is the step after the last: all that is known is that the seed needs more than `train.steps`. With a larger
+    number, a seed that misses the accuracy by one sentence at the end would count like one that learns nothing.
+    """
     observed = [value for side in (row.values, run) for value in side.values() if math.isfinite(value)]
-    worst = metric_of(row.metric).worst(observed)
+    try:
+        worst = float(row.settings["train.steps"]) + resolution_of(row)
+    except (KeyError, ValueError):
+        worst = metric_of(row.metric).worst(observed)
     before, now = (
         {seed: value if math.isfinite(value) else worst for seed, value in side.items()} for side in (row.values, run)
     )
@@ -320,13 +351,15 @@ def _message(
     if judgement.statistic is Statistic.LEARNED:
         counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
         parts.append(f"{counts[1]} learned, {counts[0]} in the baseline")
+    elif judgement.statistic is Statistic.REPRODUCED and judgement.verdict is not GateVerdict.UNCHANGED:
+        parts.append("the seeds reproduce another metric of the baseline exactly, so the change is not chance")
     elif judgement.below_floor:
         parts.append("worse by more than the floor, though within the variation of the seeds; --unclear pass allows it")
     elif judgement.verdict is GateVerdict.UNCLEAR:
         parts.append("worse, but within the variation of the seeds; more seeds would decide")
     elif judgement.verdict is GateVerdict.TOO_FEW:
         parts.append("one seed on each side is not enough to decide")
-    elif judgement.verdict is GateVerdict.IMPROVEMENT:
+    if judgement.verdict is GateVerdict.IMPROVEMENT:
         parts.append(f"to accept it:\n{update}")
     return "; ".join(parts)
 

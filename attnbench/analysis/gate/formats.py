@@ -14,7 +14,8 @@ from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict, Statistic, learned
-from attnbench.analysis.line_width import line_width
+from attnbench.analysis.numbers import shortened
+from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
 from attnbench.messages import NO_VALUE
@@ -63,21 +64,16 @@ def changed(check: Check) -> list[Finding]:
 def print_check(check: Check, console: "Console") -> None:
     """Prints a table of what changed, and the summary.
 
-    Messages are wrapped to the width of a line. On a terminal so are names; elsewhere names are whole, since a log is
+    The width of a terminal, or of COLUMNS, is respected. Elsewhere messages are wrapped, and names are whole: a log is
     searched line by line and a wrapped name is not found.
     """
     from rich.text import Text
 
-    width, original = line_width(console), console.width
-    table = _table(check, None if console.is_terminal else width)
-    console.width = 10_000  # rich measures at most the width of the console
-    needed = console.measure(table).maximum if table.rows else 0
-    console.width = width if console.is_terminal else max(width, needed)
+    table = _table(check, None if is_limited(console) else sentence_width(console))
     if table.rows:
-        console.print(table)
-    console.width = width
+        with wide_enough(console, natural_width(table, console)):
+            console.print(table)
     console.print(Text(summary(check), style="bold red" if check.exit else "bold green"), soft_wrap=True)
-    console.width = original
 
 
 HEADS = ("verdict", "configuration", "metric", "baseline → run\n[interval]")
@@ -155,7 +151,7 @@ def _numbers(finding: Finding) -> list[str]:
     statistic = judgement.statistic
     if statistic is Statistic.LEARNED:
         before, now = (f"{learned(list(side.values()))}/{len(side)} seeds" for side in (finding.baseline, finding.run))
-        return [before, now, "", f"({statistic})"]
+        return [before, now, f"({statistic})", ""]
     old, new = finding.compared
     before, now = (f"{value:.{decimals}f}" if value is not None else NO_VALUE for value in (old, new))
     change = NO_VALUE if old is None or new is None else _signed(new - old, decimals)
@@ -164,6 +160,8 @@ def _numbers(finding: Finding) -> list[str]:
     interval = ""
     if judgement.low is not None and judgement.high is not None:
         interval = f"{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)} ({statistic})"
+    elif statistic is not None:
+        change = f"{change} ({statistic})"
     return [before, now, change, interval]
 
 
@@ -234,12 +232,12 @@ def _escaped(text: str) -> str:
 
 def to_csv(check: Check) -> str:
     """One line per finding, including the unchanged ones."""
-    return csv_text(_records(check))
+    return csv_text(shortened(_records(check)))
 
 
 def to_json(check: Check) -> str:
     """A list with one object per finding; its keys are the columns of the CSV."""
-    return json.dumps(_records(check), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(shortened(_records(check)), indent=1, ensure_ascii=False) + "\n"
 
 
 def _records(check: Check) -> list[dict[str, Any]]:

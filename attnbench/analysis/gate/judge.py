@@ -63,8 +63,8 @@ ENOUGH = 5  # with fewer seeds `baseline` warns, and the floor assumes that the 
 # A seed fails to learn with a probability estimated from the baseline's seeds and this many more, of which half a seed
 # failed: about 3 % without any data.
 PRIOR_FAILURES, PRIOR_SEEDS = 0.5, 17
-# A fall beyond the floor must also be one that noise gives with this probability, in a row whose spread is known from
-# its own seeds and, counted like WEIGHT further seeds, from the other rows.
+# A fall beyond the floor must also be one that noise gives with at most this probability. The spread of a row is known
+# from its own seeds and, counted like WEIGHT further seeds, from the other rows.
 NOISE, WEIGHT = 0.0015, 4
 
 
@@ -90,6 +90,7 @@ class Statistic(StrEnum):
     PAIRED = "paired difference"
     LEARNED = "learned"
     FLOOR = "floor"
+    REPRODUCED = "reproduced seeds"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Judgement:
     Attributes:
         verdict: of the row.
         difference: the run's mean minus the baseline's.
-        low, high: the ends of the interval of the statistic; None with too few seeds, and for `learned`, which has no
-            interval of a difference. The interval of `floor` is that of the mean.
+        low, high: the ends of the interval of the statistic; None with too few seeds, and for `learned` and `reproduced
+            seeds`, which have no interval. The interval of `floor` is that of the mean.
         statistic: which decided; where none did, that whose interval is nearest to a regression. None with too few
             seeds.
     """
@@ -145,12 +146,14 @@ class Rule:
         level: the probability of a false regression, and of a false improvement, in this row.
         spread: lower bound on the seed standard deviation.
         floor: a fall beyond this fails though it is unclear; infinite for none.
+        noise: the probability that chance gives a fall that fails beyond the floor.
         typical: the typical seed standard deviation of the metric in the baseline, for the floor: a few seeds of one
             row may be equal by chance.
         spared: the number of the run's worst seeds that may have failed to learn by chance.
         resolution: the distance of two values that the metric can take; 0 where it is small.
         high: the largest possible value of the metric; None without a limit. The smallest is 0.
         accuracy: whether the metric is an accuracy, by which a seed learned its task or not.
+        reproduced: whether training gave the same models as that of the baseline, for the seeds that both sides have.
     """
 
     better: int
@@ -158,11 +161,13 @@ class Rule:
     level: float
     spread: float
     floor: float = math.inf
+    noise: float = NOISE
     typical: float = 0.0
     spared: int = 1
     resolution: float = 0.0
     high: float | None = None
     accuracy: bool = False
+    reproduced: bool = False
 
 
 def judge(baseline: Mapping[int, float], run: Mapping[int, float], rule: Rule) -> Judgement:
@@ -185,9 +190,14 @@ def judge(baseline: Mapping[int, float], run: Mapping[int, float], rule: Rule) -
     An unclear row is below the floor (`Judgement.below_floor`) when the run's mean is worse by more than the floor, and
     still is without its `spared` worst seeds, and this fall exceeds the noise. Without the first condition a single
     seed that fails to learn would fail the check; without the second the noise of a row with a wide spread.
+
+    Where the run has the same models as the baseline, nothing varies by chance: the mean of the paired differences
+    alone decides, which then come from the computation of the metric.
     """
     # From here on, larger is worse.
     old, new = ({seed: -rule.better * value for seed, value in side.items()} for side in (baseline, run))
+    if rule.reproduced:
+        return _of_equal_models(old, new, rule)
     estimates = _estimates(old, new, rule)
     difference = fmean(run.values()) - fmean(baseline.values())
     if not estimates:
@@ -226,6 +236,8 @@ def judge_row(
     typical: float = 0.0,
     spared: int = 1,
     resolution: float = 0.0,
+    reproduced: bool = False,
+    noise: float = NOISE,
 ) -> tuple[Judgement, float]:
     """Judges a metric's row by its allowance.
 
@@ -237,6 +249,7 @@ def judge_row(
         typical: see `Rule`, in the unit of the allowance.
         spared: see `Rule`.
         resolution: see `Allowance.scaled`.
+        reproduced, noise: see `Rule`.
 
     Returns:
         The judgement, and the tolerance in the metric's unit.
@@ -258,8 +271,19 @@ def judge_row(
         resolution=resolution,
         high=facts.high,
         accuracy=facts.accuracy,
+        reproduced=reproduced,
+        noise=noise,
     )
     return judge(baseline, run, rule), tolerated
+
+
+def _of_equal_models(old: Mapping[int, float], new: Mapping[int, float], rule: Rule) -> Judgement:
+    """The judgement where the same seeds have the same models; larger is worse here."""
+    worse = fmean(new[seed] - old[seed] for seed in old.keys() & new.keys())
+    verdict = GateVerdict.UNCHANGED
+    if abs(worse) > rule.tolerance:
+        verdict = GateVerdict.REGRESSION if worse > 0 else GateVerdict.IMPROVEMENT
+    return Judgement(verdict, -rule.better * worse, None, None, Statistic.REPRODUCED)
 
 
 def typical_spread(metric: str, rows: Sequence[Mapping[int, float]], seeds: int) -> float:
@@ -321,7 +345,7 @@ def _is_below_floor(old: Sequence[float], new: Sequence[float], rule: Rule) -> b
     # A few seeds hardly determine a spread, so that of the other rows counts like WEIGHT further seeds.
     freedom = len(usual) - 1
     variance = (WEIGHT * max(rule.typical, rule.spread) ** 2 + freedom * _variance(usual)) / (WEIGHT + freedom)
-    noise = _quantile(NOISE, WEIGHT + freedom) * math.sqrt(variance * (1 / len(old) + 1 / len(kept)))
+    noise = _quantile(rule.noise, WEIGHT + freedom) * math.sqrt(variance * (1 / len(old) + 1 / len(kept)))
     return fmean(kept) - fmean(old) > max(rule.floor, noise)
 
 

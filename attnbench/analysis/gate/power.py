@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from attnbench.analysis.gate.baseline import BaselineRow
-from attnbench.analysis.gate.check import FALSE_ALARMS, Chances, resolution_of
+from attnbench.analysis.gate.check import FALSE_ALARMS, Chances, noise_of_floor, resolution_of
 from attnbench.analysis.gate.judge import ALLOWANCES, ENOUGH, GateVerdict, judge_row
 from attnbench.metrics import METRICS, metric_of
 
@@ -82,6 +82,7 @@ def smallest_fall(metric: str, rows: Sequence[BaselineRow], seeds: int) -> float
                 typical=chances.typical(metric, seeds),
                 spared=chances.spared(row, seeds),
                 resolution=resolution_of(row),
+                noise=noise_of_floor(len(rows)),
             )
             found += judgement.verdict is GateVerdict.REGRESSION or judgement.below_floor
         return found / DRAWS

@@ -187,6 +187,15 @@ def test_the_noise_of_a_row_that_varies_is_not_below_the_floor():
     assert not found.below_floor
 
 
+@pytest.mark.parametrize(("fall", "fails"), [(0.09, False), (0.12, True)])
+def test_the_floor_of_an_accuracy_is_a_tenth(fall, fails):
+    old = (0.91, 0.9, 0.89)
+    new = [value - fall for value in old]
+    found = judge_row("exact_match", by_seed(*old), by_seed(*new, first=10), 2e-5, spared=0)[0]
+    assert found.verdict is GateVerdict.UNCLEAR
+    assert found.below_floor == fails
+
+
 # ---- slower learning
 
 
@@ -216,15 +225,15 @@ def test_a_seed_that_never_got_there_counts_as_worse_than_any():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(*[None] * 5)])
     (finding,) = result.findings
     assert (finding.verdict, result.exit) == (GateVerdict.REGRESSION, Exit.REGRESSION)
-    assert finding.run == dict.fromkeys(range(5), 500)
-    assert "5 of 5 seeds never got there (0 of 5 in the baseline); each counts as 500 steps" in finding.message
+    assert finding.run == dict.fromkeys(range(5), 850)  # train.steps and a validation
+    assert "5 of 5 seeds never got there (0 of 5 in the baseline); each counts as 850 steps" in finding.message
     assert compared([steps_row(200, 200, 250, 200, NEVER)], [with_steps(200, 250, None, 200, 200)]).exit is Exit.OK
 
 
 def test_one_seed_that_never_got_there_passes():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(200, 500, None, 200, 200)])
     assert (result.findings[0].verdict, result.exit) == (GateVerdict.UNCLEAR, Exit.OK)
-    assert "1 of 5 seeds never got there (0 of 5 in the baseline); each counts as 1000 steps" in (
+    assert "1 of 5 seeds never got there (0 of 5 in the baseline); each counts as 850 steps" in (
         result.findings[0].message
     )
 
@@ -410,6 +419,42 @@ def test_an_improvement_fails_on_request_and_comes_before_what_passes():
     strict = compared(rows, run, improvement_fails=True)
     assert [(one.verdict, one.fails) for one in strict.findings] == [("improvement", True), ("unclear", False)]
     assert strict.exit is Exit.REGRESSION
+
+
+@pytest.mark.parametrize(("aer", "verdict"), [(0.24, "regression"), (0.16, "improvement"), (0.215, "unchanged")])
+def test_where_the_models_are_the_same_another_metric_does_not_change_by_chance(aer, verdict):
+    """A changed computation of AER is found, though its seeds vary by more than it changed."""
+    usual = (0.05, 0.35, 0.2, 0.3, 0.1)
+    shifted = configuration(values=ALIKE)
+    for seed, metrics in shifted.metrics.items():
+        metrics["aer"] = usual[seed] + aer - 0.2
+    (found,) = [
+        one for one in compared([row(), row(values=usual, metric="aer")], [shifted]).findings if one.metric == "aer"
+    ]
+    assert found.verdict == verdict
+    assert found.judgement.statistic is Statistic.REPRODUCED
+    assert found.judgement.difference == pytest.approx(aer - 0.2)
+    assert ("reproduce another metric" in found.message) == (verdict != "unchanged")
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.0, 1.0, 0.99, 0.98), (0.99, 1.0, 0.998, 0.992, 0.9961)])
+def test_equal_values_that_other_models_may_have_too_or_nearly_equal_ones_prove_nothing(values):
+    """Three seeds at 1, or a last digit that differs."""
+    usual = (0.05, 0.35, 0.2, 0.3, 0.1)
+    shifted = configuration(values=values)
+    for seed, metrics in shifted.metrics.items():
+        metrics["aer"] = usual[seed] + 0.04
+    before = (1.0, 1.0, 1.0, 0.99, 0.98) if values[1] == values[2] else ALIKE
+    result = compared([row(values=before), row(values=usual, metric="aer")], [shifted])
+    assert Statistic.REPRODUCED not in {one.judgement.statistic for one in result.findings}
+
+
+def test_a_run_of_some_of_the_seeds_of_the_baseline_is_unchanged_where_it_reproduces_them():
+    values = (0.5, 0.52, 0.51, 0.53, 0.54, 0.9, 0.91, 0.92, 0.93, 0.94)
+    result = compared([row(values=values)], [configuration(values=values[:5])])
+    assert [one.verdict for one in result.findings] == ["unchanged"]
+    other = compared([row(values=values)], [configuration(values=(0.5, 0.52, 0.51, 0.53, 0.55))])
+    assert [one.verdict for one in other.findings] == ["unclear"]
 
 
 def test_a_tolerance_above_the_floor_raises_it():
