@@ -20,6 +20,7 @@ ONE_AFTER_THE_OTHER = {
     "tests/engines/test_ray_command.py",
     "tests/engines/test_ray_nodes.py",
     "tests/store/test_kills.py",
+    "tests/test_resume.py",
 }
 
 

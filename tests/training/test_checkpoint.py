@@ -52,6 +52,7 @@ def interrupted(described: Pack, step: int, messages: list[Progress] | None = No
     """Trains until the validation at `step` begins; what was trained since the validation before is lost."""
 
     def report(progress: Progress) -> None:
+        assert progress.note is None
         if messages is not None:
             messages.append(progress)
         if progress.evaluating and progress.step >= step:
@@ -65,7 +66,11 @@ def in_pieces(described: Pack, *steps: int) -> list[Outcome]:
     """The outcomes of a training that is interrupted at each of the steps."""
     for step in steps:
         interrupted(described, step)
-    return train(described)
+    messages: list[Progress] = []
+    outcomes = train(described, report=messages.append)
+    assert messages[0].resumed > 0
+    assert not [message for message in messages if message.note]
+    return outcomes
 
 
 @pytest.fixture
@@ -174,14 +179,14 @@ def test_the_sentences_go_on_where_they_were(task, checked, monkeypatch):
 def test_what_a_custom_part_counts_goes_on(checked):
     @attnbench.score("counts")
     class Counts(torch.nn.Module):
-        """Its logits depend on how often it was called."""
+        """Its logits depend on how often it was called in training."""
 
         def __init__(self) -> None:
             super().__init__()
             self.calls = 0
 
         def forward(self, query, keys):
-            self.calls += 1
+            self.calls += self.training
             return query @ keys.mT * (1 + self.calls / 100)
 
     described = pack(SEEDS, "counts", **STEPS)
@@ -189,14 +194,18 @@ def test_what_a_custom_part_counts_goes_on(checked):
 
 
 def test_times_and_words_go_on(checked, monkeypatch):
-    """As if the run had gone on without a break: the time between the checkpoint and the new start does not count."""
+    """As if there had been no break: the time from the checkpoint to the end of the new start is left out."""
     clock, plain = Clock(), Training._step
+
+    def building(*_: object) -> None:
+        clock.now += 100
 
     def step(self):
         clock.now += 7
         return plain(self)
 
     monkeypatch.setattr(train_module, "time", clock)
+    monkeypatch.setattr(train_module, "try_model", building)
     monkeypatch.setattr(Training, "_step", step)
     expected = train(pack(SEEDS, **STEPS))
     described = checked(pack(SEEDS, **STEPS))
@@ -206,7 +215,9 @@ def test_times_and_words_go_on(checked, monkeypatch):
         for name in ("seconds", "tokens_per_second"):
             assert found.metrics[name] == pytest.approx(other.metrics[name])
         assert (
-            [row["seconds"] for row in found.history] == [row["seconds"] for row in other.history] == [21, 42, 63, 84]
+            [row["seconds"] for row in found.history]
+            == [row["seconds"] for row in other.history]
+            == [121, 142, 163, 184]
         )
 
 
