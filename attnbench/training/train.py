@@ -49,7 +49,7 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
     except Unusable as error:
         # From the start again: the state may have been restored in part.
         training = Training(pack, torch.device(device), report)
-        training.note(f"{error}; it starts again")
+        training._report(note=f"{error}; it starts again")
     return training.run()
 
 
@@ -102,7 +102,7 @@ class Training:
                 losses = []
                 self.ended = not self._retire() or self.steps == self.settings.steps
                 if remark := self.checkpoints.write(lambda: state_of(self, time.perf_counter() - self.started)):
-                    self.note(remark)
+                    self._report(note=remark)
             if time.perf_counter() - reported > REPORT_EVERY and losses:
                 reported = time.perf_counter()
                 self._report(losses[-1])
@@ -125,7 +125,7 @@ class Training:
         # As if the time between the checkpoint and now had not passed.
         self.counted_until = time.perf_counter()
         self.started = self.counted_until - saved.facts.elapsed
-        self._report(self._last_loss())
+        self._report()
 
     def _step(self) -> torch.Tensor:
         """Takes the next step with all replicas; returns the loss (K,) in nats per target word."""
@@ -233,26 +233,20 @@ class Training:
         self.stream.keep(rows)
         self.active = [self.active[row] for row in rows]
 
-    def _report(self, loss: torch.Tensor, evaluating: bool = False, note: str | None = None) -> None:
-        """Reports the step, the mean loss over the replicas and their mean exact match at the last validation."""
-        last = [rows[-1]["valid/exact_match"] for rows in self.history if rows]
-        exact = float(np.mean(last)) if last else None
+    def _report(self, loss: torch.Tensor | None = None, evaluating: bool = False, note: str | None = None) -> None:
+        """Reports the step, the mean over the replicas of `loss` (default: the last logged) and of the exact match."""
+        last = [rows[-1] for rows in self.history if rows]
+        if loss is None:
+            loss = torch.tensor([row.get("train/loss", math.nan) for row in last])
         mean = float(loss.nanmean())
-        shown = mean if math.isfinite(mean) else None
+        exact = float(np.mean([row["valid/exact_match"] for row in last])) if last else None
         place = (self.pack.ids[0], self.steps, self.settings.steps)
+        shown = mean if math.isfinite(mean) else None
         self.report(Progress(*place, shown, exact, evaluating, self.resumed, note))
-
-    def _last_loss(self) -> torch.Tensor:
-        """Returns the training loss (K,) of the last validation; NaN where there is none."""
-        return torch.tensor([rows[-1].get("train/loss", math.nan) if rows else math.nan for rows in self.history])
-
-    def note(self, remark: str) -> None:
-        """Reports a remark for the user."""
-        self._report(self._last_loss(), note=remark)
 
     def _test(self) -> list[Outcome]:
         """Evaluates the weights that were best on validation on the test sets; returns the outcomes."""
-        self._report(self._last_loss(), evaluating=True)
+        self._report(evaluating=True)
         self.stack.load(self.selection.best)
         tests = test_set(*self.data)
         metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)
