@@ -29,6 +29,7 @@ LAYERS = [
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
+    {"files"},
     {"errors", "messages", "metrics"},
 ]
 # The same inside a folder, by file.
@@ -36,10 +37,10 @@ INNER_LAYERS = {
     "store": [
         {"status"},
         {"store"},
-        {"table"},
+        {"table", "plan"},
         {"index"},
         {"record", "commit", "lock"},
-        {"atomic"},
+        {"alignments", "atomic", "schema"},
     ],
     "tracking": [
         {"worker", "sync"},

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
-from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.errors import AttnbenchError, Problem
+from attnbench.files import write_output
 
 
 class Effect(StrEnum):
@@ -95,9 +96,11 @@ def check(
         unclear_fails=unclear is Effect.FAIL,
         improvement_fails=improvement is Effect.FAIL,
     )
+    for doubt in store.doubts():
+        typer.echo(doubt, err=True)
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
-        _write(junit, formats.to_junit(found))
+        write_output(junit, formats.to_junit(found))
     if format is Format.RICH:
         from rich.console import Console
 
@@ -146,10 +149,3 @@ def _number(value: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None
-
-
-def _write(file: Path, content: str) -> None:
-    try:
-        file.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(file), "does its folder exist?") from error

@@ -1,5 +1,6 @@
 """`attnbench run`: trains all unfinished cells of a grid, then prints the comparison table."""
 
+import shlex
 import shutil
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set, Tracking
-from attnbench.errors import Exit
+from attnbench.errors import AttnbenchError, Exit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,10 @@ def run(
         console.print("Interrupted. Finished cells are saved: run the same command again to continue.")
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not quiet:
-        _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+        try:
+            _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+        except AttnbenchError as error:  # not a reason to say that nothing was trained
+            raise runner.Stopped(*error.problems) from error
     # After the tables: failed cells are no reason to hide the results of the others.
     if (frame["status"] == "failed").any():
         raise typer.Exit(Exit.CELLS_FAILED)
@@ -199,8 +203,9 @@ def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Pa
     """Returns where the results are; `tracking_uri` is None without MLflow, "" for the default."""
     lines = [f"Results: {store.folder}"]
     if tracking_uri is not None:
-        options = f" --tracking-uri {tracking_uri}" if tracking_uri else f" --results {results}" * (results != RESULTS)
-        lines.append(f"MLflow:  {_command()} ui{options}")
+        given = ["--tracking-uri", tracking_uri] if tracking_uri else ["--results", str(results)]
+        options = given if tracking_uri or results != RESULTS else []
+        lines.append(f"MLflow:  {shlex.join([_command(), 'ui', *options])}")
     if failed:
         lines.append(f"Failed:  {failed} of the cells above; use --retry-failed to train them again")
     return lines

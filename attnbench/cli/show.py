@@ -44,6 +44,8 @@ def show(
     alignments = [store.alignments(cell) for cell in found]
     for cell, own in zip(found, alignments, strict=True):
         _check_drawable(own, example, head, cell)
+    for doubt in store.doubts(found):
+        typer.echo(doubt, err=True)
     console = Console(highlight=False)
     for record in records:
         failed = record["status"] == "failed"

@@ -18,4 +18,7 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     with held(store.folder):
         store.recover()  # a killed run may have left a pack half written
         logged, there = catch_up(store, tracking_uri)
+        remarks = [str(problem) for pack in store.unplaced for problem in pack.problems()] + store.doubts()
+    for remark in remarks:
+        typer.echo(remark, err=True)
     typer.echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")

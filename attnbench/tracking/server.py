@@ -29,7 +29,16 @@ def store_uri(given: str | None, results: Path) -> str:
         given: a server or database; default: MLFLOW_TRACKING_URI, or else mlflow.db in the results folder.
         results: the folder that holds all runs.
     """
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve() / 'mlflow.db'}"
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results)
+
+
+def database_uri(results: Path) -> str:
+    """The URI of mlflow.db in the results folder, whose name may have characters with a meaning in URIs."""
+    from sqlalchemy.engine import URL
+
+    # Not Path.resolve, which raises for a link to itself.
+    path = os.path.join(os.path.realpath(results), "mlflow.db")
+    return URL.create("sqlite", database=path).render_as_string(hide_password=False)
 
 
 def offline_environment() -> None:
