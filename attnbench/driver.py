@@ -101,9 +101,9 @@ class Driver:
             self._train(engine, fail_fast)
             interrupted = False
         except AttnbenchError as error:
-            if not self.begun:
-                raise
             stopped = error
+            if not self.begun:  # nothing was trained: an error like those before the run
+                raise
         finally:
             engine.close()
             frame = self._finish(interrupted, stopped)
@@ -198,6 +198,8 @@ class Driver:
 
     def _raise_problems(self, stopped: AttnbenchError | None) -> None:
         """Raises why the run stopped, and what could not be written; says what is kept and what is lost."""
+        if stopped is not None and not self.begun:
+            return
         problems = list(stopped.problems) if stopped else []
         problems += [problem for pack in self.store.unplaced for problem in pack.problems()]
         problems += self.write_error.problems if self.write_error else []
@@ -214,8 +216,9 @@ class Driver:
         if len(kept) < len(written):
             gone = f"{_cells(len(written) - len(kept))} were written, but their files are gone"
             problems.insert(0, Problem(gone, folder, "was the folder moved or deleted during the run?"))
-        hint = "the same command continues with what is missing"
-        problems.append(Problem(f"{_cells(len(kept))} of this run are kept", folder, hint))
+        if self.begun:
+            hint = "the same command continues with what is missing"
+            problems.append(Problem(f"{_cells(len(kept))} of this run are kept", folder, hint))
         error = Unwritten if self.write_error or self.store.unplaced else Stopped
         raise error(*problems) from self.write_error or stopped
 

@@ -129,7 +129,7 @@ def write_output(path: Path, text: str) -> None:
     if is_stream(path):
         _append(path, text)
         return
-    if target.is_symlink():
+    if os.path.islink(target):
         raise fail("cannot be written: it is a symbolic link to itself", str(path), "give another name, or delete it")
     if not os.path.isdir(target.parent):
         raise fail("cannot be written: there is no such folder", str(target.parent), "create it first")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.errors import fail
 from attnbench.files import is_stream
 
@@ -53,8 +54,7 @@ def baseline(
     metrics = metric or list(dict.fromkeys(row.metric for row in old))
     store = Store.open(run, results)
     new = rows_of(store, metrics)
-    for doubt in store.doubts():
-        typer.echo(f"warning: {doubt}", err=True)
+    print_remarks(store.doubts())
     rows = updated(old, new)
     write(rows, output)
     # A row is new or changed by its values; notes such as versions do not count.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.errors import AttnbenchError, Problem
 from attnbench.files import write_output
 
@@ -96,8 +97,7 @@ def check(
         unclear_fails=unclear is Effect.FAIL,
         improvement_fails=improvement is Effect.FAIL,
     )
-    for doubt in store.doubts():
-        typer.echo(doubt, err=True)
+    print_remarks(store.doubts())
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
         write_output(junit, formats.to_junit(found))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.cli.table import Where
 from attnbench.errors import fail
 
@@ -95,6 +96,8 @@ def compare(
     if where:
         frame = filtered(frame, where, name)
     notes = [note for store in stores for note in store.notes()]
+    if format in (Format.CSV, Format.JSON):  # which have no place for them
+        print_remarks(doubt for store in stores for doubt in store.doubts())
     found = contrast(frame, axis, against, metric, name, notes, margin)
     if settings:
         found = replace(found, settings=(f"Different settings: {'; '.join(settings)}.",))

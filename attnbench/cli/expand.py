@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set
+from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,8 +64,7 @@ def expand(
     rows = rows_of(plan, states)
     doubts = store.doubts(cell.id for cell in plan.cells)
     if format is not Format.RICH:
-        for doubt in doubts:
-            typer.echo(doubt, err=True)
+        print_remarks(doubts)
     if format is Format.JSON:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.files import is_stdout, write_output
 
 
@@ -34,5 +35,4 @@ def report(
     write_output(file, page(store))
     if not is_stdout(file):
         typer.echo(file)
-    for doubt in store.doubts():
-        typer.echo(doubt, err=True)
+    print_remarks(store.doubts())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
     from attnbench.analysis.table.comparison import Comparison
@@ -95,6 +96,8 @@ def table(
 
     store = Store.open(run, results)
     frame, notes = store.frame(), store.notes()
+    if format in (Format.CSV, Format.JSON):  # which have no place for notes
+        print_remarks(store.doubts())
     if with_stale:
         frame = with_code_column(frame, store.stale())
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None

@@ -6,7 +6,6 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -121,21 +120,23 @@ def _check_shapes(found: Alignments) -> None:
         raise ValueError("the weights do not have three axes")
     sentences, *area = found.weights.shape
     records, *forming_area = found.forming.shape
-    expected: dict[str, list[Any]] = {
-        "links": [[sentences, *area], [0, 0, 0]],
-        "forming_links": [forming_area, [0, 0], [0, 0, 0]],
-        "steps": [[records]],
+    expected = {
+        "links": [sentences, *area],
+        "forming_links": forming_area,
+        "steps": [records],
+        "heads": [sentences, *found.heads.shape[1:2], *area],
+        "forming_heads": [records, *found.heads.shape[1:2], *forming_area],
     }
-    if found.heads.size or found.forming_heads.size:
-        number = found.heads.shape[1:2]
-        expected |= {"heads": [[sentences, *number, *area]], "forming_heads": [[records, *number, *forming_area]]}
-    for name, shapes in expected.items():
-        shape = list(getattr(found, name).shape)
-        if shape not in shapes:
-            raise ValueError(f"{name!r} has the shape {tuple(shape)}, expected {tuple(shapes[0])}")
+    may_be_empty = {"links", "forming_links"} if not found.links.size else set()
+    may_be_empty |= {"heads", "forming_heads"} if not (found.heads.size or found.forming_heads.size) else set()
+    for name, shape in expected.items():
+        array = getattr(found, name)
+        if list(array.shape) != shape and (array.size or name not in may_be_empty):
+            raise ValueError(f"{name!r} has the shape {array.shape}, expected {tuple(shape)}")
+    if not len(found.source) == len(found.target) == sentences:
+        words = f"{len(found.source)} source and {len(found.target)} target sentences"
+        raise ValueError(f"it has {words}, and the weights of {sentences}")
     rows = [*zip(found.target, found.source, strict=True), (found.forming_target, found.forming_source)]
-    if len(rows) != sentences + 1:
-        raise ValueError(f"it has {len(rows) - 1} sentences and the weights of {sentences}")
     for place, (target, source) in enumerate(rows):
         most = area if place < sentences else forming_area
         if len(target) > most[0] or len(source) > most[1]:

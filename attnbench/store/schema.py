@@ -7,7 +7,7 @@ Fields with a default are missing in the files of earlier versions. The digest i
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
 from attnbench.cell import LABELS, Cell
 from attnbench.metrics import is_metric, metric_of
@@ -107,7 +107,7 @@ class CellRecord(_Part):
     metrics: dict[MetricName, Number | None]
     history: list[LoggedStep]
     error: str | None
-    versions: dict[str, Label]
+    versions: dict[str, JsonValue]
     facts: dict[str, Number] = {}
     code: dict[str, str] = {}
     alignments: str | None = None
