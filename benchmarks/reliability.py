@@ -66,7 +66,7 @@ def files(count: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         found = break_files(Path(folder), count, seed=int(time.time()), mlflow=True)
     return [
-        "- files of a run cut, emptied, edited (their digest kept, removed or renewed), gone, or replaced by a folder, a "
+        "- files of a run cut, emptied, edited (digest kept, removed or renewed), gone, or replaced by a folder, a "
         f"pipe, a link, a device or an archive of 1.2 GB: {found.tried:,} tried with {found.called:,} commands",
         f"- commands: {', '.join(f'`{name}`' for name in dict.fromkeys(command[0] for command in COMMANDS))}",
         f"- tracebacks: {len(found.tracebacks)}; hangs: {len(found.hangs)}; commands that did not name the edited "
