@@ -58,10 +58,11 @@ Content = Callable[[bytes, random.Random], bytes]
 
 
 def _cut(content: bytes, draw: random.Random) -> bytes:
-    return content[: draw.randrange(len(content))]
+    return content[: draw.randrange(len(content))] if content else b" "
 
 
 def _flip(content: bytes, draw: random.Random) -> bytes:
+    content = content or b"\0"  # the lock is an empty file
     at = draw.randrange(len(content))
     return content[:at] + bytes([content[at] ^ draw.randrange(1, 256)]) + content[at + 1 :]
 

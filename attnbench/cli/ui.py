@@ -34,7 +34,7 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
 
     It shows runs, curves, and alignments in the course of training.
     """
-    from attnbench.tracking.server import database_uri, offline_environment, store_uri
+    from attnbench.tracking.server import database_uri, offline_environment, store_uri, without_stray_folder
 
     uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
@@ -50,7 +50,8 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
     with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
         typer.echo("Starting MLflow …", err=True)
         page = f"http://{host}:{port}"
-        _wait_until_up(server, page, log)
+        with without_stray_folder(uri):
+            _wait_until_up(server, page, log)
         typer.echo(page)
         for line in _experiments(page):
             typer.echo(f"  {line}")

@@ -7,6 +7,7 @@ import made_up_run
 import pytest
 from grid.yard import call
 from mlflow import MlflowClient
+from sqlalchemy.engine import make_url
 
 from attnbench.cli.run import _pointers
 from attnbench.store.store import Store
@@ -19,6 +20,11 @@ NAMES = ["what?x=1", "50%25 off", "a#b", "it's; here", "é"]
 @pytest.fixture(autouse=True)
 def no_server_from_outside(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a:b@c", "a&b=c", "+ ;"])
+def test_the_uri_is_read_back_as_the_path(tmp_path, name):
+    assert make_url(database_uri(tmp_path / name)).database == str(tmp_path / name / "mlflow.db")
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
