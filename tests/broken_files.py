@@ -95,10 +95,9 @@ def _edited(seal: str) -> Content:
     def edit(content: bytes, draw: random.Random) -> bytes:
         try:
             record = json.loads(content)
-            nodes = list(_nodes(record))
-        except (ValueError, TypeError):
+            where, key = draw.choice([node for node in _nodes(record) if node[1] != "digest"])
+        except (ValueError, TypeError, IndexError):  # not JSON, not a mapping, or empty
             return _flip(content, draw)
-        where, key = draw.choice([node for node in nodes if node[1] != "digest"])
         if isinstance(where, dict) and draw.random() < 0.3:
             where[draw.choice(KEYS)] = where.pop(key)
         elif draw.random() < 0.2:
@@ -119,7 +118,7 @@ def _arrays(content: bytes, draw: random.Random) -> bytes:
     try:
         with np.load(io.BytesIO(content)) as archive:
             arrays = dict(archive)
-    except ValueError:
+    except (ValueError, EOFError):
         return _flip(content, draw)
     name = draw.choice(sorted(arrays))
     changes = [
