@@ -54,7 +54,7 @@ class Tracker:
         """
         self.name = name
         self.uri = store_uri(tracking_uri, results)
-        self.results = results.resolve()
+        self.results = Path(os.path.realpath(results))
         self._given_uri = tracking_uri
         self._pictures = AlignmentPictures()
 
