@@ -108,12 +108,27 @@ class Cell(Section):
         return {kind: part for kind, part in parts.items() if part is not None}
 
 
+class Checkpoint(Section):
+    """Where a pack in training is saved, so that an interrupted run continues with it.
+
+    `file` is an absolute path on the driver's machine, in the run's folder. `key` identifies everything that the pack's
+    numbers follow from. `lock` is the run's `.lock.json`, and `holder` its content: a machine that finds something else
+    there does not see the run's folder, and saves nothing.
+    """
+
+    file: Path
+    key: str
+    lock: Path
+    holder: str
+
+
 class Pack(Section):
     """Cells that differ only in their seed, trained together as one stacked model.
 
     `ids` are the cells' ids, in the order of `seeds`; `plugins` are the files or modules to load before training.
     `digests` are those of the sentence pairs that the ids were computed from, by field ("data.path"), and `code` those
     of the user's own files that its components consist of, by name ("plugin:my_score.py"); a worker checks both.
+    Without a `checkpoint` nothing is saved before the pack has finished.
     """
 
     cell: Cell
@@ -122,3 +137,4 @@ class Pack(Section):
     plugins: tuple[str | Path, ...] = ()
     digests: dict[str, str] = {}
     code: dict[str, str] = {}
+    checkpoint: Checkpoint | None = None

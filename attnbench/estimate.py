@@ -63,18 +63,19 @@ def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[st
     return START_SECONDS + max(max(costs), sum(costs) / workers)
 
 
-def seconds_left(share: float, seconds: float) -> float | None:
+def seconds_left(done: float, left: float, seconds: float) -> float | None:
     """Estimates the time that a running grid still needs.
 
     Args:
-        share: the completed fraction of the work, 0 to 1.
-        seconds: since the work began.
+        done: the work done by this run, in any unit.
+        left: the work that is left, in the same unit.
+        seconds: since this run began with its work.
 
     Returns:
         None as long as too little is done for an estimate.
     """
     # Below 2 % the estimate would jump with every message.
-    return seconds * (1 - share) / share if share > 0.02 else None
+    return seconds * left / done if done > 0.02 * (done + left) else None
 
 
 def _kind(cell: Cell) -> tuple[str, ...]:

@@ -56,10 +56,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a pack: its first cell's id, the step, the mean training loss, the last validation accuracy."""
+    """Progress of a pack: its first cell's id, the step, the mean training loss, the last validation accuracy.
+
+    `evaluating`: whether it is being validated or tested. `resumed`: the step of the checkpoint that the training
+    continued from, or 0. `note`: a remark for the user, such as that a checkpoint could not be read.
+    """
 
     pack: str
     step: int
     steps: int
-    loss: float
+    loss: float | None
     exact_match: float | None
+    evaluating: bool = False
+    resumed: int = 0
+    note: str | None = None

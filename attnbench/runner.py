@@ -24,6 +24,7 @@ from attnbench.grid.memory import check_size
 from attnbench.grid.packs import Composition, composed
 from attnbench.grid.schema import run_name_problem
 from attnbench.store.atomic import make_writable
+from attnbench.store.checkpoints import delete_checkpoints, with_checkpoints
 from attnbench.store.lock import held
 from attnbench.store.results_folder import results_folder
 from attnbench.store.reuse import Reusable, find_reusable
@@ -64,6 +65,8 @@ def run(
     listener: Listener | None = None,
 ) -> "pd.DataFrame":
     """Trains every cell of a grid that is not done, and saves each pack as soon as it is finished.
+
+    A pack whose training was interrupted continues from its last checkpoint.
 
     Args:
         grid: the grid file, or its content as a dict.
@@ -120,6 +123,9 @@ def run(
         every = composed(plan.cells, earlier, loaded.plugins, chosen.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
+        # All with `fresh`, and those that a run left that was killed just after it saved a pack.
+        delete_checkpoints(store.folder, [pack.ids[0] for pack in every if fresh or not due.intersection(pack.ids)])
+        todo = with_checkpoints(todo, store.folder)
         messages = chosen.check(todo)
         with closing(chosen.create(todo)) as trainer:
             if todo:

@@ -358,8 +358,8 @@ FAULTS = [
         "the worst weights are kept",
         "training/selection.py",
         "Selection.offer",
-        "mark > self._marks[replica]",
-        "mark < self._marks[replica]",
+        "mark > self.marks[replica]",
+        "mark < self.marks[replica]",
         {"score": "dot"},
     ),
     Fault(
@@ -381,7 +381,7 @@ FAULTS = [
     Fault(
         "the learning rate starts where it should end",
         "training/train.py",
-        "_Training._rate",
+        "Training._rate",
         "(min(1.0, left / falling) if falling else 1.0)",
         "(min(1.0, left / falling) / 10 if falling else 1.0)",
         {},
@@ -641,7 +641,7 @@ HELD_OUT = [
     Fault(
         "the learning rate falls from the first step on",
         "training/train.py",
-        "_Training._rate",
+        "Training._rate",
         "falling = self.settings.decay * self.settings.steps",
         "falling = self.settings.steps",
         {"score": "dot"},

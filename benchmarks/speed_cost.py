@@ -13,7 +13,7 @@ import torch
 
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.registry import REGISTRIES
-from attnbench.training.train import _Training
+from attnbench.training.train import Training
 
 CPU = torch.device("cpu")
 DEFAULT = {"width": 64, "batch": 32, "replicas": 3, "length": 10, "score": "additive", "model": "rnn"}
@@ -33,7 +33,7 @@ PATIENCE = 60.0  # seconds for a size, after which it counts as too slow
 SECONDS = 1.5  # that a size is measured for, after a step that does not count
 
 
-def training(setting: dict[str, Any]) -> _Training:
+def training(setting: dict[str, Any]) -> Training:
     """A training of the copy task on one core, with every source of the same length."""
     torch.set_num_threads(1)
     kind = setting["model"]
@@ -51,16 +51,16 @@ def training(setting: dict[str, Any]) -> _Training:
         train=Train(batch_size=setting["batch"], steps=10**6),
         seed=0,
     )
-    return _Training(Pack(cell=cell, seeds=tuple(range(replicas)), ids=("",) * replicas), CPU, lambda _: None)
+    return Training(Pack(cell=cell, seeds=tuple(range(replicas)), ids=("",) * replicas), CPU, lambda _: None)
 
 
-def step_seconds(trained: _Training, seconds: float = SECONDS) -> float:
+def step_seconds(trained: Training, seconds: float = SECONDS) -> float:
     """The median time of a step."""
-    trained._step(1)
+    trained._step()
     times, end = [], time.perf_counter() + seconds
     while len(times) < 2 or time.perf_counter() < end:
         begun = time.perf_counter()
-        trained._step(1)
+        trained._step()
         times.append(time.perf_counter() - begun)
     return statistics.median(times)
 
@@ -76,7 +76,7 @@ def peak() -> float:
     return 2 * 1024**3 / best
 
 
-def of_the_equations(width: int, length: int, trained: _Training) -> int:
+def of_the_equations(width: int, length: int, trained: Training) -> int:
     """Operations of a sentence's training step as Bahdanau's equations have them: every product of every word.
 
     A multiplication and an addition count as two; the gradient as twice the forward pass.
@@ -95,9 +95,9 @@ def arithmetic() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for replicas in (1, 3, 8, 16):
         trained = training(DEFAULT | {"batch": 64, "replicas": replicas})
-        trained._step(1)
+        trained._step()
         with FlopCounterMode(display=False) as counter:
-            trained._step(1)
+            trained._step()
         before, seconds, after = peak(), step_seconds(trained, 5.0), peak()
         operations, batch = counter.get_total_flops(), 64
         equations = replicas * batch * of_the_equations(DEFAULT["width"], DEFAULT["length"], trained)

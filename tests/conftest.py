@@ -21,6 +21,7 @@ ONE_AFTER_THE_OTHER = {
     "tests/engines/test_ray_nodes.py",
     "tests/engines/test_working_folder.py",
     "tests/store/test_kills.py",
+    "tests/test_resume.py",
 }
 
 

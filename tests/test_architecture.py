@@ -38,7 +38,7 @@ INNER_LAYERS = {
         {"reuse"},
         {"status", "runs"},
         {"store"},
-        {"table"},
+        {"table", "checkpoints"},
         {"index"},
         {"record", "commit", "lock"},
         {"atomic", "results_folder"},

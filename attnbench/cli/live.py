@@ -1,10 +1,10 @@
 """Shows the progress of a run: a live view on a terminal, else one line per pack."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from time import monotonic
+from statistics import fmean
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -44,7 +44,7 @@ class View:
             case Started():
                 self.status.started(event)
             case Progress():
-                self.status.progress(event)
+                self.progressed(event)
             case Finished():
                 self.ended(self.status.finished(event))
             case Notice():
@@ -52,6 +52,12 @@ class View:
 
     def planned(self) -> None:
         """Called before the run starts."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Called with the progress of a pack; prints the remarks on it."""
+        running = self.status.progress(progress)
+        if running is not None and progress.note:
+            self.say(Text(f"{running.label}: {harmless(progress.note)}", style="yellow"))
 
     def ended(self, ended: FinishedPack) -> None:
         """Called for each finished pack; prints which of its cells failed, and why."""
@@ -72,12 +78,23 @@ class View:
         self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
 
 
-class PlainView(View):
-    """Prints a line per finished pack, for logs."""
+class SummaryView(View):
+    """Prints the summary of the plan, and which packs continue from a checkpoint."""
 
     def planned(self) -> None:
         """Prints the summary of the plan."""
         self.say_plan()
+
+    def progressed(self, progress: Progress) -> None:
+        """Prints which step a pack continues from, at its first progress."""
+        running = self.status.running.get(progress.pack)
+        if running is not None and running.progress is None and progress.resumed:
+            self.say(Text(f"{running.label}: continues from step {progress.resumed} of {progress.steps}"))
+        super().progressed(progress)
+
+
+class PlainView(SummaryView):
+    """Prints a line per finished pack, for logs."""
 
     def ended(self, ended: FinishedPack) -> None:
         """Prints a line for the pack, and one for each failure."""
@@ -88,12 +105,8 @@ class PlainView(View):
         super().ended(ended)
 
 
-class LiveView(View):
+class LiveView(SummaryView):
     """Shows the overall progress, the running packs and the results so far; failures are printed above it."""
-
-    def planned(self) -> None:
-        """Prints the summary of the plan."""
-        self.say_plan()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not hasattr(self, "status"):  # the grid is still being read
@@ -102,12 +115,17 @@ class LiveView(View):
         room = options.max_height or console.height
         # A copy, because rich draws in its own thread while events change the dict. At most half of the window, so that
         # the results keep some room.
-        running = list(self.status.running.values())[: max(1, room // 2)]
+        running = list(self.status.running.values())
+        shown = running if len(running) <= max(1, room // 2) else running[: max(0, room // 2 - 1)]
         yield _overall(self.status)
-        yield _packs(running, options.max_width)
-        table = _results(self.status, options.max_width)
+        yield _packs(shown, options.max_width)
+        lines = 1 + len(shown)
+        if hidden := len(running) - len(shown):
+            yield Text(f"  … {hidden} more in training", style="dim")
+            lines += 1
+        table = _results(self.status, options.max_width, room - lines - TABLE_FRAME)
         # In a low window the results are left out: progress is more important, and the run ends with the table anyway.
-        if table.row_count and 1 + len(running) + TABLE_FRAME + table.row_count <= room:
+        if table.row_count:
             yield table
 
 
@@ -154,7 +172,7 @@ def count(number: int, noun: str) -> str:
 def _overall(status: RunStatus) -> RenderableType:
     """Returns the progress bar of the whole run, with the elapsed and the remaining time."""
     left = status.seconds_left()
-    elapsed = timedelta(seconds=int(monotonic() - status.began))
+    elapsed = timedelta(seconds=int(status.elapsed()))
     facts = [f"{status.cells_ended}/{status.cells_total} cells", str(elapsed)]
     if status.cells_ended == status.cells_total:
         facts.append("saving results")
@@ -167,12 +185,17 @@ def _overall(status: RunStatus) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    grid.add_row(Text(status.planned.plan.name, style="bold"), ProgressBar(1.0, status.share()), line)
+    grid.add_row(Text(status.planned.plan.name, style="bold"), _bar(status.share()), line)
     return grid
 
 
+def _bar(share: float) -> ProgressBar:
+    # rich's own colour of a bar is red, which looks like an error.
+    return ProgressBar(1.0, share, complete_style="cyan", finished_style="green")
+
+
 def _packs(running: list[RunningPack], width: int) -> RenderableType:
-    """Returns a line per pack in training: progress bar, step, loss, last validation accuracy."""
+    """Returns a line per pack in training: progress bar, step, loss or "evaluating", last validation accuracy."""
     numbers = [_numbers(pack.progress) for pack in running]
     taken = sum(max((len(line[column]) for line in numbers), default=0) + GAP for column in range(3))
     grid = Table.grid(padding=(0, GAP, 0, 0))
@@ -182,7 +205,7 @@ def _packs(running: list[RunningPack], width: int) -> RenderableType:
     for _ in range(3):
         grid.add_column(no_wrap=True, style="dim")
     for pack, line in zip(running, numbers, strict=True):
-        grid.add_row(Text(f"  {pack.label}"), ProgressBar(1.0, pack.fraction), *line)
+        grid.add_row(Text(f"  {pack.label}"), _bar(pack.fraction), *line)
     return grid
 
 
@@ -190,22 +213,54 @@ def _numbers(progress: Progress | None) -> tuple[str, str, str]:
     if progress is None:
         return "starting", "", ""
     match = "" if progress.exact_match is None else f"match {progress.exact_match:.2f}"
-    return f"{progress.step}/{progress.steps}", f"loss {progress.loss:.3f}", match
+    loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+    return f"{progress.step}/{progress.steps}", "evaluating" if progress.evaluating else loss, match
 
 
-def _results(status: RunStatus, width: int) -> Table:
-    """Returns the mean exact match of the packs that this run has finished, score by task."""
+def _results(status: RunStatus, width: int, room: int) -> Table:
+    """Returns the mean exact match of the finished cells, score by task, in at most `room` rows; none in too few."""
     tasks = list(dict.fromkeys(str(c.labels["task"]) for c in status.planned.plan.cells))
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     taken = sum(max(len(task), len("failed")) + 1 + GAP for task in tasks)
     table.add_column("exact match so far", no_wrap=True, overflow="ellipsis", max_width=max(18, width - taken - GAP))
     for task in tasks:
         table.add_column(Text(task), justify="right", no_wrap=True)
-    # A copy: rich draws in its own thread while events change the dict.
-    results = dict(status.results)
-    for row in dict.fromkeys(row for row, _ in results):
+    rows = list(status.rows)  # before the results, so that each has one
+    results = status.results()
+    first, hidden, last = _best_and_last(rows, results, room)
+    for row in first:
+        table.add_row(Text(row), *(_number(results, row, task) for task in tasks))
+    if hidden:
+        table.add_row(Text(f"… {hidden} more", style="dim"))
+    for row in last:
         table.add_row(Text(row), *(_number(results, row, task) for task in tasks))
     return table
+
+
+def _best_and_last(
+    rows: list[str], results: Mapping[tuple[str, str], float | None], room: int
+) -> tuple[list[str], int, list[str]]:
+    """Returns the rows to show: all or, if these are too many, the best and those of the last results.
+
+    Args:
+        rows: in the order of their last result.
+        results: by row and task.
+        room: the number of lines for them, and for a line about those that are left out.
+
+    Returns:
+        The first rows, the number of rows that are left out, and the rows that follow.
+    """
+    if len(rows) <= room:
+        return list(dict.fromkeys(row for row, _ in results)), 0, []  # without changing places
+    if room < 3:
+        return [], 0, []
+    recent = (room - 1) // 3 or 1
+    values: dict[str, list[float]] = {}
+    for (row, _), value in results.items():
+        values.setdefault(row, []).append(value or 0.0)
+    best = sorted(rows, key=lambda row: fmean(values[row]), reverse=True)[: room - 1 - recent]
+    last = [row for row in rows if row not in best][-recent:]
+    return best, len(rows) - len(best) - len(last), last
 
 
 def _number(results: dict[tuple[str, str], float | None], row: str, task: str) -> Text:

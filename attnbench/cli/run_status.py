@@ -11,6 +11,7 @@ from attnbench.grid.expand import PlannedCell
 from attnbench.messages import NO_VALUE
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned
+from attnbench.store.status import TODO
 
 
 class RunningPack:
@@ -21,11 +22,18 @@ class RunningPack:
         self.weight = weight
         self.since = time.monotonic()
         self.progress: Progress | None = None
+        self.resumed = 0.0  # the fraction of its steps that an earlier run had taken
 
     @property
     def fraction(self) -> float:
         """The completed fraction of its steps, 0 to 1."""
         return self.progress.step / self.progress.steps if self.progress else 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Records its progress."""
+        if self.progress is None:
+            self.resumed = progress.resumed / progress.steps
+        self.progress = progress
 
 
 class FinishedPack:
@@ -49,33 +57,52 @@ class FinishedPack:
 
 
 class RunStatus:
-    """Counts, running packs and results of one run, updated by `started`, `progress` and `finished`."""
+    """Counts, running packs and results of one run, updated by `started`, `progress` and `finished`.
+
+    Cells that earlier runs have finished are counted, and are among the results.
+    """
 
     def __init__(self, planned: Planned) -> None:
         self.planned = planned
         self.began = time.monotonic()
         self.cells = {cell.id: cell for cell in planned.plan.cells}
-        self.cells_total = sum(len(pack.ids) for pack in planned.packs)
-        self.cells_ended = self.cells_failed = self.packs_ended = 0
+        trained_now = {cell for pack in planned.packs for cell in pack.ids}
+        kept = [c for c in planned.plan.cells if planned.states[c.id].name != TODO and c.id not in trained_now]
+        self._cells_before = len(kept)
+        self.cells_total = len(kept) + len(trained_now)
+        self.cells_ended = len(kept)
+        self.cells_failed = self.packs_ended = 0
         self.running: dict[str, RunningPack] = {}
-        self.results: dict[tuple[str, str], float | None] = {}
         several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
         self.kinds = (*(("model",) if several_models else ()), "score", "scope")
         # Packs are weighted by their estimated time, because some take many times as long as others.
         self._weight = sum(map(pack_seconds, planned.packs))
         self._weight_ended = 0.0
+        self._weight_resumed = 0.0  # of the work on ended packs, what an earlier run had done
+        self._training_since = self.began
+        self._estimated_for = 0.0  # the share of the work for which the end was estimated
+        self._end: float | None = None  # the estimated time of the end
+        # The exact match of each done cell by row and task; no values if all have failed. Rows in the order of the last
+        # result.
+        self._values: dict[tuple[str, str], list[float]] = {}
+        self.rows: dict[str, None] = {}
+        for cell in kept:
+            self._add_result(cell, [planned.states[cell.id].exact_match])
 
     def started(self, event: Started) -> None:
         """Records that a pack has started."""
         # The time left is estimated from the first start on: starting workers takes seconds and is not training.
         if not self.running and not self.packs_ended:
-            self.began = time.monotonic()
+            self._training_since = time.monotonic()
         self.running[event.pack.ids[0]] = RunningPack(self._pack_label(event.pack), pack_seconds(event.pack))
 
-    def progress(self, event: Progress) -> None:
-        """Records progress of a pack; a late message about a finished pack is ignored."""
-        if event.pack in self.running:
-            self.running[event.pack].progress = event
+    def progress(self, event: Progress) -> RunningPack | None:
+        """Records progress of a pack, and returns the pack; None for a late message about a finished one."""
+        running = self.running.get(event.pack)
+        if running is not None:
+            running.update(event)
+            self._estimate_end()
+        return running
 
     def finished(self, event: Finished) -> FinishedPack:
         """Records that a pack has finished."""
@@ -85,19 +112,52 @@ class RunStatus:
         self.cells_ended += len(event.outcomes)
         self.cells_failed += ended.failed
         self._weight_ended += running.weight
-        cell = self._first_cell(event.pack)
-        self.results[self.label(cell, self.kinds), str(cell.labels["task"])] = ended.exact_match
+        self._weight_resumed += running.weight * running.resumed
+        self._add_result(self._first_cell(event.pack), [o.metrics.get("exact_match") for o in event.outcomes])
+        self._estimate_end()
         return ended
 
+    def results(self) -> dict[tuple[str, str], float | None]:
+        """Returns the mean exact match of the cells that are done, by row and task; None where all have failed."""
+        # A copy of the items: rich refreshes the live view in its own thread while events change the dict.
+        return {key: fmean(values) if values else None for key, values in list(self._values.items())}
+
     def share(self) -> float:
-        """Returns the completed fraction of the work, 0 to 1, including running packs."""
-        # A copy of the values: rich refreshes the live view in its own thread while events change the dict.
+        """Returns the completed fraction of the whole, 0 to 1, including earlier runs and running packs."""
+        # Cells of earlier runs count as the average of the cells of this run.
+        trained = self.cells_total - self._cells_before
+        return (self._cells_before + trained * self._share_now()) / self.cells_total if self.cells_total else 1.0
+
+    def elapsed(self) -> float:
+        """Returns the number of seconds since the run began."""
+        return time.monotonic() - self.began
+
+    def seconds_left(self) -> float | None:
+        """Returns the estimated remaining time; None if too little is done for an estimate, or the time is up."""
+        left = 0.0 if self._end is None else self._end - time.monotonic()
+        return left if left > 0 else None
+
+    def _share_now(self) -> float:
+        """Returns the completed fraction of the work of this run's packs."""
         done = self._weight_ended + sum(pack.weight * pack.fraction for pack in list(self.running.values()))
         return done / self._weight if self._weight else 1.0
 
-    def seconds_left(self) -> float | None:
-        """Returns the estimated remaining time; None as long as too little is done for an estimate."""
-        return seconds_left(self.share(), time.monotonic() - self.began)
+    def _estimate_end(self) -> None:
+        share = self._share_now()
+        if share == self._estimated_for:  # waiting, for an evaluation for example, must not increase the time left
+            return
+        self._estimated_for, now = share, time.monotonic()
+        running = sum(pack.weight * pack.resumed for pack in self.running.values())
+        resumed = (self._weight_resumed + running) / self._weight
+        left = seconds_left(share - resumed, 1 - share, now - self._training_since)
+        self._end = None if left is None else now + left
+
+    def _add_result(self, cell: PlannedCell, exact_match: list[float | None]) -> None:
+        row = self.label(cell, self.kinds)
+        values = self._values.setdefault((row, str(cell.labels["task"])), [])
+        values += [value for value in exact_match if value is not None]
+        self.rows.pop(row, None)
+        self.rows[row] = None
 
     def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
         """Returns a cell's labels of these names and of all other axes, as "additive · global · copy · width 32"."""

@@ -20,6 +20,7 @@ from attnbench.errors import fail
 
 WRITING, WRITTEN = ".writing-", ".written-"
 DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", ".index")  # written by the driver alone, which holds the lock
+CHECKPOINTS = "checkpoints"  # the folder of packs in training
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by suffix. Alignments are moved first: the .json completes a cell
 
 
@@ -68,7 +69,9 @@ def recover(run: Path) -> None:
         _move_into_place(run, written)
     for writing in run.glob(f"{WRITING}*"):
         shutil.rmtree(writing, ignore_errors=True)
-    patterns = [f"{folder}/.*.tmp" for folder in FOLDERS.values()] + [f".{name}.*.tmp" for name in DRIVER_FILES]
+    patterns = [f"{folder}/.*.tmp" for folder in (*FOLDERS.values(), CHECKPOINTS)] + [
+        f".{name}.*.tmp" for name in DRIVER_FILES
+    ]
     for left in (file for pattern in patterns for file in run.glob(pattern)):
         with suppress(OSError):
             left.unlink()

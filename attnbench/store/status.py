@@ -22,6 +22,7 @@ class CellState:
         kept: the status of the result on disk, done or failed, also if it is stale; todo if there is none.
         seconds: the training time, if it is done.
         digest: the digest of the file on disk; empty if there is none, or if an earlier version wrote it.
+        exact_match: on the test set, if it is done.
     """
 
     name: str
@@ -29,6 +30,7 @@ class CellState:
     kept: str = TODO
     seconds: float | None = None
     digest: str = ""
+    exact_match: float | None = None
 
 
 def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, CellState]:
@@ -40,5 +42,6 @@ def states_of(cells: Iterable[PlannedCell], store: Store) -> dict[str, CellState
             status, seconds = summary.status, summary.metrics.get("seconds")
             files = changed(summary.code, fingerprint(planned[id_].cell))
             name, reason = (STALE, describe_changes(files)) if files else (status, summary.error)
-            found[id_] = CellState(name, reason, status, seconds, summary.digest)
+            exact_match = summary.metrics.get("exact_match")
+            found[id_] = CellState(name, reason, status, seconds, summary.digest, exact_match)
     return found

@@ -5,6 +5,7 @@ DIR/<name>/plan.json             the planned cells, in grid order, with their la
 DIR/<name>/cells/<id>.json       a done or failed cell, with the fingerprint of the code that trained it
 DIR/<name>/alignments/<id>.npz   its test alignments
 DIR/<name>/table.csv             one row per finished cell of the plan
+DIR/<name>/checkpoints/<id>.npz  a pack in training, by its first cell
 """
 
 import json
@@ -30,7 +31,8 @@ from attnbench.store.atomic import (
     write_atomically,
     write_json,
 )
-from attnbench.store.commit import pending_packs, recover, write_together
+from attnbench.store.checkpoints import delete_checkpoints
+from attnbench.store.commit import CHECKPOINTS, pending_packs, recover, write_together
 from attnbench.store.index import CellSummary, Index, key_of
 from attnbench.store.record import Record, file_digest, read_record, record_of
 from attnbench.store.results_folder import no_such_run, run_of_grid
@@ -97,7 +99,7 @@ class Store:
         Raises:
             AttnbenchError: if the folder cannot be written.
         """
-        for folder in (self.folder, self.folder / "cells", self.folder / "alignments"):
+        for folder in (self.folder, self.folder / "cells", self.folder / "alignments", self.folder / CHECKPOINTS):
             make_writable(folder)
         self._index.save()
         now = {cell for pack in packs for cell in pack.ids}
@@ -175,6 +177,7 @@ class Store:
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 
         write_together(self.folder, outcomes[0].cell, fill)
+        delete_checkpoints(self.folder, pack.ids[:1])
         for record in records:
             if record["alignments"] is None:  # delete those of an earlier training
                 with suppress(OSError):

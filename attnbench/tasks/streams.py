@@ -1,7 +1,7 @@
 """The training stream and the validation and test sets of a task."""
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from attnbench.tasks.split import Split
 # replica's batches may have together (at least one batch is generated in any case).
 BATCHES_AHEAD = 16
 BYTES_AHEAD = 2**18
+
+RandomState = Mapping[str, Any]  # of a bit generator of NumPy
 
 
 def build_task(component: Component, data: Data) -> Task:
@@ -144,7 +146,9 @@ class TrainingStream:
         self._plan = random_for(component, data, "lengths")
         self._planned: list[int] = []
         self._randoms: dict[int, list[np.random.Generator]] = {}
+        # By length: the generated sentences with the number of those used, and the generators' states before them.
         self._ready: dict[int, tuple[Examples, int]] = {}
+        self._before: dict[int, list[RandomState]] = {}
 
     @property
     def longest(self) -> int:
@@ -167,17 +171,56 @@ class TrainingStream:
         self._seeds = tuple(self._seeds[row] for row in rows)
         self._randoms = {length: [found[row] for row in rows] for length, found in self._randoms.items()}
         self._ready = {length: (_rows(block, list(rows)), start) for length, (block, start) in self._ready.items()}
+        self._before = {length: [found[row] for row in rows] for length, found in self._before.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Returns what the next batches follow from, as plain data for `restore`."""
+        # The sentences that are ready are many; they are generated again from the state before them.
+        lengths = [
+            [length, self._ready[length][1], self._before[length]]
+            if length in self._ready
+            else [length, 0, _states(randoms)]
+            for length, randoms in self._randoms.items()
+        ]
+        return {"plan": self._plan.bit_generator.state, "planned": list(self._planned), "lengths": lengths}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues as the stream did whose `state` this is, for the replicas that this stream has.
+
+        Raises:
+            ValueError, TypeError, LookupError: if it is not the state of such a stream.
+        """
+        self._plan.bit_generator.state = state["plan"]
+        self._planned = list(state["planned"])
+        trained = set(self._lengths)
+        if not trained.issuperset(self._planned):
+            raise ValueError("a planned length is not trained")
+        for length, start, states in state["lengths"]:
+            if length not in trained:
+                raise ValueError(f"the length {length!r} is not trained")
+            for random, before in zip(self._generators(length), states, strict=True):
+                random.bit_generator.state = before
+            if start:
+                block = self._block(length)
+                if not 0 < start < block.source.shape[1]:
+                    raise ValueError(f"{start!r} sentences are used of {block.source.shape[1]}")
+                self._ready[length] = block, start
 
     def _block(self, length: int) -> Examples:
         """Generates several batches of one length at once, which avoids most of NumPy's overhead per call."""
         fit = BYTES_AHEAD // (self._batch_size * length * length)
         count = self._batch_size * max(1, min(BATCHES_AHEAD, fit))
+        randoms = self._generators(length)
+        self._before[length] = _states(randoms)
+        return _stack([self._draw(random, length, count) for random in randoms])
+
+    def _generators(self, length: int) -> list[np.random.Generator]:
         # One generator per seed and length: the sentences of a length do not depend on how often the others are drawn.
         if length not in self._randoms:
             self._randoms[length] = [
                 random_for(self._component, self._data, "training", seed, length) for seed in self._seeds
             ]
-        return _stack([self._draw(random, length, count) for random in self._randoms[length]])
+        return self._randoms[length]
 
     def _draw(self, random: np.random.Generator, length: int, count: int) -> Examples:
         # The training lines of a file have been split already.
@@ -361,6 +404,10 @@ def _spread(lengths: list[int], total: int) -> list[tuple[int, int]]:
     # Differences of rounded cumulative sums: they add up to exactly `total`.
     counts = np.diff(np.arange(len(lengths) + 1) * total // len(lengths)).tolist()
     return [(length, count) for length, count in zip(lengths, counts, strict=True) if count]
+
+
+def _states(randoms: list[np.random.Generator]) -> list[RandomState]:
+    return [random.bit_generator.state for random in randoms]
 
 
 def _stack(replicas: list[Examples]) -> Examples:

@@ -24,6 +24,10 @@ class Adam:
         self.means, self.squares = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
         self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
+    def state(self) -> list[Tensor]:
+        """Returns the moments and the numbers of steps, which the next steps depend on."""
+        return [*self.means, *self.squares, *self.steps]
+
     def keep(self, parameters: Sequence[Tensor], rows: Sequence[int]) -> None:
         """Continues with these rows of the replicas, whose parameters are the given tensors."""
         kept = torch.tensor(rows, device=self.parameters[0].device)

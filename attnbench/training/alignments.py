@@ -32,14 +32,28 @@ class Sentences(NamedTuple):
 
 
 class Formation:
-    """The alignment of one sentence in one replica before training, at validations 1, 2, 4, 8, … and the last one."""
+    """The alignment of one sentence in one replica before training, at validations 1, 2, 4, 8, … and the last one.
+
+    Attributes:
+        validations: the number of validations so far; −1 before the alignment of the untrained model is recorded.
+        steps: the training steps of the records.
+        weights: (T,S) of each record.
+        heads: (H,T,S) of each record.
+    """
 
     def __init__(self) -> None:
-        self._validations = -1  # the first call of `note` is for the untrained model
-        self._steps: list[int] = []
-        self._weights: list[np.ndarray] = []
-        self._heads: list[np.ndarray] = []
+        self.validations = -1
+        self.steps: list[int] = []
+        self.weights: list[np.ndarray] = []
+        self.heads: list[np.ndarray] = []
         self._sentence: Sentences | None = None
+
+    def restore(
+        self, validations: int, steps: list[int], weights: list[np.ndarray], heads: list[np.ndarray], found: Sentences
+    ) -> None:
+        """Continues from earlier values of the attributes; `found` is any alignment of the sentence."""
+        self.validations, self.steps, self.weights, self.heads = validations, steps, weights, heads
+        self._sentence = found
 
     def note(self, step: int, found: Sentences, row: int) -> None:
         """Records the weights after `step` steps.
@@ -53,14 +67,14 @@ class Formation:
         """
         # The number of validations is not known in advance, because training may stop early. Powers of two give enough
         # detail at the start, where the alignment changes most, and few records in total.
-        if self._validations > 0 and not _power_of_two(self._validations):
-            for records in (self._steps, self._weights, self._heads):
+        if self.validations > 0 and not _power_of_two(self.validations):
+            for records in (self.steps, self.weights, self.heads):
                 records.pop()
-        self._steps.append(step)
-        self._weights.append(found.weights[row, 0])
-        self._heads.append(found.heads[row, 0])
+        self.steps.append(step)
+        self.weights.append(found.weights[row, 0])
+        self.heads.append(found.heads[row, 0])
         self._sentence = found
-        self._validations += 1
+        self.validations += 1
 
     def join(self, tested: Sentences, replica: int) -> Alignments:
         """Returns the alignments of the replica: those of the test sentences and the records of this object."""
@@ -74,10 +88,10 @@ class Formation:
             forming_source=sentence.source[0],
             forming_target=sentence.target[0],
             forming_links=sentence.links[0] if len(sentence.links) else sentence.links,
-            forming=np.stack(self._weights),
-            steps=np.array(self._steps),
+            forming=np.stack(self.weights),
+            steps=np.array(self.steps),
             heads=tested.heads[replica],
-            forming_heads=np.stack(self._heads),
+            forming_heads=np.stack(self.heads),
         )
 
 

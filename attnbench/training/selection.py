@@ -17,12 +17,13 @@ class Selection:
 
     Attributes:
         best: the selected parameters and buffers, each with a leading axis K.
+        marks: the exact match and the negative loss of each, (−1, −∞) before the first validation.
     """
 
     def __init__(self, state: dict[str, Tensor], replicas: int) -> None:
         # Copies: the optimiser changes the parameters in place.
         self.best = {name: p.detach().clone() for name, p in state.items()}
-        self._marks = [(-1.0, -math.inf)] * replicas
+        self.marks = [(-1.0, -math.inf)] * replicas
 
     def offer(self, state: dict[str, Tensor], metrics: list[Metrics], replicas: Sequence[int]) -> None:
         """Copies the weights of the replicas that are better than before.
@@ -35,8 +36,8 @@ class Selection:
         # Row by row: the replicas reach their best at different steps.
         for row, (replica, found) in enumerate(zip(replicas, metrics, strict=True)):
             mark = _mark(found)
-            if mark > self._marks[replica]:
-                self._marks[replica] = mark
+            if mark > self.marks[replica]:
+                self.marks[replica] = mark
                 for name, tensor in state.items():
                     self.best[name][replica] = tensor.detach()[row]
 

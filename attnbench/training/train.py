@@ -16,9 +16,11 @@ from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, read, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model
+from attnbench.training.checkpoint import INVALID, Checkpoints, Unusable
 from attnbench.training.metrics import Metrics, evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
+from attnbench.training.state import restore, size_of, state_of, tensors_of
 from attnbench.training.trial import try_model
 
 REPORT_EVERY = 0.5  # minimum number of seconds between two progress reports
@@ -35,15 +37,23 @@ def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = 
 
     Returns:
         One outcome per seed, in the order of the seeds. A replica with a loss that is not finite has failed; the others
-        are trained to the end. With `stop_at` each replica ends by itself.
+        are trained to the end. With `stop_at` each replica ends by itself. If the pack has a checkpoint, the training
+        continues from it, with the same numbers as without the interruption.
 
     Raises:
         AttnbenchError: if the task has no data for the configured lengths, or a custom model or task has an error.
     """
-    return _Training(pack, torch.device(device), report).run()
+    training = Training(pack, torch.device(device), report)
+    try:
+        training.resume()
+    except Unusable as error:
+        # From the start again: the state may have been restored in part.
+        training = Training(pack, torch.device(device), report)
+        training._report(note=f"{error}; it starts again")
+    return training.run()
 
 
-class _Training:
+class Training:
     """The state of training one pack."""
 
     def __init__(self, pack: Pack, device: torch.device, report: Callable[[Progress], None]) -> None:
@@ -69,37 +79,63 @@ class _Training:
         self.counted_until = self.started
         self.words = 0
         self.training_seconds = 0.0
+        self.steps = 0  # taken so far
+        self.ended = False  # whether the last one has been taken
+        self.resumed = 0  # the step of the checkpoint that the training continued from
+        self.checkpoints = Checkpoints(pack.checkpoint, device, size_of(tensors_of(self)))
 
     def run(self) -> list[Outcome]:
         """Trains with regular validation, then tests, and returns the outcomes."""
         losses: list[torch.Tensor] = []
         reported = 0.0
-        self._note_alignment(0)
-        for step in range(1, self.settings.steps + 1):
+        if not self.steps:
+            self._note_alignment()
+        while not self.ended:
             begun = time.perf_counter()
             # The losses stay tensors until the next validation: reading one would wait for the GPU at every step.
-            losses.append(self._step(step))
+            losses.append(self._step())
             self.training_seconds += time.perf_counter() - begun
-            if step % self.settings.valid_every == 0 or step == self.settings.steps:
-                self._note_divergence(losses, step)
-                loss = self._note_losses(losses, step)
-                self._validate(step, loss)
+            if self.steps % self.settings.valid_every == 0 or self.steps == self.settings.steps:
+                self._report(losses[-1], evaluating=True)
+                self._note_divergence(losses)
+                self._validate(self._note_losses(losses))
                 losses = []
-                if not self._retire():
-                    break
+                self.ended = not self._retire() or self.steps == self.settings.steps
+                if remark := self.checkpoints.write(lambda: state_of(self, time.perf_counter() - self.started)):
+                    self._report(note=remark)
             if time.perf_counter() - reported > REPORT_EVERY and losses:
                 reported = time.perf_counter()
-                self._report(step, losses[-1])
+                self._report(losses[-1])
         return self._test()
 
-    def _step(self, step: int) -> torch.Tensor:
-        """Takes step number `step` with all replicas; returns the loss (K,) in nats per target word."""
+    def resume(self) -> None:
+        """Continues from the pack's checkpoint, if it has one.
+
+        Raises:
+            Unusable: if the checkpoint cannot be used. The state is then undefined.
+        """
+        saved = self.checkpoints.read()
+        if saved is None:
+            return
+        try:
+            restore(self, saved)
+        except INVALID as error:
+            raise self.checkpoints.unusable(error) from error
+        self.resumed = self.steps
+        # As if the time between the checkpoint and now had not passed.
+        self.counted_until = time.perf_counter()
+        self.started = self.counted_until - saved.facts.elapsed
+        self._report()
+
+    def _step(self) -> torch.Tensor:
+        """Takes the next step with all replicas; returns the loss (K,) in nats per target word."""
+        self.steps += 1
         examples = self.stream.batch()
         batch = to_batch(examples, self.device)
         objective, loss = self.stack.loss(batch)
         # The replicas are independent, so the gradient of the sum is the gradient of each replica's objective.
         objective.sum().backward()
-        self.adam.step(self._rate(step), self.settings.clip)
+        self.adam.step(self._rate(self.steps), self.settings.clip)
         # Counted on the NumPy arrays, because counting on the GPU would wait for it. EOS is not in the examples yet.
         self.words += int((examples.target != PAD).sum()) + examples.target[..., 0].size
         return loss
@@ -113,23 +149,23 @@ class _Training:
         falling = self.settings.decay * self.settings.steps
         return self.settings.learning_rate * (min(1.0, left / falling) if falling else 1.0)
 
-    def _note_divergence(self, losses: list[torch.Tensor], step: int) -> None:
-        """Records an error for each replica with a loss that is not finite, among the losses up to step `step`."""
+    def _note_divergence(self, losses: list[torch.Tensor]) -> None:
+        """Records an error for each replica with a loss that is not finite, among the losses of the last steps."""
         finite = torch.stack(losses).isfinite()  # (steps, K)
         for row, k in enumerate(self.active):
             if self.errors[k] is None and not finite[:, row].all():
-                first = step - len(losses) + int((~finite[:, row]).nonzero()[0]) + 1
-                value = float(losses[first - step + len(losses) - 1][row])
+                index = int((~finite[:, row]).nonzero()[0])
+                value, first = float(losses[index][row]), self.steps - len(losses) + index + 1
                 self.errors[k] = f"diverged: the training loss was {value} at step {first}"
 
-    def _note_losses(self, losses: list[torch.Tensor], step: int) -> torch.Tensor:
-        """Logs the training losses of the steps up to `step`, except the last mean, which it returns as (K,).
+    def _note_losses(self, losses: list[torch.Tensor]) -> torch.Tensor:
+        """Logs the training losses of the last steps, except the last mean, which it returns as (K,).
 
         Each is a mean over at most a LOSS_POINTS-th of the steps so far: wherever training ends, there are LOSS_POINTS
         points if there were as many steps, and a long training does not have many more.
         """
-        size = max(1, step // LOSS_POINTS)
-        first = step - len(losses)
+        size = max(1, self.steps // LOSS_POINTS)
+        first = self.steps - len(losses)
         parts = torch.stack(losses).split(size)
         means = torch.stack([part.mean(0) for part in parts])  # (parts, K)
         for number, row in enumerate(means[:-1].tolist(), 1):
@@ -138,29 +174,33 @@ class _Training:
                     self.history[k].append({"step": first + number * size, "train/loss": loss})
         return means[-1]
 
-    def _validate(self, step: int, loss: torch.Tensor) -> None:
+    def _validate(self, loss: torch.Tensor) -> None:
         """Evaluates on the validation set; `loss` (K,) is the mean training loss of the last steps."""
         metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
-        self._note_alignment(step)
+        self._note_alignment()
         self.selection.offer(self.stack.state(), metrics, self.active)
         self._share_time()
         seconds = time.perf_counter() - self.started
         for k, row, mean in zip(self.active, metrics, loss.tolist(), strict=True):
             # The last step may have spoilt the weights although its own loss was finite.
             if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
-                self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {step}"
+                self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {self.steps}"
             shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
             series = {"train/loss": mean, **shown, "seconds": seconds}
             finite = {name: value for name, value in series.items() if value is not None and math.isfinite(value)}
-            self.history[k].append({"step": step, **finite})
-        self._report(step, loss)
+            self.history[k].append({"step": self.steps, **finite})
+        self._report(loss)
 
-    def _note_alignment(self, step: int) -> None:
+    def _note_alignment(self) -> None:
         """Records the alignment of a validation sentence, one of the longest trained length."""
         if self.attends:
-            found = read(self.stack, self.validation[-1][:1], self.task, self.device)
+            found = self.alignment()
             for row, k in enumerate(self.active):
-                self.formations[k].note(step, found, row)
+                self.formations[k].note(self.steps, found, row)
+
+    def alignment(self) -> Sentences:
+        """Returns the alignment of the sentence whose weights are recorded."""
+        return read(self.stack, self.validation[-1][:1], self.task, self.device)
 
     def _share_time(self) -> None:
         """Adds the time since the last call to the replicas in training, in equal shares."""
@@ -183,20 +223,30 @@ class _Training:
         rows = [row for row, k in enumerate(self.active) if self.errors[k] is None and k not in arrived]
         # A replica that has diverged stays where it is, so that the others go on bit for bit as they would without it.
         if rows and arrived:
-            self.stack.keep(rows)
-            self.adam.keep(list(self.stack.parameters.values()), rows)
-            self.stream.keep(rows)
-            self.active = [self.active[row] for row in rows]
+            self.keep(rows)
         return bool(rows)
 
-    def _report(self, step: int, loss: torch.Tensor) -> None:
-        """Reports the step, the mean loss over the replicas and their mean exact match at the last validation."""
-        last = [rows[-1]["valid/exact_match"] for rows in self.history if rows]
-        exact = float(np.mean(last)) if last else None
-        self.report(Progress(self.pack.ids[0], step, self.settings.steps, float(loss.nanmean()), exact))
+    def keep(self, rows: list[int]) -> None:
+        """Continues with these of the active replicas alone."""
+        self.stack.keep(rows)
+        self.adam.keep(list(self.stack.parameters.values()), rows)
+        self.stream.keep(rows)
+        self.active = [self.active[row] for row in rows]
+
+    def _report(self, loss: torch.Tensor | None = None, evaluating: bool = False, note: str | None = None) -> None:
+        """Reports the step, the mean over the replicas of `loss` (default: the last logged) and of the exact match."""
+        last = [rows[-1] for rows in self.history if rows]
+        if loss is None:
+            loss = torch.tensor([row.get("train/loss", math.nan) for row in last])
+        mean = float(loss.nanmean())
+        exact = float(np.mean([row["valid/exact_match"] for row in last])) if last else None
+        place = (self.pack.ids[0], self.steps, self.settings.steps)
+        shown = mean if math.isfinite(mean) else None
+        self.report(Progress(*place, shown, exact, evaluating, self.resumed, note))
 
     def _test(self) -> list[Outcome]:
         """Evaluates the weights that were best on validation on the test sets; returns the outcomes."""
+        self._report(evaluating=True)
         self.stack.load(self.selection.best)
         tests = test_set(*self.data)
         metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)

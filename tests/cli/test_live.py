@@ -15,6 +15,7 @@ from attnbench.store.status import CellState
 
 PLAN = plan("quick", score=["additive", "scaled_dot"], task=["copy", "[b]translate"], model__width=[32], seed=[0, 1])
 PACKS = packs(PLAN.cells)
+TODO = {cell.id: CellState("todo") for cell in PLAN.cells}
 
 
 def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console:
@@ -23,7 +24,7 @@ def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console
 
 def tell(view: View, states: dict[str, str] | None = None) -> None:
     """One pack is done but for one cell, two are in training, the last waits."""
-    view(Planned(PLAN, PACKS, {cell.id: CellState("todo") for cell in PLAN.cells} | (states or {}), 2))
+    view(Planned(PLAN, PACKS, TODO | (states or {}), 2))
     view(Started(PACKS[0]))
     view(Started(PACKS[1]))
     view(Progress(PACKS[0].ids[0], 400, 800, 0.5, None))
@@ -97,12 +98,176 @@ def test_a_reason_that_fails_a_whole_pack_is_printed_once(view):
     assert view.status.cells_failed == 3
 
 
-def test_the_time_left_follows_from_what_is_done(view, monkeypatch):
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The time, to be changed."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_follows_from_what_is_done(clock):
     """One pack and a half of four, in 30 s: 50 s are left."""
-    now = view.status.began + 30
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS, TODO, 2))
+    view(Started(PACKS[0]))
+    clock[0] += 20
+    view(Finished(PACKS[0], []))
+    view(Started(PACKS[1]))
+    clock[0] += 10
+    view(Progress(PACKS[1].ids[0], 400, 800, 0.1, None))
     assert view.status.share() == pytest.approx(1.5 / 4)
     assert view.status.seconds_left() == pytest.approx(50)
+
+
+def test_the_time_left_never_grows_while_nothing_changes(clock):
+    """It counts down, also while a pack is evaluated, and disappears when the time is up."""
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS, TODO, 1))
+    view(Started(PACKS[0]))
+    clock[0] += 10
+    view(Progress(PACKS[0].ids[0], 400, 800, 0.1, None))
+    assert view.status.seconds_left() == pytest.approx(70)
+    clock[0] += 30
+    view(Progress(PACKS[0].ids[0], 400, 800, 0.1, None, evaluating=True))
+    assert view.status.seconds_left() == pytest.approx(40)
+    clock[0] += 40
+    assert view.status.seconds_left() is None
+    assert "left" not in frame(view)[0]
+
+
+def test_the_elapsed_time_never_jumps_back(clock):
+    """Not even at the first start of a pack, from which on the time left is estimated."""
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS, TODO, 2))
+    clock[0] += 9
+    assert "0:00:09" in frame(view)[0]
+    view(Started(PACKS[0]))
+    assert "0:00:09" in frame(view)[0]
+    clock[0] += 10
+    view(Progress(PACKS[0].ids[0], 400, 800, 0.1, None))
+    assert view.status.seconds_left() == pytest.approx(70)
+
+
+def test_what_was_done_before_is_counted():
+    """Half of the cells: in the numbers, in the bar and among the results; one of them has failed."""
+    before = [id_ for pack in PACKS[:2] for id_ in pack.ids]
+    states = TODO | {id_: CellState("done", kept="done", exact_match=0.25) for id_ in before}
+    states[before[1]] = CellState("failed", "broken", kept="failed")
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS[2:], states, 2))
+    assert view.status.share() == pytest.approx(1 / 2)
+    view(Started(PACKS[2]))
+    view(Finished(PACKS[2], [Outcome(cell, "done", 0, {"exact_match": 0.75}) for cell in PACKS[2].ids]))
+    assert view.status.share() == pytest.approx(3 / 4)
+    head, _, *table = frame(view)
+    assert "6/8 cells" in head
+    assert [line.split()[-2:] for line in table if "width" in line] == [["0.25", "0.25"], ["32", "0.75"]]
+
+
+def test_with_a_limit_the_cells_that_are_not_trained_now_are_not_counted():
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS[:1], TODO, 2))
+    assert "0/2 cells" in frame(view)[0]
+
+
+def test_a_pack_that_continues_says_so_and_its_earlier_steps_take_no_time(clock):
+    """A quarter of the first of four packs took 10 s; a quarter of it and three packs are left: 130 s."""
+    for kind in (LiveView, PlainView):
+        view = kind(console())
+        view(Planned(PLAN, PACKS, TODO, 1))
+        view(Started(PACKS[0]))
+        view(Progress(PACKS[0].ids[0], 400, 800, 0.1, None, resumed=400))
+        assert view.status.seconds_left() is None
+        clock[0] += 10
+        view(Progress(PACKS[0].ids[0], 600, 800, 0.1, None, resumed=400))
+        assert view.status.share() == pytest.approx(0.75 / 4)
+        assert view.status.seconds_left() == pytest.approx(130)
+        told = " ".join(view.console.file.getvalue().split())
+        assert told.count("additive · global · copy · width 32 ×2 seeds: continues from step 400 of 800") == 1
+
+
+@pytest.mark.parametrize("kind", [LiveView, PlainView, View])
+def test_a_remark_on_a_pack_is_printed(kind):
+    view = kind(console())
+    view(Planned(PLAN, PACKS, TODO, 1))
+    view(Started(PACKS[0]))
+    view(Progress(PACKS[0].ids[0], 0, 800, None, None, note="its checkpoint\x1b[2J cannot be read"))
+    assert "×2 seeds: its checkpoint�[2J cannot be read" in " ".join(view.console.file.getvalue().split())
+
+
+def test_an_evaluation_is_shown(view):
+    view(Progress(PACKS[2].ids[0], 800, 800, 0.01, 0.5, evaluating=True))
+    assert frame(view, width=120)[2].endswith("800/800   evaluating  match 0.50")
+
+
+def test_the_bars_are_not_red(view):
+    screen = console()
+    segments = [s for line in screen.render_lines(view, screen.options, pad=False) for s in line if "━" in s.text]
+    done = {segment.style.color.name for segment in segments if segment.style and segment.style.color}
+    assert "cyan" in done
+    assert done <= {"cyan", "green", "grey23"}  # the last is what is left to do
+
+
+def finish_all(combinations: int, tasks: tuple[str, ...] = ("copy",), running: int = 2) -> LiveView:
+    """Combination n has the exact match n / 100; the last packs are still in training."""
+    made = plan("quick", score=[f"score{n:02}" for n in range(combinations)], task=list(tasks), seed=[0, 1])
+    made_packs = packs(made.cells)
+    view = LiveView(console())
+    view(Planned(made, made_packs, {cell.id: CellState("todo") for cell in made.cells}, running))
+    for number, pack in enumerate(made_packs):
+        view(Started(pack))
+        if number < len(made_packs) - running:
+            exact = {"exact_match": (number // len(tasks)) / 100}
+            view(Finished(pack, [Outcome(cell, "done", 0, exact) for cell in pack.ids]))
+    return view
+
+
+@pytest.mark.parametrize("height", [24, 20, 12])
+@pytest.mark.parametrize("combinations", [18, 22, 32])
+def test_results_that_do_not_fit_are_the_best_and_the_last(combinations, height):
+    lines = [line.removeprefix(" ") for line in frame(finish_all(combinations), height=height)]
+    assert len(lines) <= height
+    assert all(len(line) <= 80 for line in lines)
+    rows = [line.split(" ")[0] for line in lines if line.startswith(("score", "…"))]
+    finished = combinations - 2
+    room = height - 3 - 4
+    if finished <= room:
+        assert rows == [f"score{n:02}" for n in range(finished)]
+        return
+    assert len(rows) == room
+    place = rows.index("…")
+    assert f"… {finished - room + 1} more" in "\n".join(lines)
+    assert rows[:place] == [f"score{n:02}" for n in range(finished - 1, finished - 1 - place, -1)]
+    # All of the last results are among the best here, so these are the last of the others.
+    assert rows[place + 1 :] == [f"score{n:02}" for n in range(finished - room + 1, finished - place)]
+
+
+def test_the_last_result_is_shown_although_it_is_the_worst():
+    view = finish_all(30, running=1)
+    last = view.status.planned.packs[-1]
+    view(Finished(last, [Outcome(cell, "done", 0, {"exact_match": 0.0}) for cell in last.ids]))
+    lines = [line.split() for line in frame(view) if line.startswith(" score")]
+    assert lines[0] == ["score28", "·", "global", "0.28"]
+    assert lines[-1] == ["score29", "·", "global", "0.00"]
+
+
+def test_seeds_that_were_spread_over_packs_have_one_mean():
+    view = LiveView(console())
+    view(Planned(PLAN, PACKS, TODO, 2))
+    for pack, exact in zip(
+        (PACKS[0].model_copy(update={"ids": (id_,)}) for id_ in PACKS[0].ids), (0.2, 0.6), strict=True
+    ):
+        view(Started(pack))
+        view(Finished(pack, [Outcome(pack.ids[0], "done", 0, {"exact_match": exact})]))
+    assert list(view.status.results().values()) == [pytest.approx(0.4)]
+
+
+def test_packs_in_training_that_do_not_fit_are_counted():
+    lines = frame(finish_all(40, running=20), height=24)
+    assert len(lines) <= 24
+    assert sum(line.endswith("starting") for line in lines) == 11
+    assert "  … 9 more in training" in lines
 
 
 def test_plain_lines_say_each_pack_and_each_failure():

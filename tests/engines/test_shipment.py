@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fake_training import FAKE, pack
 
+from attnbench.cell import Checkpoint
 from attnbench.engines.ray_node import Board, code, train_here
 from attnbench.engines.shipment import moved, named_files, ship, unpacked
 from attnbench.outcome import Progress
@@ -91,3 +92,10 @@ def test_messages_are_taken_once_and_in_their_order():
     board.put(progress)
     assert board.take() == ["0-0", progress]
     assert board.take() == []
+
+
+def test_a_pack_keeps_the_place_of_its_checkpoint(tmp_path):
+    """The node decides whether it sees that folder; its own copies of files are elsewhere."""
+    place = Checkpoint(file=tmp_path / "a.npz", key="key", lock=tmp_path / ".lock.json", holder="a run")
+    described = pack(0).model_copy(update={"checkpoint": place, "plugins": ("mine.py",)})
+    assert moved(described, {"mine.py": "elsewhere.py"}).checkpoint == place

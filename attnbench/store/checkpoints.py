@@ -1,0 +1,52 @@
+"""Where the checkpoints of packs in training are: in checkpoints/ of the run's folder, named by the pack's first cell.
+
+The workers write and read them (training/checkpoint.py); the driver says where, and deletes those that it is done with.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from attnbench.cell import Checkpoint, Pack
+from attnbench.fingerprint import fingerprint
+from attnbench.store.commit import CHECKPOINTS
+from attnbench.store.lock import HOLDER
+
+
+def with_checkpoints(packs: Sequence[Pack], run: Path) -> list[Pack]:
+    """Returns the packs with the place of their checkpoints. The caller must hold the lock of the run's folder."""
+    # Absolute, because a worker may have another working folder.
+    folder = run.resolve()
+    holder = (folder / HOLDER).read_text(encoding="utf-8")
+    return [
+        pack.model_copy(
+            update={
+                "checkpoint": Checkpoint(
+                    file=_file(folder, pack.ids[0]), key=_key(pack), lock=folder / HOLDER, holder=holder
+                )
+            }
+        )
+        for pack in packs
+    ]
+
+
+def delete_checkpoints(run: Path, first_cells: Iterable[str]) -> None:
+    """Deletes the checkpoints of packs, by the id of their first cell, with temporary files of killed workers."""
+    for cell in first_cells:
+        file = _file(run, cell)
+        for one in (file, *file.parent.glob(f".{file.name}.*.tmp")):
+            with suppress(OSError):  # the next run deletes it
+                one.unlink()
+
+
+def _file(run: Path, cell: str) -> Path:
+    return run / CHECKPOINTS / f"{cell}.npz"
+
+
+def _key(pack: Pack) -> str:
+    """Returns a digest of everything that the numbers of a pack follow from, except for torch and the processor."""
+    # The ids contain the settings and the content of data files, but not the code.
+    parts = [pack.ids, pack.seeds, pack.digests, pack.code, fingerprint(pack.cell)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
