@@ -311,7 +311,7 @@ TEXTS = {
         "distribution. Without `--against` the reference is the best value, and p is corrected for all "
         "pairs. Share of {runs:,} tables in which some verdict is better or worse, which is then false.",
         "The share stays at or below 5 % with every distribution, within the accuracy of the simulation. "
-        "With many values it is far below, since few seeds must then agree very closely: 12 values and 10 "
+        "With many values and few seeds it is lower, since hardly any result can then reach p = .05: 12 values and 10 "
         "seeds allow no verdict. At the ceiling most seeds are equal, and nothing is ever called better.",
     ),
     "tasks": (
