@@ -2,6 +2,7 @@
 
     AttnbenchError      wrong usage or configuration: exit status 2
     └ Unwritten         results could not be written (driver.py): exit status 1
+    OutputError         the command's output could not be written (cli/output.py): exit status 74
 
 Any other exception is a bug in attnbench and is shown with its traceback.
 """
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
+
+from attnbench.escapes import harmless, one_line
 
 
 class Exit(IntEnum):
@@ -20,6 +23,7 @@ class Exit(IntEnum):
     USAGE = 2
     REGRESSION = 3
     NOTHING_COMPARABLE = 4
+    OUTPUT = 74  # EX_IOERR of sysexits.h
     INTERRUPTED = 130
 
 
@@ -40,9 +44,12 @@ class Problem:
     source: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}" if self.where else self.what]
-        lines += [f"    {line}" for line in self.source.splitlines()]
-        return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)
+        where, hint = one_line(self.where), one_line(self.hint)
+        # Further lines are indented, so that a text from a file cannot look like another message.
+        what = harmless(self.what).replace("\n", "\n    ")
+        lines = [f"{where}: {what}" if where else what]
+        lines += [f"    {one_line(line)}" for line in self.source.splitlines()]
+        return "\n".join([*lines, f"  → {hint}"] if hint else lines)
 
 
 class AttnbenchError(Exception):

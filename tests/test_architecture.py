@@ -30,6 +30,7 @@ LAYERS = [
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
     {"errors", "messages", "metrics"},
+    {"escapes"},
 ]
 # The same inside a folder, by file.
 INNER_LAYERS = {

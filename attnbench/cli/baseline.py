@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.errors import fail
 
 Metrics = Annotated[
@@ -58,8 +59,8 @@ def baseline(
     removed = len(before.keys() - after.keys())
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{removed} removed"] * bool(removed) + [f"{kept} kept that are not in this run"] * bool(kept)
-    typer.echo(f"{output}: {', '.join(parts)}", err=True)
-    typer.echo(f"a check fails where a result gets worse by about: {what_is_seen(rows)}", err=True)
+    echo(f"{output}: {', '.join(parts)}", error=True)
+    echo(f"a check fails where a result gets worse by about: {what_is_seen(rows)}", error=True)
     if (seeds := min(len(row.values) for row in rows)) < ENOUGH:
         few = f"{seeds} seed{'s' * (seeds > 1)}"
-        typer.echo(f"warning: {few} per configuration hide all but large changes; use {ENOUGH} or more", err=True)
+        echo(f"warning: {few} per configuration hide all but large changes; use {ENOUGH} or more", error=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.table import Where
 from attnbench.errors import fail
 
@@ -99,7 +100,7 @@ def compare(
     if settings:
         found = replace(found, settings=(f"Different settings: {'; '.join(settings)}.",))
     if format is Format.RICH:
-        from rich.console import Console
+        from attnbench.cli.console import Console
 
         formats.print_contrast(found, Console())
     else:
@@ -109,7 +110,7 @@ def compare(
             Format.JSON: formats.to_json,
             Format.LATEX: formats.to_latex,
         }[format]
-        typer.echo(write(found), nl=False)
+        echo(write(found), end="")
 
 
 def _side_by_side(stores: "list[Store]", given: tuple[str, str]) -> "tuple[pd.DataFrame, list[str]]":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set
+from attnbench.cli.output import echo
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,9 +63,9 @@ def expand(
     states = states_of(plan.cells, store)
     rows = rows_of(plan, states)
     if format is Format.JSON:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:
-        typer.echo(csv_text(rows), nl=False)
+        echo(csv_text(rows), end="")
     else:
         _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
 
@@ -90,12 +91,12 @@ def _print(
     plan: "Plan", rows: list[CellRow], states: dict[str, "CellState"], broken: list[str], workers: int | None
 ) -> None:
     """Prints a table with a line per combination, then counts, reasons for skipping, and the time estimate."""
-    from rich.console import Console
     from rich.text import Text
 
+    from attnbench.cli.console import Console
     from attnbench.store.status import stale_note
 
-    console = Console(highlight=False)
+    console = Console()
     if not console.is_terminal:
         console.width = OFF_TERMINAL
     cells = [row for row in rows if row["state"] != "skipped"]

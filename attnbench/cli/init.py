@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli.output import echo
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.registry import REGISTRIES
 
@@ -68,10 +69,10 @@ def init(
 def _write_starter(file: Path) -> None:
     text = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
     if str(file) == "-":
-        typer.echo(text, nl=False)
+        echo(text, end="")
         return
     _write({file: text}, "give another name: attnbench init FILE")
-    typer.echo(f"Wrote {file}. Next: attnbench run {file}", err=True)
+    echo(f"Wrote {file}. Next: attnbench run {file}", error=True)
 
 
 def _write_part(kind: str, name: str) -> None:
@@ -95,7 +96,7 @@ def _write_part(kind: str, name: str) -> None:
     width = max(len(command) for command, _ in commands)
     lines = [f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it. Next:"]
     lines += [f"  {command:{width}}   # {purpose}" for command, purpose in commands]
-    typer.echo("\n".join(lines), err=True)
+    echo("\n".join(lines), error=True)
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -19,8 +19,7 @@ def list_(
     plugin: Plugin = None,
 ) -> None:
     """List scores, scopes, tasks and models with their formula, source and options."""
-    from rich.console import Console
-
+    from attnbench.cli.console import Console
     from attnbench.plugins import load_entry_points, load_plugin
     from attnbench.registry import REGISTRIES
 
@@ -30,7 +29,7 @@ def list_(
     load_entry_points()
     for file in plugin or ():
         load_plugin(file)
-    console = Console(highlight=False)
+    console = Console()
     for title in [kind] if kind else list(kinds):
         registry = kinds[title]
         console.print(f"{title}", style="bold")

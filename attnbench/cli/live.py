@@ -16,7 +16,6 @@ from rich.text import Text
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
-from attnbench.messages import harmless
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
 from attnbench.store.status import DONE, FAILED, STALE, stale_note
@@ -56,7 +55,7 @@ class View:
         """Called for each finished pack; prints which of its cells failed, and why."""
         for reason, seeds in ended.failures.items():
             which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
-            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {harmless(reason)}"))
+            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {reason}"))
 
     def say(self, text: Text) -> None:
         """Prints a line, above the live view if there is one; lines are only broken on a terminal."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.errors import fail
 
 
@@ -34,4 +35,4 @@ def report(
     if not file.parent.is_dir():
         raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")
     write_atomically(file, page(store))
-    typer.echo(file)
+    echo(file)

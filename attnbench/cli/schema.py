@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli.output import echo
+
 
 def schema(
     output: Annotated[
@@ -24,6 +26,6 @@ def schema(
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, end="")
     else:
         write_atomically(output, text)

@@ -1,8 +1,7 @@
 """`attnbench sync`: logs results on disk that are missing in MLflow."""
 
-import typer
-
 from attnbench.cli.options import RESULTS, Results, Run, Tracking
+from attnbench.cli.output import echo
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
@@ -18,4 +17,4 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     with held(store.folder):
         store.recover()  # a killed run may have left a pack half written
         logged, there = catch_up(store, tracking_uri)
-    typer.echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
+    echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 
 if TYPE_CHECKING:
     from attnbench.analysis.table.comparison import Comparison
@@ -109,7 +110,7 @@ def _print(compared: "Comparison", format: Format) -> None:
     from attnbench.analysis.table import formats
 
     if format is Format.RICH:
-        from rich.console import Console
+        from attnbench.cli.console import Console
 
         formats.print_table(compared, Console())
     else:
@@ -120,4 +121,4 @@ def _print(compared: "Comparison", format: Format) -> None:
             Format.LATEX: formats.to_latex,
             Format.HTML: formats.to_html,
         }[format]
-        typer.echo(write(compared), nl=False)
+        echo(write(compared), end="")

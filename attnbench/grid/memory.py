@@ -53,7 +53,7 @@ def machine_memory() -> int | None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
-    limit = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
+    limit = CGROUP.read_text(encoding="ascii").strip() if CGROUP.is_file() else "max"
     return memory if limit == "max" else min(memory, int(limit))
 
 

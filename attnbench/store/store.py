@@ -33,7 +33,7 @@ from attnbench.store.atomic import (
 from attnbench.store.commit import pending_packs, recover, write_together
 from attnbench.store.index import CellSummary, Index, key_of
 from attnbench.store.record import Record, file_digest, read_record, record_of
-from attnbench.store.table import frame_of
+from attnbench.store.table import frame_of, table_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,7 +289,7 @@ class Store:
         frame = self.frame()
         # The metrics per length other than exact match come after `error`, and are not part of the file.
         table = frame.loc[:, : frame.columns[list(frame.columns).index("error")]]
-        write_atomically(self.folder / "table.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_atomically(self.folder / "table.csv", table_text(table))
         return frame
 
     def stale(self) -> dict[str, str]:

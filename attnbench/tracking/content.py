@@ -154,8 +154,9 @@ def overview_files(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, b
     from attnbench.analysis.plots import png
     from attnbench.analysis.report.length_page import length_page
     from attnbench.store.store import Store
+    from attnbench.store.table import table_text
 
-    yield "table.csv", frame.to_csv(index=False).encode()
+    yield "table.csv", table_text(frame).encode()
     for name, figure in overview_pictures(frame, folder):
         yield name, png(figure)
     if by_length := length_page(Store(folder)):

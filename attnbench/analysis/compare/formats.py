@@ -1,12 +1,11 @@
 """The formats of `attnbench compare`."""
 
-import csv
 import html
-import io
 import json
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine
+from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import text
 from attnbench.analysis.learned import SENTENCES
 from attnbench.analysis.paired import ALPHA, POWER
@@ -14,6 +13,7 @@ from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import FEWEST
 from attnbench.analysis.table.formats import latex
 from attnbench.analysis.verdict import Verdict
+from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -168,12 +168,15 @@ def to_markdown(contrast: Contrast) -> str:
     """A GitHub table with its title above and its caption below."""
 
     def line(items: list[str]) -> str:
-        return f"| {' | '.join(item.replace('|', chr(92) + '|') for item in items)} |"
+        return f"| {' | '.join(map(markdown, items))} |"
 
-    table = [line(head(contrast)), line(["---"] * len(head(contrast)))]
+    table = [line(head(contrast)), f"| {' | '.join(['---'] * len(head(contrast)))} |"]
     table += [line(row(contrast, one)) for one in contrast.lines]
-    first = "  \n".join([*conclusions(contrast), *contrast.settings])
-    return "\n\n".join([f"**{title(contrast)}**", first, "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
+    first, below = (
+        "  \n".join(map(markdown, sentences))
+        for sentences in ([*conclusions(contrast), *contrast.settings], caption(contrast))
+    )
+    return "\n\n".join([f"**{markdown(title(contrast))}**", first, "\n".join(table), below]) + "\n"
 
 
 def to_latex(contrast: Contrast) -> str:
@@ -181,8 +184,7 @@ def to_latex(contrast: Contrast) -> str:
     comments = [title(contrast), *conclusions(contrast), *contrast.settings]
     rows = [[latex(item) for item in row(contrast, line)] for line in contrast.lines]
     return "\n".join([
-        *(f"% {sentence}" for sentence in comments),
-        *(f"% {sentence}" for sentence in caption(contrast)),
+        *(f"% {one_line(sentence)}" for sentence in [*comments, *caption(contrast)]),
         r"\begin{tabular}{llllrrrl}",
         r"\toprule",
         *(f"{' & '.join(items)} \\\\" for items in [[latex(name) for name in head(contrast)]]),
@@ -242,9 +244,4 @@ def to_json(contrast: Contrast) -> str:
 
 def to_csv(contrast: Contrast) -> str:
     """The records as CSV."""
-    rows = records(contrast)
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    return csv_text(records(contrast))

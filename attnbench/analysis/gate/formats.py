@@ -16,6 +16,7 @@ from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
+from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -37,7 +38,6 @@ _LEVELS = {
 }
 # XML 1.0 has no way to write these, not even as references.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&$])")
 
 
 def summary(check: Check) -> str:
@@ -73,7 +73,7 @@ def print_check(check: Check, console: "Console") -> None:
         colour = "red" if finding.fails else COLOURS[finding.verdict]
         description = Text(names(finding))
         if finding.message:
-            description.append(f"\n{printable(finding.message)}", style="dim")
+            description.append(f"\n{one_line(finding.message)}", style="dim")
         numbers = Text()
         if finding.judgement:
             before, now, change = _numbers(finding)
@@ -98,7 +98,7 @@ def _names(check: Check) -> Callable[[Finding], str]:
     constant = {column for column, known in values.items() if len(known) == 1 and column not in ("score", "task")}
 
     def name(finding: Finding) -> str:
-        return printable(name_of({c: NO_VALUE if c in constant else v for c, v in finding.labels.items()}))
+        return one_line(name_of({c: NO_VALUE if c in constant else v for c, v in finding.labels.items()}))
 
     return name
 
@@ -124,19 +124,12 @@ def _signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−")
 
 
-def printable(text: str) -> str:
-    """The text on one line, without the control characters that a terminal or a log would act on."""
-    return "".join(
-        character if character.isprintable() else " " if character.isspace() else "\ufffd" for character in text
-    )
-
-
 def sentence(finding: Finding) -> str:
     """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486, interval −0.52 to −0.45 (mean))"."""
     message = finding.message
     if finding.judgement is None:
         metric = f"{finding.metric}: " if finding.metric and message else ""
-        return printable(f"{metric}{message}" if message else "not in the baseline")
+        return one_line(f"{metric}{message}" if message else "not in the baseline")
     before, now, change = _numbers(finding)
     text = f"{finding.metric} changed from {before} to {now} ({change.replace(chr(10), ', interval ')})"
     return f"{text}: {message}" if message else text
@@ -148,9 +141,9 @@ def to_github(check: Check) -> str:
     for finding in changed(check):
         level = "error" if finding.fails else _LEVELS.get(finding.verdict, "error")
         place = f"file={_property(check.baseline)},line={finding.line}," if finding.line else ""
-        title = _property(f"{finding.verdict}: {printable(name_of(finding.labels))}")
+        title = _property(f"{finding.verdict}: {one_line(name_of(finding.labels))}")
         lines.append(f"::{level} {place}title={title}::{_data(sentence(finding))}")
-    return "\n".join([*lines, printable(summary(check))]) + "\n"
+    return "\n".join([*lines, one_line(summary(check))]) + "\n"
 
 
 def _data(text: str) -> str:
@@ -173,14 +166,10 @@ def to_markdown(check: Check) -> str:
     for finding in changed(check):
         numbers = [number.replace("\n", "<br>") for number in _numbers(finding)]
         names = [finding.verdict, name_of(finding.labels), finding.metric]
-        rows.append(line([*map(_escaped, names), *numbers, _escaped(finding.message)]))
+        rows.append(line([*map(markdown, names), *numbers, markdown(finding.message)]))
     head = ["verdict", "configuration", "metric", "baseline", "run", "change", ""]
     table = [line(head), line(["---", "---", "---", "---:", "---:", "---:", "---"]), *rows]
-    return "\n".join([f"**{_escaped(summary(check))}**", *(["", *table] if rows else [])]) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+    return "\n".join([f"**{markdown(summary(check))}**", *(["", *table] if rows else [])]) + "\n"
 
 
 def to_csv(check: Check) -> str:
