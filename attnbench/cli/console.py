@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
@@ -13,10 +14,10 @@ from attnbench.escapes import harmless
 class Console(RichConsole):
     """rich's console, with everything that is printed made harmless, and nothing highlighted by itself."""
 
-    def __init__(self, stderr: bool = False, soft_wrap: bool = False) -> None:
+    def __init__(self, stderr: bool = False, **options: Any) -> None:
         # With the stream itself, rich knows its encoding, and draws tables with ASCII where it has to.
         file = sys.stderr if stderr else sys.stdout
-        super().__init__(file=file, stderr=stderr, soft_wrap=soft_wrap, highlight=False)
+        super().__init__(**{"file": file, "stderr": stderr, "highlight": False} | options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of a renderable; rich prints the text of every renderable by this method."""
