@@ -85,7 +85,7 @@ def test_sources_are_read_without_a_utf_8_locale(tmp_path):
     (tmp_path / "grid.yaml").write_text(GRID)
     command = [sys.executable, "-m", "attnbench", "expand", "grid.yaml"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.decode()) == (0, "")
     assert b"6 cells: 6 todo" in done.stdout
 
 
