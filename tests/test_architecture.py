@@ -46,7 +46,7 @@ INNER_LAYERS = {
         {"worker", "sync"},
         {"client"},
         {"runs"},
-        {"content", "server"},
+        {"content", "not_logged", "server"},
     ],
 }
 # The package itself holds the public names; they are imported on first use.

@@ -17,7 +17,8 @@ class Console(RichConsole):
     def __init__(self, stderr: bool = False, **options: Any) -> None:
         # With the stream itself, rich knows its encoding, and draws tables with ASCII where it has to.
         file = sys.stderr if stderr else sys.stdout
-        super().__init__(**{"file": file, "stderr": stderr, "highlight": False} | options)
+        chosen: dict[str, Any] = {"file": file, "stderr": stderr, "highlight": False, **options}
+        super().__init__(**chosen)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of a renderable; rich prints the text of every renderable by this method."""

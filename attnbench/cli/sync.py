@@ -1,13 +1,18 @@
 """`attnbench sync`: logs results on disk that are missing in MLflow."""
 
+import typer
+
 from attnbench.cli.options import RESULTS, Results, Run, Tracking
 from attnbench.cli.output import echo
+from attnbench.errors import Exit
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
     """Log the results of a run that are missing in MLflow.
 
     Use it after a run with --no-mlflow, after the tracking server failed, or to log to another server as well.
+
+    A cell that MLflow does not take is left out and listed; the exit status is then 1.
     """
     from attnbench.store.lock import held
     from attnbench.store.store import Store
@@ -16,5 +21,9 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     store = Store.open(run, results)
     with held(store.folder):
         store.recover()  # a killed run may have left a pack half written
-        logged, there = catch_up(store, tracking_uri)
+        logged, there, not_logged = catch_up(store, tracking_uri)
     echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
+    for line in not_logged.lines():
+        echo(line, error=True)
+    if not_logged.has_cells:
+        raise typer.Exit(Exit.CELLS_FAILED)

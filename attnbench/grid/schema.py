@@ -111,6 +111,7 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["name"],
         "additionalProperties": False,
+        "patternProperties": {f"^{IGNORED}": {}},
         "properties": {name: properties[name] | shape for name, shape in shapes.items()},
         "$defs": {"combination": match} | {kind: _component_schema(kind) for kind in COMPONENTS},
     }

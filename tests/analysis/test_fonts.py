@@ -32,11 +32,6 @@ def test_words_are_drawn_literally_and_without_a_warning(words):
     assert png(panels).startswith(b"\x89PNG")
 
 
-def test_two_words_that_mathtext_would_draw_alike_are_not():
-    pictures = [AlignmentPainter([word], ["a"], None).paint(np.eye(1)) for word in ("$x$", r"$\mathit{x}$")]
-    assert pictures[0].shape != pictures[1].shape
-
-
 def test_letters_come_from_a_second_font_where_one_has_them():
     """DejaVu Sans Mono has no Hebrew letters, DejaVu Sans has."""
     assert style(["שלום"], MONO)["fontfamily"] == [MONO, SANS]
