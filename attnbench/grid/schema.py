@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from attnbench import registry
 from attnbench.cell import Data, Section, Train
+from attnbench.grid.parse import IGNORED
 from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
 
