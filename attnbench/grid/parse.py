@@ -209,7 +209,7 @@ class _Reading:
         return result | self._own_keys(node, path)
 
     def _merged(self, value: yaml.Node, into: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
-        """Returns the keys of a mapping that is merged, or of a list of them, of which the first that has a key wins."""
+        """Returns the keys of a merged mapping, or of a list of them, of which the first that has a key wins."""
         mappings = value.value if isinstance(value, yaml.SequenceNode) else [value]
         result: dict[str, Any] = {}
         self._merging.append(into)
