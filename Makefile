@@ -29,6 +29,10 @@ format: $(INSTALLED)
 
 # torch comes first, and in its pinned version: the CPU build where one is offered, and nothing newer by accident.
 $(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		found=$$($(PYTHON) --version 2> /dev/null || echo "not found"); \
+		echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON): $$found."; \
+		echo "Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),demo)"; exit 1; } >&2
 	@echo "Installing into $(VENV): about 2 GB, one to three minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch

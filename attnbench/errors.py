@@ -8,11 +8,12 @@ Any other exception is a bug in attnbench and is shown with its traceback.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import IntEnum
 
 from attnbench.escapes import harmless, one_line
+from attnbench.messages import shortened
 
 
 class Exit(IntEnum):
@@ -29,7 +30,7 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem in the user's input.
+    """One problem in the user's input; each of its parts is shortened.
 
     Attributes:
         what: what is wrong.
@@ -43,6 +44,10 @@ class Problem:
     hint: str = ""
     source: str = ""
 
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            object.__setattr__(self, part.name, shortened(getattr(self, part.name)))
+
     def __str__(self) -> str:
         where, hint = one_line(self.where), one_line(self.hint)
         # Further lines are indented, so that a text from a file cannot look like another message.
@@ -55,14 +60,14 @@ class Problem:
 class AttnbenchError(Exception):
     """An error that the user can fix, with one or more problems; printed without a traceback.
 
-    `exit` is the exit status of the command.
+    A plugin may raise it with a text in place of a problem. `exit` is the exit status of the command.
     """
 
     exit = Exit.USAGE
 
-    def __init__(self, *problems: Problem) -> None:
-        self.problems = problems
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(given if isinstance(given, Problem) else Problem(str(given)) for given in problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
     # Exception pickles `args`, the joined text; worker processes need to send the problems themselves.
     def __reduce__(self) -> tuple[type, tuple[Problem, ...]]:

@@ -54,9 +54,14 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def describe_changes(files: list[str]) -> str:
     """Describes the changed files in a few words."""
+    return f"{SINCE}{named_files(files)}" if files else ""
+
+
+def named_files(files: list[str]) -> str:
+    """Names the files of a fingerprint, at most three; the user's own ones come first."""
+    own_first = sorted(files, key=lambda name: name.endswith(".py") and not name.startswith(FILE))
     more = f" and {len(files) - 2} more" if len(files) > 3 else ""
-    shown = ", ".join(name.removeprefix(FILE) for name in (files[:2] if more else files))
-    return f"{SINCE}{shown}{more}" if files else ""
+    return ", ".join(name.removeprefix(FILE) for name in (own_first[:2] if more else own_first)) + more
 
 
 def stale_note(number: int, reason: str | None) -> str:

@@ -1,10 +1,11 @@
-"""Words pydantic's errors as "should be ..., found ..."."""
+"""Words pydantic's errors as "should be ..., found ...", and shortens messages."""
 
 import json
 from typing import Any
 
 NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
 SHOWN = 60  # longer values are cut to this number of characters
+LONGEST = 2000  # the same for messages: text from a plugin or a file may be as long as the memory allows
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -43,3 +44,22 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Cuts a longer text in the middle, where its length is written instead."""
+    if len(text) <= longest:
+        return text
+    cut = f" … [{len(text):,} characters] … "
+    kept = longest - len(cut)
+    return text[: kept - kept // 2] + cut + text[len(text) - kept // 2 :]
+
+
+def message_of(error: BaseException) -> str:
+    """Returns the message of an exception, shortened; that of a user's own class may raise instead of returning it."""
+    try:
+        return shortened(str(error), LONGEST // 2)  # so that a message in which it is quoted is not cut again
+    except KeyboardInterrupt:
+        raise
+    except BaseException as another:
+        return f"its message cannot be shown, because its __str__ raised {type(another).__name__}"

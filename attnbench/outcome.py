@@ -38,8 +38,9 @@ class Outcome:
     """A finished or failed cell.
 
     `metrics` has every name of METRICS, and `<metric>@<length>` per test length; None where it is not defined.
-    `history` is one dict per logged step: {"step", "train/loss", "valid/loss", "valid/exact_match",
-    "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}. `facts` are those of the user's own sentence pairs.
+    `history` is one dict per logged step: {"step", "train/loss"} and, at validations alone, {"valid/loss",
+    "valid/exact_match", "valid/token_accuracy", "valid/aer", "valid/bleu", "seconds"}. `facts` are those of the user's
+    own sentence pairs.
     """
 
     cell: str

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attnbench import plugin_folder
 from attnbench.errors import AttnbenchError, fail
+from attnbench.messages import message_of
 from attnbench.registry import REGISTRIES, Entry
 from attnbench.syntax import digest_of_source
 from attnbench.uncached_imports import import_from_source
@@ -63,7 +64,7 @@ def load_plugin(plugin: str | Path, keep: bool = False) -> None:
         for new in set(sys.modules) - before:
             if new.startswith(plugin_folder.PREFIX):
                 _forget_module(new)  # a neighbour that was imported may be edited before the next attempt
-        if isinstance(error, AttnbenchError) or not isinstance(error, Exception | SystemExit):
+        if isinstance(error, AttnbenchError | KeyboardInterrupt):
             raise
         raise _cannot_import(plugin, error) from error
 
@@ -185,6 +186,6 @@ def _cannot_import(plugin: str | Path, error: BaseException) -> AttnbenchError:
     frames = [f for f in every if "importlib" not in f.filename and f.filename not in _HIDDEN]
     place = f", line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     return fail(
-        f"the plugin {plugin} cannot be imported: {type(error).__name__}: {error}{place}",
+        f"the plugin {plugin} cannot be imported: {type(error).__name__}: {message_of(error)}{place}",
         hint="fix the plugin, or remove it from plugins: and --plugin",
     )

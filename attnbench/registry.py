@@ -22,7 +22,7 @@ import pydantic
 import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.messages import say
+from attnbench.messages import message_of, say
 
 REQUIRED = inspect.Parameter.empty
 
@@ -383,7 +383,7 @@ def _shown(value: Any) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).strip().partition("\n")[0]
+    return (message_of(error) or type(error).__name__).strip().partition("\n")[0]
 
 
 # Each registry is also the decorator of its kind. The set names the keyword arguments that the runner provides.

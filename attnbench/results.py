@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, get_args
 from attnbench.analysis.stats import Statistic
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.outcome import Alignments
+from attnbench.store.results_folder import results_folder
 from attnbench.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(run: str | Path, results: str | Path = "results") -> "Run":
+def load(run: str | Path, results: str | Path | None = None) -> "Run":
     """Opens a run; it trains nothing.
 
     Args:
-        run: the name of a grid in `results`, or the folder of a run.
-        results: the folder that holds all runs.
+        run: the name of a grid in `results`, the folder of a run, or its grid file.
+        results: the folder that holds all runs; default: the environment variable ATTNBENCH_RESULTS, or else "results".
 
     Raises:
         AttnbenchError: if there is no such run, with the nearest name that exists.
     """
-    return Run(Store.open(str(run), Path(results)))
+    return Run(Store.open(str(run), results_folder(results)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Runs a grid: loads it, chooses the cells to train, and starts an engine, the results folder and the log."""
 
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,15 +16,19 @@ from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
-from attnbench.errors import AttnbenchError, Problem, did_you_mean
+from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.fingerprint import fingerprint
 from attnbench.grid.expand import Plan, expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size
 from attnbench.grid.packs import Composition, composed
+from attnbench.grid.schema import run_name_problem
 from attnbench.store.atomic import make_writable
 from attnbench.store.lock import held
-from attnbench.store.status import FAILED, STALE, TODO, CellState, states_of
+from attnbench.store.results_folder import results_folder
+from attnbench.store.reuse import Reusable, find_reusable
+from attnbench.store.reuse import reuse as copy_cells
+from attnbench.store.status import DONE, FAILED, STALE, TODO, CellState, states_of
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.worker import TrackerThread
@@ -38,7 +44,8 @@ ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "serial": Serial
 def run(
     grid: str | Path | Mapping[str, Any],
     *,
-    results: str | Path = "results",
+    name: str | None = None,
+    results: str | Path | None = None,
     workers: int | None = None,
     engine: str = "processes",
     address: str | None = None,
@@ -51,6 +58,7 @@ def run(
     retry_failed: bool = False,
     keep_stale: bool = False,
     fresh: bool = False,
+    reuse: bool = True,
     mlflow: bool = True,
     tracking_uri: str | None = None,
     listener: Listener | None = None,
@@ -59,7 +67,8 @@ def run(
 
     Args:
         grid: the grid file, or its content as a dict.
-        results: the folder that holds all runs.
+        name: the name of the run; default: that of the grid.
+        results: the folder that holds all runs; default: the environment variable ATTNBENCH_RESULTS, or else "results".
         workers: the number of packs trained at a time; default: the number of cores (of the cluster).
         engine: "processes"; "serial" for the calling process; or "ray" for a cluster.
         address: the Ray cluster: "auto" for the one on this machine, host:port, or ray://host:port; default: a new one.
@@ -71,7 +80,8 @@ def run(
         fail_fast: stop at the first cell that fails.
         retry_failed: train the cells again that failed before; default: keep them.
         keep_stale: keep the cells whose training code has changed; default: train them again.
-        fresh: train all cells again, also those that are done.
+        fresh: train all cells again, also those that are done here or in another run.
+        reuse: copy the cells that another run in the results folder has trained, by the same code.
         mlflow: whether to log to MLflow.
         tracking_uri: an MLflow server; default: MLFLOW_TRACKING_URI, or else `mlflow.db` in `results`.
         listener: called with every event of the run, in the caller's thread.
@@ -87,9 +97,11 @@ def run(
     """
     _check_arguments(engine, device, workers, limit)
     chosen = _Engine(engine, workers, device, _ray_options(engine, address, gpus_per_pack))
+    results = results_folder(results)
+    overrides = [*overrides, *_renamed(name)]
     loaded = load_grid(grid if isinstance(grid, Mapping) else Path(grid), overrides, plugins)
     plan = expand(loaded)
-    store = Store(Path(results) / plan.name)
+    store = Store(results / plan.name)
     # The lock is a file in this folder.
     make_writable(store.folder)
     with held(store.folder):
@@ -97,10 +109,14 @@ def run(
         store.recover()
         states = states_of(plan.cells, store)
         broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
+        found = find_reusable(plan.cells, states, store) if reuse and not fresh else []
+        copied = [cell for pack in found for cell in pack.cells]
+        states |= {cell.id: CellState(DONE, kept=DONE) for cell in copied}
         due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
         # Stale cells that are kept must not be trained with a cell of their pack that was lost.
         kept = {id_ for id_, state in states.items() if state.name == STALE and id_ not in due}
-        earlier = [part for pack in store.packs() for part in (pack.parts(kept) if due & {*pack.ids} else [pack])]
+        before = [part for pack in store.packs() for part in (pack.parts(kept) if due & {*pack.ids} else [pack])]
+        earlier = [*(pack.together for pack in found), *before]
         every = composed(plan.cells, earlier, loaded.plugins, chosen.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
@@ -109,17 +125,63 @@ def run(
             if todo:
                 # Before the plan is written and MLflow is contacted, so that a missing GPU leaves nothing behind.
                 trainer.prepare()
-            planned = Planned(plan, todo, states, trainer.workers)
-            tracker = _tracker(plan, loaded.text, tracking_uri, Path(results)) if mlflow else None
+            tracker = _tracker(plan, loaded.text, tracking_uri, results) if mlflow else None
             code = {cell.id: fingerprint(cell.cell) for cell in plan.cells}
+            notices = [*_replaced(plan, store), *_copied(found)]
             store.start(plan, loaded.text, [Composition.of(pack) for pack in every], code)
+            if found:
+                copy_cells(found, store)
+                states |= states_of(copied, store)
+            planned = Planned(plan, todo, states, trainer.workers)
             notify = notifier(listener)
             notify(planned)
+            for notice in notices:
+                notify(Notice(notice))
             for message in broken:
                 notify(Notice(f"not read: {message}\nIts cell counts as not done."))
             for message in messages:
                 notify(Notice(message))
             return Driver(planned, store, tracker, notify).run(trainer, fail_fast)
+
+
+def _renamed(name: str | None) -> list[str]:
+    """The override that gives the run another name.
+
+    Raises:
+        AttnbenchError: if a run cannot have this name.
+    """
+    if name is None:
+        return []
+    if problem := run_name_problem(name):
+        raise fail(problem, "--as", "use up to 100 letters, digits, dots, underscores and hyphens, e.g. --as second")
+    return [f"name={json.dumps(name)}"]  # quoted: 2024 is a number in YAML
+
+
+def _replaced(plan: Plan, store: Store) -> list[str]:
+    """A message if the folder has results of another grid, which the tables of this one do not show."""
+    planned = {cell.id for cell in plan.cells}
+    try:
+        before = {cell["id"] for cell in store.plan()["cells"]} - planned
+    except AttnbenchError:  # a new run, or a damaged plan, which is about to be written again
+        return []
+    leaving = before & store.states().keys()
+    if not leaving:
+        return []
+    cells = f"{len(leaving)} cell{'s' * (len(leaving) > 1)}"
+    leave = f"{cells} leave{'s' * (len(leaving) == 1)} the table ({'they are' if len(leaving) > 1 else 'it is'} kept)"
+    return [f"{store.folder} holds another grid: {leave}. To have both, run this one under another name: --as NAME"]
+
+
+def _copied(found: Sequence[Reusable]) -> list[str]:
+    """A message per run whose cells are reused."""
+    cells = Counter({pack.source.name: 0 for pack in found})
+    for pack in found:
+        cells[pack.source.name] += len(pack.cells)
+    return [
+        f"{number} cell{'s' * (number > 1)} reused from the run {run}, which has trained the same; "
+        "--no-reuse trains them again"
+        for run, number in cells.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from attnbench.plugin_folder import PREFIX
 from attnbench.user_code import PACKAGE, is_library
 
 
@@ -23,13 +24,13 @@ class SourceLoader(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of the user, and leaves all others to the next finder."""
+    """Finds the modules of the user, and leaves all others, also those of plugin folders, to the next finder."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """See MetaPathFinder."""
-        if fullname.partition(".")[0] == PACKAGE:
+        if fullname.partition(".")[0] == PACKAGE or fullname.startswith(PREFIX):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or not isinstance(spec.loader, SourceFileLoader) or is_library(Path(spec.loader.path).parent):

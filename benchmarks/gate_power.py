@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[1]
 GRID = ROOT / "experiments" / "ci.yaml"
 BASELINE = ROOT / "results" / "baselines" / "ci.csv"
 PAGE = ROOT / "results" / "gate.md"
-POOL = range(1000, 1060)  # seeds that nothing else uses
+POOL = range(2000, 2060)  # seeds that nothing else uses; the rule was chosen with 1000 to 1059
 BASELINE_SEEDS, SEEDS, DRAWS = 10, 5, 2_000
 # Configurations whose seeds fall into those that learned and those that did not; chosen with other seeds (200 to 219).
 BIMODAL: list[dict[str, Any]] = [

@@ -26,7 +26,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 MOUSE = "availableHoverTypes=2,primaryHoverType=2,availablePointerTypes=4,primaryPointerType=4"
 OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--no-first-run", "--disable-extensions"]
 MISSING = "no Chromium with its driver here: Debian's packages chromium and chromium-driver bring both"
-ARROW_RIGHT = "\ue014"  # https://www.w3.org/TR/webdriver2/#keyboard-actions
+ARROW_LEFT, ARROW_RIGHT = "\ue012", "\ue014"  # https://www.w3.org/TR/webdriver2/#keyboard-actions
 APPEARS_WITHIN = 60.0  # seconds; far more than a page needs on a machine that is not busy
 ANSWERS_WITHIN = 120.0
 

@@ -19,6 +19,7 @@ ONE_AFTER_THE_OTHER = {
     "tests/engines/test_ray.py",
     "tests/engines/test_ray_command.py",
     "tests/engines/test_ray_nodes.py",
+    "tests/engines/test_working_folder.py",
     "tests/store/test_kills.py",
 }
 

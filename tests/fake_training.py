@@ -4,12 +4,36 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.outcome import Outcome, Progress
 
 FAKE = "fake_training:train"
+
+
+class Unprintable(Exception):
+    """Its message raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Unreadable:
+    """Can be pickled, but not unpickled."""
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("not a number",)
+
+
+RAISES = {
+    "raise unprintable": Unprintable(),
+    "raise KeyboardInterrupt": KeyboardInterrupt("in a plugin"),
+    "raise GeneratorExit": GeneratorExit("in a plugin"),
+    "raise at length": ValueError(f"begin {'x' * 5_000_000} end"),
+}
 
 
 def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[Outcome]:
@@ -24,6 +48,15 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "unpicklable":
         return [Outcome(pack.ids[0], "done", 0, versions={"made of": lambda: None})]
+    if does in RAISES:
+        raise RAISES[does]
+    if does == "unreadable":
+        return [Outcome(pack.ids[0], "done", 0, versions={"made of": Unreadable()})]
+    if does == "stop in a message":
+        Connection._send = _stop_halfway
+    if does.startswith("fork and die, "):
+        _fork(does.removeprefix("fork and die, "))
+        os.kill(os.getpid(), signal.SIGKILL)
     if does == "nap":
         time.sleep(0.02)
     if does == "sleep":
@@ -33,6 +66,21 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
     metrics = {"exact_match": 1.0, "seconds": 0.1, "process": float(os.getpid())}
     versions = {"threads": _threads(), "device": device}
     return [Outcome(i, "done", s, metrics, versions=versions) for i, s in zip(pack.ids, pack.seeds, strict=True)]
+
+
+def _stop_halfway(self: Connection, content: bytes, write: Any = os.write) -> None:
+    """In place of Connection._send: the process stops in the middle of the message."""
+    write(self.fileno(), content[: len(content) // 2])
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _fork(file: str) -> None:
+    """Forks a process that keeps all pipes open, and appends its id to the file."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    with Path(file).open("a") as ids:
+        ids.write(f"{child}\n")
 
 
 def _was_here(file: str) -> bool:

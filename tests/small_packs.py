@@ -7,6 +7,7 @@ import torch
 from attnbench import registry
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.models.base import Seq2Seq
+from attnbench.outcome import Outcome
 from attnbench.tasks.streams import TrainingStream, build_task
 from attnbench.training.batches import Batch, to_batch
 from attnbench.training.build import build_model
@@ -60,3 +61,8 @@ def batches(described: Pack, count: int) -> list[Batch]:
     task = build_task(cell.task, cell.data)
     stream = TrainingStream(task, cell.task, cell.data, described.seeds, cell.train.batch_size)
     return [to_batch(stream.batch(), CPU) for _ in range(count)]
+
+
+def validations(outcome: Outcome) -> list[dict[str, float]]:
+    """The rows of the history that have a validation; the others have the training loss alone."""
+    return [row for row in outcome.history if "valid/loss" in row]

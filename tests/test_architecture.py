@@ -29,18 +29,20 @@ LAYERS = [
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
-    {"errors", "messages", "metrics"},
+    {"errors"},
+    {"messages", "metrics", "safe_path"},
     {"escapes"},
 ]
 # The same inside a folder, by file.
 INNER_LAYERS = {
     "store": [
-        {"status"},
+        {"reuse"},
+        {"status", "runs"},
         {"store"},
         {"table"},
         {"index"},
         {"record", "commit", "lock"},
-        {"atomic"},
+        {"atomic", "results_folder"},
     ],
     "tracking": [
         {"worker", "sync"},

@@ -57,6 +57,7 @@ def test_the_holder_of_a_lock_is_shown_on_one_line(tmp_path):
 
 def test_markdown_shows_a_text_literally():
     assert markdown("<b onclick=x>&amp;|`*a*`\nb") == r"&lt;b onclick=x&gt;&amp;amp;\|\`\*a\*\` b"
+    assert markdown("![a](http://x) [-0.2, 0.1] [b]: c") == r"![a\](http://x) [-0.2, 0.1] [b\]: c"
     assert markdown("_x_ scaled_dot 2_000") == r"\_x\_ scaled_dot 2_000"
 
 

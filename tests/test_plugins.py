@@ -150,3 +150,19 @@ def test_a_missing_plugin_is_reported(plugin):
     with pytest.raises(AttnbenchError) as error:
         load_plugin(plugin)
     assert Path(plugin).name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("GeneratorExit('at import')", "GeneratorExit: at import, line 6 of my_plugin.py"),
+        ("Unprintable()", "Unprintable: its message cannot be shown, because its __str__ raised ValueError, line 6"),
+        ("RuntimeError('x' * 50_000_000)", " … [50,000,000 characters] … "),
+    ],
+)
+def test_any_exception_at_import_is_reported_in_short(tmp_path, raised, told):
+    text = "class Unprintable(Exception):\n    def __str__(self):\n        raise ValueError\n\n\n"
+    with pytest.raises(AttnbenchError) as error:
+        load_plugin(write(tmp_path, text + f"raise {raised}\n"))
+    assert told in str(error.value)
+    assert len(str(error.value)) < 2000

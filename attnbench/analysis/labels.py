@@ -1,5 +1,6 @@
 """The labels of a run's cells, and the selection of cells by conditions on them."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KIND = "model.kind"
+NONE = "none"  # how a user writes the label that is shown as a dash
 Label = str | int | float | bool | None
 
 
@@ -65,13 +67,51 @@ def conditions_of(
     conditions: dict[str, set[str]] = {}
     problems = []
     for condition in where:
-        column, equals, value = condition.partition("=")
+        column, equals, value = (part.strip() for part in condition.partition("="))
         if not equals:
             hint = "write it as column=value, e.g. scope=global"
             problems.append(Problem(f"{condition!r} is not a condition", "--where", hint))
         elif column not in labels:
             problems.append(Problem(f"there is no column {column!r}", "--where", did_you_mean(column, labels)))
-        elif value not in (known := {text(label) for label in values_of(frame, column)}):
-            problems.append(Problem(f"no finished cell has {condition}", "--where", did_you_mean(value, known)))
-        conditions.setdefault(column, set()).add(value)
+        elif not (accepted := labels_written(value, known := values_of(frame, column))):
+            problems.append(Problem(f"no finished cell has {condition}", "--where", label_hint(value, known)))
+        else:
+            conditions.setdefault(column, set()).update(map(text, accepted))
     return conditions, problems
+
+
+def labels_written(value: str, labels: Iterable[Label]) -> list[Label]:
+    """The labels that a user means by a value: those that are written so; else numbers that are equal, such as 1 and
+    1.0, or what is shown as a dash, for `none` or `null`.
+    """
+    # By type as well, because True equals 1.
+    labels = list({(type(label), label): label for label in labels}.values())
+    return [label for label in labels if text(label) == value] or [label for label in labels if _equal(value, label)]
+
+
+def label_hint(value: str, labels: Iterable[Label]) -> str:
+    """The nearest label, or all of them; those that are shown as a dash as `none`, which can be typed."""
+    return did_you_mean(value, {NONE if label in (None, NO_VALUE) else text(label) for label in labels})
+
+
+def _equal(value: str, label: Label) -> bool:
+    if label in (None, NO_VALUE):
+        return value.lower() in (NONE, "null", "-")
+    if isinstance(label, bool | str) or label is None:
+        return False
+    try:
+        return float(value) == label
+    except ValueError:
+        return False
+
+
+def nothing_done(frame: "pd.DataFrame", name: str, metric: str = "") -> AttnbenchError:
+    """The error where no cell is done, or none has the metric: it says whether they failed, and why."""
+    failed = frame[frame["status"] == "failed"]
+    if len(failed) and len(failed) == len(frame):
+        reason = Counter(failed["error"]).most_common(1)[0][0]
+        hint = "correct the cause, then train them again: attnbench run GRID.yaml --retry-failed"
+        return fail(f"all {len(failed)} finished cells failed: {reason}", name, hint)
+    if len(frame) and metric:
+        return fail(f"no cell is done and has {metric}", name, "choose another metric, or other cells with --where")
+    return fail("no cell is finished yet", name, "attnbench run trains the missing cells")

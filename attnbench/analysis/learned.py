@@ -1,5 +1,6 @@
 """What a frame of cells tells beyond its numbers: which seeds learned, and which differences a test set can show."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import values_of
@@ -26,6 +27,16 @@ def accuracy_of(frame: "pd.DataFrame", metric: str) -> list[float | None]:
     if column not in frame.columns or METRICS[name].per_pack or name == "parameters":
         return [None] * len(frame)
     return [None if value is None else float(value) for value in values_of(frame, column)]
+
+
+def in_two_groups(accuracies: Sequence[float]) -> bool:
+    """Whether some seeds learned and some did not, with a wide gap between them.
+
+    Without the gap it is the ordinary spread of seeds around .5, and the share above .5 has no meaning.
+    """
+    learned = [value for value in accuracies if value >= LEARNED_AT]
+    rest = [value for value in accuracies if value < LEARNED_AT]
+    return bool(learned and rest) and min(learned) - max(rest) >= GAP
 
 
 def resolution_of(frame: "pd.DataFrame", metric: str) -> float:

@@ -20,8 +20,9 @@ def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1, resolutio
     """The verdict about a, from a comparison of a with b.
 
     BETTER and WORSE need a p of at most alpha, an interval that excludes 0, and a difference of at least the
-    resolution. EQUIVALENT needs p_equivalent of at most alpha. Where even pairs that all agree could not have led to
-    better or worse, as with 5 pairs, whose p is .0625 at best, the verdict is INCONCLUSIVE.
+    resolution. EQUIVALENT needs p_equivalent of at most alpha. A difference may be both: it is there, and it is smaller
+    than the margin. Then the verdict is BETTER or WORSE, and `within_margin` is true. Where even pairs that all agree
+    could not have led to better or worse, as with 5 pairs, whose p is .0625 at best, the verdict is INCONCLUSIVE.
 
     Args:
         comparison: of a with b, corrected for the number of comparisons where there are several (`corrected`).
@@ -35,3 +36,8 @@ def verdict(comparison: Paired, alpha: float = ALPHA, better: int = 1, resolutio
     if comparison.p_equivalent <= alpha:
         return Verdict.EQUIVALENT
     return Verdict.INCONCLUSIVE if comparison.smallest_p > alpha else Verdict.NO_DIFFERENCE
+
+
+def within_margin(found: Verdict, comparison: Paired, alpha: float = ALPHA) -> bool:
+    """Whether a value that is better or worse is so by less than the margin, by the test of EQUIVALENT."""
+    return found in (Verdict.BETTER, Verdict.WORSE) and comparison.p_equivalent <= alpha

@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from attnbench import __version__
-from attnbench.cli import baseline, check, compare, expand, init, report, run, schema, show, sync, table, ui
+from attnbench.cli import baseline, check, compare, expand, init, report, run, runs, schema, show, sync, table, ui
 from attnbench.cli import list as list_verb
 from attnbench.cli.output import OutputError, echo, guarded
+from attnbench.cli.verbs import Verbs
 from attnbench.errors import AttnbenchError, Exit, Problem
 
 app = typer.Typer(
+    cls=Verbs,
     help="Compare attention score functions: from a YAML grid to a comparison table and MLflow runs.",
     no_args_is_help=True,
-    add_completion=False,
     # `main` reports bugs itself.
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -34,6 +35,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check.check,
     "show": show.show,
     "report": report.report,
+    "runs": runs.runs,
     "sync": sync.sync,
     "ui": ui.ui,
     "list": list_verb.list_,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.cli.output import echo
 from attnbench.errors import fail
@@ -14,6 +15,7 @@ Metrics = Annotated[
     typer.Option(
         "--metric",
         metavar="METRIC",
+        autocompletion=complete.metrics,
         help="Metric to compare, e.g. bleu, or exact_match@20 for one test length. Repeatable; default: exact_match, "
         "aer if there are gold alignments, and steps_to_95 where a seed got there; with --update: those of the file.",
     ),
@@ -60,7 +62,14 @@ def baseline(
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{removed} removed"] * bool(removed) + [f"{kept} kept that are not in this run"] * bool(kept)
     echo(f"{output}: {', '.join(parts)}", error=True)
-    echo(f"a check fails where a result gets worse by about: {what_is_seen(rows)}", error=True)
+    seen, blind = what_is_seen(rows)
+    echo(f"a check fails where a result gets worse by about: {seen}", error=True)
+    if blind:
+        echo(
+            f"warning: no possible value of {' or '.join(blind)} fails a check with these seeds: they vary too much; "
+            "use more seeds, or leave it out (--metric)",
+            error=True,
+        )
     if (seeds := min(len(row.values) for row in rows)) < ENOUGH:
-        few = f"{seeds} seed{'s' * (seeds > 1)}"
-        echo(f"warning: {few} per configuration hide all but large changes; use {ENOUGH} or more", error=True)
+        few = f"{seeds} seeds per configuration hide" if seeds > 1 else "1 seed per configuration hides"
+        echo(f"warning: {few} all but large changes; use {ENOUGH} or more", error=True)

@@ -1,6 +1,7 @@
 """`attnbench check`: compares a run with a baseline, as a gate for CI."""
 
 import math
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +84,7 @@ def check(
     from attnbench.analysis.gate.baseline import configurations
     from attnbench.analysis.gate.baseline_file import read
     from attnbench.analysis.gate.check import check as compare_with_baseline
+    from attnbench.analysis.gate.junit import to_junit
     from attnbench.store.store import Store
 
     tolerances = _tolerances(tolerance or [])
@@ -95,10 +97,11 @@ def check(
         tolerances,
         unclear_fails=unclear is Effect.FAIL,
         improvement_fails=improvement is Effect.FAIL,
+        update=_update(run, baseline, results),
     )
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
-        _write(junit, formats.to_junit(found))
+        _write(junit, to_junit(found))
     if format is Format.RICH:
         from attnbench.cli.console import Console
 
@@ -113,6 +116,12 @@ def check(
         echo(write(found), end="")
     if found.exit:
         raise typer.Exit(found.exit)
+
+
+def _update(run: str, baseline: Path, results: Path) -> str:
+    """Returns the command that accepts the results of the run."""
+    words = ["attnbench", "baseline", run, "-o", str(baseline), "--update"]
+    return shlex.join([*words, *(["--results", str(results)] if results != RESULTS else [])])
 
 
 def _tolerances(given: list[str]) -> dict[str, float]:

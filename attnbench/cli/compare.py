@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.cli.output import echo
 from attnbench.cli.table import Where
@@ -49,7 +50,13 @@ Against = Annotated[
     ),
 ]
 Metric = Annotated[
-    str, typer.Option("--metric", metavar="METRIC", help="Metric to compare, e.g. aer or exact_match@20.")
+    str,
+    typer.Option(
+        "--metric",
+        metavar="METRIC",
+        help="Metric to compare, e.g. aer or exact_match@20.",
+        autocompletion=complete.metrics,
+    ),
 ]
 
 Margin = Annotated[
@@ -57,7 +64,8 @@ Margin = Annotated[
     typer.Option(
         metavar="NUMBER",
         min=0.0,
-        help="Differences smaller than this are equivalent; default: .02 for accuracies and loss, 2 for bleu.",
+        help="Values are equivalent if their difference is shown to be smaller than this; default: .02 for accuracies "
+        'and loss, 2 for bleu. A difference that is also shown to exist is "better" or "worse, within the margin".',
         show_default=False,
     ),
 ]
@@ -80,25 +88,28 @@ def compare(
     """
     from attnbench.analysis.compare import formats
     from attnbench.analysis.compare.contrast import contrast
-    from attnbench.analysis.compare.two_runs import different_settings
     from attnbench.analysis.labels import filtered
     from attnbench.store.store import Store
 
     stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
     settings: list[str] = []
+    names: list[str] = []
     if other is None:
         frame, name, axis = stores[0].frame(), stores[0].name, axis or "score"
     else:
         _check_two_runs(stores, axis, against)
         frame, names = _side_by_side(stores, (run, other))
-        settings = different_settings(stores[0], stores[1], names)
         name, axis, against = " and ".join(names), "run", names[0]
     if where:
         frame = filtered(frame, where, name)
-    notes = [note for store in stores for note in store.notes()]
+    if other is not None:
+        first, second = (set(frame.loc[frame["run"] == one, "cell"]) for one in names)
+        settings = _differences(stores, names, (first, second))
+    prefixes = [f"{one}: " for one in names] or [""]
+    notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in store.notes()]
     found = contrast(frame, axis, against, metric, name, notes, margin)
     if settings:
-        found = replace(found, settings=(f"Different settings: {'; '.join(settings)}.",))
+        found = replace(found, settings=tuple(settings))
     if format is Format.RICH:
         from attnbench.cli.console import Console
 
@@ -120,6 +131,15 @@ def _side_by_side(stores: "list[Store]", given: tuple[str, str]) -> "tuple[pd.Da
     # Two results folders may each hold a run of the same name, e.g. before and after a change.
     names = [store.name for store in stores] if stores[0].name != stores[1].name else list(given)
     return side_by_side([(name, store.frame()) for name, store in zip(names, stores, strict=True)]), names
+
+
+def _differences(stores: "list[Store]", names: list[str], cells: tuple[set[str], set[str]]) -> list[str]:
+    """Returns a sentence each on how the settings and the code of the compared cells differ."""
+    from attnbench.analysis.compare.two_runs import different_code, different_settings
+
+    settings = different_settings(stores[0], stores[1], names, cells)
+    code = different_code(stores[0], stores[1], names, cells)
+    return [f"Different settings: {'; '.join(settings)}."] * bool(settings) + [f"Different code: {code}."] * bool(code)
 
 
 def _check_two_runs(stores: "list[Store]", axis: str | None, against: str | None) -> None:

@@ -21,7 +21,6 @@ CellRow = dict[str, Any]
 
 # The states of a cell in display order, with their colour.
 STATE_STYLES = {"todo": "", "stale": "yellow", "done": "green", "failed": "red"}
-OFF_TERMINAL = 1000  # width in characters if stdout is a file, where lines need not be broken
 
 
 class Format(StrEnum):
@@ -93,14 +92,17 @@ def _print(
     """Prints a table with a line per combination, then counts, reasons for skipping, and the time estimate."""
     from rich.text import Text
 
+    from attnbench.analysis.compare.enough_seeds import too_few_seeds
+    from attnbench.analysis.width import natural_width, wide_enough
     from attnbench.cli.console import Console
     from attnbench.store.status import stale_note
 
     console = Console()
-    if not console.is_terminal:
-        console.width = OFF_TERMINAL
     cells = [row for row in rows if row["state"] != "skipped"]
-    console.print(_table(plan, cells, folds=console.is_terminal))
+    whole = _table(plan, cells, folds=False)
+    needed = natural_width(whole, console)
+    with wide_enough(console, needed):
+        console.print(whole if needed <= console.width else _table(plan, cells, folds=True))
     numbers = Counter(row["state"] for row in cells)
     lines = [Text(f"{len(cells)} cells: {', '.join(f'{numbers[s]} {s}' for s in STATE_STYLES if numbers[s])}")]
     reasons = Counter(skipped.reason for skipped in plan.skipped)
@@ -112,6 +114,8 @@ def _print(
     lines += [Text(f"not read: {file}", style="yellow") for file in broken]
     if numbers["todo"] or numbers["stale"]:
         lines.append(Text(_time(plan, states, workers)))
+    if few := too_few_seeds([cell.labels for cell in plan.cells]):
+        lines.append(Text(few, style="yellow"))
     for line in lines:
         console.print(line, soft_wrap=True)
 
@@ -131,7 +135,7 @@ def _table(plan: "Plan", rows: list[CellRow], folds: bool) -> "Table":
     names = [*kinds, *(axis for axis in plan.axes if axis != KIND)]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")
     for name in [*names, "seeds", "state"]:
-        # On a terminal a dotted name may break after its dot, since the labels below it are short.
+        # Where there is little room, a dotted name may break after its dot, since the labels below it are short.
         table.add_column(
             name.replace(".", ".\n") if folds else name, justify="right" if name == "seeds" else "left", overflow="fold"
         )

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import shlex
 import sys
 from pathlib import Path
 from string import Template
@@ -71,8 +72,30 @@ def _write_starter(file: Path) -> None:
     if str(file) == "-":
         echo(text, end="")
         return
+    # Another file is another grid: under the same name, its results would take the place of the first one's.
+    text = text if file.name == GRID.name else _for_file(text, file)
     _write({file: text}, "give another name: attnbench init FILE")
-    echo(f"Wrote {file}. Next: attnbench run {file}", error=True)
+    echo(f"Wrote {file}. Next: attnbench run {shlex.quote(str(file))}", error=True)
+
+
+def _for_file(text: str, file: Path) -> str:
+    """Returns the starter grid with the name of its file as the name of the run, in its commands as well."""
+    from attnbench.grid.schema import run_name_problem
+
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip(".-")
+    if run_name_problem(name):
+        return text
+    # A name such as 2024 or null is text only in quotes.
+    written = name if re.match("[A-Za-z_]", name) and not YAML_VALUES.fullmatch(name) else f'"{name}"'
+    text = re.sub(r"^name: starter *(?= #)", lambda _: f"name: {written}".ljust(31), text, flags=re.MULTILINE)
+    command = re.compile(r"^#   (attnbench \S+(?: \S+)?) {2,}(.*)$", re.MULTILINE)
+    replaced = {"grid.yaml": shlex.quote(file.name), "starter": name}
+
+    def commands(found: re.Match[str]) -> str:
+        words = " ".join(replaced.get(word, word) for word in found[1].split())
+        return f"#   {words:{29 + len(replaced['grid.yaml']) - len(GRID.name)}}  {found[2]}"
+
+    return command.sub(commands, text)
 
 
 def _write_part(kind: str, name: str) -> None:
@@ -101,24 +124,33 @@ def _write_part(kind: str, name: str) -> None:
 
 def _check_name(kind: str, name: str) -> None:
     """Raises an error if a name cannot be used for a Python file, a class and a value in YAML."""
-    from attnbench.grid.schema import DEVICES, RESERVED  # here, because it imports pydantic: `--help` stays fast
+    problem = _name_problem(kind, name)
+    if problem is None:
+        return
+    where = f"--{kind} {name}" if name.isprintable() else f"--{kind} {name!r}"
+    proper = re.sub(r"\W+", "_", name.removesuffix(".py"), flags=re.ASCII).strip("_")
+    # The first that would be accepted: a hint that is refused in turn helps nobody.
+    usable = next((near for near in (proper, f"my_{proper.lower()}") if _name_problem(kind, near) is None), None)
+    hint = "letters, digits and _, not beginning with a digit, up to 80 of them"
+    raise fail(problem, where, f"did you mean {usable!r}?" if proper and usable else hint)
+
+
+def _name_problem(kind: str, name: str) -> str | None:
+    """Returns why a custom part cannot have a name; None if it can."""
+    from attnbench.grid.schema import run_name_problem  # here, because it imports pydantic: `--help` stays fast
 
     registry = REGISTRIES[kind]
-    hint = "letters, digits and _, not beginning with a digit, up to 80 of them"
-    where = f"--{kind} {name}" if name.isprintable() else f"--{kind} {name!r}"
     if name in registry and registry.is_builtin(name):
-        raise fail(f"{name} is a built-in {kind}", where, "give yours another name")
+        return f"{name} is a built-in {kind}"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,79}", name):
-        proper = re.sub(r"\W+", "_", name.removesuffix(".py"), flags=re.ASCII).strip("_")
-        usable = re.fullmatch(r"[A-Za-z_]\w{0,79}", proper) and not keyword.iskeyword(proper)
-        raise fail(f"{name!r} is not a name for a Python file", where, f"did you mean {proper!r}?" if usable else hint)
+        return f"{name!r} is not a name for a Python file"
     if keyword.iskeyword(name) or YAML_VALUES.fullmatch(name):
-        raise fail(f"{name} has another meaning in Python or YAML", where, f"did you mean 'my_{name.lower()}'?")
-    # NAME.yaml is also the name of its run's folder.
-    if RESERVED.fullmatch(name) or DEVICES.fullmatch(name):
-        raise fail(f"the results folder cannot have a run {name}", where, f"did you mean 'my_{name}'?")
+        return f"{name} has another meaning in Python or YAML"
+    if run_name_problem(name):  # NAME.yaml is also the name of its run's folder
+        return f"the results folder cannot have a run {name}"
     if name in MODULES:
-        raise fail(f"{name}.py would take the place of the module {name}", where, f"did you mean 'my_{name}'?")
+        return f"{name}.py would take the place of the module {name}"
+    return None
 
 
 def _write(files: dict[Path, str], hint: str) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import Plugin
 from attnbench.errors import did_you_mean, fail
 
@@ -12,9 +13,14 @@ _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multi
 
 
 def list_(
-    kind: Annotated[
+    what: Annotated[
         str | None,
-        typer.Argument(metavar="scores|scopes|tasks|models", help="List only these.", show_default=False),
+        typer.Argument(
+            metavar="scores|scopes|tasks|models|NAME",
+            help="List only these, or only the one of this name.",
+            show_default=False,
+            autocompletion=complete.parts,
+        ),
     ] = None,
     plugin: Plugin = None,
 ) -> None:
@@ -23,22 +29,34 @@ def list_(
     from attnbench.plugins import load_entry_points, load_plugin
     from attnbench.registry import REGISTRIES
 
-    kinds = {f"{registry.kind}s": registry for registry in REGISTRIES.values()}
-    if kind is not None and kind not in kinds:
-        raise fail(f"there are no {kind!r} to list", hint=did_you_mean(kind, kinds))
     load_entry_points()
     for file in plugin or ():
         load_plugin(file)
+    names = {f"{registry.kind}s": registry.names() for registry in REGISTRIES.values()}
     console = Console()
-    for title in [kind] if kind else list(kinds):
-        registry = kinds[title]
+    for title, chosen in _chosen(names, what).items():
+        registry = REGISTRIES[title.removesuffix("s")]
         console.print(f"{title}", style="bold")
-        for name in registry.names():
+        for name in chosen:
             entry = registry.entry(name)
             console.print(
                 _described(name, entry.doc, entry.options, None if registry.is_builtin(name) else entry.origin)
             )
         console.print()
+
+
+def _chosen(names: dict[str, list[str]], what: str | None) -> dict[str, list[str]]:
+    """Returns the names to list, by kind: all, those of one kind, or a single one, which several kinds may have."""
+    if what is None:
+        return names
+    if what in names:
+        return {what: names[what]}
+    if found := {kind: [what] for kind, known in names.items() if what in known}:
+        return found
+    every = dict.fromkeys(name for known in names.values() for name in known)
+    near = did_you_mean(what, [*names, *every])
+    hint = near if near.startswith("did") else f"list one of {', '.join(names)}, or a single name"
+    raise fail(f"there is no {what!r} to list", hint=hint)
 
 
 def _described(name: str, doc: str, options: tuple[Any, ...], origin: str | None) -> Any:

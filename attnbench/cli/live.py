@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
@@ -57,6 +58,14 @@ class View:
             which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
             self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {reason}"))
 
+    def say_plan(self) -> None:
+        """Prints the summary of the plan, and whether its seeds are too few for `attnbench compare`."""
+        self.say(Text(plan_summary(self.status)))
+        planned = self.status.planned
+        few = too_few_seeds([cell.labels for cell in planned.plan.cells])
+        if planned.packs and few:
+            self.say(Text(few, style="yellow"))
+
     def say(self, text: Text) -> None:
         """Prints a line, above the live view if there is one; lines are only broken on a terminal."""
         self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
@@ -67,7 +76,7 @@ class PlainView(View):
 
     def planned(self) -> None:
         """Prints the summary of the plan."""
-        self.say(Text(plan_summary(self.status)))
+        self.say_plan()
 
     def ended(self, ended: FinishedPack) -> None:
         """Prints a line for the pack, and one for each failure."""
@@ -83,7 +92,7 @@ class LiveView(View):
 
     def planned(self) -> None:
         """Prints the summary of the plan."""
-        self.say(Text(plan_summary(self.status)))
+        self.say_plan()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not hasattr(self, "status"):  # the grid is still being read

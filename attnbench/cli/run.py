@@ -1,5 +1,6 @@
 """`attnbench run`: trains all unfinished cells of a grid, then prints the comparison table."""
 
+import shlex
 import shutil
 import signal
 import sys
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set, Tracking
+from attnbench.cli.options import (
+    RESULTS,
+    GridFile,
+    plugin_option,
+    results_argument,
+    results_option,
+    set_option,
+    tracking_option,
+)
 from attnbench.cli.output import OutputError
 from attnbench.errors import Exit
 
@@ -40,10 +49,17 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+# The groups of options in --help.
+GRID, CELLS, TRAINING, OUTPUT = "The grid", "Which cells are trained", "How they are trained", "Results"
+
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, metavar="N", help="Number of packs trained at a time; default: the number of cores."
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Number of packs trained at a time; default: the number of cores.",
+        rich_help_panel=TRAINING,
     ),
 ]
 Engine = Annotated[
@@ -51,6 +67,7 @@ Engine = Annotated[
     typer.Option(
         "--engine",
         help="processes: one process per worker; serial: in this process, for debugging; ray: on a Ray cluster.",
+        rich_help_panel=TRAINING,
     ),
 ]
 Address = Annotated[
@@ -59,13 +76,19 @@ Address = Annotated[
         "--address",
         metavar="auto|ray://HOST:PORT",
         help="Ray cluster to connect to; default: start one on this machine.",
+        rich_help_panel=TRAINING,
     ),
 ]
 GpusPerPack = Annotated[
     float | None,
-    typer.Option("--gpus-per-pack", metavar="SHARE", help="Share of a GPU that Ray reserves per pack; default: 0.25."),
+    typer.Option(
+        "--gpus-per-pack",
+        metavar="SHARE",
+        help="Share of a GPU that Ray reserves per pack; default: 0.25.",
+        rich_help_panel=TRAINING,
+    ),
 ]
-DeviceName = Annotated[Device, typer.Option("--device", help="auto: a GPU if there is one.")]
+DeviceName = Annotated[Device, typer.Option("--device", help="auto: a GPU if there is one.", rich_help_panel=TRAINING)]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -73,39 +96,63 @@ Limit = Annotated[
         min=1,
         metavar="N",
         help="Maximum number of cells to train now, in whole packs; at least one pack is trained.",
+        rich_help_panel=CELLS,
     ),
 ]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failed cell.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failed cell.", rich_help_panel=CELLS)]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Train failed cells again; by default they are skipped.")
+    bool,
+    typer.Option(
+        "--retry-failed", help="Train failed cells again; by default they are skipped.", rich_help_panel=CELLS
+    ),
 ]
 KeepStale = Annotated[
     bool,
-    typer.Option("--keep-stale", help="Keep cells whose training code has changed; by default they are trained again."),
+    typer.Option(
+        "--keep-stale",
+        help="Keep cells whose training code has changed; by default they are trained again.",
+        rich_help_panel=CELLS,
+    ),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Train all cells again, including finished ones.")]
-NoMlflow = Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Train all cells again, including finished ones.", rich_help_panel=CELLS)
+]
+NoReuse = Annotated[
+    bool,
+    typer.Option(
+        "--no-reuse",
+        help="Train cells that another run has trained already; by default they are copied.",
+        rich_help_panel=CELLS,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Name of the run; default: that of the grid.", rich_help_panel=GRID),
+]
+NoMlflow = Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.", rich_help_panel=OUTPUT)]
 
 
 def run(
     grid: GridFile,
-    workers: Workers = None,
-    engine: Engine = EngineName.PROCESSES,
-    address: Address = None,
-    gpus_per_pack: GpusPerPack = None,
-    device: DeviceName = Device.AUTO,
-    set_: Set = None,
-    plugin: Plugin = None,
+    set_: Annotated[list[str] | None, set_option(GRID)] = None,
+    plugin: Annotated[list[str] | None, plugin_option(GRID)] = None,
+    as_: Name = None,
     limit: Limit = None,
-    fail_fast: FailFast = False,
     retry_failed: RetryFailed = False,
     keep_stale: KeepStale = False,
+    no_reuse: NoReuse = False,
     fresh: Fresh = False,
+    fail_fast: FailFast = False,
+    workers: Workers = None,
+    engine: Engine = EngineName.PROCESSES,
+    device: DeviceName = Device.AUTO,
+    address: Address = None,
+    gpus_per_pack: GpusPerPack = None,
+    results: Annotated[Path, results_option(OUTPUT)] = RESULTS,
     no_mlflow: NoMlflow = False,
-    tracking_uri: Tracking = None,
+    tracking_uri: Annotated[str | None, tracking_option(OUTPUT)] = None,
     quiet: Quiet = False,
-    results: Results = RESULTS,
 ) -> None:
     """Train all unfinished cells of a grid, then compare them.
 
@@ -122,6 +169,7 @@ def run(
         with _interrupt_on_signals(), watch(console, quiet) as view:
             frame = runner.run(
                 grid,
+                name=as_,
                 results=results,
                 workers=workers,
                 engine=engine,
@@ -135,6 +183,7 @@ def run(
                 retry_failed=retry_failed,
                 keep_stale=keep_stale,
                 fresh=fresh,
+                reuse=not no_reuse,
                 mlflow=not no_mlflow,
                 tracking_uri=tracking_uri,
                 listener=view,
@@ -181,7 +230,7 @@ def _print_results(
     store = Store(results / plan.name)
     _print_tables(frame, plan, store)
     failed = int((frame["status"] == "failed").sum())
-    console.print("\n".join(_pointers(store, failed, tracking_uri, results)), soft_wrap=True, markup=False)
+    console.print("\n".join(_pointers(store, frame, failed, tracking_uri, results)), soft_wrap=True, markup=False)
 
 
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
@@ -193,21 +242,41 @@ def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     print_table(comparison(frame, name=store.name, notes=store.notes()), console)
     tested = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
     longest = max((length for length, trained in tested if length > trained), default=None)
-    if longest is not None:
-        note = f"Sources of {longest} words, longer than all training sources."
-        console.print()
-        print_table(comparison(frame, metric=f"exact_match@{longest}", name=store.name, notes=[note]), console)
+    if longest is None:
+        return
+    metric, note = f"exact_match@{longest}", f"Sources of {longest} words, longer than all training sources"
+    console.print()
+    if (frame[metric].fillna(0) > 0).any():
+        print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."]), console)
+    else:  # a table of zeros says no more than this line
+        console.print(f"{note}: exact match is 0 for every cell.", highlight=False)
 
 
-def _pointers(store: "Store", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
+def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
     """Returns where the results are; `tracking_uri` is None without MLflow, "" for the default."""
+    where, name = results_argument(results), shlex.quote(store.name)
     lines = [f"Results: {store.folder}"]
+    done = frame[frame["status"] == "done"]
+    if axis := _compared_axis(done):
+        option = "" if axis == "score" else f" --axis {axis}"
+        lines.append(f"Compare: {_command()} compare {name}{option}{where}")
+    if len(done):
+        lines.append(f"Report:  {_command()} report {name}{where}")
     if tracking_uri is not None:
-        options = f" --tracking-uri {tracking_uri}" if tracking_uri else f" --results {results}" * (results != RESULTS)
+        options = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else where
         lines.append(f"MLflow:  {_command()} ui{options}")
     if failed:
         lines.append(f"Failed:  {failed} of the cells above; use --retry-failed to train them again")
     return lines
+
+
+def _compared_axis(done: "pd.DataFrame") -> str | None:
+    """Returns the first axis that has several values, which `compare` can compare; None without one."""
+    from attnbench.analysis.labels import KIND, label_columns, values_of
+
+    axes = dict.fromkeys(["score", "model", "scope", *label_columns(done)])
+    several = (a for a in axes if a not in ("seed", "task", KIND) and len(set(values_of(done, a))) > 1)
+    return next(several, None)
 
 
 def _command() -> str:

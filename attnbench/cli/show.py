@@ -1,5 +1,6 @@
 """`attnbench show`: shows one cell in detail, or several side by side."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,11 +16,24 @@ if TYPE_CHECKING:
 
     from attnbench.cli.console import Console
     from attnbench.outcome import Alignments
+    from attnbench.store.store import Store
+
+MOST_CELLS = 8  # shown side by side
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COLUMN=VALUE,…",
+        help="Show the finished cells that have these labels, e.g. score=dot,task=copy,seed=0. Repeatable.",
+    ),
+]
 
 
 def show(
     run: Run,
-    cells: Cells,
+    cells: Cells = None,
+    where: Where = None,
     example: Annotated[int, typer.Option(metavar="N", min=0, help="Test sentence to draw, from 0.")] = 0,
     head: Annotated[
         int | None,
@@ -31,7 +45,8 @@ def show(
 ) -> None:
     """Show a cell: configuration, metrics and alignment with gold links marked.
 
-    Several cells are shown side by side, with the fields in which they differ.
+    Several cells are shown side by side, with the fields in which they differ. A cell is named by its id or, with
+    --where, by its labels.
     """
     from rich.text import Text
 
@@ -40,7 +55,7 @@ def show(
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
-    found = list(dict.fromkeys(map(store.find, cells)))
+    found = _found(store, cells or [], where or [])
     records = [store.read(cell) for cell in found]
     alignments = [store.alignments(cell) for cell in found]
     for cell, own in zip(found, alignments, strict=True):
@@ -50,6 +65,8 @@ def show(
         failed = record["status"] == "failed"
         status = (record["status"], "bold red" if failed else "green")
         console.print(Text.assemble((f"{store.name} {record['cell']} ", "bold"), status))
+        if origin := record.get("reused_from"):
+            console.print(Text(f"copied from the run {one_line(str(origin['run']))}", style="dim"))
         if record["error"]:
             console.print(Text(record["error"], style="red"), soft_wrap=True)
     if len(found) > 1:
@@ -67,6 +84,29 @@ def show(
     if drawn:
         console.print(_legend(console))
         console.print(side_by_side.drawings(drawn, console.width) if len(found) > 1 else drawn[0], soft_wrap=True)
+
+
+def _found(store: "Store", cells: list[str], where: list[str]) -> list[str]:
+    """Returns the ids of the requested cells.
+
+    Raises:
+        AttnbenchError: if there is no such cell, or more of them than can be read side by side.
+    """
+    from attnbench.analysis.labels import filtered, label_columns, values_of
+
+    if bool(cells) == bool(where):
+        hint = f"e.g. attnbench show {store.name} --where score=dot,task=copy,seed=0; the ids are in table.csv"
+        raise fail("a cell is named by its id or by --where" + ", not by both" * bool(cells), "show", hint)
+    if cells:
+        return list(dict.fromkeys(map(store.find, cells)))
+    # A comma within a label, such as [8, 12], is not followed by a column and "=".
+    conditions = [condition for given in where for condition in re.split(r",(?=\s*[\w.]+=)", given)]
+    rows = filtered(store.frame(), conditions, store.name)
+    if len(rows) > MOST_CELLS:
+        varying = [name for name in label_columns(rows) if len(set(values_of(rows, name))) > 1]
+        hint = f"add a condition: they differ in {', '.join(varying)}"
+        raise fail(f"{len(rows)} cells fulfil {', '.join(conditions)}; at most {MOST_CELLS} are shown", "--where", hint)
+    return list(rows["cell"])
 
 
 def _check_drawable(alignments: "Alignments | None", example: int, head: int | None, cell: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
 from attnbench.cli.output import echo
 
@@ -60,7 +61,10 @@ Columns = Annotated[
 Metric = Annotated[
     str,
     typer.Option(
-        "--metric", metavar="METRIC", help="Metric to show, e.g. loss, or exact_match@20 for one test length."
+        "--metric",
+        metavar="METRIC",
+        help="Metric to show, e.g. loss, or exact_match@20 for one test length.",
+        autocompletion=complete.metrics,
     ),
 ]
 

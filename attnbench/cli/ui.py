@@ -20,6 +20,7 @@ import typer
 from attnbench.cli.options import RESULTS, Results, Tracking
 from attnbench.cli.output import echo
 from attnbench.errors import fail
+from attnbench.safe_path import SAFE_PATH
 
 START_SECONDS = 90.0  # the first start creates MLflow's database tables
 STOP_SECONDS = 10.0
@@ -72,14 +73,16 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise fail(f"port {port} is in use", host, f"use another: --port {port + 1}") from error
+                raise fail(
+                    f"port {port} is in use", host, f"use another: --port {port + 1 if port < 65535 else port - 1}"
+                ) from error
             raise fail(f"cannot listen on port {port}: {error.strerror}", host, "change --host or --port") from error
 
 
 @contextmanager
 def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]:
     """Starts the server in its own session: Ctrl-C then reaches only this process, which stops all server processes."""
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**os.environ, **SAFE_PATH, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     server = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment, start_new_session=True)
     try:

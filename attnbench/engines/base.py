@@ -12,6 +12,7 @@ from typing import Protocol
 from attnbench.cell import Pack
 from attnbench.engines.inputs import check_data, checked_after_reading, load_code
 from attnbench.errors import AttnbenchError, fail
+from attnbench.messages import message_of, shortened
 from attnbench.outcome import Outcome, Progress
 
 Report = Callable[[Progress], None]
@@ -69,15 +70,21 @@ class Engine(Protocol):
 
 
 def attempt(pack: Pack, device: str, train: str, report: Report) -> list[Outcome]:
-    """Trains a pack and returns its outcomes; after any exception all its cells are failed, with the reason."""
+    """Trains a pack and returns its outcomes; after any exception all its cells are failed, with the reason.
+
+    Raises:
+        KeyboardInterrupt: if training is interrupted, or a plugin raises it: they cannot be told apart here.
+    """
     try:
         load_code(pack)
         check_data(pack)
         with checked_after_reading(pack, report) as reporting:
             return _train_function(train)(pack, resolve_device(device), reporting)
     except AttnbenchError as error:
-        return failed(pack, str(error))
-    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+        return failed(pack, message_of(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may call sys.exit, or raise GeneratorExit
         return failed(pack, reason(error))
 
 
@@ -97,8 +104,8 @@ class Seeded(Protocol):
 
 
 def failed(pack: Seeded, why: str) -> list[Outcome]:
-    """Returns one failed outcome per cell of the pack."""
-    why = why.encode(errors="replace").decode()  # file names may contain bytes that are not UTF-8
+    """Returns one failed outcome per cell of the pack, with a shortened reason."""
+    why = shortened(why).encode(errors="replace").decode()  # file names may contain bytes that are not UTF-8
     return [Outcome(cell, "failed", seed, error=why) for cell, seed in zip(pack.ids, pack.seeds, strict=True)]
 
 
@@ -120,7 +127,7 @@ def reason(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if f.filename.startswith(PACKAGE) or not f.filename.startswith(LIBRARIES)]
     place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
-    message = " ".join(str(error).split())
+    message = " ".join(message_of(error).split())
     return f"{type(error).__name__}: {message}{place}" if message else f"{type(error).__name__}{place}"
 
 

@@ -4,11 +4,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 from attnbench.engines.ray_node import code
 from attnbench.errors import fail
+from attnbench.safe_path import safe_path
 
 CLIENT_PORT = 10001  # Ray's default for ray://
 
@@ -71,14 +73,28 @@ def _init(ray: Any, given: dict[str, Any]) -> None:
 
     That server forks while other threads are inside gRPC: "Check failed: next_worker->state == KICKED" (Ray 2.60).
     """
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    options = {**given, "log_to_driver": False, "logging_level": logging.CRITICAL}
+    address = os.environ.get("RAY_ADDRESS", "") if given["address"] == "auto" else given["address"]
+    if "://" not in address:
+        options["job_config"] = _job_config(ray)
     try:
-        ray.init(**given, **quiet)
+        with safe_path():
+            ray.init(**options)
     except (ConnectionError, RuntimeError) as error:
         if not any(message in str(error) for message in CLIENT_FAILED):
             raise
         ray.shutdown()
-        ray.init(**given, **quiet)
+        with safe_path():
+            ray.init(**options)
+
+
+def _job_config(ray: Any) -> Any:
+    """Returns a configuration by which Ray's workers import modules of the working folder only if this process does."""
+    config = ray.job_config.JobConfig()
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # Ray puts the working folder first in the workers' sys.path, except for the jobs of a client (ray://).
+        config._client_job = True
+    return config
 
 
 def check_nodes(ray: Any) -> frozenset[str]:

@@ -11,6 +11,7 @@ from threading import Thread
 from attnbench.cell import Pack
 from attnbench.engines.base import Report, attempt, failed, reason, resolve_device
 from attnbench.errors import AttnbenchError
+from attnbench.messages import message_of
 from attnbench.outcome import Outcome, Progress
 from attnbench.plugins import load_plugin
 
@@ -65,11 +66,11 @@ def _carry_out(order: Order, device: str, train: str, report: Report) -> list[Ou
         for plugin in order.plugins:
             load_plugin(plugin, keep=True)  # `attempt` checks the version
         pack: Pack = pickle.loads(order.pack)
+        return attempt(pack, device, train, report)
     except AttnbenchError as error:
-        return failed(order, str(error))
-    except Exception as error:
+        return failed(order, message_of(error))
+    except BaseException as error:  # also a plugin's KeyboardInterrupt: Ctrl-C does not reach this process
         return failed(order, reason(error))
-    return attempt(pack, device, train, report)
 
 
 def _device_error(device: str) -> AttnbenchError | None:

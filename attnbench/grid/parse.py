@@ -50,14 +50,34 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
     """The document of a grid that was written in Python; its problems are shown in the YAML that it stands for.
 
     Raises:
-        AttnbenchError: if it holds a value that YAML cannot represent.
+        AttnbenchError: if it holds a value that YAML cannot represent, or is nested too deeply.
     """
     try:
         text = dump(dict(data))
-    except yaml.representer.RepresenterError as error:
-        what = f"the grid has a value of type {type(error.args[1]).__name__}, which a grid file cannot have"
-        raise fail(what, hint="use text, numbers, true or false, lists and dicts") from None
+    except yaml.representer.RepresenterError:
+        raise AttnbenchError(*_not_plain(dict(data), "grid", set())) from None
+    except RecursionError:
+        raise fail(f"the grid is nested more than {MAX_DEPTH} levels deep") from None
     return parse(text, "grid")
+
+
+def _not_plain(value: Any, where: str, seen: set[int]) -> list[Problem]:
+    """A problem for every value in a mapping that YAML cannot represent, with its path in the mapping."""
+    if type(value) in (dict, list, tuple):  # by type, as PyYAML chooses: it does not represent a subclass
+        if id(value) in seen:
+            return []
+        seen.add(id(value))
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = [(item, f"{where}[{key!r}]") for key, item in items]
+        parts += [(key, f"the key {key!r} of {where}") for key in value] if isinstance(value, dict) else []
+        return [problem for part, place in parts for problem in _not_plain(part, place, seen)]
+    try:
+        dump(value)
+    except yaml.representer.RepresenterError:
+        what = f"a value of type {type(value).__name__}, which a grid file cannot have"
+        plain = ".tolist() gives" if hasattr(value, "tolist") else "use"
+        return [Problem(what, where, f"{plain} text, numbers, true or false, lists and dicts")]
+    return []
 
 
 def _content(path: Path) -> bytes:

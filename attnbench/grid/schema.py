@@ -43,13 +43,23 @@ AxisLists = dict[str, list[Any]]
 RESERVED = re.compile(r"(?i:mlflow\.db(-(journal|wal|shm))?|mlartifacts|baselines|pictures|tables)|Default")
 DEVICES = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # reserved by Windows in every folder
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+LONGEST_NAME = 100
+
+
+def run_name_problem(name: str) -> str | None:
+    """Returns why a run cannot have a name; None if it can."""
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
+        return f"name {name!r} is not a valid folder name"
+    if RESERVED.fullmatch(name):
+        return f"the name {name} is reserved: the results folder uses it for something else"
+    if DEVICES.fullmatch(name):
+        return f"the name {name} is reserved: it is a device on Windows"
+    return None
 
 
 def _refuse_reserved(name: str) -> str:
-    if RESERVED.fullmatch(name):
-        raise PydanticCustomError("grid", f"the name {name} is reserved: the results folder uses it for something else")
-    if DEVICES.fullmatch(name):
-        raise PydanticCustomError("grid", f"the name {name} is reserved: it is a device on Windows")
+    if problem := run_name_problem(name):
+        raise PydanticCustomError("grid", problem)
     return name
 
 
@@ -58,7 +68,7 @@ class GridFile(Section):
 
     name: Annotated[str, AfterValidator(_refuse_reserved)] = Field(
         pattern=NAME,
-        max_length=100,
+        max_length=LONGEST_NAME,
         description="name of the folder and MLflow experiment: letters, digits, . _ -",
     )
     seeds: Seeds = Field(3, description="number of seeds per combination, or a list of seeds")
@@ -94,7 +104,7 @@ def json_schema() -> dict[str, Any]:
     }
     axes_schema = {"type": "object", "properties": axes, "additionalProperties": False}
     shapes: dict[str, dict[str, Any]] = {
-        "name": {"type": "string", "pattern": NAME, "maxLength": 100},
+        "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
         "seeds": {"anyOf": [_WHOLE | {"minimum": 1}, _seed_list()]},
         "grid": axes_schema,
         "zip": axes_schema,

@@ -88,7 +88,9 @@ def wrong_signatures(entry: Entry) -> list[Problem]:
         return _wrong_signatures(entry)
     # Reading an attribute of a user's object can run the user's code, which can raise anything. The trial before the
     # training then finds what is wrong.
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return []
 
 

@@ -21,7 +21,12 @@ _KINDS: dict[str, type] = dict.fromkeys(_MAPPINGS, dict) | {"history": list}
 
 
 def record_of(
-    outcome: Outcome, planned: "PlannedCell", code: Mapping[str, str], arrays: str | None, together: Composition
+    outcome: Outcome,
+    planned: "PlannedCell",
+    code: Mapping[str, str],
+    arrays: str | None,
+    together: Composition,
+    origin: Mapping[str, str] | None = None,
 ) -> Record:
     """The record of a done or failed cell.
 
@@ -30,6 +35,8 @@ def record_of(
         planned: the cell.
         code: the fingerprint of the code that trained it.
         arrays: the digest of its alignments file; None if it has no alignments.
+        together: the cells that were trained together.
+        origin: the run that it was copied from, and the digest of its file there; None if it was trained by this run.
     """
     record = {
         "cell": outcome.cell,
@@ -48,7 +55,7 @@ def record_of(
         "alignments": arrays,
         "pack": {"ids": together.ids, "seeds": together.seeds},
     }
-    return sealed(record)
+    return sealed(record | ({"reused_from": dict(origin)} if origin else {}))
 
 
 def read_record(file: Path) -> Record:

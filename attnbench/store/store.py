@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import LABELS
-from attnbench.errors import AttnbenchError, did_you_mean, fail
+from attnbench.errors import AttnbenchError, fail
 from attnbench.fingerprint import Fingerprint, changed, describe_changes, stale_note
 from attnbench.grid.packs import Composition
 from attnbench.outcome import Alignments, Outcome
@@ -33,6 +33,7 @@ from attnbench.store.atomic import (
 from attnbench.store.commit import pending_packs, recover, write_together
 from attnbench.store.index import CellSummary, Index, key_of
 from attnbench.store.record import Record, file_digest, read_record, record_of
+from attnbench.store.results_folder import no_such_run, run_of_grid
 from attnbench.store.table import frame_of, table_text
 
 if TYPE_CHECKING:
@@ -58,18 +59,18 @@ class Store:
         """The store of an existing run.
 
         Args:
-            run: the grid's name, or the run's folder.
+            run: the grid's name, the run's folder, or the grid file.
             results: the folder that holds all runs.
 
         Raises:
-            AttnbenchError: if there is no such run; the message suggests the nearest name.
+            AttnbenchError: if there is no such run; the message names the folder that was searched and its runs.
         """
         for folder in (results / run, Path(run)):
             if (folder / "plan.json").is_file():
                 return cls(folder)
-        runs = [file.parent.name for file in results.glob("*/plan.json")]
-        hint = did_you_mean(run, runs) if runs else "train one first: attnbench run GRID.yaml"
-        raise fail(f"there is no run {run!r}", str(results), hint)
+        if run.endswith((".yaml", ".yml")) and Path(run).is_file():
+            return cls(run_of_grid(Path(run), results))
+        raise no_such_run(run, results)
 
     @property
     def name(self) -> str:
@@ -142,6 +143,7 @@ class Store:
         planned: Sequence["PlannedCell"],
         code: Mapping[str, str],
         together: Composition | None = None,
+        origins: Sequence[Mapping[str, str] | None] = (),
     ) -> list[str]:
         """Writes the cells of a pack, done or failed: all of them, or none if the process is killed.
 
@@ -150,6 +152,7 @@ class Store:
             planned: the cells, in the same order.
             code: the fingerprint of the code that trained them.
             together: all cells that were trained together; default: these.
+            origins: where the cells were copied from, in the same order; none for cells that this run has trained.
 
         Returns:
             The digest of each cell's file.
@@ -158,16 +161,17 @@ class Store:
             AttnbenchError: if the files cannot be written.
         """
         records: list[Record] = []
+        sources = origins or [None] * len(outcomes)
         pack = together or Composition(tuple(o.cell for o in outcomes), tuple(o.seed for o in outcomes))
 
         def fill(folder: Path) -> None:
-            for outcome, cell in zip(outcomes, planned, strict=True):
+            for outcome, cell, origin in zip(outcomes, planned, sources, strict=True):
                 arrays = folder / f"{outcome.cell}.npz"
                 if outcome.alignments is not None:
                     write_alignments(arrays, outcome.alignments)
                 # Part of the record, so that a scan detects a lost or changed alignments file.
                 digest = None if outcome.alignments is None else file_digest(arrays)
-                records.append(record_of(outcome, cell, code, digest, pack))
+                records.append(record_of(outcome, cell, code, digest, pack, origin))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 
         write_together(self.folder, outcomes[0].cell, fill)

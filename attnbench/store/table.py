@@ -39,6 +39,9 @@ def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "
     columns["error"] = pd.Series([summary.error for summary in finished], dtype="object")
     # Not in table.csv: how many sentences a test set has decides which differences can be seen.
     columns["test_examples"] = pd.Series([summary.test_examples for summary in finished], dtype="Int64")
+    # Cells that were trained together have one measurement of their time.
+    packs = {cell: pack["ids"][0] for pack in plan.get("packs", []) for cell in pack["ids"]}
+    columns["pack"] = pd.Series([packs.get(cell["id"]) for cell in cells], dtype="object")
     for name in others:
         columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
     return pd.DataFrame(columns)

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.messages import message_of
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
 from attnbench.tasks.draw import draw, draw_any, draw_distinct, draw_unseen, fill, has_any, has_unseen, random_for
@@ -54,16 +55,16 @@ def blaming(component: Component) -> Iterator[None]:
     """
     try:
         yield
-    except AttnbenchError:
+    except (AttnbenchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # sys.exit in a task would end attnbench with any exit status
+    except BaseException as error:  # sys.exit in a task would end attnbench with any exit status
         if tasks.is_builtin(component.name):
             raise
         # The task's own line, also if the exception was raised by a library that it calls, or by attnbench.
         entry = tasks.entry(component.name)
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == entry.file]
         place = f"{entry.file}:{lines[-1]}" if lines else entry.origin
-        what = f"the task {component.name!r} raised {type(error).__name__}: {error}"
+        what = f"the task {component.name!r} raised {type(error).__name__}: {message_of(error)}"
         raise fail(
             what, place, "a task needs source_words, target_words, check and generate: see Task in tasks/base.py"
         ) from error

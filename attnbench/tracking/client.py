@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attnbench.analysis.fonts import missing_letters
 from attnbench.errors import AttnbenchError
+from attnbench.messages import message_of
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import make_writable
+from attnbench.store.results_folder import RESULTS, results_folder
 from attnbench.tracking.content import (
     IMAGE_KEY,
     MAX_DESCRIPTION,
@@ -43,6 +45,7 @@ from attnbench.tracking.server import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from attnbench.grid.expand import Plan, PlannedCell
@@ -85,6 +88,7 @@ class Tracker:
         self._varying = {
             axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
         }
+        self._last_step = max((planned.cell.train.steps for planned in plan.cells), default=0)
         location = None
         if is_database(self.uri):
             # By default, MLflow would store the artifacts of a database in the current working directory. A server
@@ -104,7 +108,8 @@ class Tracker:
     @property
     def catch_up_command(self) -> str:
         """The command by which the user logs the results on disk to this server or database."""
-        where = "" if self.results == Path("results").resolve() else f" --results {shlex.quote(str(self.results))}"
+        found = self.results == Path(RESULTS).resolve() == results_folder().resolve()
+        where = "" if found else f" --results {shlex.quote(str(self.results))}"
         uri = f" --tracking-uri {shlex.quote(self._given_uri)}" if self._given_uri else ""
         return f"attnbench sync {self.name}{where}{uri}"
 
@@ -207,14 +212,22 @@ class Tracker:
         words = (*alignments.forming_source, *alignments.forming_target, title)
         self.not_logged.letters(missing_letters("".join(words)))
         # Drawn one by one: all pictures of a long training with many heads would take much memory.
+        step, picture = 0, None
         pictures = self._pictures.forming(alignments, title)
         while (drawn := self._drawn(title, lambda: next(pictures, None))) is not None:
             step, picture = drawn
-            try:
-                with mlflow_errors(self.uri):
-                    self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
-            except Refused as error:
-                self.not_logged.picture(title, str(error))
+            self._log_image(run, picture, step, title)
+        # A cell that stopped early has its last picture at the last step of the grid as well: MLflow's slider shows
+        # pictures of exactly one step, and opens there.
+        if picture is not None and step < self._last_step:
+            self._log_image(run, picture, self._last_step, title)
+
+    def _log_image(self, run: str, picture: "np.ndarray", step: int, title: str) -> None:
+        try:
+            with mlflow_errors(self.uri):
+                self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+        except Refused as error:
+            self.not_logged.picture(title, str(error))
 
     def _drawn(self, name: str, draw: "Callable[[], Drawn | None]") -> "Drawn | None":
         """The result of drawing; None, with a note, if that fails: a picture is no reason to lose the numbers."""
@@ -222,15 +235,14 @@ class Tracker:
             return draw()
         except AttnbenchError as error:
             self.not_logged.picture(name, str(error))
-            return None
         except Exception as error:  # matplotlib raises many types
-            reason = f"{type(error).__name__}: {error}. This is a bug in attnbench: please report it"
+            reason = f"{type(error).__name__}: {message_of(error)}. This is a bug in attnbench: please report it"
             self.not_logged.picture(name, reason)
-            return None
+        return None
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
         description, page = comparison_texts(frame, self.name)
-        view = saved_view(frame)
+        view = saved_view(frame, self._last_step)
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)
         points = [(f"cells_{status}", float(counts.get(status, 0)), now, 0) for status in ("done", "failed")]

@@ -14,7 +14,7 @@ import numpy as np
 from attnbench.analysis.labels import KIND, text
 from attnbench.cell import KINDS, LABELS, Cell
 from attnbench.escapes import one_line
-from attnbench.messages import NO_VALUE
+from attnbench.messages import NO_VALUE, shortened
 from attnbench.outcome import Alignments
 
 if TYPE_CHECKING:
@@ -38,18 +38,6 @@ MAX_NAME, MAX_VALUE = 250, 6000  # characters that MLflow takes in the name of a
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
 MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, which has a maximum length
 IMAGE_KEY = "alignment"
-# Alignments as the first section of the charts; MLflow adds all other charts in further sections.
-ALIGNMENTS_FIRST = {
-    "compareRunSections": [
-        {"uuid": "alignments", "name": "alignments", "display": True, "columns": 1, "cardHeight": 470}
-        | {"isReordered": False, "deleted": False, "isGenerated": True}
-    ],
-    "compareRunCharts": [
-        {"uuid": IMAGE_KEY, "type": "IMAGE", "imageKeys": [IMAGE_KEY], "step": 0, "showRunParams": False}
-        | {"metricSectionId": "alignments", "displayName": IMAGE_KEY, "runsCountToCompare": 10}
-        | {"deleted": False, "isGenerated": True}
-    ],
-}
 MAX_FILE_NAME = 50  # characters, of up to 4 bytes: a file name has at most 255 bytes
 MAX_PICTURES = 12  # overviews of alignments, one per setting
 MAX_PICTURE_ROWS = 16  # scores in one overview
@@ -69,64 +57,64 @@ def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
     named = {*LABELS, KIND}  # the kind of model is part of the model's label
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in named and value is not None]
     seed = f" · seed {labels['seed']}"
-    return _shortened(one_line(" · ".join([*words, *axes])), MAX_NAME - len(seed)) + seed
+    return shortened(one_line(" · ".join([*words, *axes])), MAX_NAME - len(seed)) + seed
 
 
 def params_of(cell: Cell) -> dict[str, str]:
-    """Every resolved field by its dotted path; values as in YAML. The options of a component are `<kind>.<option>`.
+    """Every resolved field by its dotted path; values as in YAML.
+
+    A component is its name under its kind, such as `score`, and its options below it, such as `score.strength`.
 
     Names and values are such that MLflow takes them: other characters than letters, digits and "_-. " become "_", and
     long ones are cut. Names that would be the same, or were cut, end in a digest.
     """
     params: dict[str, str] = {}
-    for name, value in _flat("", _by_kind(cell.model_dump(mode="json"))):
+    for name, value in _fields(cell.model_dump(mode="json")):
         allowed = re.sub(r"[^\w.\- ]", "_", name)
         if allowed in params or len(allowed) > MAX_NAME:
             digest = _digest(name)
             allowed = f"{allowed[: MAX_NAME - len(digest) - 1]}-{digest}"
-        params[allowed] = _shortened(value, MAX_VALUE)
+        params[allowed] = shortened(value, MAX_VALUE)
     return params
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell's `config`, as stored in its file, by their dotted paths."""
-    return dict(_flat("", _by_kind(config)))
+    return dict(_fields(config))
 
 
-def _by_kind(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a `config`, each component as one mapping of its name and its options."""
-    fields = dict(config)
-    for kind in KINDS:
-        component = fields[kind] or {"name": NO_VALUE, "options": {}}
-        fields[kind] = {"name": component["name"], **component["options"]}
-    return fields
+def _fields(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for section, value in config.items():
+        if section in KINDS:
+            component = value or {"name": NO_VALUE, "options": {}}
+            yield section, component["name"]
+            yield from _flat(section, component["options"])
+        else:
+            yield from _flat(section, value)
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
-def _shortened(text: str, length: int) -> str:
-    """The text, cut in the middle to this length."""
-    if len(text) <= length:
-        return text
-    note = f" … {len(text)} characters … "
-    half = (length - len(note)) // 2
-    return f"{text[:half]}{note}{text[-half:]}"
-
-
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for name, part in value.items():
-            yield from _flat(f"{prefix}.{name}" if prefix else name, part)
+            yield from _flat(f"{prefix}.{name}", part)
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
 def series_points(history: Iterable[Mapping[str, float | None]], start: int) -> Iterator[MetricPoint]:
-    """The step series. The time of a point is `start` (milliseconds) plus the seconds logged with it."""
-    for row in history:
-        at = start + int(1000 * (row.get("seconds") or 0))
+    """The step series. The time of a point is `start` (milliseconds) plus its seconds of training.
+
+    Validations have seconds; between them, time passes evenly over the steps.
+    """
+    rows = list(history)
+    timed = [(row["step"] or 0, row["seconds"] or 0) for row in rows if row.get("seconds") is not None]
+    steps, seconds = [0, *(step for step, _ in timed)], [0, *(second for _, second in timed)]
+    for row in rows:
+        at = start + int(1000 * np.interp(row["step"] or 0, steps, seconds))
         for name, value in row.items():
             if name != "step" and _drawable(value):
                 yield name, float(value or 0), at, int(row["step"] or 0)
@@ -160,11 +148,12 @@ def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
     return markdown, page
 
 
-def saved_view(frame: "pd.DataFrame") -> str:
+def saved_view(frame: "pd.DataFrame", last_step: int) -> str:
     """The saved view of an experiment, as JSON for MLflow: the cells by name, with the metrics of table.csv.
 
     The grid's own run is filtered out, because MLflow does not expand the cells below it in a saved view. The charts
-    begin with the alignments; MLflow would put them last, each below all params of its cell.
+    begin with the alignments, at the last step of training; MLflow would put them last, each below all params of its
+    cell, and at the first step.
     """
     metrics = [name for name in frame.columns if name in VIEW_METRICS or name.startswith("exact_match@")]
     columns = [f"metrics.`{name.replace('@', '_at_')}`" for name in metrics if frame[name].notna().any()]
@@ -176,9 +165,20 @@ def saved_view(frame: "pd.DataFrame") -> str:
         "runsHiddenMode": "FIRST_20_RUNS",
     }
     if "alignment_entropy" in frame and frame["alignment_entropy"].notna().any():
-        state |= ALIGNMENTS_FIRST
+        state |= _alignments_first(last_step)
     # Fixed times, so that the same results give the same bytes.
     return json.dumps({"name": VIEW, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+
+
+def _alignments_first(step: int) -> dict[str, Any]:
+    """Alignments as the first section of the charts, with the slider at a step; MLflow adds all other charts."""
+    section = {"uuid": "alignments", "name": "alignments", "display": True, "columns": 1, "cardHeight": 470}
+    chart = {"uuid": IMAGE_KEY, "type": "IMAGE", "imageKeys": [IMAGE_KEY], "step": step, "showRunParams": False}
+    chart |= {"metricSectionId": "alignments", "displayName": IMAGE_KEY, "runsCountToCompare": 10}
+    return {
+        "compareRunSections": [section | {"isReordered": False, "deleted": False, "isGenerated": True}],
+        "compareRunCharts": [chart | {"deleted": False, "isGenerated": True}],
+    }
 
 
 def overview_files(frame: "pd.DataFrame", folder: Path) -> "Iterator[tuple[str, Callable[[], bytes | None]]]":

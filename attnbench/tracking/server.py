@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ANSWER_TIMEOUT = 5.0  # seconds for a server's first answer
+CREATION_TIMEOUT = 120.0  # seconds until another process has created the tables of a database, which takes about ten
 HINT = "fix it, give another --tracking-uri, or do not log: --no-mlflow"
 # Of the answers of MLflow, those about the content of a call: a wrong value, a run that exists or was deleted.
 CONTENT_STATUSES = (400, 404, 409, 413)
@@ -56,7 +57,11 @@ def probe(uri: str) -> None:
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of the server or database."""
+    """A client of the server or database.
+
+    Raises:
+        OSError: if the database stays locked by another process, or its folder cannot be written.
+    """
     from mlflow import MlflowClient
 
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
@@ -64,7 +69,29 @@ def connect(uri: str) -> "MlflowClient":
     with warnings.catch_warnings():
         # MLflow's table definitions use a loader strategy that SQLAlchemy 2.1 deprecates.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        with _no_other_creates(uri):
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def _no_other_creates(uri: str) -> Iterator[None]:
+    """Waits until no other attnbench creates the tables of this SQLite database, and lets none begin in the block.
+
+    MLflow creates them table by table when a client is made, and fails if another process is doing the same.
+
+    Raises:
+        OSError: if the database stays locked, or its folder cannot be written.
+    """
+    from filelock import FileLock
+    from sqlalchemy import make_url
+
+    database = make_url(uri).database if uri.startswith("sqlite") else None
+    file = Path(database or ":memory:")
+    if file.name == ":memory:" or not file.parent.is_dir():
+        yield
+        return
+    with FileLock(file.with_name(f".{file.name}.lock"), timeout=CREATION_TIMEOUT):
+        yield
 
 
 def is_database(uri: str) -> bool:

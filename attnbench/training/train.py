@@ -22,6 +22,7 @@ from attnbench.training.stack import Stack
 from attnbench.training.trial import try_model
 
 REPORT_EVERY = 0.5  # minimum number of seconds between two progress reports
+LOSS_POINTS = 50  # least number of training losses that are logged, if there are as many steps
 
 
 def train(pack: Pack, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None) -> list[Outcome]:
@@ -81,7 +82,8 @@ class _Training:
             self.training_seconds += time.perf_counter() - begun
             if step % self.settings.valid_every == 0 or step == self.settings.steps:
                 self._note_divergence(losses, step)
-                self._validate(step, torch.stack(losses).mean(0))
+                loss = self._note_losses(losses, step)
+                self._validate(step, loss)
                 losses = []
                 if not self._retire():
                     break
@@ -120,8 +122,24 @@ class _Training:
                 value = float(losses[first - step + len(losses) - 1][row])
                 self.errors[k] = f"diverged: the training loss was {value} at step {first}"
 
+    def _note_losses(self, losses: list[torch.Tensor], step: int) -> torch.Tensor:
+        """Logs the training losses of the steps up to `step`, except the last mean, which it returns as (K,).
+
+        Each is a mean over at most a LOSS_POINTS-th of the steps so far: wherever training ends, there are LOSS_POINTS
+        points if there were as many steps, and a long training does not have many more.
+        """
+        size = max(1, step // LOSS_POINTS)
+        first = step - len(losses)
+        parts = torch.stack(losses).split(size)
+        means = torch.stack([part.mean(0) for part in parts])  # (parts, K)
+        for number, row in enumerate(means[:-1].tolist(), 1):
+            for k, loss in zip(self.active, row, strict=True):
+                if math.isfinite(loss):
+                    self.history[k].append({"step": first + number * size, "train/loss": loss})
+        return means[-1]
+
     def _validate(self, step: int, loss: torch.Tensor) -> None:
-        """Evaluates on the validation set; `loss` (K,) is the mean training loss since the last validation."""
+        """Evaluates on the validation set; `loss` (K,) is the mean training loss of the last steps."""
         metrics = evaluate(self.stack, self.validation, self.task, self.attends, self.device)
         self._note_alignment(step)
         self.selection.offer(self.stack.state(), metrics, self.active)

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from attnbench.attention import Attention, build_score
 from attnbench.cell import Cell, Component
 from attnbench.errors import AttnbenchError, fail
+from attnbench.messages import message_of
 from attnbench.models.base import Seq2Seq
 from attnbench.registry import REGISTRIES
 from attnbench.scopes.masking import valid_positions
@@ -486,13 +487,13 @@ def _blaming(kind: str, name: str, subject: str) -> Iterator[None]:
     """Turns any exception into one that names the line of the part's file that raised it."""
     try:
         yield
-    except AttnbenchError:
+    except (AttnbenchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         file = REGISTRIES[kind].entry(name).file
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
         place = f"{file}:{lines[-1]}" if lines else REGISTRIES[kind].origin(name)
-        first_line = (str(error) or type(error).__name__).strip().partition("\n")[0]
+        first_line = (message_of(error) or type(error).__name__).strip().partition("\n")[0]
         if any(part in first_line for part in READS_VALUES):
             first_line = BRANCH
         what = f"the {kind} {name!r} cannot be trained: {subject} raised {type(error).__name__}: {first_line}"

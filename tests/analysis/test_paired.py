@@ -22,7 +22,7 @@ from attnbench.analysis.paired import (
     smallest_p,
 )
 from attnbench.analysis.stats import estimate
-from attnbench.analysis.verdict import Verdict, verdict
+from attnbench.analysis.verdict import Verdict, verdict, within_margin
 
 
 def all_signs(differences):
@@ -266,7 +266,35 @@ def test_seeds_of_either_side_are_resampled():
     found = probability_of_improvement([[0.5] * 9], [[0.4, 0.6] * 5])  # only b varies
     assert found.low < 0.3 < 0.7 < found.high
     apart = probability_of_improvement([[0.5, 0.6, 0.7]], [[0.1, 0.2]])
-    assert (apart.value, apart.low, apart.high) == (1, 1, 1)
+    assert (apart.value, apart.low, apart.high) == (1, pytest.approx(0.025**0.5), 1)
+
+
+def test_where_all_seeds_agree_the_bound_is_exact():
+    """5 wins of 5 disjoint pairs have a probability of θ⁵: that is 2.5 % at θ = .478, and not evidence of certainty."""
+    low = 0.025 ** (1 / 5)
+    one, none = [1.0] * 5, [0.0] * 7
+    ends = [
+        (x.low, x.high) for x in (probability_of_improvement(*sides) for sides in (([one], [none]), ([none], [one])))
+    ]
+    assert ends == [(pytest.approx(low), 1), (0, pytest.approx(1 - low))]
+    equal = probability_of_improvement([one], [one])
+    assert (equal.low, equal.high) == pytest.approx((low / 2, 1 - low / 2))
+    # Over tasks that all agree the bound is that of one task; where they do not, nothing is certain about their mean.
+    both = probability_of_improvement([one, one], [none, none])
+    assert (both.low, both.high) == (pytest.approx(low), 1)
+    mixed = probability_of_improvement([one, none], [none, one])
+    assert mixed.value == 0.5
+    assert mixed.low < 0.3 < 0.7 < mixed.high
+    assert probability_of_improvement([[1.0]], [[0.0]]).low is None
+
+
+def test_a_significant_difference_within_the_margin_is_both():
+    found = paired(np.linspace(0.01, 0.012, 10), margin=0.02)
+    assert (verdict(found), within_margin(verdict(found), found)) == (Verdict.BETTER, True)
+    large = paired(np.linspace(0.1, 0.12, 10), margin=0.02)
+    assert (verdict(large), within_margin(verdict(large), large)) == (Verdict.BETTER, False)
+    same = paired([0.0] * 10, margin=0.02)
+    assert (verdict(same), within_margin(verdict(same), same)) == (Verdict.EQUIVALENT, False)
 
 
 def test_the_interval_of_the_probability_holds_the_truth():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -174,7 +175,7 @@ def test_markdown_keeps_its_columns(bad):
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4
     assert {line.replace("\\|", "").count("|") for line in rows} == {8}
-    assert "od\\|d\\_\\*\\[b\\]&lt;i&gt;" in rows[2]
+    assert "od\\|d\\_\\*[b]&lt;i&gt;" in rows[2]
     assert "\x1b" not in out
 
 
@@ -304,6 +305,61 @@ def test_an_improvement_fails_with_improvement_fail(call, tmp_path):
     assert "::error" in call("check", "ci", "--baseline", "b.csv", "--format", "github", "--improvement", "fail")[1]
 
 
+def rewrite_accuracies(store, score, values):
+    for file in (store.folder / "cells").iterdir():
+        record = json.loads(file.read_text())
+        if record["labels"]["score"] == score:
+            value = values[record["labels"]["seed"]]
+            rewrite(file, lambda record, value=value: record["metrics"].update(exact_match=value))
+
+
+def test_the_values_printed_are_those_of_the_statistic_that_decided(call, tmp_path):
+    """The interval must contain the change beside it: that of a median is not the change of the means."""
+    grid_seeds = 5
+    store = train(tmp_path, seeds=grid_seeds)
+    rewrite_accuracies(store, "dot", [0.99, 1.0, 0.998, 0.992, 0.996])
+    assert call("baseline", "ci", "-o", "b.csv", "--metric", "exact_match")[0] == 0
+    rewrite_accuracies(store, "dot", [0.95, 0.85, 0.75, 0.99, 0.9])
+    status, out, _ = call("check", "ci", "--baseline", "b.csv", "--format", "json")
+    (worst, *_) = json.loads(out)
+    assert (status, worst["statistic"]) == (Exit.REGRESSION, "median")
+    assert (worst["baseline"], worst["run"]) == pytest.approx((0.9952, 0.888))  # the means, as before
+    assert (worst["statistic_baseline"], worst["statistic_run"]) == pytest.approx((0.9952, 0.9))
+    assert worst["low"] <= worst["statistic_run"] - worst["statistic_baseline"] <= worst["high"]
+    text = call("check", "ci", "--baseline", "b.csv")[1]
+    assert "mean 0.995 → median 0.900" in text
+    github = call("check", "ci", "--baseline", "b.csv", "--format", "github")[1]
+    assert "exact_match changed from mean 0.995 to median 0.900 (−0.095, interval " in github
+    assert (
+        "| mean 0.995 | median 0.900 | −0.095<br>"
+        in call("check", "ci", "--baseline", "b.csv", "--format", "markdown")[1]
+    )
+
+
+def test_an_improvement_names_the_command_that_accepts_it(call, tmp_path):
+    train(tmp_path, accuracy={"general": 0.5, "dot": 0.4})
+    call("baseline", "ci", "-o", "my baseline.csv")
+    train(tmp_path)
+    status, out, _ = call("check", "ci", "--baseline", "my baseline.csv")
+    assert (status, "2 improvements, 4 unchanged" in out) == (Exit.OK, True)
+    command = "attnbench baseline ci -o 'my baseline.csv' --update"
+    assert out.count("to accept it:") == out.count(f" {command} ") == 2
+    assert call(*shlex.split(command)[1:])[0] == 0
+    assert call("check", "ci", "--baseline", "my baseline.csv")[1].endswith("passed (6 unchanged)\n")
+
+
+@pytest.mark.usefixtures("base")
+def test_in_a_log_messages_are_wrapped_and_names_are_whole(call, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "a_score_whose_name_is_as_long_as_that_of_a_real_one_can_be"
+    train(tmp_path, scores=("dot", name, ODD), fail=(name, "dot"))
+    out = call("check", "ci", "--baseline", "b.csv")[1]
+    assert f"{name} · copy" in out
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 120
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("check", "ci", "--baseline", "b.csv")[1].splitlines())) <= 80
+
+
 @pytest.mark.usefixtures("base")
 def test_the_output_names_the_statistic(call, tmp_path):
     train(tmp_path, accuracy={"general": 0.5})
@@ -317,7 +373,10 @@ def test_a_baseline_says_what_a_check_will_see_and_warns_of_few_seeds(call, tmp_
     err = call("baseline", "ci", "-o", "b.csv")[2].splitlines()
     assert err[1].startswith("a check fails where a result gets worse by about: with 2 seeds, exact_match by 0.")
     assert "; with 5 seeds, exact_match by 0.0" in err[1]
-    assert err[2] == "warning: 2 seeds per configuration hide all but large changes; use 5 or more"
+    assert err[-1] == "warning: 2 seeds per configuration hide all but large changes; use 5 or more"
+    train(tmp_path, seeds=1)
+    err = call("baseline", "ci", "-o", "d.csv")[2].splitlines()
+    assert err[-1] == "warning: 1 seed per configuration hides all but large changes; use 5 or more"
     train(tmp_path, seeds=5)
     err = call("baseline", "ci", "-o", "c.csv")[2]
     assert "with 5 seeds" in err

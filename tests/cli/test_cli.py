@@ -1,10 +1,15 @@
 """The command line as a whole: light to start, clear about mistakes, honest about bugs."""
 
+from types import SimpleNamespace
+
 import pytest
+from made_up_run import outcome, plan, write_run
+from typer.testing import CliRunner
 from weigh import weigh
 
 import attnbench
 from attnbench import cli
+from attnbench.cli import complete
 from attnbench.errors import AttnbenchError, Exit, Problem
 
 
@@ -36,6 +41,61 @@ def test_wrong_usage_is_exit_2_without_traceback(arguments, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert "Traceback" not in told.err
+
+
+def test_a_grid_file_or_a_run_in_the_place_of_a_verb(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("my grid.yaml") == Exit.USAGE
+    assert capsys.readouterr().err == "my grid.yaml is a grid file, not a command\n  → attnbench run 'my grid.yaml'\n"
+    (tmp_path / "results" / "quick").mkdir(parents=True)
+    (tmp_path / "results" / "quick" / "plan.json").touch()
+    assert call("quick") == Exit.USAGE
+    assert "attnbench table quick" in capsys.readouterr().err
+    assert call("tabel") == Exit.USAGE
+    assert "Did you mean 'table'" in capsys.readouterr().err
+
+
+COMPLETIONS = [
+    ("attnbench ta", ["table"]),
+    ("attnbench run --retry", ["--retry-failed"]),
+    ("attnbench table qu", ["quick"]),
+    ("attnbench show qu", ["quick"]),
+    ("attnbench runs --delete qu", ["quick"]),
+    ("attnbench table quick --metric exact_match@", ["exact_match@9", "exact_match@20"]),
+    ("attnbench table quick --metric ae", ["aer"]),
+    ("attnbench compare quick --metric parameters", ["parameters"]),
+    ("attnbench list addit", ["additive"]),
+    ("attnbench run g.yaml --engine s", ["serial"]),
+    ("attnbench table none-such --metric exact_match@", []),
+]
+
+
+@pytest.mark.parametrize(("typed", "offered"), COMPLETIONS)
+def test_the_shell_completes_verbs_options_runs_and_metrics(typed, offered, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_RESULTS", str(tmp_path / "results"))
+    grid = plan("quick")
+    write_run(tmp_path, grid, [outcome(cell, exact_match=0.5) for cell in grid.cells]).write_table()
+    words = {"_ATTNBENCH_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    found = CliRunner().invoke(cli.app, prog_name="attnbench", env=words)
+    assert found.stdout.split() == offered
+
+
+def test_a_completion_that_fails_offers_nothing(monkeypatch):
+    monkeypatch.setattr(complete, "run_names", raising(OSError("the disk is gone")))
+    assert complete.runs(SimpleNamespace(params={}), "") == []
+
+
+def test_the_options_of_run_are_in_groups(capsys):
+    assert call("run", "--help") == 0
+    out = capsys.readouterr().out
+    titles = [
+        out.index(title) for title in ("─ The grid", "Which cells are trained", "How they are trained", "Results ")
+    ]
+    assert titles == sorted(titles)
+    assert titles[0] < out.index("--set") < out.index("--as") < titles[1] < out.index("--no-reuse") < titles[2]
+    # All but --help are in a group.
+    options = out[out.index("─ Options ") : titles[0]].replace("│", "")
+    assert [word for word in options.split() if word.startswith("--")] == ["--help"]
 
 
 def raising(error: BaseException):

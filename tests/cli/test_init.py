@@ -1,5 +1,6 @@
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.init import MODULES, init
 from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import expand
@@ -29,7 +31,8 @@ def test_the_starter_is_a_valid_small_grid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call()
     plan = expand(load_grid(tmp_path / "grid.yaml"))
-    assert len(plan.cells) == 30
+    assert len(plan.cells) == 48
+    assert too_few_seeds([cell.labels for cell in plan.cells]) == ""
     assert {cell.labels["task"] for cell in plan.cells} == {"copy", "reverse"}
     assert not plan.skipped
 
@@ -41,9 +44,9 @@ def test_the_starter_teaches_every_key_of_the_format(tmp_path):
     file = tmp_path / "all.yaml"
     file.write_text(_with_comments_in_force(text))
     plan = expand(load_grid(file))
-    # zip doubles the 30 cells; exclude takes additive × reverse (5 seeds × 2); include adds a cell without a score.
+    # zip doubles the 48 cells; exclude takes additive × reverse (8 seeds × 2); include adds a cell without a score.
     assert {c.labels["scope"] for c in plan.cells} == {"global", "none"}
-    assert len([c for c in plan.cells if c.labels["scope"] == "global"]) == 50
+    assert len([c for c in plan.cells if c.labels["scope"] == "global"]) == 80
 
 
 def _with_comments_in_force(text):
@@ -53,6 +56,30 @@ def _with_comments_in_force(text):
         on = line.startswith(("# zip:", "#   data.", "#   train.", "# exclude:", "# include:"))
         switched.append(line[2:] if on else line)
     return "\n".join(switched)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("grid.yaml", "starter"),
+        ("other.yaml", "other"),
+        ("my grid.yaml", "my-grid"),
+        ("2024.yaml", "2024"),
+        ("null.yaml", "null"),
+        ("1e3.yml", "1e3"),
+        ("$(x).yaml", "x"),
+        ("con.yaml", "starter"),  # a name that no run can have
+        ("é.yaml", "starter"),
+    ],
+)
+def test_the_starter_has_the_name_of_its_file(file, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(file)
+    assert load_grid(Path(file)).name == name
+    commands = [shlex.split(line[1:]) for line in Path(file).read_text().splitlines() if line.startswith("#   attn")]
+    if name != "starter":
+        assert commands[0][:3] == ["attnbench", "expand", file]
+        assert commands[2][:3] == ["attnbench", "table", name]
 
 
 def test_the_starter_is_printed_for_a_dash(tmp_path, monkeypatch):
@@ -109,7 +136,11 @@ def test_a_built_ins_name_is_refused(kind, tmp_path, monkeypatch):
         ("my-score", "did you mean 'my_score'?"),
         ("my score.py", "did you mean 'my_score'?"),
         ("../mine", "did you mean 'mine'?"),
-        ("2nd", "not beginning with a digit"),
+        ("2nd", "did you mean 'my_2nd'?"),
+        ("dot.py", "did you mean 'my_dot'?"),
+        ("torch.py", "did you mean 'my_torch'?"),
+        ("dot", "did you mean 'my_dot'?"),
+        ("a-" * 60, "not beginning with a digit"),
         ("", "letters, digits and _"),
         ("é", "letters, digits and _"),
         ("a" * 81, "up to 80"),

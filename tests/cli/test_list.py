@@ -78,6 +78,16 @@ def test_the_longest_source_comes_from_the_data():
     assert "max_source_length: int > 0 (default from the data)" in call("scores")
 
 
+def test_a_single_part_is_listed_by_its_name():
+    out = call("additive")
+    assert out.splitlines()[0] == "scores"
+    assert [line.strip() for line in out.splitlines() if line[:2] == "  " and line[2:3].strip()] == ["additive"]
+    with pytest.raises(AttnbenchError, match="did you mean 'additive'"):
+        call("additiv")
+    with pytest.raises(AttnbenchError, match="list one of scores, scopes, tasks, models, or a single name"):
+        call("xyzzy")
+
+
 def test_an_unknown_kind_is_reported():
     with pytest.raises(AttnbenchError, match="did you mean 'scores'"):
         call("score")

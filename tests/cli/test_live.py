@@ -111,9 +111,10 @@ def test_plain_lines_say_each_pack_and_each_failure():
     plain(Notice("the server went away"))
     lines = plain.console.file.getvalue().splitlines()
     assert lines[0] == "quick: 8 cells, 8 to train in 4 packs on 2 workers"
-    assert lines[1].startswith("[1/4] additive · global · copy · width 32 ×2 seeds  exact match 0.75  0.")
-    assert lines[2] == "failed: additive · global · copy · width 32 ×2 seeds, seed 1: [red]NaN[/red]"
-    assert lines[3:] == ["the server went away"]
+    assert lines[1] == "2 seeds cannot decide between 2 scores: 6 or more can"
+    assert lines[2].startswith("[1/4] additive · global · copy · width 32 ×2 seeds  exact match 0.75  0.")
+    assert lines[3] == "failed: additive · global · copy · width 32 ×2 seeds, seed 1: [red]NaN[/red]"
+    assert lines[4:] == ["the server went away"]
 
 
 def test_the_number_of_cells_done_before_is_printed():
@@ -124,7 +125,8 @@ def test_the_number_of_cells_done_before_is_printed():
     plain(Planned(PLAN, PACKS[1:], states, 1))
     told = plain.console.file.getvalue()
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
-    assert told.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale\n")
+    first_line = told.splitlines()[0]
+    assert first_line.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale")
     plain(Planned(PLAN, PACKS[2:], states, 1))
     assert (
         "1 done before, 2 cells trained with an earlier a.py: stale and kept, 1 failed" in plain.console.file.getvalue()

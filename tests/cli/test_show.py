@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 import typer
-from made_up_run import diagonal, failed, outcome, plan, write_run
+from made_up_run import diagonal, failed, outcome, plan, rewrite, write_run
 from typer.testing import CliRunner
 
 from attnbench import cli
-from attnbench.cli.show import show
+from attnbench.cli.show import _found, show
 from attnbench.errors import AttnbenchError
 
 
@@ -152,3 +152,45 @@ def test_drawings_that_do_not_fit_side_by_side_are_drawn_below(call):
 
 def test_the_same_cell_twice_is_one(call):
     assert call("quick", "000000000000", "000000000000") == call("quick", "000000000000")
+
+
+def test_a_cell_is_found_by_its_labels(call):
+    assert call("quick", "--where", "seed=0") == call("quick", "000000000000")
+    assert call("quick", "--where", "score=dot, seed=0") == call("quick", "000000000000")
+    both = call("quick", "--where", "seed=0,seed=4", COLUMNS="100")
+    assert both == call("quick", "000000000000", "000000000004", COLUMNS="100")
+
+
+def test_a_label_with_a_comma_is_one_condition(tmp_path):
+    grid = plan("lists", data__test_lengths=["[8, 12]", "[9]"])
+    store = write_run(tmp_path, grid, [outcome(cell, exact_match=0.5) for cell in grid.cells])
+    assert _found(store, [], ["data.test_lengths=[8, 12],seed=0"]) == [grid.cells[0].id]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--where score=dot,task=copy,seed=0"),
+        (("000000000000", "--where", "seed=0"), "not by both"),
+        (("--where", "seed=9"), "no finished cell has seed=9"),
+        (("--where", "seed=3"), "no finished cell has seed=3"),
+        (("--where", "sed=0"), "did you mean 'seed'"),
+    ],
+)
+def test_conditions_that_find_no_cell(call, arguments, message):
+    with pytest.raises(AttnbenchError, match=message):
+        call("quick", *arguments)
+
+
+def test_too_many_cells_are_refused_with_what_they_differ_in(tmp_path):
+    grid = plan("many", score=["dot", "general"], seed=range(5))
+    store = write_run(tmp_path, grid, [outcome(cell, exact_match=0.5) for cell in grid.cells])
+    with pytest.raises(AttnbenchError, match="10 cells fulfil task=copy; at most 8") as caught:
+        _found(store, [], ["task=copy"])
+    assert caught.value.problems[0].hint == "add a condition: they differ in score, seed"
+
+
+def test_a_copied_cell_names_the_run_it_is_from(call, tmp_path):
+    cell = tmp_path / "results" / "quick" / "cells" / "000000000000.json"
+    rewrite(cell, lambda record: record.update(reused_from={"run": "first", "digest": "0"}))
+    assert "copied from the run first" in call("quick", "000000000000")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from fake_training import FAKE, pack
 from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
 from attnbench.engines.processes import ProcessEngine, Worker
 from attnbench.engines.serial import SerialEngine
+from attnbench.engines.worker_handle import START_SECONDS
 from attnbench.errors import AttnbenchError
 from attnbench.outcome import Outcome, Progress
 
@@ -61,6 +63,37 @@ def test_a_raising_pack_fails_alone_with_its_reason(engine):
     assert done["1-1"].error.startswith("ValueError: the cell is broken (fake_training.py, line ")
     assert done["1-1"].seed == 1
     assert done["2-0"].error.startswith("SystemExit: 3 (fake_training.py")
+
+
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [
+        (
+            "raise unprintable",
+            "Unprintable: its message cannot be shown, because its __str__ raised RuntimeError (fake",
+        ),
+        ("raise GeneratorExit", "GeneratorExit: in a plugin (fake_training.py"),
+    ],
+)
+def test_any_exception_of_a_plugin_is_a_reason(engine, does, error):
+    done = outcomes(engine, pack(0, does, seeds=1), pack(1))
+    assert done["0-0"].error.startswith(error)
+    assert done["1-0"].status == "done"
+
+
+def test_a_plugin_can_raise_ctrl_c_in_a_worker_process(processes):
+    """There, a real Ctrl-C does not arrive."""
+    done = outcomes(processes, pack(0, "raise KeyboardInterrupt", seeds=1), pack(1))
+    assert done["0-0"].error.startswith("KeyboardInterrupt: in a plugin (fake_training.py")
+    assert done["1-0"].status == "done"
+
+
+def test_a_long_message_of_a_plugin_is_cut_in_the_middle(engine):
+    error = outcomes(engine, pack(0, "raise at length", seeds=1))["0-0"].error
+    assert error.startswith("ValueError: begin xxx")
+    assert " … [5,000,010 characters] … " in error
+    assert "xxx end (" in error
+    assert len(error) < 2100
 
 
 def test_the_place_of_a_failure_is_not_in_a_library():
@@ -157,9 +190,82 @@ def test_a_pack_that_takes_too_long_is_stopped_and_the_others_finish(engine):
     assert done["1-0"].status == "done"
 
 
+@pytest.mark.parametrize("timeout", [3e6, 1e308])
+def test_a_time_limit_may_be_longer_than_the_system_can_wait(engine, timeout):
+    done = outcomes(engine, pack(0, timeout=timeout), pack(1))
+    assert {outcome.status for outcome in done.values()} == {"done"}
+
+
 def test_what_cannot_be_sent_back_fails(processes):
     done = outcomes(processes, pack(0, "unpicklable", seeds=1), pack(1))
     assert done["0-0"].status == "failed"
+    assert done["1-0"].status == "done"
+
+
+def test_what_the_driver_cannot_read_fails(processes):
+    done = outcomes(processes, pack(0, "unreadable", seeds=1), pack(1))
+    assert done["0-0"].error.startswith("the results cannot be read: ValueError: invalid literal for int()")
+    assert done["1-0"].status == "done"
+
+
+def test_a_worker_that_is_stopped_in_a_message_exceeds_its_limit_and_the_others_finish(processes):
+    packs = [pack(0, "stop in a message", seeds=1, timeout=0.5), pack(1, "sleep", seeds=1, timeout=0.5), pack(2)]
+    done = outcomes(processes, *packs)
+    assert done["0-0"].error == done["1-0"].error == "stopped: it took longer than train.timeout, 0.5 s"
+    assert done["2-0"].status == "done"
+
+
+def test_a_large_pack_waits_for_a_busy_worker_while_time_limits_act(processes):
+    large = [pack(number) for number in range(1, 6)]
+    for each in large:
+        each.cell.task.options["more"] = "x" * 5_000_000
+    done = outcomes(processes, pack(0, "sleep", seeds=1, timeout=0.5), *large)
+    assert done["0-0"].error == "stopped: it took longer than train.timeout, 0.5 s"
+    assert {outcome.status for cell, outcome in done.items() if cell[0] != "0"} == {"done"}
+
+
+def test_a_worker_that_is_stopped_before_it_is_ready_is_replaced(processes):
+    processes.prepare()
+    for stopped in list(processes.pool):
+        assert 0 < stopped.deadline - time.monotonic() < START_SECONDS
+        os.kill(stopped.process.pid, signal.SIGSTOP)
+        stopped.deadline = time.monotonic()  # as if START_SECONDS had passed
+    done = outcomes(processes, *(pack(number) for number in range(4)))
+    assert {outcome.status for outcome in done.values()} == {"done"}
+
+
+def test_a_worker_that_is_stopped_before_its_next_pack_is_replaced(processes, monkeypatch):
+    outcomes(processes, pack(0), pack(1))
+    stopped = processes.pool[0]
+    os.kill(stopped.process.pid, signal.SIGSTOP)
+    give, given = Worker.give, []
+
+    def give_and_let_start_seconds_pass(worker, next_pack):
+        give(worker, next_pack)
+        if worker is stopped:
+            given.append(worker.deadline - time.monotonic())
+            worker.deadline = time.monotonic()
+
+    monkeypatch.setattr(Worker, "give", give_and_let_start_seconds_pass)
+    done = outcomes(processes, *(pack(number) for number in range(2, 6)))
+    assert 0 < given[0] < START_SECONDS
+    assert {outcome.status for outcome in done.values()} == {"done"}
+
+
+def test_workers_that_are_never_ready_end_the_run(processes, monkeypatch):
+    monkeypatch.setattr("attnbench.engines.worker_handle.START_SECONDS", 0.0)
+    with pytest.raises(AttnbenchError, match="cannot be started: they are not ready after 300 s"):
+        outcomes(processes, pack(0))
+
+
+def test_a_worker_that_dies_is_noticed_while_a_fork_of_it_holds_the_pipe(processes, tmp_path):
+    forks = tmp_path / "forks"
+    try:
+        done = outcomes(processes, pack(0, f"fork and die, {forks}", seeds=1), pack(1))
+    finally:
+        for fork in forks.read_text().split():
+            os.kill(int(fork), signal.SIGKILL)
+    assert done["0-0"].error.startswith("its process died twice")
     assert done["1-0"].status == "done"
 
 

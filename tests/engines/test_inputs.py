@@ -10,6 +10,7 @@ import pytest
 from fake_training import FAKE, pack
 
 from attnbench.cell import Pack
+from attnbench.engines import inputs
 from attnbench.engines.base import Engine, Finished, attempt
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray_node import train_here
@@ -74,6 +75,21 @@ def test_data_edited_between_the_check_and_the_reading_are_noticed(file, monkeyp
     monkeypatch.setattr(fake_training, "edited_before_reading", edited_before_reading, raising=False)
     outcomes = attempt(reading(0, file), "cpu", "fake_training:edited_before_reading", lambda _: None)
     assert CHANGED in outcomes[0].error
+
+
+def test_code_that_is_first_imported_during_the_training_is_checked(monkeypatch):
+    """A module that a function imports: its digest is known only after the function was called."""
+    loaded = {"plugin:score.py": "1"}
+    monkeypatch.setattr(inputs, "code_of", lambda _: loaded)
+
+    def imports_an_edited_helper(pack, device, report):
+        loaded["plugin:helper.py"] = "2"
+        return fake_training.train(pack, device, report)
+
+    monkeypatch.setattr(fake_training, "imports_an_edited_helper", imports_an_edited_helper, raising=False)
+    planned = pack(0).model_copy(update={"code": dict(loaded)})
+    outcomes = attempt(planned, "cpu", "fake_training:imports_an_edited_helper", lambda _: None)
+    assert "helper.py changed while the grid ran" in outcomes[0].error
 
 
 def test_data_edited_after_the_reading_do_not_matter(file, monkeypatch):

@@ -12,6 +12,7 @@ class FakeRay:
     """A module `ray` whose init raises the given errors in turn, then succeeds."""
 
     exceptions = SimpleNamespace(RayError=OSError)
+    job_config = SimpleNamespace(JobConfig=SimpleNamespace)
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)

@@ -1,6 +1,8 @@
 """A grid that is written in Python means what the same YAML means, and its mistakes are shown as a file's are."""
 
+from collections import OrderedDict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -42,6 +44,25 @@ def test_a_value_that_no_file_can_have_is_an_error_with_its_type(value):
         load_grid(GRID | {"train": {"learning_rate": value}})
 
 
+def test_every_such_value_is_named_by_its_key():
+    grid = {
+        "grid": {"score": ["dot", np.str_("general")], "task": ("copy",), "model.width": np.array([8, 16])},
+        "train": {"steps": np.int64(4), "clip": 1.0},
+    }
+    with pytest.raises(attnbench.AttnbenchError) as caught:
+        load_grid(GRID | grid)
+    wheres = [problem.where for problem in caught.value.problems]
+    assert wheres == ["grid['grid']['score'][1]", "grid['grid']['model.width']", "grid['train']['steps']"]
+    assert all(".tolist()" in problem.hint for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("value", [OrderedDict(steps=4), {np.int64(3): 4}, MappingProxyType({}), [range(3)]])
+def test_containers_and_keys_are_named_too(value):
+    with pytest.raises(attnbench.AttnbenchError, match=r"grid\['train'\].* of type \w+, which") as caught:
+        load_grid(GRID | {"train": value})
+    assert len(caught.value.problems) == 1
+
+
 def test_plugins_are_relative_to_the_working_folder(tmp_path, monkeypatch):
     write_grid(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -54,3 +75,12 @@ def test_run_takes_a_mapping(tmp_path):
     assert len(frame) == 8
     assert (frame["status"] == "done").all()
     assert yaml.safe_load((tmp_path / "small" / "grid.yaml").read_text()) == GRID
+
+
+@pytest.mark.parametrize("depth", [40, 2_000, 100_000])
+def test_a_grid_that_is_nested_too_deeply_is_a_usage_error(depth):
+    nested: dict = {}
+    for _ in range(depth):
+        nested = {"deeper": nested}
+    with pytest.raises(attnbench.AttnbenchError, match="is nested more than 32 levels deep"):
+        load_grid({"name": "deep", "seeds": 1, "grid": nested})

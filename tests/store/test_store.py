@@ -417,6 +417,9 @@ def test_open_takes_a_name_or_a_folder_and_suggests(tmp_path, monkeypatch):
     assert Store.open("results/quickstart", Path("elsewhere")).name == "quickstart"
     with pytest.raises(AttnbenchError, match="did you mean 'quickstart'"):
         Store.open("quikstart", results)
+    with pytest.raises(AttnbenchError, match=r"its runs: quickstart$") as caught:
+        Store.open("other", results)
+    assert caught.value.problems[0].where == str(results)
     with pytest.raises(AttnbenchError, match="train one first"):
         Store.open("quickstart", tmp_path / "empty")
 
@@ -433,3 +436,17 @@ def test_a_folder_that_cannot_be_created_or_written_is_reported(tmp_path, monkey
 
 def test_the_grid_is_kept_as_it_was_run(tmp_path):
     assert (write_run(tmp_path, plan(), []).folder / "grid.yaml").read_text() == "name: made-up\n"
+
+
+def test_open_takes_the_grid_file(tmp_path, monkeypatch):
+    results = write_run(tmp_path, plan("quickstart"), []).folder.parent
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("name: quickstart\n")
+    assert Store.open("mine.yaml", results).folder == results / "quickstart"
+    Path("mine.yaml").write_text("name: other\n")
+    with pytest.raises(AttnbenchError, match=r"there is no run 'other'\n  → attnbench run mine\.yaml"):
+        Store.open("mine.yaml", results)
+    for text in ("name: [1]", "seeds: 3", "3", "", "{"):
+        Path("mine.yaml").write_text(text)
+        with pytest.raises(AttnbenchError, match=r"mine\.yaml"):
+            Store.open("mine.yaml", results)

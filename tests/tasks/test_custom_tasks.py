@@ -153,6 +153,20 @@ def test_sys_exit_is_an_error(right, wrong, line, verb, tmp_path, capsys):
     assert f"{tmp_path / 'mine.py'}:{line}: the task 'mine' raised SystemExit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("GeneratorExit", "raised GeneratorExit: "),
+        ("type('Odd', (BaseException,), {'__str__': lambda self: 1 / 0})", "because its __str__ raised ZeroDivisionE"),
+    ],
+)
+def test_any_exception_of_a_task_is_an_error(raised, told, tmp_path):
+    code = RIGHT.replace("        source = random", f"        raise {raised}\n        source = random")
+    problem = problem_of(check_data, loaded(tmp_path, code), Data())
+    assert told in problem.what
+    assert problem.where == f"{tmp_path / 'mine.py'}:14"
+
+
 def test_joined_examples_keep_a_target_without_padding():
     part = Examples(np.full((1, 2), 3), np.full((1, 1), 3), None)
     longer = Examples(np.full((1, 2), 3), np.full((1, 3), 3), None)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -26,7 +27,7 @@ from attnbench.outcome import Outcome
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.content import params_of, run_name
-from attnbench.tracking.server import probe, store_uri
+from attnbench.tracking.server import connect, probe, store_uri
 from attnbench.tracking.sync import catch_up
 
 GRID = "name: made-up\n"
@@ -106,7 +107,8 @@ def test_a_cell_has_params_metrics_series_and_pictures(results: Path) -> None:
     (run,) = runs(results, "content", "cell")
     assert run.data.params == params_of(plan.cells[0].cell)
     assert run.data.params["model.width"] == "64"
-    assert run.data.params["score.name"] == "dot"
+    parts = {"score": "dot", "scope": "global", "task": "copy", "model": "rnn"}
+    assert {name: run.data.params[name] for name in parts} == parts
     assert run.data.params["data.test_lengths"] == "[9, 20]"
     assert {name: run.data.metrics[name] for name in ("exact_match", "exact_match_at_20", "parameters", "seconds")} == {
         "exact_match": 0.75,
@@ -119,7 +121,8 @@ def test_a_cell_has_params_metrics_series_and_pictures(results: Path) -> None:
     assert [(point.step, point.value) for point in history] == [(50, 0.25), (100, 0.75)]
     assert history[1].timestamp - history[0].timestamp == 1000
     assert [p.step for p in client(results).get_metric_history(run.info.run_id, "train/loss")] == [50]
-    assert images(results, run) == [100, 200]
+    # The last one also at the last step of the grid, where the slider opens: the cell stopped at step 200 of 800.
+    assert images(results, run) == [100, 200, 800]
     assert run.info.end_time - run.info.start_time >= 2000
 
 
@@ -195,7 +198,8 @@ def test_a_cell_trained_again_is_not_mixed_with_its_old_training(results: Path) 
     (run,) = runs(results, "fresh", "cell")
     assert run.data.metrics["exact_match"] == 1.0
     assert len(client(results).get_metric_history(run.info.run_id, "valid/exact_match")) == len(HISTORY)
-    assert images(results, run) == [100, 200]
+    # The last one also at the last step of the grid, where the slider opens: the cell stopped at step 200 of 800.
+    assert images(results, run) == [100, 200, 800]
 
 
 def test_a_cell_that_failed_in_training_is_not_mixed_with_its_next_attempt(results: Path) -> None:
@@ -289,11 +293,11 @@ def test_every_option_can_be_logged(results: Path) -> None:
     assert tracker.not_logged.lines() == []
     (run,) = runs(results, "options", "cell")
     params = {name: value for name, value in run.data.params.items() if name.startswith("score.")}
-    assert len(params) == 1 + len(UNUSUAL), "none takes the place of another"
+    assert len(params) == len(UNUSUAL), "none takes the place of another"
     assert params["score.a_b"] == "1"
     assert sorted(value for name, value in params.items() if name.startswith("score.kk")) == ["3", "4"]
     assert len(params["score.é"]) == 6000
-    assert " … 10000 characters … " in params["score.é"]
+    assert " … [10,000 characters] … " in params["score.é"]
 
 
 def refusing(cell: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,6 +386,42 @@ def test_a_file_that_is_no_database_is_reported_without_a_traceback(tmp_path: Pa
         Tracker("x", None, tmp_path).start(made_up_run.plan(), GRID)
 
 
+@pytest.mark.parametrize("given", [None, "sqlite:///{folder}/other.db"])
+def test_a_database_is_created_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """MLflow creates its tables when a client is made, and fails if another process is doing the same."""
+    uri = store_uri(given and given.format(folder=tmp_path), tmp_path)
+    monkeypatch.setattr("attnbench.tracking.server.CREATION_TIMEOUT", 0.0)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: another_process(connect_again, uri))
+    assert connect(uri) == "still locked"
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+    assert connect(uri) == "made"
+
+
+def connect_again(uri: str) -> str:
+    """What connecting says while another client is being made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+        try:
+            return str(connect(uri))
+        except OSError:
+            return "still locked"
+
+
+def another_process(function: Callable[[str], str], argument: str) -> str:
+    """Calls a function in another thread, for which a lock of this thread is that of another process."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(function, argument).result()
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "http://127.0.0.1:5000"])
+def test_what_is_no_file_is_not_locked(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: "made")
+    monkeypatch.setattr("filelock.FileLock.acquire", raises(AssertionError("locked")))
+    assert connect(uri) == "made"
+
+
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:{port}", "http://:bad:"])
 def test_a_server_that_is_not_there_fails_at_once(uri: str, tmp_path: Path) -> None:
     port = free_port()
@@ -441,8 +481,8 @@ def test_params_name_every_field_by_its_path() -> None:
     planned = made_up_run.plan(scope=["none"], score=["–"]).cells[0]
     cell = planned.cell.model_copy(update={"scope": Component(name="local-p", options={"window": 3})})
     params = params_of(cell)
-    assert params["score.name"] == "–"
-    assert (params["scope.name"], params["scope.window"]) == ("local-p", "3")
+    assert params["score"] == "–"
+    assert (params["scope"], params["scope.window"]) == ("local-p", "3")
     assert json.loads(params["train.stop_at"]) is None
     assert {name.partition(".")[0] for name in params} == {
         "model", "score", "scope", "task", "data", "train", "seed",

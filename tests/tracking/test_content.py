@@ -17,6 +17,7 @@ from attnbench.tracking.content import (
     overview_files,
     overview_pictures,
     saved_view,
+    series_points,
 )
 
 TITLE = "scaled_dot · self"
@@ -95,7 +96,7 @@ def view_of(tmp_path: Path, **metrics: float) -> dict[str, Any]:
     plan = made_up_run.plan(score=["dot"])
     outcomes = [made_up_run.outcome(planned, **metrics) for planned in plan.cells]
     state: dict[str, Any] = json.loads(
-        json.loads(saved_view(made_up_run.write_run(tmp_path, plan, outcomes).frame()))["state"]
+        json.loads(saved_view(made_up_run.write_run(tmp_path, plan, outcomes).frame(), 700))["state"]
     )
     return state
 
@@ -106,10 +107,19 @@ def test_a_view_has_the_metrics_that_there_are_under_their_names_in_mlflow(tmp_p
 
 
 def test_a_view_begins_with_alignments_only_if_there_are_some(tmp_path: Path) -> None:
-    assert "compareRunCharts" in view_of(tmp_path, exact_match=0.5, alignment_entropy=0.5)
+    (chart,) = view_of(tmp_path, exact_match=0.5, alignment_entropy=0.5)["compareRunCharts"]
+    assert (chart["imageKeys"], chart["step"]) == (["alignment"], 700)
     assert "compareRunCharts" not in view_of(tmp_path, exact_match=0.5)
 
 
 def test_a_view_of_many_lengths_fits_into_a_tag(tmp_path: Path) -> None:
     lengths = {f"exact_match_at_{length}": 0.5 for length in range(9, 300)}
     assert len(json.dumps(view_of(tmp_path, alignment_entropy=0.5, **lengths))) < MAX_DESCRIPTION / 2
+
+
+def test_time_passes_evenly_between_validations() -> None:
+    losses = [{"step": step, "train/loss": 1.0} for step in (10, 20, 30)]
+    history = [*losses[:2], losses[2] | {"seconds": 3.0}, {"step": 40, "train/loss": 1.0}]
+    times = [at for name, _, at, _ in series_points(history, 5000) if name == "train/loss"]
+    assert times == [6000, 7000, 8000, 8000]
+    assert [at for _, _, at, _ in series_points(losses, 5000)] == [5000] * 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from browser import ARROW_RIGHT, CHROMIUM, DRIVER, MISSING, Browser, browser
+from browser import ARROW_LEFT, ARROW_RIGHT, CHROMIUM, DRIVER, MISSING, Browser, browser
 from PIL import Image
 from ports import free_port
 
@@ -106,16 +106,16 @@ def cell_page(window: Browser, pages: Pages, name: str) -> str:
     return str(link)
 
 
-def slide(window: Browser, cells: int) -> list[list[Any]]:
-    """The step and the pictures of this many cells at every stop of the slider below them."""
+def slide(window: Browser, cells: int, steps: list[int], key: str) -> list[list[Any]]:
+    """The step and the pictures of this many cells at every stop of the slider, which opens at the first of them."""
     drawn = f"{PICTURES}.filter(([step, width]) => step === String(arguments[0]) && width).length === arguments[1]"
     slider = f"{ALIGNMENT}?.querySelector('[role=slider]')"
     window.wait_for(f"({ALIGNMENT} ? {ALIGNMENT}.scrollIntoView() : {SCROLL}, {slider})")
     seen: list[list[Any]] = []
-    for step in STEPS:
+    for step in steps:
         if seen:
             window.script(f"{slider}.focus()")
-            window.press(ARROW_RIGHT)
+            window.press(key)
         window.wait_for(f"{slider}?.ariaValueNow === String(arguments[0])", step)
         window.wait_for(drawn, step, cells)
         seen.append([step, sorted(window.script(f"return {PICTURES}"))])
@@ -147,7 +147,7 @@ def test_the_charts_begin_with_the_alignments_of_all_cells_as_they_form(window: 
     go(window, pages.charts)
     window.wait_for(ALIGNMENT)
     assert window.script(f"return {CARD}[0].querySelector('h4').title") == "alignment"
-    for step, pictures in slide(window, len(CELLS)):
+    for step, pictures in slide(window, len(CELLS), STEPS[::-1], ARROW_LEFT):
         assert pictures == [[str(step), *size] for size in logged_sizes(pages, step)]
     for name in CELLS:
         assert window.script(f"return {ALIGNMENT}.innerText.includes(arguments[0])", name)
@@ -163,14 +163,14 @@ def test_the_curves_of_the_cells_are_in_one_chart(window: Browser, pages: Pages)
 
 def test_a_cell_shows_its_params_and_metrics_and_leads_to_its_grid(window: Browser, pages: Pages) -> None:
     go(window, cell_page(window, pages, CELLS[0]))
-    for word in ("exact_match_at_6", "parameters", "score.name", "model.width", "data.test_lengths"):
+    for word in ("exact_match_at_6", "parameters", "score", "model.width", "data.test_lengths"):
         window.wait_for(f"{TEXT}.includes(arguments[0])", word)
     window.wait_for(f"{TEXT}.includes('Parent run') && {LINKS}.some(link => link.innerText.trim() === 'looked-at')")
 
 
 def test_a_cell_shows_its_alignment_as_it_forms(window: Browser, pages: Pages) -> None:
     go(window, f"{cell_page(window, pages, CELLS[3])}/model-metrics")
-    for step, pictures in slide(window, 1):
+    for step, pictures in slide(window, 1, STEPS, ARROW_RIGHT):
         assert pictures[0] in [[str(step), *size] for size in logged_sizes(pages, step)]
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from small_packs import pack
+from small_packs import pack, validations
 from test_train import same, without_times
 from torch import nn
 
@@ -98,7 +98,7 @@ def test_a_diverged_replica_does_not_keep_its_mates_from_stopping(before_step, a
     before_step(2, poison(math.nan))
     accuracies([(0.4, 0.0), (0.6, 0.0), (0.9, 0.0)])
     found = train(pack((0, 1), steps=15, valid_every=5, stop_at={"exact_match": 0.5}))
-    assert [row["step"] for row in found[0].history] == [5, 10]
+    assert [row["step"] for row in validations(found[0])] == [5, 10]
     assert [outcome.status for outcome in found] == ["done", "failed"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_packs import DATA, pack, stack
+from small_packs import DATA, pack, stack, validations
 
 from attnbench.training.train import train
 
@@ -101,19 +101,19 @@ def test_stop_at_ends_each_replica_by_itself(accuracies):
     """Replica 0 arrives at the second validation, replica 2 at the third; replica 1 never does."""
     accuracies([(0.4, 0.1, 0.2), (0.6, 0.4, 0.3), (0.45, 0.7), (0.2,), (0.3,)])
     found = train(pack((0, 1, 2), steps=25, valid_every=5, stop_at={"exact_match": 0.5}))
-    assert [[row["step"] for row in outcome.history] for outcome in found] == [
+    assert [[row["step"] for row in validations(outcome)] for outcome in found] == [
         [5, 10],
         [5, 10, 15, 20, 25],
         [5, 10, 15],
     ]
-    assert [[row["valid/exact_match"] for row in outcome.history][-1] for outcome in found] == [0.6, 0.3, 0.7]
+    assert [[row["valid/exact_match"] for row in validations(outcome)][-1] for outcome in found] == [0.6, 0.3, 0.7]
     assert [outcome.status for outcome in found] == ["done"] * 3
 
 
 def test_without_stop_at_all_steps_are_taken(accuracies):
     accuracies([(1.0, 1.0)] * 5)
     found = train(pack((0, 1), steps=25, valid_every=5))
-    assert [row["step"] for row in found[0].history] == [5, 10, 15, 20, 25]
+    assert [row["step"] for row in validations(found[0])] == [5, 10, 15, 20, 25]
 
 
 @pytest.mark.usefixtures("in_float64")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from small_packs import DATA, pack
+from small_packs import DATA, pack, validations
 
 from attnbench.cell import Pack
 from attnbench.metrics import METRICS
@@ -138,26 +138,40 @@ def test_metrics_without_meaning_are_none():
     without = {"aer", "alignment_mass", "alignment_entropy", "bleu", "steps_to_95", "exact_match_unseen"}
     assert {name for name in METRICS if found.metrics[name] is None} == without
     assert found.alignments is None
-    assert "valid/aer" not in found.history[0]
+    assert "valid/aer" not in validations(found)[0]
     (found,) = train(pack(task="translate", data=DATA.model_copy(update={"max_length": 6})))
     assert found.metrics["bleu"] is not None
-    assert "valid/bleu" in found.history[0]
+    assert "valid/bleu" in validations(found)[0]
 
 
 def test_history_has_a_row_per_validation_and_the_last_step():
     (found,) = train(pack(steps=12, valid_every=5))
-    assert [row["step"] for row in found.history] == [5, 10, 12]
+    assert [row["step"] for row in validations(found)] == [5, 10, 12]
     names = {"step", "train/loss", "valid/loss", "valid/exact_match", "valid/token_accuracy", "valid/aer", "seconds"}
-    assert all(row.keys() == names for row in found.history)
-    assert [row["step"] for row in train(pack(steps=12, valid_every=4))[0].history] == [4, 8, 12]
-    assert [row["step"] for row in train(pack(steps=3, valid_every=100))[0].history] == [3]
+    assert all(row.keys() == names for row in validations(found))
+    assert [row["step"] for row in validations(train(pack(steps=12, valid_every=4))[0])] == [4, 8, 12]
+    assert [row["step"] for row in validations(train(pack(steps=3, valid_every=100))[0])] == [3]
 
 
-def test_train_loss_in_the_history_is_the_mean_since_the_validation_before(watched):
+def test_a_short_training_logs_the_loss_of_every_step(watched):
     (found,) = train(pack(steps=5, valid_every=3))
     losses = [float(loss[0]) for loss in watched.losses]
-    assert found.history[0]["train/loss"] == pytest.approx(sum(losses[:3]) / 3)
-    assert found.history[1]["train/loss"] == pytest.approx(sum(losses[3:]) / 2)
+    assert [row["step"] for row in found.history] == [1, 2, 3, 4, 5]
+    assert [row["train/loss"] for row in found.history] == pytest.approx(losses)
+
+
+@pytest.mark.parametrize(("steps", "valid_every"), [(130, 50), (130, 200), (101, 1), (230, 115)])
+def test_a_long_training_logs_at_least_fifty_means_of_the_loss(watched, steps, valid_every):
+    """Each mean is over the steps since the one before, so that together they are the mean of all steps."""
+    (found,) = train(pack(steps=steps, valid_every=valid_every))
+    losses = [float(loss[0]) for loss in watched.losses]
+    before = 0
+    for row in found.history:
+        step = int(row["step"])
+        assert row["train/loss"] == pytest.approx(sum(losses[before:step]) / (step - before), rel=1e-5)
+        before = step
+    assert before == steps
+    assert 50 <= len(found.history) <= max(150, steps // valid_every)
 
 
 def test_alignments_are_of_the_test_set_and_of_one_sentence_as_it_forms():
@@ -183,7 +197,7 @@ def test_copy_is_learned_and_the_first_step_at_95_percent_is_noted():
     told: list[Progress] = []
     for outcome in train(this, report=told.append):
         assert outcome.metrics["exact_match"] > 0.95
-        reached = [row["step"] for row in outcome.history if row["valid/exact_match"] >= 0.95]
+        reached = [row["step"] for row in validations(outcome) if row["valid/exact_match"] >= 0.95]
         assert outcome.metrics["steps_to_95"] == reached[0]
         assert outcome.metrics["tokens_per_second"] > 0
         assert outcome.metrics["seconds"] > 0
@@ -228,7 +242,7 @@ def test_seconds_are_a_replicas_share_and_tokens_per_second_are_those_of_the_pac
         assert outcome.metrics["seconds"] == pytest.approx((6 * 7 + 3 * 2) / 3)
         # 4 words and EOS of 4 sentences for each of 3 replicas in a step of 7 seconds.
         assert outcome.metrics["tokens_per_second"] == pytest.approx(3 * 4 * 5 / 7)
-        assert [row["seconds"] for row in outcome.history] == [3 * 7 + 2, 6 * 7 + 2 * 2]
+        assert [row["seconds"] for row in validations(outcome)] == [3 * 7 + 2, 6 * 7 + 2 * 2]
 
 
 def test_a_user_s_own_pairs_are_trained_on(tmp_path):
@@ -271,9 +285,9 @@ def test_words_that_no_training_line_has_are_never_right(tmp_path):
     (found,) = train(
         pack(task="translate", data=data, steps=60, learning_rate=0.05, valid_every=20, stop_at={"exact_match": 0.5})
     )
-    assert [row["step"] for row in found.history] == [20, 40, 60]
+    assert [row["step"] for row in validations(found)] == [20, 40, 60]
     assert found.history[-1]["train/loss"] < 0.05
-    assert [row["valid/exact_match"] for row in found.history] == [0, 0, 0]
+    assert [row["valid/exact_match"] for row in validations(found)] == [0, 0, 0]
     assert found.metrics["exact_match"] == 0
     assert found.metrics["token_accuracy"] == pytest.approx(1 / 3)  # EOS
     assert found.metrics["bleu"] == 0

@@ -74,6 +74,12 @@ SCORES = {
     "no position": (score("return (query @ keys.mT) - torch.inf"), "returned logits that are not finite"),
     "raises": (score("x = 1", "return query @ keys"), "cannot be trained: it raised RuntimeError", 15),
     "exits": (score("raise SystemExit(0)"), "cannot be trained: it raised SystemExit: 0", 14),
+    "ends a generator": (score("raise GeneratorExit"), "cannot be trained: it raised GeneratorExit: GeneratorExit", 14),
+    "an odd exception": (
+        score("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})"),
+        "it raised Odd: its message cannot be shown, because its __str__ raised ZeroDivisionError",
+        14,
+    ),
     "its constructor": (score("return 0", constructor="1 / 0"), "cannot be trained: it raised ZeroDivisionError", 15),
     "the batch": (
         score(DOT, "return logits - logits.mean(0)"),

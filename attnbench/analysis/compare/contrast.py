@@ -1,29 +1,34 @@
 """The comparison of every value of an axis with one of them: is additive better than dot, on which task?"""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, measured, others, results
-from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
+from attnbench.analysis.compare.checks import checked_metric, named, nothing_shared, single_value
+from attnbench.analysis.compare.notes import confounded, missing, two_groups, unshared
+from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, results
+from attnbench.analysis.labels import Label, text
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import (
     ALPHA,
     Paired,
     compared_with,
+    fewest_pairs,
     mean_ranks,
     probability_of_improvement,
     seeds_needed,
 )
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.cell import comparisons
-from attnbench.analysis.verdict import Verdict, verdict
-from attnbench.errors import AttnbenchError, did_you_mean, fail
-from attnbench.metrics import Metric, is_metric, metric_of
+from attnbench.analysis.verdict import Verdict, verdict, within_margin
+from attnbench.metrics import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Seeds = Mapping[Any, float]
 
 
 @dataclass(frozen=True)
@@ -33,23 +38,38 @@ class ContrastLine:
     Attributes:
         value: of the axis.
         task: its name, or ALL_TASKS.
+        mean: the mean over the shared seeds and settings.
         paired: the difference from the reference over the shared seeds, and its tests, with p corrected for the
             comparisons of the same task. Each seed counts once, with its mean difference over all settings.
         probability: that a seed of this value is better than a seed of the reference.
         rank: the mean rank among the values of the axis that have every block of the reference; None where this value
             lacks one.
         verdict: better, worse, equivalent, no difference found, or inconclusive.
-        needed: the number of seeds with which the test would find a difference of the observed size and variation with
-            a probability of .8; None where there is no difference.
+        within_margin: whether a value that is better or worse is so by less than the margin.
+        needed: the total number of seeds with which the test would find a difference of the observed size and variation
+            with a probability of .8; None where there is no difference.
+        fewest: the number of seeds from which a verdict is possible at all.
     """
 
     value: Label
     task: str
+    mean: float
     paired: Paired
     probability: Estimate
     rank: float | None
     verdict: Verdict
+    within_margin: bool
     needed: int | None
+    fewest: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the other values are compared with on one task: its mean over all its seeds, and its mean rank."""
+
+    task: str
+    mean: float
+    rank: float | None
 
 
 @dataclass(frozen=True)
@@ -62,11 +82,13 @@ class Contrast:
         axis: the column whose values are compared.
         against: the reference.
         chosen: whether the reference was chosen for its values, and not named by the user.
+        best: whether the reference is the best value, chosen or not.
         margin: smaller differences are equivalent; None where equivalence was not tested.
         resolution: smaller differences are neither better nor worse.
         lines: the comparisons, by task.
+        references: the results of the reference, by task.
         notes: what was not compared, and other sentences for below the table.
-        settings: how the settings of two compared runs differ, a sentence each.
+        settings: how the settings and the code of two compared runs differ, a sentence each.
     """
 
     name: str
@@ -74,11 +96,17 @@ class Contrast:
     axis: str
     against: Label
     chosen: bool
+    best: bool
     margin: float | None
     resolution: float
     lines: list[ContrastLine]
+    references: list[Reference]
     notes: tuple[str, ...]
     settings: tuple[str, ...] = ()
+
+    def reference(self, task: str) -> Reference:
+        """The results of the reference on a task."""
+        return next(one for one in self.references if one.task == task)
 
 
 def contrast(
@@ -99,44 +127,41 @@ def contrast(
         metric: a name of METRICS, or `<metric>@<length>`, with a better direction.
         name: of the run, for the title.
         notes: further sentences about the cells.
-        margin: differences smaller than this are equivalent; default: the metric's.
+        margin: differences shown to be smaller than this are equivalent; default: the metric's.
 
     Raises:
         AttnbenchError: for an unknown axis, value or metric, or when no two values share a setting and a seed.
     """
-    about = _checked_metric(frame, axis, metric, name)
+    about = checked_metric(frame, axis, metric, name)
     found = results(frame, axis, metric)
     values = list(dict.fromkeys(value for value, _ in found))
     if len(values) < 2:
-        raise fail(f"{axis} has fewer than two values with finished cells", name or "--axis", "choose another axis")
-    reference = _reference(values, against, found, about.better)
+        raise single_value(frame, axis, name)
+    best = _best(values, found, about.better)
+    reference = best if against is None else named(values, against)
     comparing = _Comparing(found, values, reference, against is None, about, margin, resolution_of(frame, metric))
     lines = comparing.all_lines()
     if not lines:
-        raise _nothing_shared(frame, axis, metric, text(reference), name)
+        raise nothing_shared(frame, axis, metric, text(reference), name)
     return Contrast(
         name=name,
         metric=metric,
         axis=axis,
         against=reference,
         chosen=comparing.chosen,
+        best=reference == best,
         margin=comparing.margin,
         resolution=comparing.resolution,
         lines=lines,
+        references=[comparing.reference_on(task) for task in dict.fromkeys(line.task for line in lines)],
         notes=(
-            *_unshared(values, lines, reference),
-            *_missing(frame, about, metric),
-            *_confounded(frame, axis, metric),
+            *unshared(values, [line.value for line in lines], reference),
+            *missing(frame, about, metric),
+            *confounded(frame, axis, metric),
+            *two_groups(frame, axis, metric),
             *notes,
         ),
     )
-
-
-def _unshared(values: Sequence[Label], lines: Sequence[ContrastLine], reference: Label) -> list[str]:
-    """The note on the values that could not be compared."""
-    compared = {reference, *(line.value for line in lines)}
-    named = ", ".join(text(value) for value in values if value not in compared)
-    return [f"{named}: no setting and seed shared with {text(reference)}"] if named else []
 
 
 class _Comparing:
@@ -164,7 +189,7 @@ class _Comparing:
 
     def lines(self, task: str) -> list[ContrastLine]:
         """The lines of one task or of all tasks, with p corrected over them."""
-        blocks = [b for value, b in self.results if value == self.reference and task in (ALL_TASKS, text(b[0]))]
+        blocks = self._blocks(task)
         differences = self._differences(blocks)
         present = [value for value in self.values if any((value, block) in self.results for block in blocks)]
         found = compared_with(self.reference, present, differences, self.margin, self.chosen)
@@ -172,18 +197,51 @@ class _Comparing:
             return []
         level = ALPHA / (comparisons(len(found) + 1) if self.chosen else len(found))
         ranks = _ranks(self.results, self.values, blocks, self.metric.better)
-        return [
-            ContrastLine(
-                value,
-                task,
-                one,
-                self._probability(value, blocks),
-                ranks.get(value),
-                verdict(one, better=self.metric.better, resolution=self.resolution),
-                seeds_needed(differences(value, self.reference), level),
-            )
-            for value, one in found.items()
-        ]
+        return [self._line(value, task, one, blocks, ranks.get(value), level) for value, one in found.items()]
+
+    def _line(
+        self, value: Label, task: str, one: Paired, blocks: Sequence[Block], rank: float | None, level: float
+    ) -> ContrastLine:
+        found = verdict(one, better=self.metric.better, resolution=self.resolution)
+        probability = self._probability(value, blocks)
+        needed = seeds_needed(self._differences(blocks)(value, self.reference), level)
+        if self.metric.per_pack and found is Verdict.INCONCLUSIVE:
+            # A few packs are no sample of seeds: their interval and their number needed would look like evidence.
+            one, probability = replace(one, low=None, high=None), replace(probability, low=None, high=None)
+            needed = None
+        return ContrastLine(
+            value=value,
+            task=task,
+            mean=self._mean(value, self.reference, blocks),
+            paired=one,
+            probability=probability,
+            rank=rank,
+            verdict=found,
+            within_margin=within_margin(found, one),
+            needed=needed,
+            fewest=fewest_pairs(level),
+        )
+
+    def reference_on(self, task: str) -> Reference:
+        """The results of the reference on one task or on all tasks."""
+        blocks = self._blocks(task)
+        ranks = _ranks(self.results, self.values, blocks, self.metric.better)
+        mean = fmean(fmean(self.results[self.reference, block].values()) for block in blocks)
+        return Reference(task, mean, ranks.get(self.reference))
+
+    def _blocks(self, task: str) -> list[Block]:
+        """The settings of a task that the reference has."""
+        return [b for value, b in self.results if value == self.reference and task in (ALL_TASKS, text(b[0]))]
+
+    def _shared(self, a: Label, b: Label, blocks: Sequence[Block]) -> list[tuple[Seeds, Seeds]]:
+        """The results of two values in the settings that both have, without the seeds that one of them lacks."""
+        both = [block for block in blocks if (a, block) in self.results and (b, block) in self.results]
+        pairs = [(self.results[a, block], self.results[b, block]) for block in both]
+        seeds = [seed for seed in (pairs[0][0] if pairs else ()) if all(seed in x and seed in y for x, y in pairs)]
+        return [({seed: x[seed] for seed in seeds}, {seed: y[seed] for seed in seeds}) for x, y in pairs if seeds]
+
+    def _mean(self, value: Label, reference: Label, blocks: Sequence[Block]) -> float:
+        return fmean(fmean(own.values()) for own, _ in self._shared(value, reference, blocks))
 
     def _differences(self, blocks: Sequence[Block]) -> Callable[[Label, Label], list[float]]:
         """The function that gives the differences of two values, one per seed.
@@ -193,11 +251,8 @@ class _Comparing:
         """
 
         def differences(a: Label, b: Label) -> list[float]:
-            shared = [block for block in blocks if (a, block) in self.results and (b, block) in self.results]
-            pairs = [(self.results[a, block], self.results[b, block]) for block in shared]
-            if not pairs:
-                return []
-            seeds = [seed for seed in pairs[0][0] if all(seed in x and seed in y for x, y in pairs)]
+            pairs = self._shared(a, b, blocks)
+            seeds = pairs[0][0] if pairs else ()
             return [fmean(x[seed] - y[seed] for x, y in pairs) for seed in seeds]
 
         return differences
@@ -210,61 +265,8 @@ class _Comparing:
         return probability_of_improvement(*((a, b) if self.metric.better > 0 else (b, a)))
 
 
-def _missing(frame: "pd.DataFrame", about: Metric, metric: str) -> list[str]:
-    """Notes about cells without a value: whether they count as the worst result, or are not compared."""
-    failed = int((frame["status"] == "failed").sum())
-    without = int((frame[metric].isna() & (frame["status"] == "done")).sum())
-    worst = (
-        f"count as {about.worst(()):g}" if about.better > 0 or about.high is not None else "count as the worst result"
-    )
-    notes = []
-    if failed:
-        use = "not used" if about.per_pack else worst if failed > 1 else worst.replace("count", "counts")
-        notes.append(f"{failed} failed cell{'s' * (failed != 1)}: {use}")
-    if without:
-        use = (worst if without > 1 else worst.replace("count", "counts")) if about.missing_is_worst else "not used"
-        notes.append(f"{without} cell{'s' * (without != 1)} without {metric}: {use}")
-    return notes
-
-
-def _confounded(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
-    """A note about other axes that vary together with this one, and so may cause the difference."""
-    done = measured(frame, metric)
-    same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *others(done, axis)}
-    varying = [c for c in label_columns(done) if c not in same and len(set(values_of(done, c))) > 1]
-    return [f"{', '.join(varying)} {'varies' if len(varying) == 1 else 'vary'} with {axis}"] * bool(varying)
-
-
-def _nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, name: str) -> AttnbenchError:
-    varying = [c for c in others(measured(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
-    hint = "they have no task and seed in common" + " with the same settings" * bool(varying)
-    if varying:
-        hint += f": the cells also vary in {', '.join(varying)}; select some of them with --where COLUMN=VALUE"
-    return fail(f"no value shares a setting and a seed with {against}", name or "--against", hint)
-
-
-def _checked_metric(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Metric:
-    """The metric, after checking that axis and metric exist, that it has a better direction, and that cells have it."""
-    labels = [column for column in label_columns(frame) if column != "seed"]
-    if axis not in labels:
-        raise fail(f"there is no axis {axis!r}", "--axis", did_you_mean(axis, labels))
-    if metric not in frame.columns or not is_metric(metric):
-        known = [column for column in frame.columns if is_metric(column)]
-        raise fail(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, known))
-    about = metric_of(metric)
-    if not about.better:
-        raise fail(f"{metric} has no better direction", "--metric", "choose a metric that has one, e.g. exact_match")
-    if measured(frame, metric).empty:
-        raise fail(f"no cell is done and has {metric}", name, "attnbench run trains the missing cells")
-    return about
-
-
-def _reference(values: Sequence[Label], against: str | None, seeds: Results, better: int) -> Label:
-    by_text = {text(value): value for value in values}
-    if against is not None:
-        if against not in by_text:
-            raise fail(f"no finished cell has {against!r}", "--against", did_you_mean(against, by_text))
-        return by_text[against]
+def _best(values: Sequence[Label], seeds: Results, better: int) -> Label:
+    """The value with the best mean over its settings, among those with the most settings."""
 
     def mean(value: Label) -> float:
         own = [sum(runs.values()) / len(runs) for (other, _), runs in seeds.items() if other == value]

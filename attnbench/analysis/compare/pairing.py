@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, label_columns, values_of
+from attnbench.analysis.per_pack import measurements
 from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def results(frame: "pd.DataFrame", axis: str, metric: str) -> Results:
     be compared by the seeds that survived.
     """
     about = metric_of(metric)
+    frame = measurements(frame, metric)
     done = measured(frame, metric)
     columns = others(done, axis)
     found: dict[tuple[Label, Block], dict[Any, float]] = {}
@@ -37,9 +39,7 @@ def results(frame: "pd.DataFrame", axis: str, metric: str) -> Results:
     ):
         key = (value, tuple(block))
         if status == "done" and number is not None:
-            # The seeds of a pack have one measurement of its speed, which must not count several times.
-            if not about.per_pack or float(number) not in found.get(key, {}).values():
-                found.setdefault(key, {})[seed] = float(number)
+            found.setdefault(key, {})[seed] = float(number)
         elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
             missing.setdefault(key, []).append(seed)
     observed: dict[Label, list[float]] = {}

@@ -1,16 +1,19 @@
-"""Whether the cells of two runs can be compared: what differs in their settings beside what is compared."""
+"""Whether the cells of two runs can be compared: what differs in their settings and in the code that trained them."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from attnbench.analysis.settings import differences, settings_of
 from attnbench.errors import AttnbenchError, Exit, Problem
+from attnbench.fingerprint import changed, named_files
 
 if TYPE_CHECKING:
     from attnbench.store.store import Store
 
 MOST_NAMED = 8
 Labels = tuple[tuple[str, object], ...]
+Cells = tuple[Container[str] | None, Container[str] | None]
+Value = TypeVar("Value")
 
 
 class NotComparable(AttnbenchError):
@@ -19,7 +22,7 @@ class NotComparable(AttnbenchError):
     exit = Exit.NOTHING_COMPARABLE
 
 
-def different_settings(first: "Store", second: "Store", names: Sequence[str]) -> list[str]:
+def different_settings(first: "Store", second: "Store", names: Sequence[str], cells: Cells | None = None) -> list[str]:
     """The settings in which cells with the same labels differ, e.g. "train.steps: 30 → 90".
 
     These differences, such as another number of steps, are what is compared.
@@ -27,13 +30,15 @@ def different_settings(first: "Store", second: "Store", names: Sequence[str]) ->
     Args:
         first, second: the runs.
         names: of the runs, for the messages.
+        cells: the ids of the cells of each run that are compared; default: all.
 
     Raises:
         NotComparable: if the task or its data differ: equal seeds have different sentences then, and one test set may
             be harder than the other.
     """
-    old, new = _settings(first), _settings(second)
-    columns = set.intersection(*({name for name, _ in key} for key in (*old, *new))) if old and new else set()
+    cells = cells or (None, None)
+    old, new = _settings(first, cells[0]), _settings(second, cells[1])
+    columns = _common(old, new)
     before, after = _by_labels(old, columns), _by_labels(new, columns)
     found: dict[str, None] = {}
     for labels in before.keys() & after.keys():
@@ -49,20 +54,77 @@ def different_settings(first: "Store", second: "Store", names: Sequence[str]) ->
     return [*changes[:MOST_NAMED], *more]
 
 
-def _settings(store: "Store") -> dict[Labels, dict[str, str]]:
+def different_code(first: "Store", second: "Store", names: Sequence[str], cells: Cells | None = None) -> str:
+    """The files in which the code of cells with the same labels differs, in a few words; "" where none does.
+
+    Only files count that the numbers of these cells depend on.
+
+    Args:
+        first, second, names, cells: as for `different_settings`.
+    """
+    cells = cells or (None, None)
+    old, new = _code(first, cells[0]), _code(second, cells[1])
+    columns = _common(old, new)
+    files: set[str] = set()
+    unknown: set[str] = set()
+    before, after = _grouped(old, columns), _grouped(new, columns)
+    for labels in before.keys() & after.keys():
+        for one in before[labels]:
+            for other in after[labels]:
+                unknown |= {name for name, code in zip(names, (one, other), strict=True) if not code}
+                files |= set(changed(one, other)) if one and other else set()
+    parts = [named_files(sorted(files))] if files else []
+    return "; ".join([*parts, *(f"that of {name} is not recorded" for name in sorted(unknown))])
+
+
+def _settings(store: "Store", cells: Container[str] | None) -> dict[Labels, dict[str, str]]:
     """The settings of the finished cells by their labels, one seed of each."""
-    states = store.states()
     found: dict[Labels, dict[str, str]] = {}
-    for cell in store.plan()["cells"]:
-        labels = tuple(sorted((name, value) for name, value in cell["labels"].items() if name != "seed"))
-        if cell["id"] in states and labels not in found:
-            found[labels] = settings_of(store.read(cell["id"]))
+    for labels, cell in _finished(store, cells):
+        if labels not in found:
+            found[labels] = settings_of(store.read(cell))
     return found
+
+
+def _code(store: "Store", cells: Container[str] | None) -> dict[Labels, list[Mapping[str, str]]]:
+    """The distinct fingerprints of the code of the finished cells, by their labels."""
+    codes = {cell: summary.code for cell, summary in store.summaries()}
+    found: dict[Labels, list[Mapping[str, str]]] = {}
+    for labels, cell in _finished(store, cells):
+        known = found.setdefault(labels, [])
+        if codes[cell] not in known:
+            known.append(codes[cell])
+    return found
+
+
+def _finished(store: "Store", cells: Container[str] | None) -> Iterator[tuple[Labels, str]]:
+    """The labels without the seed, and the id, of the finished cells among those that are compared."""
+    states = store.states()
+    for cell in store.plan()["cells"]:
+        if cell["id"] in states and (cells is None or cell["id"] in cells):
+            yield tuple(sorted((name, value) for name, value in cell["labels"].items() if name != "seed")), cell["id"]
+
+
+def _common(old: Iterable[Labels], new: Iterable[Labels]) -> set[str]:
+    """The label columns that both runs have."""
+    names = [{name for name, _ in labels} for labels in (*old, *new)]
+    return set.intersection(*names) if names else set()
 
 
 def _by_labels(settings: Mapping[Labels, dict[str, str]], columns: set[str]) -> dict[Labels, dict[str, str]]:
     """The settings by the labels of these columns; without those of which several settings have the same labels."""
-    found: dict[Labels, list[dict[str, str]]] = {}
-    for labels, values in settings.items():
-        found.setdefault(tuple(pair for pair in labels if pair[0] in columns), []).append(values)
-    return {labels: values[0] for labels, values in found.items() if len(values) == 1}
+    return {labels: found[0] for labels, found in _by_columns(settings, columns).items() if len(found) == 1}
+
+
+def _grouped(
+    codes: Mapping[Labels, list[Mapping[str, str]]], columns: set[str]
+) -> dict[Labels, list[Mapping[str, str]]]:
+    """The fingerprints by the labels of these columns."""
+    return {labels: [code for one in found for code in one] for labels, found in _by_columns(codes, columns).items()}
+
+
+def _by_columns(values: Mapping[Labels, Value], columns: set[str]) -> dict[Labels, list[Value]]:
+    found: dict[Labels, list[Value]] = {}
+    for labels, value in values.items():
+        found.setdefault(tuple(pair for pair in labels if pair[0] in columns), []).append(value)
+    return found

@@ -14,6 +14,7 @@ from attnbench import __version__
 from attnbench.analysis.gate.judge import ALLOWANCES
 from attnbench.analysis.labels import text
 from attnbench.analysis.settings import key_of, settings_of
+from attnbench.analysis.table.lengths import metric_hint
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.messages import NO_VALUE
@@ -135,7 +136,12 @@ def rows_of(store: Store, metrics: Sequence[str] = ()) -> list[BaselineRow]:
     # Only for requested metrics: a run without gold links has no AER, and the default must not fail there. Other
     # problems come first, because a missing cell may be the reason why a metric is absent.
     present = {row.metric for row in rows}
-    problems += [Problem(f"no cell has {m}", "--metric") for m in metrics if not problems and m not in present]
+    known = {name for one in run for measured in one.metrics.values() for name in measured}
+    problems += [
+        Problem(f"no cell has {metric}", "--metric", metric_hint(metric, known) if metric not in known else "")
+        for metric in metrics
+        if not problems and metric not in present
+    ]
     seeds = {one.key: len(one.metrics) for one in run}
     problems += [
         Problem(f"only seeds {join_seeds(row.values)} have {row.metric}", name_of(row.labels))
@@ -154,15 +160,21 @@ def has_result(values: Mapping[int, float]) -> bool:
 
 def _not_done(store: Store, run: Iterable[Configuration]) -> list[Problem]:
     """A problem per configuration with failed, unfinished or stale seeds, and per cell that cannot be read."""
-    hint = "a baseline needs a run with all cells done: attnbench run trains the missing and the stale ones"
+    needs = "a baseline needs a run with all cells done"
+    hint = f"{needs}: attnbench run trains the missing and the stale ones"
+    again = f"{needs}: correct the cause, then attnbench run GRID.yaml --retry-failed"
     states = [
-        (one, state, tuple(seeds))
+        (one, state, tuple(seeds), how)
         for one in run
-        for state, seeds in (("failed", one.failed), ("not finished", one.unfinished), ("stale", one.stale))
+        for state, seeds, how in (
+            (f"failed: {next(iter(one.failed.values()), '')}", one.failed, again),
+            ("not finished", one.unfinished, hint),
+            ("stale", one.stale, hint),
+        )
     ]
     problems = [
-        Problem(f"seeds {join_seeds(seeds)}: {state}", name_of(one.labels), hint)
-        for one, state, seeds in states
+        Problem(f"seeds {join_seeds(seeds)}: {state}", name_of(one.labels), how)
+        for one, state, seeds, how in states
         if seeds
     ]
     broken = [store.broken[cell["id"]] for cell in store.plan()["cells"] if cell["id"] in store.broken]

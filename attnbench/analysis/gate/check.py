@@ -13,11 +13,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from statistics import fmean
+from statistics import fmean, median
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
 from attnbench.analysis.gate.judge import (
     FEW,
+    NOISE,
     GateVerdict,
     Judgement,
     Statistic,
@@ -34,6 +35,8 @@ from attnbench.metrics import metric_of
 # promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
 # assumes.
 FALSE_ALARMS = 0.005
+# Likewise by the floor; its noise is nearly the same in all metrics of a configuration.
+FLOOR_ALARMS = 0.01
 # The probability that more seeds than are spared fail to learn by chance, over all configurations together.
 FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
@@ -74,6 +77,25 @@ class Finding:
         before, now = (fmean(values.values()) if values else None for values in (self.baseline, self.run))
         return before, now
 
+    @property
+    def compared(self) -> tuple[float | None, float | None]:
+        """The values of the statistic that decided, in the baseline and in the run; else the means.
+
+        `median` compares the run's median with the baseline's mean; `paired difference` and `reproduced seeds` the
+        means over the shared seeds; `learned` the shares of the seeds that learned.
+        """
+        before, now = self.means
+        statistic = self.judgement.statistic if self.judgement else None
+        if statistic is Statistic.MEDIAN:
+            return before, median(self.run.values())
+        if statistic in (Statistic.PAIRED, Statistic.REPRODUCED):
+            seeds = self.baseline.keys() & self.run.keys()
+            return fmean(self.baseline[seed] for seed in seeds), fmean(self.run[seed] for seed in seeds)
+        if statistic is Statistic.LEARNED:
+            old, new = (learned(list(side.values())) / len(side) for side in (self.baseline, self.run))
+            return old, new
+        return before, now
+
 
 @dataclass(frozen=True)
 class Check:
@@ -102,6 +124,7 @@ def check(
     false_alarms: float = FALSE_ALARMS,
     unclear_fails: bool = True,
     improvement_fails: bool = False,
+    update: str = "attnbench baseline --update",
 ) -> Check:
     """Compares every row of a baseline with the run's configuration of the same settings.
 
@@ -116,6 +139,7 @@ def check(
         false_alarms: the probability that the check reports a regression of unchanged code.
         unclear_fails: whether an unclear row below the floor fails the check.
         improvement_fails: whether an improvement does. Targets that leak into the input improve an accuracy as well.
+        update: the command that accepts an improvement, for the messages.
     """
     by_key = {one.key: one for one in run if one.key}
     groups: dict[str, list[BaselineRow]] = {}
@@ -136,7 +160,7 @@ def check(
             pairs += [(row, one) for row in group]
     lines = {row.configuration: row.line for row in reversed(rows)}
     findings += [_failed(one, lines.get(one.key, 0)) for one in run if one.failed]
-    findings += _compared(pairs, tolerances or {}, false_alarms)
+    findings += _compared(pairs, tolerances or {}, false_alarms, update)
     findings += [Finding(GateVerdict.NEW, one.labels) for one in run if id(one) not in in_baseline and not one.failed]
     findings = [replace(one, fails=_fails(one, unclear_fails, improvement_fails)) for one in findings]
     return Check(name, file, sorted(findings, key=_badness))
@@ -188,7 +212,10 @@ def _failed(one: Configuration, line: int) -> Finding:
 
 
 def _compared(
-    pairs: Sequence[tuple[BaselineRow, Configuration]], tolerances: Mapping[str, float], false_alarms: float
+    pairs: Sequence[tuple[BaselineRow, Configuration]],
+    tolerances: Mapping[str, float],
+    false_alarms: float,
+    update: str,
 ) -> list[Finding]:
     chances = Chances([row for row, _ in pairs])
     reproduced = {one.key for row, one in pairs if _same_models(row, one)}
@@ -213,13 +240,14 @@ def _compared(
             chances.spared(row, len(now)),
             resolution_of(row),
             one.key in reproduced,
+            noise_of_floor(len(pairs)),
         )
         findings.append(
             Finding(
                 judgement.verdict,
                 one.labels,
                 row.metric,
-                _message(judgement, before, now, row, run),
+                _message(judgement, before, now, row, run, update),
                 judgement,
                 tolerance,
                 before,
@@ -240,6 +268,11 @@ def _same_models(row: BaselineRow, one: Configuration) -> bool:
     shared = {seed: value for seed, value in row.values.items() if seed in run}
     distinct = len(set(shared.values())) == len(shared) >= FEW
     return distinct and all(run[seed] == value for seed, value in shared.items())
+
+
+def noise_of_floor(rows: int) -> float:
+    """The probability of a false alarm by the floor in each of this number of rows."""
+    return min(NOISE, FLOOR_ALARMS / rows)
 
 
 class Chances:
@@ -281,9 +314,16 @@ def resolution_of(row: BaselineRow) -> float:
 
 
 def _with_values(row: BaselineRow, run: Mapping[int, float]) -> tuple[dict[int, float], dict[int, float]]:
-    """The values of both sides by seed, with a number for the seeds that never got there."""
+    """The values of both sides by seed, with a number for the seeds that never got there.
+
+    It is the step after the last: all that is known is that the seed needs more than `train.steps`. With a larger
+    number, a seed that misses the accuracy by one sentence at the end would count like one that learns nothing.
+    """
     observed = [value for side in (row.values, run) for value in side.values() if math.isfinite(value)]
-    worst = metric_of(row.metric).worst(observed)
+    try:
+        worst = float(row.settings["train.steps"]) + resolution_of(row)
+    except (KeyError, ValueError):
+        worst = metric_of(row.metric).worst(observed)
     before, now = (
         {seed: value if math.isfinite(value) else worst for seed, value in side.items()} for side in (row.values, run)
     )
@@ -296,6 +336,7 @@ def _message(
     now: Mapping[int, float],
     row: BaselineRow,
     run: Mapping[int, float],
+    update: str,
 ) -> str:
     """The reason where the numbers are not enough, and what a user can do; "" where there is nothing to add."""
     parts = []
@@ -304,12 +345,12 @@ def _message(
         if any(never):
             worst = max(*before.values(), *now.values())
             parts.append(
-                f"never reached by {never[0]} of {len(row.values)} seeds before and {never[1]} of {len(run)} now, "
-                f"which count as {worst:g}"
+                f"{never[1]} of {len(run)} seeds never got there ({never[0]} of {len(row.values)} in the baseline); "
+                f"each counts as {worst:g} steps"
             )
     if judgement.statistic is Statistic.LEARNED:
         counts = [f"{learned(list(side.values()))} of {len(side)} seeds" for side in (before, now)]
-        parts.append(f"learned by {counts[0]} before and {counts[1]} now")
+        parts.append(f"{counts[1]} learned, {counts[0]} in the baseline")
     elif judgement.statistic is Statistic.REPRODUCED and judgement.verdict is not GateVerdict.UNCHANGED:
         parts.append("the seeds reproduce another metric of the baseline exactly, so the change is not chance")
     elif judgement.below_floor:
@@ -319,7 +360,7 @@ def _message(
     elif judgement.verdict is GateVerdict.TOO_FEW:
         parts.append("one seed on each side is not enough to decide")
     if judgement.verdict is GateVerdict.IMPROVEMENT:
-        parts.append("to accept it: attnbench baseline --update")
+        parts.append(f"to accept it:\n{update}")
     return "; ".join(parts)
 
 

@@ -1,19 +1,20 @@
-"""The formats of `attnbench check`: table, GitHub commands and Markdown show what changed; CSV, JSON, JUnit all rows.
+"""The formats of `attnbench check`: table, GitHub commands and Markdown show what changed; CSV and JSON all rows.
 
 Names and error messages are written by users and by other programs, so every format escapes them.
 """
 
 import json
-import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import Check, Finding
-from attnbench.analysis.gate.judge import GateVerdict
+from attnbench.analysis.gate.judge import GateVerdict, Statistic, learned
+from attnbench.analysis.numbers import shortened
+from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
 from attnbench.escapes import markdown, one_line
@@ -22,6 +23,7 @@ from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 COLOURS = {
     GateVerdict.UNCLEAR: "yellow",
@@ -36,16 +38,21 @@ _LEVELS = {
     GateVerdict.IMPROVEMENT: "notice",
     GateVerdict.NEW: "notice",
 }
-# XML 1.0 has no way to write these, not even as references.
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+LEAST_ROOM = 40  # columns of a message, however narrow the line is
 
 
 def summary(check: Check) -> str:
     """One line: the run, the baseline, whether the check passed, and the number of findings of each verdict."""
     counts = Counter(finding.verdict for finding in check.findings)
     result = {Exit.OK: "passed", Exit.REGRESSION: "failed"}.get(check.exit, "failed: nothing could be compared")
-    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in GateVerdict if counts[verdict])
+    verdicts = ", ".join(_counted(counts[verdict], verdict) for verdict in GateVerdict if counts[verdict])
     return f"{check.name} against {check.baseline}: {result} ({verdicts})"
+
+
+def _counted(number: int, verdict: GateVerdict) -> str:
+    """The number of findings of a verdict: "6 regressions", "3 unchanged"."""
+    countable = verdict in (GateVerdict.REGRESSION, GateVerdict.IMPROVEMENT)
+    return f"{number} {verdict}{'s' * (countable and number != 1)}"
 
 
 def changed(check: Check) -> list[Finding]:
@@ -56,37 +63,62 @@ def changed(check: Check) -> list[Finding]:
 def print_check(check: Check, console: "Console") -> None:
     """Prints a table of what changed, and the summary.
 
-    A terminal's width is respected. Elsewhere the table is as wide as its content, since a log is searched line by line
-    and a wrapped name is not found.
+    The width of a terminal, or of COLUMNS, is respected. Elsewhere messages are wrapped, and names are whole: a log is
+    searched line by line and a wrapped name is not found.
     """
+    from rich.text import Text
+
+    table = _table(check, None if is_limited(console) else sentence_width(console))
+    if table.rows:
+        with wide_enough(console, natural_width(table, console)):
+            console.print(table)
+    console.print(Text(summary(check), style="bold red" if check.exit else "bold green"), soft_wrap=True)
+
+
+HEADS = ("verdict", "configuration", "metric", "baseline → run\n[interval]")
+
+
+def _table(check: Check, width: int | None) -> "Table":
+    """What changed; with a width, messages are wrapped to it, and nothing else is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
-    for head in ("verdict", "configuration"):
-        table.add_column(head, overflow="fold", no_wrap=head == "verdict")
-    table.add_column("metric", overflow="fold")
-    table.add_column("baseline → run\nchange", no_wrap=True)
-    names = _names(check)
-    for finding in changed(check):
+    for head in HEADS:
+        breaks = width is None and head in ("configuration", "metric")
+        table.add_column(head, overflow="fold", no_wrap=not breaks)
+    names, found = _names(check), changed(check)
+    numbers = [_change(finding) for finding in found]
+    room = None if width is None else _room(width, found, numbers)
+    for finding, (first, second) in zip(found, numbers, strict=True):
         colour = "red" if finding.fails else COLOURS[finding.verdict]
-        description = Text(names(finding))
-        if finding.message:
-            description.append(f"\n{one_line(finding.message)}", style="dim")
-        numbers = Text()
-        if finding.judgement:
-            before, now, change = _numbers(finding)
-            numbers = Text.assemble(f"{before} → {now}\n", (change.partition("\n")[2] or change, "dim"))
-        table.add_row(Text(finding.verdict, style=colour), description, Text(finding.metric), numbers)
-    original = console.width
-    console.width = 10_000  # rich measures at most the width of the console
-    needed = console.measure(table).maximum if table.rows else 0
-    console.width = original if console.is_terminal else max(original, needed, len(summary(check)))
-    if table.rows:
-        console.print(table)
-    console.print(Text(summary(check), style="bold red" if check.exit else "bold green"))
-    console.width = original
+        description = Text(names(finding)).append("".join(f"\n{x}" for x in _wrapped(finding, room)), style="dim")
+        shown = Text(first).append(f"\n{second}" if second else "", style="dim")
+        table.add_row(Text(finding.verdict, style=colour), description, Text(finding.metric), shown)
+    return table
+
+
+def _room(width: int, found: list[Finding], numbers: list[tuple[str, str]]) -> int:
+    """The columns that are left for the messages."""
+    verdict, _, metric, last = HEADS
+    others = [
+        [verdict, *(finding.verdict for finding in found)],
+        [metric, *(finding.metric for finding in found)],
+        [*last.split("\n"), *(line for pair in numbers for line in pair)],
+    ]
+    borders = 3 * len(HEADS)
+    return max(width - borders - sum(max(map(len, column)) for column in others), LEAST_ROOM)
+
+
+def _wrapped(finding: Finding, room: int | None) -> list[str]:
+    """The lines of a finding's message; with a room, none is longer, unless a single word is."""
+    lines = [one_line(line) for line in finding.message.splitlines()]
+    if room is None:
+        return lines
+    # A command is copied from the log, so it is not broken.
+    broken = [[x] if x.startswith("attnbench ") else textwrap.wrap(x, room, break_long_words=False) for x in lines]
+    return [part for parts in broken for part in parts]
 
 
 def _names(check: Check) -> Callable[[Finding], str]:
@@ -103,21 +135,33 @@ def _names(check: Check) -> Callable[[Finding], str]:
     return name
 
 
+def _change(finding: Finding) -> tuple[str, str]:
+    """The values that were compared, and the interval of their difference: "0.998 → 0.512", "−0.52 to −0.45 (mean)"."""
+    before, now, change, interval = _numbers(finding)
+    return (f"{before} → {now}", interval or change) if before else ("", "")
+
+
 def _numbers(finding: Finding) -> list[str]:
-    """The mean of the baseline, the mean of the run, and the change with its interval on a second line."""
-    if finding.judgement is None:
-        return ["", "", ""]
-    decimals = metric_of(finding.metric).decimals
-    before, now = (f"{mean:.{decimals}f}" if mean is not None else NO_VALUE for mean in finding.means)
+    """The baseline's and the run's value of the statistic that decided, their difference, and its interval."""
     judgement = finding.judgement
-    change = _signed(judgement.difference, decimals)
+    if judgement is None:
+        return ["", "", "", ""]
+    decimals = metric_of(finding.metric).decimals
+    statistic = judgement.statistic
+    if statistic is Statistic.LEARNED:
+        before, now = (f"{learned(list(side.values()))}/{len(side)} seeds" for side in (finding.baseline, finding.run))
+        return [before, now, f"({statistic})", ""]
+    old, new = finding.compared
+    before, now = (f"{value:.{decimals}f}" if value is not None else NO_VALUE for value in (old, new))
+    change = NO_VALUE if old is None or new is None else _signed(new - old, decimals)
+    if statistic is Statistic.MEDIAN:
+        before, now = f"mean {before}", f"median {now}"
+    interval = ""
     if judgement.low is not None and judgement.high is not None:
-        # The interval is that of the statistic, which need not be the difference of the means.
-        ends = f"{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)}"
-        change += f"\n{ends} ({judgement.statistic})"
-    elif judgement.statistic is not None:
-        change += f"\n({judgement.statistic})"
-    return [before, now, change]
+        interval = f"{_signed(judgement.low, decimals)} to {_signed(judgement.high, decimals)} ({statistic})"
+    elif statistic is not None:
+        change = f"{change} ({statistic})"
+    return [before, now, change, interval]
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -125,14 +169,15 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486, interval −0.52 to −0.45 (mean))"."""
+    """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486; −0.52 to −0.45 (mean))"."""
     message = finding.message
     if finding.judgement is None:
         metric = f"{finding.metric}: " if finding.metric and message else ""
         return one_line(f"{metric}{message}" if message else "not in the baseline")
-    before, now, change = _numbers(finding)
-    text = f"{finding.metric} changed from {before} to {now} ({change.replace(chr(10), ', interval ')})"
-    return f"{text}: {message}" if message else text
+    before, now, change, interval = _numbers(finding)
+    difference = ", interval ".join(filter(None, [change, interval]))
+    text = f"{finding.metric} changed from {before} to {now} ({difference})"
+    return one_line(f"{text}: {message}") if message else text
 
 
 def to_github(check: Check) -> str:
@@ -164,7 +209,8 @@ def to_markdown(check: Check) -> str:
 
     rows = []
     for finding in changed(check):
-        numbers = [number.replace("\n", "<br>") for number in _numbers(finding)]
+        before, now, change, interval = _numbers(finding)
+        numbers = [before, now, "<br>".join(filter(None, [change, interval]))]
         names = [finding.verdict, name_of(finding.labels), finding.metric]
         rows.append(line([*map(markdown, names), *numbers, markdown(finding.message)]))
     head = ["verdict", "configuration", "metric", "baseline", "run", "change", ""]
@@ -174,12 +220,12 @@ def to_markdown(check: Check) -> str:
 
 def to_csv(check: Check) -> str:
     """One line per finding, including the unchanged ones."""
-    return csv_text(_records(check))
+    return csv_text(shortened(_records(check)))
 
 
 def to_json(check: Check) -> str:
     """A list with one object per finding; its keys are the columns of the CSV."""
-    return json.dumps(_records(check), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(shortened(_records(check)), indent=1, ensure_ascii=False) + "\n"
 
 
 def _records(check: Check) -> list[dict[str, Any]]:
@@ -195,6 +241,8 @@ def _records(check: Check) -> list[dict[str, Any]]:
             "low": judgement.low if judgement else None,
             "high": judgement.high if judgement else None,
             "statistic": str(judgement.statistic) if judgement and judgement.statistic else None,
+            "statistic_baseline": finding.compared[0],
+            "statistic_run": finding.compared[1],
             "tolerance": finding.tolerance if judgement else None,
             "baseline_seeds": len(finding.baseline) or None,
             "run_seeds": len(finding.run) or None,
@@ -205,40 +253,3 @@ def _records(check: Check) -> list[dict[str, Any]]:
             | {"message": finding.message or None}
         )
     return records
-
-
-def to_junit(check: Check) -> str:
-    """JUnit XML with one test case per finding.
-
-    Failed cells are errors, other verdicts that fail the check are failures, and new configurations and rows with too
-    few seeds are skipped.
-    """
-    findings = check.findings
-    errors = sum(finding.verdict is GateVerdict.FAILED for finding in findings)
-    counts = {
-        "tests": str(len(findings)),
-        "failures": str(sum(finding.fails for finding in findings) - errors),
-        "errors": str(errors),
-        "skipped": str(sum(finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW) for finding in findings)),
-    }
-    suites = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(suites, "testsuite", {"name": _xml(f"attnbench check {check.name}"), **counts})
-    for finding in findings:
-        name = f"{name_of(finding.labels)}: {finding.metric}" if finding.metric else name_of(finding.labels)
-        case = ElementTree.SubElement(suite, "testcase", {"classname": _xml(check.name), "name": _xml(name)})
-        message = _xml(sentence(finding))
-        if finding.fails:
-            tag = "error" if finding.verdict is GateVerdict.FAILED else "failure"
-            result = ElementTree.SubElement(case, tag, {"type": finding.verdict, "message": message})
-            result.text = _xml(finding.message) or message
-        elif finding.verdict in (GateVerdict.NEW, GateVerdict.TOO_FEW):
-            ElementTree.SubElement(case, "skipped", {"message": message})
-        else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.verdict}: {message}"
-    ElementTree.indent(suites)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
-
-
-def _xml(text: str) -> str:
-    """The text with a � for each character that XML does not allow."""
-    return _NOT_IN_XML.sub("\ufffd", text)

@@ -63,8 +63,8 @@ ENOUGH = 5  # with fewer seeds `baseline` warns, and the floor assumes that the 
 # A seed fails to learn with a probability estimated from the baseline's seeds and this many more, of which half a seed
 # failed: about 3 % without any data.
 PRIOR_FAILURES, PRIOR_SEEDS = 0.5, 17
-# A fall beyond the floor must also be one that noise gives with this probability, in a row whose spread is known from
-# its own seeds and, counted like WEIGHT further seeds, from the other rows.
+# A fall beyond the floor must also be one that noise gives with at most this probability. The spread of a row is known
+# from its own seeds and, counted like WEIGHT further seeds, from the other rows.
 NOISE, WEIGHT = 0.0015, 4
 
 
@@ -146,6 +146,7 @@ class Rule:
         level: the probability of a false regression, and of a false improvement, in this row.
         spread: lower bound on the seed standard deviation.
         floor: a fall beyond this fails though it is unclear; infinite for none.
+        noise: the probability that chance gives a fall that fails beyond the floor.
         typical: the typical seed standard deviation of the metric in the baseline, for the floor: a few seeds of one
             row may be equal by chance.
         spared: the number of the run's worst seeds that may have failed to learn by chance.
@@ -160,6 +161,7 @@ class Rule:
     level: float
     spread: float
     floor: float = math.inf
+    noise: float = NOISE
     typical: float = 0.0
     spared: int = 1
     resolution: float = 0.0
@@ -235,6 +237,7 @@ def judge_row(
     spared: int = 1,
     resolution: float = 0.0,
     reproduced: bool = False,
+    noise: float = NOISE,
 ) -> tuple[Judgement, float]:
     """Judges a metric's row by its allowance.
 
@@ -246,7 +249,7 @@ def judge_row(
         typical: see `Rule`, in the unit of the allowance.
         spared: see `Rule`.
         resolution: see `Allowance.scaled`.
-        reproduced: see `Rule`.
+        reproduced, noise: see `Rule`.
 
     Returns:
         The judgement, and the tolerance in the metric's unit.
@@ -269,6 +272,7 @@ def judge_row(
         high=facts.high,
         accuracy=facts.accuracy,
         reproduced=reproduced,
+        noise=noise,
     )
     return judge(baseline, run, rule), tolerated
 
@@ -341,7 +345,7 @@ def _is_below_floor(old: Sequence[float], new: Sequence[float], rule: Rule) -> b
     # A few seeds hardly determine a spread, so that of the other rows counts like WEIGHT further seeds.
     freedom = len(usual) - 1
     variance = (WEIGHT * max(rule.typical, rule.spread) ** 2 + freedom * _variance(usual)) / (WEIGHT + freedom)
-    noise = _quantile(NOISE, WEIGHT + freedom) * math.sqrt(variance * (1 / len(old) + 1 / len(kept)))
+    noise = _quantile(rule.noise, WEIGHT + freedom) * math.sqrt(variance * (1 / len(old) + 1 / len(kept)))
     return fmean(kept) - fmean(old) > max(rule.floor, noise)
 
 

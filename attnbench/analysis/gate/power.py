@@ -2,35 +2,48 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from attnbench.analysis.gate.baseline import BaselineRow
-from attnbench.analysis.gate.check import FALSE_ALARMS, Chances, resolution_of
+from attnbench.analysis.gate.check import FALSE_ALARMS, Chances, noise_of_floor, resolution_of
 from attnbench.analysis.gate.judge import ALLOWANCES, ENOUGH, GateVerdict, judge_row
-from attnbench.metrics import metric_of
+from attnbench.metrics import METRICS, metric_of
 
 POWER = 0.9
 DRAWS = 100  # the power is then known to 3 points, which moves the fall by less than its two digits show
 HALVINGS = 8
 
 
-def what_is_seen(rows: Sequence[BaselineRow]) -> str:
-    """By how much each metric must get worse, with the baseline's seeds and with more of them."""
+def what_is_seen(rows: Sequence[BaselineRow]) -> tuple[str, list[str]]:
+    """By how much each metric must get worse, with the baseline's seeds and with more of them.
+
+    Returns:
+        The amounts as text; and the metrics of which no possible fall is noticed with the baseline's seeds.
+    """
     seeds = min(len(row.values) for row in rows)
     if seeds < 2:
-        return f"with 1 seed nothing is seen; with {ENOUGH} seeds, {_falls(rows, ENOUGH)}"
+        return f"with 1 seed nothing is seen; with {ENOUGH} seeds, {_falls_text(_falls(rows, ENOUGH))}", []
     more = ENOUGH if seeds < ENOUGH else 2 * seeds
-    return f"with {seeds} seeds, {_falls(rows, seeds)}; with {more} seeds, {_falls(rows, more)}"
+    found = _falls(rows, seeds)
+    amounts = f"with {seeds} seeds, {_falls_text(found)}; with {more} seeds, {_falls_text(_falls(rows, more))}"
+    return amounts, [metric for metric, fall in found.items() if fall is None]
 
 
-def _falls(rows: Sequence[BaselineRow], seeds: int) -> str:
-    """The falls of all metrics as text: "exact_match by 0.04, steps_to_95 by 40%"."""
+def _falls(rows: Sequence[BaselineRow], seeds: int) -> dict[str, float | None]:
+    """The smallest falls that are noticed, by metric in the order of METRICS."""
+    order = list(METRICS)
+    metrics = sorted({row.metric for row in rows}, key=lambda metric: (order.index(metric_of(metric).name), metric))
+    return {metric: smallest_fall(metric, rows, seeds) for metric in metrics}
+
+
+def _falls_text(falls: Mapping[str, float | None]) -> str:
+    """The falls as text: "exact_match by 0.04, steps_to_95 by 40%"."""
     parts = []
-    for metric in dict.fromkeys(row.metric for row in rows):
-        fall, relative = smallest_fall(metric, rows, seeds), ALLOWANCES[metric.partition("@")[0]].relative
-        size = "no possible amount" if fall is None else f"{fall:.0%}" if relative else f"{fall:.2g}"
-        parts.append(f"{metric} by {size}")
+    for metric, fall in falls.items():
+        relative = ALLOWANCES[metric_of(metric).name].relative
+        size = "" if fall is None else f" by {fall:.0%}" if relative else f" by {fall:.2g}"
+        parts.append(f"{metric}{size}" if size else f"{metric} never")
     return ", ".join(parts)
 
 
@@ -69,6 +82,7 @@ def smallest_fall(metric: str, rows: Sequence[BaselineRow], seeds: int) -> float
                 typical=chances.typical(metric, seeds),
                 spared=chances.spared(row, seeds),
                 resolution=resolution_of(row),
+                noise=noise_of_floor(len(rows)),
             )
             found += judgement.verdict is GateVerdict.REGRESSION or judgement.below_floor
         return found / DRAWS

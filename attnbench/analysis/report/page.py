@@ -119,7 +119,8 @@ def _learning(run: ReportData) -> Html:
     if not parts:
         return _note("No cell has a validation result.")
     text = "Lines: the mean over the seeds that are done. Bands: from the lowest to the highest seed."
-    if max(len(record["history"]) for record in run.records.values()) > MOST_POINTS:
+    validations = [sum("valid/loss" in row for row in record["history"]) for record in run.records.values()]
+    if max(validations) > MOST_POINTS:
         text += f" With more than {MOST_POINTS} validations, lines show only some of them; bands cover all."
     return joined(_note(text), *_left_out(run), *parts)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from attnbench.analysis.paired import ALPHA, smallest_p
-from attnbench.analysis.stats import Statistic
+from attnbench.analysis.stats import Statistic, proportion_interval
 from attnbench.analysis.table.cell import FEWEST, TableCell, TooFew, comparisons
 from attnbench.analysis.table.comparison import Comparison
 from attnbench.analysis.verdict import Verdict
@@ -32,12 +32,14 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
         lines.append("n=a/b: only a of b seeds have a value; such a cell cannot be the best.")
     if any(cell.n == cell.of != comparison.n for cell in cells):
         lines.append("n=a: over a seeds.")
-    if any(cell.learned_in_part for cell in cells):
-        line = "a/b learned: a of b seeds reached .5"
-        groups = "; seeds in two such groups have no interval of their mean"
-        lines.append(f"{line}{groups if any(cell.two_groups for cell in cells) else ''}.")
-    if n := _all_learned(comparison, cells):
-        lines.append(f"An interval is for the seeds that learn: where all {n} did, at least {ALPHA ** (1 / n):.0%} do.")
+    if failed := [cell for cell in cells if cell.mean is None and cell.failed]:
+        lines.append(f"failed {failed[0].failed}/{failed[0].of}: {failed[0].failed} of {failed[0].of} seeds failed.")
+    what = "" if comparison.about.accuracy else " an exact match of"
+    if any(cell.two_groups for cell in cells):
+        lines.append(f"a/b learned: a of b seeds reached{what} .5; the mean of two such groups has no interval.")
+    if comparison.about.accuracy and (n := _all_learned(comparison, cells)):
+        share = f"{100 * proportion_interval(n, n)[0]:.0f} to 100 % of all seeds (exact 95 % interval)"
+        lines.append(f"Intervals are for the seeds that learn (reach .5). Where all {n} did, that is {share}.")
     if comparison.trained:
         ranges = " or ".join(f"{low}–{high}" for low, high in comparison.trained)
         longer = f"; {BEYOND}: longer" if any(cell.beyond for cell in cells) else ""
@@ -45,15 +47,15 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
     gaps = len(cells) < len(comparison.rows) * len(comparison.heads) or any(not (c.n or c.failed) for c in cells)
     lines.append(" ".join(filter(None, [_marks(comparison, cells, best), f"{NO_VALUE}: no result." * gaps])))
     if comparison.too_few:
-        lines.append(_too_few(comparison.too_few))
+        lines.append(_too_few(comparison.too_few, _unit(comparison)))
     return [line for line in [*lines, *comparison.notes] if line]
 
 
 def _all_learned(comparison: Comparison, cells: Sequence[TableCell]) -> int:
     """The number of seeds of the cells with an interval in which all seeds learned; 0 if there are none.
 
-    From n seeds that all learned it follows, with 95 % confidence, that at least .05^(1/n) of all seeds do. The
-    interval cannot show the failures that may be among the rest.
+    From n seeds that all learned it does not follow that all do: the interval cannot show the failures that may be
+    among the rest.
     """
     fewest = FEWEST[comparison.statistic]
     return min((cell.n for cell in cells if cell.low is not None and cell.learned == cell.n >= fewest), default=0)
@@ -67,7 +69,9 @@ def mark(comparison: Comparison, cell: TableCell) -> str:
 def _numbers(comparison: Comparison, cells: Sequence[TableCell]) -> str:
     """What the first number of a cell is, and what the range after it is."""
     n, fewest = comparison.n, FEWEST[comparison.statistic]
-    line = f"{NAMES[comparison.statistic]} over n = {n} seed{'s' * (n > 1)}"
+    line = f"{NAMES[comparison.statistic]} over n = {n} {_unit(comparison)}{'s' * (n > 1)}"
+    if comparison.about.per_pack:
+        return f"{line}; the seeds of a pack share one measurement."
     seeds = [cell.n for cell in cells if cell.low is not None and comparison.about.interval_decimals is not None]
     if not seeds:
         return f"{line}."
@@ -75,6 +79,11 @@ def _numbers(comparison: Comparison, cells: Sequence[TableCell]) -> str:
         return f"{line}, then the range of the seeds (a 95 % interval needs {fewest} seeds)."
     few = f"; below {fewest} seeds, their range" if min(seeds) < fewest else ""
     return f"{line}, then its 95 % interval (percentile bootstrap, expanded for few seeds{few})."
+
+
+def _unit(comparison: Comparison) -> str:
+    """What is counted: packs where all seeds of a pack have one measurement."""
+    return "pack" if comparison.about.per_pack else "seed"
 
 
 def _marks(comparison: Comparison, cells: Sequence[TableCell], best: str) -> str:
@@ -95,17 +104,15 @@ def _marks(comparison: Comparison, cells: Sequence[TableCell], best: str) -> str
     return f"{line};{others}{' ' * bool(signs)}{', '.join(signs)} ({test})."
 
 
-def _too_few(too_few: TooFew) -> str:
-    """Why no row can be distinguished from the best, and how many seeds could."""
+def _too_few(too_few: TooFew, unit: str) -> str:
+    """Why no row can be distinguished from the best, and how many seeds or packs could."""
     seeds, rows = too_few.seeds, too_few.rows
     p = smallest_p(seeds)
     reason = f"p is {_short(p)} at best"
     if p <= ALPHA:
         reason += f", {_short(p * comparisons(rows))} among all pairs of {rows} rows by Holm"
-    plural = "s" * (seeds > 1)
-    return (
-        f"Inconclusive: {seeds} seed{plural} cannot distinguish any row from the best ({reason}); {too_few.needed} can."
-    )
+    counted = f"{seeds} {unit}{'s' * (seeds > 1)}"
+    return f"Inconclusive: {counted} cannot distinguish any row from the best ({reason}); {too_few.needed} or more can."
 
 
 def _short(p: float) -> str:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from attnbench.analysis.learned import GAP, LEARNED_AT
+from attnbench.analysis.learned import LEARNED_AT, in_two_groups
 from attnbench.analysis.paired import ALPHA, compared_with, fewest_pairs
 from attnbench.analysis.stats import Estimate, Statistic, estimate
 from attnbench.analysis.verdict import Verdict, verdict
@@ -42,9 +42,7 @@ class SeedResults:
 
     def two_groups(self) -> bool:
         """Whether some seeds learned and some did not, with a wide gap between them."""
-        learned = [value for value in self.accuracy.values() if value >= LEARNED_AT]
-        others = [value for value in self.accuracy.values() if value < LEARNED_AT]
-        return bool(learned and others) and min(learned) - max(others) >= GAP
+        return in_two_groups(list(self.accuracy.values()))
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -81,11 +79,6 @@ class TableCell:
     verdict: Verdict | None = None
     beyond: bool = False
     two_groups: bool = False
-
-    @property
-    def learned_in_part(self) -> bool:
-        """Whether some seeds learned and some did not."""
-        return self.learned is not None and 0 < self.learned < self.n
 
 
 @dataclass(frozen=True)

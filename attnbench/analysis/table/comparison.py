@@ -6,14 +6,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.labels import KIND, Label, conditions_of, fulfilling, label_columns, values_of
+from attnbench.analysis.labels import (
+    KIND,
+    Label,
+    conditions_of,
+    fulfilling,
+    label_columns,
+    nothing_done,
+    values_of,
+)
 from attnbench.analysis.learned import accuracy_of, resolution_of
+from attnbench.analysis.per_pack import measurements
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
-from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of
+from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of, metric_hint
 from attnbench.analysis.table.stale import CODE
 from attnbench.analysis.verdict import Verdict
-from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
+from attnbench.errors import AttnbenchError, Problem, did_you_mean
 from attnbench.metrics import METRICS, Metric, is_metric, metric_of
 
 if TYPE_CHECKING:
@@ -134,7 +143,7 @@ def _chosen(
 ) -> "pd.DataFrame":
     """The rows of the frame that fulfil the conditions, after checking that every requested name exists."""
     if frame.empty:
-        raise fail("no cell is finished yet", name, "attnbench run trains the missing cells")
+        raise nothing_done(frame, name)
     if LENGTH in (rows, columns):
         frame = by_length(frame, metric)
     labels = label_columns(frame)
@@ -178,6 +187,8 @@ def _one_to_one(frame: "pd.DataFrame", first: str, second: str) -> bool:
 def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric: str) -> dict[Key, SeedResults]:
     """The results of the seeds, by row and head."""
     about = metric_of(metric)
+    if "seed" not in (*index, columns):
+        frame = measurements(frame, metric)
     groups: dict[Key, SeedResults] = {}
     rows = zip(
         _keys(frame, index, columns),
@@ -192,9 +203,6 @@ def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric
         group.of += 1
         group.failed += status == "failed"
         if status == "done" and value is not None:
-            # The seeds of a pack have one measurement of its speed, which must not count several times.
-            if about.per_pack and float(value) in group.values.values():
-                continue
             group.values[seed] = float(value)
             if accuracy is not None:
                 group.accuracy[seed] = accuracy
@@ -260,7 +268,7 @@ def _unknown(frame: "pd.DataFrame", labels: list[str], rows: str | None, columns
         problems.append(Problem(f"rows and columns are both {rows!r}", "--columns", "choose two different axes"))
     metrics = [*METRICS, *(column for column in frame.columns if is_metric(column) and column not in METRICS)]
     if metric not in metrics:
-        problems.append(Problem(f"there is no metric {metric!r}", "--metric", did_you_mean(metric, metrics)))
+        problems.append(Problem(f"there is no metric {metric!r}", "--metric", metric_hint(metric, metrics)))
     return problems
 
 

@@ -4,22 +4,25 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import Label, text
+from attnbench.analysis.numbers import shortened
 from attnbench.analysis.stats import proportion_interval
 from attnbench.analysis.table.captions import BEYOND, caption, mark, title
 from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels, comparison
 from attnbench.analysis.table.lengths import LENGTH
+from attnbench.analysis.width import natural_width, print_sentences, wide_enough
 from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
+    from rich.table import Table
     from rich.text import Text
 
 __all__ = [
@@ -34,36 +37,61 @@ _LATEX = {
 }  # fmt: skip
 
 
-def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False) -> "Group":
+def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False, width: int | None = None) -> "Group":
     """Title, table and caption for the terminal.
 
     Args:
         comparison: what is shown.
         star: whether to mark the best cells with * as well, for output without bold.
         narrow: whether to print intervals below their means and to break long names of axes.
+        width: the table is split into several, each with some of the columns, that are at most this wide.
     """
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     star = star and any(cell.best for cell in comparison.cells.values())
     signs = any(mark(comparison, cell) for cell in comparison.cells.values())
     layout = _Layout(star, narrow, star or signs, _widths(comparison))
-    padding = (0, 1, 0, 0) if narrow else (0, 1)
+    blocks = [comparison.heads] if width is None else _blocks(comparison, layout, width)
+    below = Text("\n".join(caption(comparison, "*" if star else "bold")), style="dim")
+    tables = [_rich_table(comparison, heads, layout) for heads in blocks]
+    return Group(Text(title(comparison), style="bold"), *tables, below)
+
+
+def _rich_table(comparison: Comparison, heads: Sequence[Label], layout: "_Layout") -> "Table":
+    """The table of some of the columns."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    padding = (0, 1, 0, 0) if layout.narrow else (0, 1)
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=padding)
     for name in comparison.index:
-        table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if narrow else name), no_wrap=True)
-    for head in comparison.heads:
+        table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if layout.narrow else name), no_wrap=True)
+    for head in heads:
         table.add_column(Text(_head(comparison, head)), overflow="fold")
     above: RowLabels = ()
     for row in comparison.rows:
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
         names = [Text("" if level < same else label) for level, label in enumerate(_names(comparison, row))]
-        table.add_row(*names, *(_rich_cell(comparison, row, head, layout) for head in comparison.heads))
+        table.add_row(*names, *(_rich_cell(comparison, row, head, layout) for head in heads))
         above = row
-    below = Text("\n".join(caption(comparison, "*" if star else "bold")), style="dim")
-    return Group(Text(title(comparison), style="bold"), table, below)
+    return table
+
+
+def _blocks(comparison: Comparison, layout: "_Layout", width: int) -> list[list[Label]]:
+    """The columns in groups that fit a width; a column that does not even fit alone is a group of its own."""
+    from rich.console import Console
+
+    console = Console()
+    blocks: list[list[Label]] = []
+    for head in comparison.heads:
+        longer = [*blocks[-1], head] if blocks else []
+        if longer and natural_width(_rich_table(comparison, longer, layout), console) <= width:
+            blocks[-1] = longer
+        else:
+            blocks.append([head])
+    return blocks
 
 
 @dataclass(frozen=True)
@@ -109,16 +137,29 @@ def _rich_cell(comparison: Comparison, row: RowLabels, head: Label, layout: _Lay
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
-    """Prints the rich table; without a terminal at its full width, with stars where there is no bold."""
+    """Prints the rich table, with stars where there is no bold.
+
+    Where it is too wide, intervals are printed below their means; where that does not suffice, the columns are split
+    into several tables. Title and caption are wrapped.
+    """
     star = console.color_system is None
-    shown, width = to_rich(comparison, star), console.width
-    console.width = 10_000  # rich limits a measurement to the width of the console
-    whole, table = console.measure(shown).maximum, console.measure(shown.renderables[1]).maximum
-    console.width = width if console.is_terminal else max(width, whole)
-    if table > console.width:  # title and caption may wrap
-        shown = to_rich(comparison, star, narrow=True)
-    console.print(shown)
-    console.width = width
+    shown = to_rich(comparison, star)
+    with wide_enough(console, _table_width(shown, console)):
+        if _table_width(shown, console) > console.width:
+            shown = to_rich(comparison, star, narrow=True)
+        if _table_width(shown, console) > console.width:
+            whole = to_rich(comparison, star, width=console.width)
+            narrow = to_rich(comparison, star, narrow=True, width=console.width)
+            shown = whole if _table_width(whole, console) <= console.width else narrow
+        heading, *tables, below = shown.renderables
+        print_sentences(console, heading)
+        console.print(*tables, sep="\n")
+        print_sentences(console, below)
+
+
+def _table_width(shown: "Group", console: "Console") -> int:
+    """The width of the widest table between title and caption."""
+    return max(natural_width(table, console) for table in shown.renderables[1:-1])
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -170,19 +211,23 @@ def to_html(comparison: Comparison) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line per cell of the table, in full precision.
+    """One line per cell of the table, unrounded.
 
     Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (the verdict
     against the best of the column: best, worse, better, equivalent, no difference found or inconclusive; empty where
     nothing was compared), learned_low and learned_high (the exact 95 % interval of the share that learns) and, by
     length, beyond (longer than the trained lengths).
     """
-    return csv_text(records(comparison))
+    return csv_text(_numbers(comparison))
 
 
 def to_json(comparison: Comparison) -> str:
     """A list with one object per cell of the table; its keys are the columns of the CSV."""
-    return json.dumps(records(comparison), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_numbers(comparison), indent=1, ensure_ascii=False) + "\n"
+
+
+def _numbers(comparison: Comparison) -> list[dict[str, Any]]:
+    return shortened(records(comparison), (*comparison.index, comparison.columns))
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -248,7 +293,7 @@ def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]
         parts.append(f"{_end(cell.low, decimals, math.floor)}–{_end(cell.high, decimals, math.ceil)}")
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
-    if cell.learned_in_part:
+    if cell.two_groups:
         parts.append(f"{cell.learned}/{cell.n} learned")
     if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
         parts.append(BEYOND)

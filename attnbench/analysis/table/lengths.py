@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import label_columns
-from attnbench.errors import fail
+from attnbench.errors import did_you_mean, fail
 from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -20,6 +20,23 @@ def lengths_of(frame: "pd.DataFrame", metric: str) -> list[int]:
     """The lengths at which a metric was measured, ascending."""
     parts = (column.partition("@") for column in frame.columns)
     return sorted(int(length) for name, at, length in parts if at and name == metric)
+
+
+def metric_hint(metric: str, known: Iterable[str]) -> str:
+    """What to ask for in place of a metric that does not exist: another length, or another name.
+
+    Args:
+        metric: what was asked for.
+        known: the metrics that exist.
+    """
+    known = list(known)
+    name, at, _ = metric.partition("@")
+    if not at or name not in METRICS:
+        return did_you_mean(metric, known)
+    lengths = sorted(int(one.partition("@")[2]) for one in known if one.startswith(f"{name}@"))
+    if not lengths:
+        return f"{name} was not measured by {LENGTH}: set data.test_lengths in the grid"
+    return f"tested lengths: {', '.join(map(str, lengths))}"
 
 
 def by_length(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":

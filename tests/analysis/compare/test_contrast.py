@@ -10,7 +10,10 @@ from made_up_run import failed, outcome, plan, write_run
 from attnbench.analysis.compare import formats
 from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.compare.pairing import ALL_TASKS, side_by_side
+from attnbench.analysis.table.captions import caption
+from attnbench.analysis.table.comparison import comparison
 from attnbench.errors import AttnbenchError
+from attnbench.grid.packs import Composition
 
 BASE = {"dot": 0.5, "general": 0.7, "additive": 0.6}
 
@@ -123,6 +126,64 @@ def test_the_speed_of_a_pack_is_one_measurement(tmp_path):
     assert (one.paired.n, one.verdict) == (1, "inconclusive")
 
 
+def of_packs(folder, packs, seconds):
+    """Two scores whose seeds are trained in packs; seconds differ by microseconds in a pack, as measured ones do."""
+    size = 4
+    grid = plan(score=["dot", "general"], task=["copy"], seed=list(range(size * packs)))
+    store = write_run(
+        folder,
+        grid,
+        [
+            outcome(
+                c,
+                seconds=seconds[c.labels["score"]] + c.labels["seed"] // size + 1e-6 * c.labels["seed"],
+                tokens_per_second=1000.0 * seconds[c.labels["score"]],
+                exact_match=0.9,
+            )
+            for c in grid.cells
+        ],
+    )
+    ids = {}
+    for cell in grid.cells:
+        ids.setdefault((cell.labels["score"], cell.labels["seed"] // size), []).append(cell)
+    store.start(
+        grid,
+        "name: made-up\n",
+        [Composition(tuple(c.id for c in cells), tuple(c.labels["seed"] for c in cells)) for cells in ids.values()],
+    )
+    return store.frame()
+
+
+@pytest.mark.parametrize("metric", ["seconds", "tokens_per_second"])
+@pytest.mark.parametrize("packs", [1, 2])
+def test_a_pack_has_one_measurement_of_its_time(tmp_path, packs, metric):
+    """Also where the seeds of a pack differ by microseconds: 8 seeds are no evidence of a difference."""
+    frame = of_packs(tmp_path, packs, {"dot": 10.0, "general": 11.0})
+    found = contrast(frame, "score", against="dot", metric=metric)
+    (one,) = found.lines
+    assert (one.paired.n, one.verdict, one.needed, one.paired.low, one.probability.low) == (
+        packs, "inconclusive", None, None, None,
+    )  # fmt: skip
+    expected = 1.0 if metric == "seconds" else 1000.0
+    assert one.paired.difference == pytest.approx(expected)
+    unit = f"{packs} pack{'s' * (packs > 1)}"
+    assert formats.conclusions(found) == [
+        f"copy, against dot: general is inconclusive ({unit}; 6 or more could decide)."
+    ]
+    table = comparison(frame, metric=metric)
+    cell = table.cells[("dot",), "copy"]
+    assert (cell.n, cell.of, cell.low) == (packs, packs, None)
+    assert caption(table)[0] == f"Mean over n = {unit}; the seeds of a pack share one measurement."
+    assert f"Inconclusive: {unit} cannot distinguish any row" in "\n".join(caption(table))
+
+
+def test_six_packs_can_decide(tmp_path):
+    found = contrast(of_packs(tmp_path, 6, {"dot": 10.0, "general": 11.0}), "score", against="dot", metric="seconds")
+    (one,) = found.lines
+    assert (one.paired.n, one.verdict) == (6, "worse")
+    assert one.paired.low == pytest.approx(1.0)
+
+
 def test_over_all_tasks_three_seeds_are_inconclusive(tmp_path):
     """Two tasks of three seeds are no six observations."""
     found = contrast(frame_of(tmp_path, 3), "score", against="general")
@@ -225,7 +286,7 @@ def test_where_nothing_is_shared_what_parts_the_cells_is_named(tmp_path):
 
 def test_the_caption_says_what_so_few_pairs_tell(tmp_path):
     told = {n: "\n".join(formats.caption(contrast(frame_of(tmp_path / f"{n}", n), "score"))) for n in (4, 5)}
-    assert "over 4 shared seeds" in told[4]
+    assert "the mean over 4 seeds that both have" in told[4]
     assert "their range" in told[4]
     assert "their range" not in told[5]
     assert "Each seed counts once" in told[5]
@@ -243,5 +304,85 @@ def test_the_formats_agree(tmp_path):
     assert [float(row["difference"]) for row in rows] == pytest.approx([x.paired.difference for x in found.lines])
     assert [row["verdict"] for row in json.loads(formats.to_json(found))] == [row["verdict"] for row in rows]
     markdown = formats.to_markdown(found)
-    assert "| dot | copy | -0.200 [-0.200, -0.200] |" in markdown
+    assert "| dot | copy | worse | 0.605 | -0.200 [-0.200, -0.200] |" in markdown
+    assert "| general | copy | reference | 0.805 |  |  |  | 1.00 |  |" in markdown
     assert markdown.count("| worse |") == len(found.lines)
+
+
+def test_json_has_the_means_and_ranks_of_both_sides(tmp_path):
+    rows = json.loads(formats.to_json(contrast(frame_of(tmp_path), "score")))
+    dot = next(row for row in rows if (row["score"], row["task"]) == ("dot", "copy"))
+    assert (dot["mean"], dot["against_mean"]) == pytest.approx((0.605, 0.805))
+    assert (dot["rank"], dot["against_rank"]) == (3, 1)
+    assert (dot["within_margin"], dot["fewest_seeds"]) == (False, 7)
+
+
+def test_better_within_the_margin_says_both_and_its_json_keeps_the_verdict(tmp_path):
+    frame = frame_of(
+        tmp_path, 10, task=["copy"], score=["dot", "general"], accuracy=lambda x: 0.9 + 0.01 * (x["score"] == "dot")
+    )
+    found = contrast(frame, "score", against="general")
+    assert formats.conclusions(found) == ["copy, against general: dot is better, within the margin of ±0.02."]
+    assert "| dot | copy | better, within the margin |" in formats.to_markdown(found)
+    (row,) = json.loads(formats.to_json(found))
+    assert (row["verdict"], row["within_margin"]) == ("better", True)
+
+
+@pytest.mark.parametrize(("seeds", "scores", "says"), [
+    (3, 2, "(3 seeds; 6 or more could decide)"), (6, 3, "(6 seeds; 7 or more could decide)"),
+    (1, 3, "(1 seed; 7 or more could decide)"),
+])  # fmt: skip
+def test_inconclusive_says_how_many_seeds_could_decide(tmp_path, seeds, scores, says):
+    """The same number as in the caption of `table`."""
+    frame = frame_of(tmp_path, seeds, task=["copy"], score=list(BASE)[:scores])
+    (sentence,) = formats.conclusions(contrast(frame, "score"))
+    assert sentence.endswith(f"inconclusive {says}.")
+    needed = says.split("; ")[1].split()[0]
+    assert f"; {needed} or more can." in "\n".join(caption(comparison(frame)))
+
+
+def test_seeds_that_do_not_differ_are_said_to_be_too_few(tmp_path):
+    frame = frame_of(
+        tmp_path, 10, task=["copy"], score=["dot", "general"],
+        accuracy=lambda x: 0.9 - 0.3 * (x["score"] == "dot" and x["seed"] < 3),
+    )  # fmt: skip
+    found = contrast(frame, "score", against="general")
+    assert formats.conclusions(found) == [
+        "copy, against general: dot is inconclusive (too few of the 10 seeds differ; 6 must)."
+    ]
+
+
+def test_tasks_are_compared_without_a_second_column_of_tasks(tmp_path):
+    found = contrast(frame_of(tmp_path), "task")
+    assert formats.head(found)[:2] == ["task", "verdict"]
+    assert [row["task"] for row in json.loads(formats.to_json(found))] == ["sort"]
+    assert formats.conclusions(found)[0].startswith("Against copy: sort")
+
+
+def test_the_reference_is_the_best_also_where_it_was_named(tmp_path):
+    frame = frame_of(tmp_path)
+    assert formats.title(contrast(frame, "score", "general")).endswith("against general (the best)")
+    assert formats.title(contrast(frame, "score", "dot")).endswith("against dot")
+
+
+def test_needed_is_shown_only_without_a_verdict(tmp_path):
+    decided = contrast(frame_of(tmp_path), "score")
+    assert "needed:" not in "\n".join(formats.caption(decided))
+    assert all(items[-1] in ("", "–") for items, _ in formats.rows(decided))
+    undecided = contrast(frame_of(tmp_path / "few", 3), "score")
+    assert "needed: the seeds in total" in "\n".join(formats.caption(undecided))
+    assert {items[-1] for items, line in formats.rows(undecided) if line} == {"7"}
+
+
+def test_a_value_whose_seeds_fall_into_two_groups_is_named(tmp_path):
+    """`table` prints no interval of its mean, so `compare` says why not to trust its own."""
+    frame = frame_of(
+        tmp_path, 8, task=["copy"], score=["dot", "general"],
+        accuracy=lambda x: 0.95 if x["score"] == "general" or x["seed"] < 4 else 0.05,
+    )  # fmt: skip
+    found = contrast(frame, "score", against="general")
+    assert "Seeds that learned (exact match of at least 0.5): dot on copy 4/8." in found.notes[0]
+    spread = frame_of(
+        tmp_path / "b", 8, task=["copy"], score=["dot", "general"], accuracy=lambda x: 0.4 + 0.03 * x["seed"]
+    )
+    assert not contrast(spread, "score", against="general").notes

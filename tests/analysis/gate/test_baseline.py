@@ -180,7 +180,9 @@ def test_the_smallest_fall_of_a_varying_row_is_larger(tmp_path):
     assert 0.2 < smallest_fall("steps_to_95", steps, 5) < 1
     hopeless = [replace(row, values=dict(enumerate((0.0, 0.0, 1.0, 0.0, 1.0)))) for row in rows]
     assert smallest_fall("exact_match", hopeless, 5) is None
-    assert "exact_match by no possible amount" in what_is_seen(hopeless)
+    seen, blind = what_is_seen(hopeless)
+    assert seen.startswith("with 5 seeds, exact_match never")
+    assert blind == ["exact_match"]
 
 
 # ---- --update

@@ -187,6 +187,15 @@ def test_the_noise_of_a_row_that_varies_is_not_below_the_floor():
     assert not found.below_floor
 
 
+@pytest.mark.parametrize(("fall", "fails"), [(0.09, False), (0.12, True)])
+def test_the_floor_of_an_accuracy_is_a_tenth(fall, fails):
+    old = (0.91, 0.9, 0.89)
+    new = [value - fall for value in old]
+    found = judge_row("exact_match", by_seed(*old), by_seed(*new, first=10), 2e-5, spared=0)[0]
+    assert found.verdict is GateVerdict.UNCLEAR
+    assert found.below_floor == fails
+
+
 # ---- slower learning
 
 
@@ -216,15 +225,17 @@ def test_a_seed_that_never_got_there_counts_as_worse_than_any():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(*[None] * 5)])
     (finding,) = result.findings
     assert (finding.verdict, result.exit) == (GateVerdict.REGRESSION, Exit.REGRESSION)
-    assert finding.run == dict.fromkeys(range(5), 500)
-    assert "never reached by 0 of 5 seeds before and 5 of 5 now, which count as 500" in finding.message
+    assert finding.run == dict.fromkeys(range(5), 850)  # train.steps and a validation
+    assert "5 of 5 seeds never got there (0 of 5 in the baseline); each counts as 850 steps" in finding.message
     assert compared([steps_row(200, 200, 250, 200, NEVER)], [with_steps(200, 250, None, 200, 200)]).exit is Exit.OK
 
 
 def test_one_seed_that_never_got_there_passes():
     result = compared([steps_row(200, 200, 250, 200, 250)], [with_steps(200, 500, None, 200, 200)])
     assert (result.findings[0].verdict, result.exit) == (GateVerdict.UNCLEAR, Exit.OK)
-    assert "1 of 5 now, which count as 1000" in result.findings[0].message
+    assert "1 of 5 seeds never got there (0 of 5 in the baseline); each counts as 850 steps" in (
+        result.findings[0].message
+    )
 
 
 # ---- the check of a run

@@ -119,14 +119,14 @@ def test_many_seeds_that_hardly_differ_are_marked_each(tmp_path):
 
 
 @pytest.mark.parametrize(("n", "others", "says"), [
-    (1, 1, "Inconclusive: 1 seed cannot distinguish any row from the best (p is 1 at best); 6 can."),
-    (2, 1, "Inconclusive: 2 seeds cannot distinguish any row from the best (p is .5 at best); 6 can."),
-    (3, 1, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 6 can."),
-    (3, 5, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 10 can."),
-    (5, 1, "Inconclusive: 5 seeds cannot distinguish any row from the best (p is .062 at best); 6 can."),
+    (1, 1, "Inconclusive: 1 seed cannot distinguish any row from the best (p is 1 at best); 6 or more can."),
+    (2, 1, "Inconclusive: 2 seeds cannot distinguish any row from the best (p is .5 at best); 6 or more can."),
+    (3, 1, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 6 or more can."),
+    (3, 5, "Inconclusive: 3 seeds cannot distinguish any row from the best (p is .25 at best); 10 or more can."),
+    (5, 1, "Inconclusive: 5 seeds cannot distinguish any row from the best (p is .062 at best); 6 or more can."),
     (6, 1, None),
     (6, 5, "Inconclusive: 6 seeds cannot distinguish any row from the best "
-           "(p is .031 at best, .47 among all pairs of 6 rows by Holm); 10 can."),
+           "(p is .031 at best, .47 among all pairs of 6 rows by Holm); 10 or more can."),
     (10, 5, None),
 ])  # fmt: skip
 def test_too_few_seeds_are_noted_once(tmp_path, n, others, says):
@@ -204,12 +204,43 @@ def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
     assert "3/5 learned |" in text
     assert "n=4/5 3/4 learned |" in text
     assert text.count(" learned |") == 2
-    assert "a/b learned: a of b seeds reached .5; seeds in two such groups have no interval of their mean." in text
+    assert "a/b learned: a of b seeds reached .5; the mean of two such groups has no interval." in text
     everyone = formats.to_markdown(comparison(frame, where=["score=cosine", "score=general"]))
     assert "learned" not in everyone
     assert re.search(r"dot +0.540 *\n +3/5 learned *\n", in_terminal(compared, 60, color_system=None))
     narrow = in_terminal(compared, 20, color_system=None)
     assert max(map(len, narrow.splitlines())) <= 20
+
+
+def test_ordinary_spread_around_one_half_is_not_learning_in_part(tmp_path):
+    frame = run(tmp_path, {"dot": [0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.62, 0.66]}).frame()
+    compared = comparison(frame)
+    assert "learned" not in formats.to_markdown(compared)
+    assert json.loads(formats.to_json(compared))[0]["learned"] == 5
+
+
+def test_the_caption_has_the_interval_of_the_csv(tmp_path):
+    """Of ten seeds that all learned, the exact 95 % interval of the share begins at .025^(1/10) = .69."""
+    compared = comparison(run(tmp_path, {"dot": [0.9 + x for x in UP]}).frame())
+    (low,) = [float(row["learned_low"]) for row in csv.DictReader(io.StringIO(formats.to_csv(compared)))]
+    assert low == pytest.approx(0.025**0.1)
+    line = "Intervals are for the seeds that learn (reach .5). Where all 10 did, that is 69 to 100 % of all seeds"
+    assert f"{line} (exact 95 % interval)." in formats.caption(compared)
+
+
+def test_an_alignment_error_is_not_learned(tmp_path):
+    grid = plan(score=["dot"], task=["copy"], seed=range(8))
+    frame = write_run(tmp_path, grid, [outcome(c, exact_match=0.9, aer=UP[c.cell.seed]) for c in grid.cells]).frame()
+    assert "learn" not in "".join(formats.caption(comparison(frame, metric="aer")))
+    groups = write_run(
+        tmp_path / "b", grid, [outcome(c, exact_match=0.9 * (c.cell.seed % 2), aer=UP[c.cell.seed]) for c in grid.cells]
+    ).frame()
+    assert "a of b seeds reached an exact match of .5" in "".join(formats.caption(comparison(groups, metric="aer")))
+
+
+def test_failed_is_explained(tmp_path):
+    frame = run(tmp_path, {"dot": [0.9] * 3, "cosine": [None] * 3}).frame()
+    assert "failed 3/3: 3 of 3 seeds failed." in formats.caption(comparison(frame))
 
 
 @pytest.mark.parametrize(("metric", "counts"), [

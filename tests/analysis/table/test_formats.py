@@ -280,3 +280,56 @@ def test_on_a_narrow_terminal_the_intervals_stand_below_and_no_number_is_broken(
     assert shown.count("0.500") == shown.count(".40–.60") == 4
     assert ("0.500 .40–.60" in shown) == (width == 120)
     assert max(map(len, shown.splitlines())) <= width
+
+
+def eleven_lengths(folder):
+    """A table of two scores by eleven lengths, of which each mean differs from all others."""
+    lengths = list(range(10, 21))
+    grid = plan(score=["additive", "scaled_dot"], seed=[0, 1])
+    outcomes = []
+    for number, cell in enumerate(grid.cells):
+        at = {f"exact_match_at_{length}": (length + number // 2 * 20) / 100 for length in lengths}
+        outcomes.append(outcome(cell, exact_match=0.5, **at))
+    return comparison(write_run(folder, grid, outcomes).frame(), columns="length")
+
+
+@pytest.mark.parametrize("width", [80, 40, 24])
+def test_many_columns_are_split_into_blocks_with_whole_numbers(tmp_path, width):
+    compared = eleven_lengths(tmp_path)
+    lines = rich(compared, width=width, force_terminal=True, color_system=None).splitlines()
+    table = [line.split() for line in lines[1:]]
+    heads = [word for words in table if words[:1] == ["score"] for word in words[1:]]
+    additive = [word.rstrip("*") for words in table if words[:1] == ["additive"] for word in words[1:]]
+    assert [head for head in heads if head.isdigit()] == [str(length) for length in compared.heads]
+    assert [word for word in additive if word.startswith("0.")] == [f"{n / 100:.3f}" for n in range(10, 21)]
+    assert max(map(len, lines)) <= width
+    assert sum(words[:1] == ["score"] for words in table) > 1
+
+
+def test_a_table_that_fits_narrow_is_not_split(tmp_path):
+    grid = plan(score=["dot", "general"], task=["copy", "sort", "reverse"], seed=[0, 1, 2])
+    frame = write_run(tmp_path, grid, [outcome(c, exact_match=0.4 + c.cell.seed / 10) for c in grid.cells]).frame()
+    text = rich(comparison(frame), width=44, force_terminal=True, color_system=None)
+    assert text.count("score") == 2  # in the title, and once above the rows
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("", 300), ("wide", 300)])
+def test_without_a_terminal_columns_sets_the_width(tmp_path, monkeypatch, columns, widest):
+    monkeypatch.setenv("COLUMNS", columns)
+    console = Console(file=io.StringIO(), width=int(columns) if columns.isdigit() else None)
+    formats.print_table(eleven_lengths(tmp_path), console)
+    longest = max(map(len, console.file.getvalue().splitlines()))
+    assert (longest <= widest) is True
+    assert (longest > 100) == (widest == 300)
+
+
+def test_numbers_for_machines_have_no_noise_in_their_last_digits(tmp_path):
+    grid = plan(score=["dot"], model__width=[0.1 + 0.2, 1], seed=range(3))
+    values = [0.1, 0.136, 0.202] * 2
+    assert sum(values[:3]) / 3 != 0.146
+    outcomes = [outcome(cell, exact_match=value) for cell, value in zip(grid.cells, values, strict=True)]
+    compared = comparison(write_run(tmp_path, grid, outcomes).frame(), columns="model.width")
+    for rows in (json.loads(formats.to_json(compared)), list(csv.DictReader(io.StringIO(formats.to_csv(compared))))):
+        assert {str(row["mean"]) for row in rows} == {"0.146"}
+        # A label is what the user wrote, to its last digit.
+        assert str(rows[0]["model.width"]) == "0.30000000000000004"

@@ -1,0 +1,69 @@
+"""The sentences below a comparison: which cells are not compared as one may expect."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from attnbench.analysis.compare.pairing import measured, others
+from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
+from attnbench.analysis.learned import LEARNED_AT, accuracy_of, in_two_groups
+from attnbench.metrics import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_NAMED = 6  # combinations that a note lists
+
+
+def unshared(values: Sequence[Label], compared: Iterable[Label], reference: Label) -> list[str]:
+    """The note on the values that could not be compared."""
+    compared = {reference, *compared}
+    named = ", ".join(text(value) for value in values if value not in compared)
+    return [f"{named}: no setting and seed shared with {text(reference)}"] if named else []
+
+
+def missing(frame: "pd.DataFrame", about: Metric, metric: str) -> list[str]:
+    """Notes about cells without a value: whether they count as the worst result, or are not compared."""
+    failed = int((frame["status"] == "failed").sum())
+    without = int((frame[metric].isna() & (frame["status"] == "done")).sum())
+    worst = (
+        f"count as {about.worst(()):g}" if about.better > 0 or about.high is not None else "count as the worst result"
+    )
+    notes = []
+    if failed:
+        use = "not used" if about.per_pack else worst if failed > 1 else worst.replace("count", "counts")
+        notes.append(f"{failed} failed cell{'s' * (failed != 1)}: {use}")
+    if without:
+        use = (worst if without > 1 else worst.replace("count", "counts")) if about.missing_is_worst else "not used"
+        notes.append(f"{without} cell{'s' * (without != 1)} without {metric}: {use}")
+    return notes
+
+
+def confounded(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
+    """A note about other axes that vary together with this one, and so may cause the difference."""
+    done = measured(frame, metric)
+    same = {axis, "task", "seed", *(("model", KIND) if axis in ("model", KIND) else (KIND,)), *others(done, axis)}
+    varying = [c for c in label_columns(done) if c not in same and len(set(values_of(done, c))) > 1]
+    return [f"{', '.join(varying)} {'varies' if len(varying) == 1 else 'vary'} with {axis}"] * bool(varying)
+
+
+def two_groups(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
+    """A note on the values of which some seeds learned a task and some did not: their mean is that of two groups."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    names = [axis, "task"] if axis != "task" else [axis]
+    settings = [*names, *(name for name in others(measured(frame, metric), axis) if name != "task")]
+    keys = zip(*(values_of(frame, name) for name in settings), strict=True)
+    for key, accuracy in zip(keys, accuracy_of(frame, metric), strict=True):
+        if accuracy is not None:
+            found.setdefault(tuple(map(text, key)), []).append(accuracy)
+    parts = [
+        f"{' on '.join(key[: len(names)])} {sum(one >= LEARNED_AT for one in seeds)}/{len(seeds)}"
+        for key, seeds in found.items()
+        if in_two_groups(seeds)
+    ]
+    if not parts:
+        return []
+    more = f" and {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return [
+        f"Seeds that learned (exact match of at least {LEARNED_AT:g}): {', '.join(parts[:MOST_NAMED])}{more}. The mean "
+        "of two such groups has no reliable interval with few seeds."
+    ]

@@ -1,0 +1,140 @@
+"""The runs in a results folder: which there are, how large they are, and how one is deleted."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attnbench.errors import AttnbenchError, fail
+from attnbench.store.commit import FOLDERS, WRITING, WRITTEN
+from attnbench.store.index import INDEX
+from attnbench.store.lock import HOLDER, LOCK
+from attnbench.store.results_folder import run_names
+from attnbench.store.store import Store
+
+# What attnbench writes in the folder of a run, besides FOLDERS and packs that are being written. The plan comes last: a
+# folder that has one is a run.
+FILES = ("grid.yaml", "table.csv", "report.html", INDEX, HOLDER, "plan.json")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in numbers.
+
+    Attributes:
+        name: of its folder.
+        cells: how many its grid has.
+        done, failed, stale: how many of them are so, by the code of its last run; the others are not finished.
+        orphaned: finished cells that its grid does not have any more.
+        when: its last change.
+        size: in bytes, with everything in its folder.
+        problem: why its plan cannot be read; the numbers are 0 then.
+    """
+
+    name: str
+    cells: int
+    done: int
+    failed: int
+    stale: int
+    orphaned: int
+    when: datetime
+    size: int
+    problem: str | None = None
+
+
+def summaries(results: Path) -> Iterator[RunSummary]:
+    """Yields every run in a folder, by name."""
+    for name in run_names(results):
+        yield summary(Store(results / name))
+
+
+def summary(store: Store) -> RunSummary:
+    """One run in numbers."""
+    files = [file.stat() for file in _files_below(store.folder)]
+    when = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC).astimezone()
+    size = sum(file.st_size for file in files)
+    try:
+        planned = {cell["id"] for cell in store.plan()["cells"]}
+        states, stale = store.states(), store.stale()
+    except AttnbenchError as error:
+        return RunSummary(store.name, 0, 0, 0, 0, 0, when, size, str(error))
+    current = [state for cell, state in states.items() if cell in planned and cell not in stale]
+    return RunSummary(
+        store.name,
+        cells=len(planned),
+        done=current.count("done"),
+        failed=current.count("failed"),
+        stale=len(stale),
+        orphaned=len(states.keys() - planned),
+        when=when,
+        size=size,
+    )
+
+
+def orphans(store: Store) -> list[str]:
+    """The ids of the finished cells that the grid of a run does not have any more.
+
+    Raises:
+        AttnbenchError: if the plan cannot be read: then every cell would be taken for an orphan.
+    """
+    planned = {cell["id"] for cell in store.plan()["cells"]}
+    return [cell for cell in store.states() if cell not in planned]
+
+
+def prune(store: Store, cells: list[str]) -> None:
+    """Deletes finished cells. The caller must hold the lock.
+
+    Raises:
+        AttnbenchError: if a file cannot be deleted.
+    """
+    for cell in cells:
+        # The record first: without its alignments a cell would count as broken.
+        for ending in reversed(FOLDERS):
+            _unlink(store.folder / FOLDERS[ending] / f"{cell}{ending}")
+
+
+def delete(store: Store) -> list[Path]:
+    """Deletes what attnbench wrote in the folder of a run. The caller must hold the lock.
+
+    Returns:
+        What else is in the folder, and is kept; without anything, the folder is deleted too.
+
+    Raises:
+        AttnbenchError: if a file cannot be deleted.
+    """
+    folder = store.folder
+    for pattern in (f"{WRITING}*", f"{WRITTEN}*"):
+        for pack in folder.glob(pattern):
+            shutil.rmtree(pack, ignore_errors=True)
+    for ending, name in FOLDERS.items():
+        inside = folder / name
+        for file in [*inside.glob(f"*{ending}"), *inside.glob(".*.tmp")]:
+            _unlink(file)
+        if inside.is_symlink():
+            _unlink(inside)
+        elif inside.is_dir():
+            with suppress(OSError):  # it is not empty: the user's own files are kept
+                inside.rmdir()
+    for name in FILES:
+        _unlink(folder / name)
+    others = [path for path in sorted(folder.iterdir()) if path.name != LOCK]
+    if not others:
+        _unlink(folder / LOCK)
+        with suppress(OSError):
+            folder.rmdir()
+    return others
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(parent, name)).is_file())
+
+
+def _unlink(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise fail(f"cannot be deleted: {error.strerror}", str(file)) from error
