@@ -274,7 +274,7 @@ def test_words_that_mathematics_would_refuse_are_logged(results: Path) -> None:
     tracker = track(results, plan, outcomes)
     assert tracker.not_logged.lines() == []
     (run,) = runs(results, "mathematics", "cell")
-    assert images(results, run) == [100, 200]
+    assert {100, 200} <= set(images(results, run))
 
 
 UNUSUAL = {"a?b": 1, "a!b": 2, "k" * 400: 3, "k" * 401: 4, "sp ace": 5, "é": "x" * 10_000, "/..": {"": 0}, "\n": None}
