@@ -3,6 +3,7 @@
     AttnbenchError      wrong usage or configuration, nothing was trained: exit status 2
     └ Stopped           a run ended early after training had begun (driver.py): exit status 1
       └ Unwritten       results could not be written (driver.py): exit status 1
+    OutputError         the command's output could not be written (cli/output.py): exit status 74
 
 Any other exception is a bug in attnbench and is shown with its traceback.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import IntEnum
 
+from attnbench.escapes import harmless, one_line
 from attnbench.messages import shortened
 
 
@@ -23,6 +25,7 @@ class Exit(IntEnum):
     USAGE = 2
     REGRESSION = 3
     NOTHING_COMPARABLE = 4
+    OUTPUT = 74  # EX_IOERR of sysexits.h
     INTERRUPTED = 130
 
 
@@ -47,9 +50,12 @@ class Problem:
             object.__setattr__(self, part.name, shortened(getattr(self, part.name)))
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}" if self.where else self.what]
-        lines += [f"    {line}" for line in self.source.splitlines()]
-        return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)
+        where, hint = one_line(self.where), one_line(self.hint)
+        # Further lines are indented, so that a text from a file cannot look like another message.
+        what = harmless(self.what).replace("\n", "\n    ")
+        lines = [f"{where}: {what}" if where else what]
+        lines += [f"    {one_line(line)}" for line in self.source.splitlines()]
+        return "\n".join([*lines, f"  → {hint}"] if hint else lines)
 
 
 class AttnbenchError(Exception):

@@ -1,14 +1,11 @@
-"""Words pydantic's errors as "should be ..., found ...", and makes any text short and safe to print."""
+"""Words pydantic's errors as "should be ..., found ...", and shortens messages."""
 
 import json
-import re
 from typing import Any
 
 NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
 SHOWN = 60  # longer values are cut to this number of characters
 LONGEST = 2000  # the same for messages: text from a plugin or a file may be as long as the memory allows
-# Control characters except tab and newline, and lone surrogates, which UTF-8 cannot encode.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -47,11 +44,6 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
-def harmless(text: str) -> str:
-    """Replaces control characters and characters that UTF-8 or HTML cannot hold by �; keeps line breaks."""
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

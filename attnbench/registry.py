@@ -239,7 +239,7 @@ def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
     """The entries of one built-in file, from its syntax tree."""
     module = f"attnbench.{kind}s.{file.stem}"
     entries = []
-    for node in ast.parse(file.read_text()).body:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             entries += [
                 Entry(

@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.cell import Pack
+from attnbench.cell import Cell, Pack
 from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
@@ -285,13 +285,27 @@ def _check_data(todo: Sequence[Pack]) -> list[str]:
     """Raises errors in the data that training would find later, such as a length without any test source.
 
     Returns:
-        For each file of sentence pairs, what was left out of it and how many of its words are unknown.
+        For each file of sentence pairs, what was left out of it and how many of its words are unknown; for each custom
+        task, which of the lengths it does not have.
     """
-    from attnbench.tasks.streams import check_data  # imports NumPy, and takes some milliseconds per task
+    from attnbench.tasks.streams import check_data, missing_lengths  # imports NumPy, and takes some ms per task
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
     facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
-    return [_data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
+    messages = [_data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
+    missing = [(cell, missing_lengths(cell.task, cell.data)) for cell in distinct.values()]
+    return messages + [_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
+
+
+def _lengths_message(cell: Cell, missing: Sequence[int]) -> str:
+    """Says on which lengths a task is trained that does not have all of them."""
+
+    def listed(lengths: Sequence[int]) -> str:
+        return ", ".join([*map(str, lengths[:10]), *["…"] * (len(lengths) > 10)])
+
+    trained = sorted({*range(cell.data.min_length, cell.data.max_length + 1)} - {*missing})
+    what = f"the task {cell.task.name} has no sources of length {listed(missing)}"
+    return f"{what}: it is trained on length {listed(trained)}"
 
 
 def _data_message(file: str, facts: Mapping[str, float | int]) -> str:
@@ -303,6 +317,13 @@ def _data_message(file: str, facts: Mapping[str, float | int]) -> str:
     parts += [
         f"{share:.1%} of the {side} target words are unknown and count as errors"
         for side, share in unknown.items()
+        if share
+    ]
+    composed = {side: facts[f"differently_composed_words_{side}"] for side in ("validation", "test")}
+    parts += [
+        f"{share:.1%} of the {side} words are unknown only because of their Unicode form, in which é is one character "
+        "(NFC) or two (NFD): write all files in NFC"
+        for side, share in composed.items()
         if share
     ]
     return "; ".join(parts)

@@ -180,7 +180,7 @@ def _watched() -> Iterator[None]:
 
 def _table(file: Path) -> list[dict[str, str]]:
     """The rows without what depends on the clock."""
-    with file.open() as lines:
+    with file.open(encoding="utf-8") as lines:
         return [{name: value for name, value in row.items() if name not in TIMED} for row in csv.DictReader(lines)]
 
 

@@ -32,6 +32,7 @@ LAYERS = [
     {"files"},
     {"errors"},
     {"messages", "metrics", "safe_path"},
+    {"escapes"},
 ]
 # The same inside a folder, by file.
 INNER_LAYERS = {
@@ -48,7 +49,7 @@ INNER_LAYERS = {
         {"worker", "sync"},
         {"client"},
         {"runs"},
-        {"content", "server"},
+        {"content", "not_logged", "server"},
     ],
 }
 # The package itself holds the public names; they are imported on first use.
@@ -171,3 +172,18 @@ def test_only_tracking_imports_mlflow():
 
 def test_every_room_has_a_layer():
     assert {room(file) for file in FILES} - {PUBLIC} <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_text_files_are_opened_with_their_encoding(file):
+    """Else Python takes that of the locale, which need not be UTF-8."""
+    for call in (node for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        # Path.open has its mode as the first argument, open as the second.
+        binary = any(isinstance(arg, ast.Constant) and "b" in str(arg.value) for arg in call.args[:2])
+        # `Store.open` opens no file, nor `os.open` a text file; an opener of URLs gives bytes.
+        file_object = ast.unparse(call.func) not in ("Store.open", "os.open") and "build_opener" not in ast.unparse(
+            call
+        )
+        if name in ("read_text", "write_text", "open", "TemporaryFile") and file_object:
+            assert binary or "encoding" in {keyword.arg for keyword in call.keywords}, f"{file}:{call.lineno}"

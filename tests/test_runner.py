@@ -24,6 +24,8 @@ from attnbench.store import atomic as files_module
 from attnbench.store import status
 from attnbench.store import store as store_module
 from attnbench.store.store import Store
+from attnbench.tracking.client import Tracker
+from attnbench.tracking.not_logged import NotLogged
 
 GRID = """
 name: small
@@ -361,7 +363,7 @@ def test_a_missing_gpu_is_reported_before_training(fake, store):
     assert not (store.folder / "plan.json").exists()
 
 
-class Log:
+class Log(Tracker):
     """A tracker that records what is logged; it fails at the cell number `breaks_at`."""
 
     breaks_at: int | None = None
@@ -370,7 +372,7 @@ class Log:
     started = 0
 
     def __init__(self, *_):
-        self.logged, self.end = [], None
+        self.logged, self.end, self.not_logged = [], None, NotLogged()
         Log.last = self
 
     def start(self, plan, grid_text):
@@ -388,6 +390,7 @@ class Log:
         if len(self.logged) == self.breaks_at:
             raise fail("the server went away")
         self.logged.append(outcome)
+        return True
 
     def finish(self, frame, status):
         self.end = (len(frame), status)

@@ -41,14 +41,14 @@ def heat_map(
         width: terminal columns; a source that is too long is drawn in several parts, one below the other.
     """
     names = [_fit(word) for word in target]
-    margin = max(map(_columns, names), default=0) + 1
+    margin = max(map(columns, names), default=0) + 1
     per_part = max(1, (width - margin) // CELL)
     parts = []
     for start in range(0, len(source), per_part):
         stop = min(start + per_part, len(source))
         lines = _heading([_fit(word) for word in source[start:stop]], margin)
         for step, name in enumerate(names):
-            line = Text(name + " " * (margin - _columns(name)))
+            line = Text(name + " " * (margin - columns(name)))
             for position in range(start, stop):
                 gold = links is not None and bool(links[step, position])
                 line.append_text(_cell(float(weights[step, position]), gold, colour))
@@ -70,20 +70,18 @@ def _cell(weight: float, gold: bool, colour: bool) -> Text:
 
 def _heading(words: Sequence[str], margin: int) -> list[Text]:
     """The lines with the source words: one where all words fit above their columns, else one letter per line."""
-    if all(_columns(word) < CELL for word in words):
-        return [Text(" " * margin + "".join(f" {word}" + " " * (CELL - 1 - _columns(word)) for word in words))]
+    if all(columns(word) < CELL for word in words):
+        return [Text(" " * margin + "".join(f" {word}" + " " * (CELL - 1 - columns(word)) for word in words))]
     height = max(map(len, words))
     letters = [word.rjust(height) for word in words]
     rows = [[word[level] for word in letters] for level in range(height)]
-    return [
-        Text(" " * margin + "".join(f" {c}" + " " * (CELL - 1 - _columns(c)) for c in row).rstrip()) for row in rows
-    ]
+    return [Text(" " * margin + "".join(f" {c}" + " " * (CELL - 1 - columns(c)) for c in row).rstrip()) for row in rows]
 
 
 def _fit(word: str) -> str:
     return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "…"
 
 
-def _columns(word: str) -> int:
+def columns(word: str) -> int:
     """The number of terminal columns of a word; Chinese, Japanese and Korean characters have two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)

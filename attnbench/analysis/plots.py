@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.fonts import MONO, drawable, style
+from attnbench.analysis.heatmap import columns
 from attnbench.analysis.labels import label_columns
 from attnbench.cell import LABELS
 from attnbench.messages import NO_VALUE
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 COLOURS = "Blues"
 GOLD = "#ff9500"
-FONT = "DejaVu Sans Mono"  # part of matplotlib; all letters have the same width, so margins can be computed
-LETTER = 0.602  # the width of a letter of FONT relative to the font size
+# The width of a letter of MONO relative to the font size; all have the same, so margins can be computed. Chinese
+# characters, which other fonts have, take less than two of them.
+LETTER = 0.602
 DPI = 100
 MOST_PANELS = 24  # of a heat map
 
@@ -51,11 +54,12 @@ class AlignmentPainter:
         from matplotlib import colormaps
 
         self._shape = len(target), len(source)
+        source, target = list(map(drawable, source)), list(map(drawable, target))
         self._cell = _cell_size(*self._shape)
         self._figure, axes = _empty_alignment(source, target, self._cell)
         self._canvas = _canvas(self._figure)
         self._colours = (colormaps[COLOURS](np.linspace(0, 1, 256)) * 255).round().astype(np.uint8)
-        self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10)
+        self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10, **style(""))
         self._above = [_outline(axes, links), *axes.spines.values()]
         for artist in (*self._above, self._title):
             artist.set_animated(True)
@@ -78,9 +82,10 @@ class AlignmentPainter:
         cells = self._colours[levels].repeat(self._cell, axis=0).repeat(self._cell, axis=1)
         bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
         np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
-        self._title.set_text(f"\n{title}" if title else "")
+        title = drawable(title)
+        self._title.set(text=f"\n{title}" if title else "", **style(title))
         # A long title gets a smaller font, since it would be cut off at the edges of the image.
-        self._title.set_fontsize(min(10, 72 * self._figure.get_figwidth() / (LETTER * max(len(title), 1))))
+        self._title.set_fontsize(min(10, 72 * self._figure.get_figwidth() / (LETTER * max(columns(title), 1))))
         for artist in (*self._above, self._title):
             self._figure.draw_artist(artist)
         return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
@@ -106,11 +111,11 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
             _draw_panel(grid[r, c], panel, with_words=panel is not None and above.get(column) != _words(panel))
             above[column] = _words(panel) if panel is not None else above.get(column)
             if c == 0:
-                grid[r, c].set_ylabel(row, fontsize=11)
+                grid[r, c].set_ylabel(drawable(row), fontsize=11, **style(row))
             if r == 0:
-                grid[r, c].set_title(column, fontsize=11)
+                grid[r, c].set_title(drawable(column), fontsize=11, **style(column))
     _shared_scale(figure, list(grid.flat), "attention weight")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(drawable(title), fontsize=12, **style(title))
     return figure
 
 
@@ -136,7 +141,8 @@ def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure
         _draw_table(axes, table, label, height)
     _shared_scale(figure, list(grid.flat), metric.replace("_", " "))
     left_out = f" (the first {len(shown)} of {len(settings)} settings)" if len(shown) < len(settings) else ""
-    figure.suptitle(f"{metric.replace('_', ' ')}, mean over seeds{left_out}", fontsize=12)
+    heading = f"{metric.replace('_', ' ')}, mean over seeds{left_out}"
+    figure.suptitle(heading, fontsize=12, **style(heading))
     return figure
 
 
@@ -185,8 +191,8 @@ def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) ->
 
     size = min(11.0, 0.55 * cell)
     letter = size * LETTER * DPI / 72
-    left = round(letter * max(map(len, target), default=1)) + 16
-    top = round(letter * max(map(len, source), default=1) if _rotated(source) else size * DPI / 72) + 36
+    left = round(letter * max(map(columns, target), default=1)) + 16
+    top = round(letter * max(map(columns, source), default=1) if _rotated(source) else size * DPI / 72) + 36
     width, height, below = cell * len(source), cell * len(target), 12
     full = left + width + 56, top + height + below
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
@@ -209,11 +215,11 @@ def _mappable() -> ScalarMappable:
 
 def _rotated(words: Sequence[str]) -> bool:
     """Whether source words are too long to fit above their columns horizontally."""
-    return max(map(len, words), default=1) > 2
+    return max(map(columns, words), default=1) > 2
 
 
 def _label_words(axes: Axes, source: Sequence[str], target: Sequence[str], size: float) -> None:
-    font: dict[str, Any] = {"fontsize": size, "fontfamily": FONT}
+    font = {"fontsize": size} | style((*source, *target), MONO)
     axes.set_xticks(range(len(source)), source, rotation=90 if _rotated(source) else 0, **font)
     axes.set_yticks(range(len(target)), target, **font)
     axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
@@ -235,7 +241,7 @@ def _outline(axes: Axes, links: np.ndarray | None) -> Any:
 
 
 def _words(panel: Panel) -> tuple[list[str], list[str]]:
-    return list(panel.source), list(panel.target)
+    return list(map(drawable, panel.source)), list(map(drawable, panel.target))
 
 
 def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
@@ -249,7 +255,7 @@ def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
     _heat(axes, panel.weights)
     _outline(axes, panel.links)
     if with_words:
-        _label_words(axes, panel.source, panel.target, min(6.5, 72 / max(panel.weights.shape)))
+        _label_words(axes, *_words(panel), min(6.5, 72 / max(panel.weights.shape)))
 
 
 def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> None:
@@ -259,9 +265,10 @@ def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> Non
     _heat(axes, values)
     axes.set_ylim(height - 0.5, -0.5)
     axes.spines[:].set_visible(False)
-    axes.set_title(label, fontsize=10)
-    axes.set_xticks(range(len(table.columns)), list(map(str, table.columns)), fontsize=9)
-    axes.set_yticks(range(len(table)), list(map(str, table.index)), fontsize=9)
+    axes.set_title(drawable(label), fontsize=10, **style(label))
+    across, down = ([drawable(str(name)) for name in names] for names in (table.columns, table.index))
+    axes.set_xticks(range(len(across)), across, fontsize=9, **style(across))
+    axes.set_yticks(range(len(down)), down, fontsize=9, **style(down))
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for (row, column), value in np.ndenumerate(values):
         text = NO_VALUE if np.isnan(value) else f"{value:.2f}"
@@ -271,5 +278,5 @@ def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> Non
 def _shared_scale(figure: Figure, axes: list[Axes], label: str) -> None:
     """Draws one colour bar for all panels."""
     bar = figure.colorbar(_mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35)
-    bar.set_label(label, fontsize=9)
+    bar.set_label(label, fontsize=9, **style(label))
     bar.ax.tick_params(labelsize=8)

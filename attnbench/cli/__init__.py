@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ import typer
 from attnbench import __version__
 from attnbench.cli import baseline, check, compare, expand, init, report, run, runs, schema, show, sync, table, ui
 from attnbench.cli import list as list_verb
+from attnbench.cli.output import OutputError, echo, guarded
 from attnbench.cli.verbs import Verbs
-from attnbench.errors import AttnbenchError, Exit
+from attnbench.errors import AttnbenchError, Exit, Problem
 
 app = typer.Typer(
     cls=Verbs,
@@ -46,7 +48,7 @@ for verb, command in VERBS.items():
 
 def _version(requested: bool) -> None:
     if requested:
-        typer.echo(f"attnbench {__version__}")
+        echo(f"attnbench {__version__}")
         raise typer.Exit
 
 
@@ -60,10 +62,25 @@ def _global_options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with one of the statuses in `Exit`.
 
-    An AttnbenchError is printed without a traceback; any other exception is a bug and printed with its traceback.
+    An AttnbenchError is printed without a traceback, and so is an OutputError; any other exception is a bug and printed
+    with its traceback.
     """
     try:
+        with guarded():
+            _run(arguments)
+    except OutputError as error:
+        if not error.closed_pipe:
+            # stderr may be the same closed terminal
+            with suppress(OSError):
+                _print_problems(AttnbenchError(Problem(str(error), hint=error.hint)))
+        sys.exit(Exit.OUTPUT)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    try:
         app(args=arguments)
+    except OutputError:
+        raise
     except AttnbenchError as error:
         _print_problems(error)
         sys.exit(error.exit)
@@ -75,11 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print_problems(error: AttnbenchError) -> None:
     """Prints each problem as in `Problem.__str__`; in colour on a terminal."""
-    from rich.console import Console
     from rich.text import Text
 
+    from attnbench.cli.console import Console
+
     # Not wrapped by rich, so that paths and commands can be copied in one piece.
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True)
     for problem in error.problems:
         text = Text(str(problem))
         text.stylize("bold red", 0, len(problem.where or problem.what))

@@ -8,6 +8,7 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 from attnbench.errors import fail
 from attnbench.files import is_stream
@@ -67,15 +68,15 @@ def baseline(
     removed = len(before.keys() - after.keys())
     parts = [f"{len(rows)} rows, {written} of them new or changed"]
     parts += [f"{removed} removed"] * bool(removed) + [f"{kept} kept that are not in this run"] * bool(kept)
-    typer.echo(f"{output}: {', '.join(parts)}", err=True)
+    echo(f"{output}: {', '.join(parts)}", error=True)
     seen, blind = what_is_seen(rows)
-    typer.echo(f"a check fails where a result gets worse by about: {seen}", err=True)
+    echo(f"a check fails where a result gets worse by about: {seen}", error=True)
     if blind:
-        typer.echo(
+        echo(
             f"warning: no possible value of {' or '.join(blind)} fails a check with these seeds: they vary too much; "
             "use more seeds, or leave it out (--metric)",
-            err=True,
+            error=True,
         )
     if (seeds := min(len(row.values) for row in rows)) < ENOUGH:
         few = f"{seeds} seeds per configuration hide" if seeds > 1 else "1 seed per configuration hides"
-        typer.echo(f"warning: {few} all but large changes; use {ENOUGH} or more", err=True)
+        echo(f"warning: {few} all but large changes; use {ENOUGH} or more", error=True)

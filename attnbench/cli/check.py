@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 from attnbench.errors import AttnbenchError, Problem
 from attnbench.files import write_output
@@ -105,9 +106,9 @@ def check(
     if junit is not None:
         write_output(junit, to_junit(found))
     if format is Format.RICH:
-        from rich.console import Console
+        from attnbench.cli.console import Console
 
-        formats.print_check(found, Console(highlight=False))
+        formats.print_check(found, Console())
     else:
         write = {
             Format.GITHUB: formats.to_github,
@@ -115,7 +116,7 @@ def check(
             Format.JSON: formats.to_json,
             Format.MARKDOWN: formats.to_markdown,
         }[format]
-        typer.echo(write(found), nl=False)
+        echo(write(found), end="")
     if found.exit:
         raise typer.Exit(found.exit)
 

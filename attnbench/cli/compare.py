@@ -8,6 +8,7 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 from attnbench.cli.table import Where
 from attnbench.errors import fail
@@ -113,7 +114,7 @@ def compare(
     if settings:
         found = replace(found, settings=tuple(settings))
     if format is Format.RICH:
-        from rich.console import Console
+        from attnbench.cli.console import Console
 
         formats.print_contrast(found, Console())
     else:
@@ -123,7 +124,7 @@ def compare(
             Format.JSON: formats.to_json,
             Format.LATEX: formats.to_latex,
         }[format]
-        typer.echo(write(found), nl=False)
+        echo(write(found), end="")
 
 
 def _side_by_side(stores: "list[Store]", given: tuple[str, str]) -> "tuple[pd.DataFrame, list[str]]":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def expand(
     if format is not Format.RICH:
         print_remarks(doubts)
     if format is Format.JSON:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:
-        typer.echo(csv_text(rows), nl=False)
+        echo(csv_text(rows), end="")
     else:
         _print(plan, rows, states, doubts, workers)
 
@@ -93,14 +94,14 @@ def _print(
     plan: "Plan", rows: list[CellRow], states: dict[str, "CellState"], doubts: list[str], workers: int | None
 ) -> None:
     """Prints a table with a line per combination, then counts, reasons for skipping, and the time estimate."""
-    from rich.console import Console
     from rich.text import Text
 
     from attnbench.analysis.compare.enough_seeds import too_few_seeds
     from attnbench.analysis.width import natural_width, wide_enough
+    from attnbench.cli.console import Console
     from attnbench.store.status import stale_note
 
-    console = Console(highlight=False)
+    console = Console()
     cells = [row for row in rows if row["state"] != "skipped"]
     whole = _table(plan, cells, folds=False)
     needed = natural_width(whole, console)

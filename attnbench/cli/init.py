@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli.output import echo
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.files import is_stdout, write_new, write_output
 from attnbench.registry import REGISTRIES
@@ -76,7 +77,7 @@ def _write_starter(file: Path) -> None:
     # Another file is another grid: under the same name, its results would take the place of the first one's.
     text = text if file.name == GRID.name else _for_file(text, file)
     _write({file: text}, "give another name: attnbench init FILE")
-    typer.echo(f"Wrote {file}. Next: {shlex.join(['attnbench', 'run', str(file)])}", err=True)
+    echo(f"Wrote {file}. Next: {shlex.join(['attnbench', 'run', str(file)])}", error=True)
 
 
 def _for_file(text: str, file: Path) -> str:
@@ -120,7 +121,7 @@ def _write_part(kind: str, name: str) -> None:
     width = max(len(command) for command, _ in commands)
     lines = [f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it. Next:"]
     lines += [f"  {command:{width}}   # {purpose}" for command, purpose in commands]
-    typer.echo("\n".join(lines), err=True)
+    echo("\n".join(lines), error=True)
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -25,8 +25,7 @@ def list_(
     plugin: Plugin = None,
 ) -> None:
     """List scores, scopes, tasks and models with their formula, source and options."""
-    from rich.console import Console
-
+    from attnbench.cli.console import Console
     from attnbench.plugins import load_entry_points, load_plugin
     from attnbench.registry import REGISTRIES
 
@@ -34,7 +33,7 @@ def list_(
     for file in plugin or ():
         load_plugin(file)
     names = {f"{registry.kind}s": registry.names() for registry in REGISTRIES.values()}
-    console = Console(highlight=False)
+    console = Console()
     for title, chosen in _chosen(names, what).items():
         registry = REGISTRIES[title.removesuffix("s")]
         console.print(f"{title}", style="bold")

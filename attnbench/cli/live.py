@@ -17,7 +17,6 @@ from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import about
-from attnbench.messages import harmless
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
 from attnbench.store.status import DONE, FAILED, STALE, stale_note
@@ -57,13 +56,13 @@ class View:
         """Called with the progress of a pack; prints the remarks on it."""
         running = self.status.progress(progress)
         if running is not None and progress.note:
-            self.say(Text(f"{running.label}: {harmless(progress.note)}", style="yellow"))
+            self.say(Text(f"{running.label}: {one_line(progress.note)}", style="yellow"))
 
     def ended(self, ended: FinishedPack) -> None:
         """Called for each finished pack; prints which of its cells failed, and why."""
         for reason, seeds in ended.failures.items():
             which = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
-            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {harmless(reason)}"))
+            self.say(Text.assemble(("failed: ", "bold red"), f"{ended.label}{which}: {reason}"))
 
     def say_plan(self) -> None:
         """Prints the summary of the plan, and whether its seeds are too few for `attnbench compare`."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 from attnbench.files import is_stdout, write_output
 
@@ -34,5 +35,5 @@ def report(
     file = output or store.folder / "report.html"
     write_output(file, page(store))
     if not is_stdout(file):
-        typer.echo(file)
+        echo(file)
     print_remarks(store.doubts())

@@ -21,12 +21,13 @@ from attnbench.cli.options import (
     set_option,
     tracking_option,
 )
+from attnbench.cli.output import OutputError
 from attnbench.errors import AttnbenchError, Exit
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
+    from attnbench.cli.console import Console
     from attnbench.grid.expand import Plan
     from attnbench.store.store import Store
 
@@ -159,12 +160,11 @@ def run(
 
     Each pack is saved when it is finished: after an interruption, run the same command again to continue.
     """
-    from rich.console import Console
-
     from attnbench import runner
+    from attnbench.cli.console import Console
     from attnbench.cli.live import watch
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     try:
         with _interrupt_on_signals(), watch(console, quiet) as view:
             frame = runner.run(
@@ -192,8 +192,12 @@ def run(
         console.print("Interrupted. Finished cells are saved: run the same command again to continue.")
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not quiet:
+        plan = view.status.planned.plan
         try:
-            _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+            _print_results(frame, plan, console, None if no_mlflow else tracking_uri or "", results)
+        except OutputError as error:
+            error.hint = f"the results are saved in {results / plan.name}: print them by attnbench table"
+            raise
         except AttnbenchError as error:  # not a reason to say that nothing was trained
             raise runner.Stopped(*error.problems) from error
     # After the tables: failed cells are no reason to hide the results of the others.
@@ -233,9 +237,8 @@ def _print_results(
 
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     """Prints exact match on the trained lengths and, if longer sources were tested, on the longest of them."""
-    from rich.console import Console
-
     from attnbench.analysis.table.formats import comparison, print_table
+    from attnbench.cli.console import Console
 
     console = Console()
     print_table(comparison(frame, name=store.name, notes=store.notes()), console)

@@ -9,7 +9,9 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results
+from attnbench.cli.output import echo
 from attnbench.errors import fail
+from attnbench.escapes import one_line
 from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
@@ -72,7 +74,10 @@ def _list(found: "list[RunSummary]", results: Path, format: Format) -> None:
         _print(found, results)
         return
     rows = [_row(run) for run in found]
-    typer.echo(csv_text(rows) if format is Format.CSV and rows else json.dumps(rows, indent=1), nl=not rows)
+    if format is Format.CSV:
+        echo(csv_text(rows), end="")
+    else:
+        echo(json.dumps(rows, indent=1))
 
 
 def _row(run: "RunSummary") -> dict[str, Any]:
@@ -82,9 +87,9 @@ def _row(run: "RunSummary") -> dict[str, Any]:
 
 
 def _print(found: "list[RunSummary]", results: Path) -> None:
-    from rich.console import Console
+    from attnbench.cli.console import Console
 
-    console = Console(highlight=False)
+    console = Console()
     if not found:
         console.print(f"There is no run in {results.absolute()}.", soft_wrap=True, markup=False)
         return
@@ -130,9 +135,9 @@ def _delete(store: "Store", yes: bool) -> None:
         cells = run.done + run.failed + run.stale + run.orphaned
         _confirm(f"Delete {store.folder} with {cells} finished cells ({size_text(run.size)})?", yes)
         others = delete(store)
-    typer.echo(f"{store.name} is deleted; its experiment in MLflow is kept", err=True)
+    echo(f"{store.name} is deleted; its experiment in MLflow is kept", error=True)
     if others:
-        typer.echo(f"kept, because attnbench did not write it: {', '.join(map(str, others))}", err=True)
+        echo(f"kept, because attnbench did not write it: {', '.join(map(str, others))}", error=True)
 
 
 def _prune(store: "Store", yes: bool) -> None:
@@ -145,7 +150,7 @@ def _prune(store: "Store", yes: bool) -> None:
         if found:
             _confirm(f"Delete {len(found)} cells of {store.folder} that its grid does not have?", yes)
             prune(store, found)
-    typer.echo(f"{store.name}: {len(found)} orphaned cells deleted", err=True)
+    echo(f"{store.name}: {len(found)} orphaned cells deleted", error=True)
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -157,11 +162,11 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     try:
-        agreed = typer.confirm(question, err=True)
+        agreed = typer.confirm(one_line(question), err=True)
     except typer.Abort:
         raise fail(
             "nothing was deleted: the question has no answer", hint="add --yes to delete without asking"
         ) from None
     if not agreed:
-        typer.echo("nothing was deleted", err=True)
+        echo("nothing was deleted", error=True)
         raise typer.Exit

@@ -8,13 +8,14 @@ import typer
 from attnbench.cli.options import RESULTS, Cells, Results, Run
 from attnbench.cli.remarks import print_remarks
 from attnbench.errors import fail
-from attnbench.messages import NO_VALUE, harmless
+from attnbench.escapes import one_line
+from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from attnbench.cli.console import Console
     from attnbench.outcome import Alignments
     from attnbench.store.store import Store
 
@@ -48,10 +49,10 @@ def show(
     Several cells are shown side by side, with the fields in which they differ. A cell is named by its id or, with
     --where, by its labels.
     """
-    from rich.console import Console
     from rich.text import Text
 
     from attnbench.cli import side_by_side
+    from attnbench.cli.console import Console
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
@@ -61,15 +62,15 @@ def show(
     for cell, own in zip(found, alignments, strict=True):
         _check_drawable(own, example, head, cell)
     print_remarks(store.doubts(found))
-    console = Console(highlight=False)
+    console = Console()
     for record in records:
         failed = record["status"] == "failed"
         status = (record["status"], "bold red" if failed else "green")
         console.print(Text.assemble((f"{store.name} {record['cell']} ", "bold"), status))
         if origin := record.get("reused_from"):
-            console.print(Text(f"copied from the run {harmless(str(origin['run']))}", style="dim"))
+            console.print(Text(f"copied from the run {one_line(str(origin['run']))}", style="dim"))
         if record["error"]:
-            console.print(Text(harmless(record["error"]), style="red"), soft_wrap=True)
+            console.print(Text(record["error"], style="red"), soft_wrap=True)
     if len(found) > 1:
         console.print(side_by_side.differences(records))
         console.print(side_by_side.metrics(records))
@@ -137,7 +138,7 @@ def _facts(config: dict[str, Any]) -> "Table":
             shown += [f"{key}={_plain(item)}" for key, item in fields.items() if item not in (None, [])]
         else:
             shown = [_plain(value)]
-        table.add_row(Text(section, style="cyan"), Text(harmless("  ".join(shown))))
+        table.add_row(Text(section, style="cyan"), Text(one_line("  ".join(shown))))
     return table
 
 

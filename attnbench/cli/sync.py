@@ -3,13 +3,17 @@
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run, Tracking
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
+from attnbench.errors import Exit
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
     """Log the results of a run that are missing in MLflow.
 
     Use it after a run with --no-mlflow, after the tracking server failed, or to log to another server as well.
+
+    A cell that MLflow does not take is left out and listed; the exit status is then 1.
     """
     from attnbench.store.lock import held
     from attnbench.store.store import Store
@@ -18,7 +22,11 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     store = Store.open(run, results)
     with held(store.folder):
         store.recover()  # a killed run may have left a pack half written
-        logged, there = catch_up(store, tracking_uri)
+        logged, there, not_logged = catch_up(store, tracking_uri)
         print_remarks(str(problem) for pack in store.unplaced for problem in pack.problems())
         print_remarks(store.doubts())
-    typer.echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
+    echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
+    for line in not_logged.lines():
+        echo(line, error=True)
+    if not_logged.has_cells:
+        raise typer.Exit(Exit.CELLS_FAILED)

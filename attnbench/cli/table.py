@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _print(compared: "Comparison", format: Format) -> None:
     from attnbench.analysis.table import formats
 
     if format is Format.RICH:
-        from rich.console import Console
+        from attnbench.cli.console import Console
 
         formats.print_table(compared, Console())
     else:
@@ -127,4 +128,4 @@ def _print(compared: "Comparison", format: Format) -> None:
             Format.LATEX: formats.to_latex,
             Format.HTML: formats.to_html,
         }[format]
-        typer.echo(write(compared), nl=False)
+        echo(write(compared), end="")

@@ -18,6 +18,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Tracking
+from attnbench.cli.output import echo
 from attnbench.errors import fail
 from attnbench.safe_path import SAFE_PATH
 
@@ -39,7 +40,7 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
 
     uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
-        typer.echo(f"{uri} is a running server: open it in a browser")
+        echo(f"{uri} is a running server: open it in a browser")
         return
     if uri == database_uri(results) and not os.path.exists(results / "mlflow.db"):
         raise fail("there is no mlflow.db yet", str(results), "run a grid first: attnbench run GRID.yaml")
@@ -48,15 +49,15 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
     artifacts = Path(os.path.realpath(results / "mlartifacts")).as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     command += ["--artifacts-destination", artifacts, "--host", host, "--port", str(port)]
-    with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
-        typer.echo("Starting MLflow …", err=True)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log, _server(command, log) as server:
+        echo("Starting MLflow …", error=True)
         page = f"http://{host}:{port}"
         with without_stray_folder(uri):
             _wait_until_up(server, page, log)
-        typer.echo(page)
+        echo(page)
         for line in _experiments(page):
-            typer.echo(f"  {line}")
-        typer.echo("Press Ctrl-C to stop.", err=True)
+            echo(f"  {line}")
+        echo("Press Ctrl-C to stop.", error=True)
         server.wait()
         raise fail("MLflow stopped unexpectedly", uri, _last_lines(log))
 
@@ -85,7 +86,7 @@ def _server(command: list[str], log: IO[str]) -> Iterator[subprocess.Popen[str]]
     try:
         yield server
     except KeyboardInterrupt:
-        typer.echo("Stopping MLflow …", err=True)
+        echo("Stopping MLflow …", error=True)
     finally:
         _stop(server)
         for number, handler in before.items():

@@ -158,5 +158,5 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # os.cpu_count() ignores the quota of a container, where it would start far too many workers.
     quota = Path("/sys/fs/cgroup/cpu.max")
-    share, period = quota.read_text().split() if quota.is_file() else ("max", "1")
+    share, period = quota.read_text(encoding="ascii").split() if quota.is_file() else ("max", "1")
     return cores if share == "max" else max(1, min(cores, round(int(share) / int(period))))

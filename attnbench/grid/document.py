@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from attnbench.errors import AttnbenchError, Problem
+from attnbench.escapes import one_line
 
 MAX_PROBLEMS = 100  # reported at once
 SHOWN = 110  # longer source lines are cut to this number of characters
@@ -113,7 +114,7 @@ class Document:
 
     def at(self, line: int, column: int) -> Place:
         """Returns the place of a line and a column, both counted from 0."""
-        source = self._lines[line].replace("\t", " ") if line < len(self._lines) else ""
+        source = one_line(self._lines[line]) if line < len(self._lines) else ""
         start = max(0, column - SHOWN // 2) if len(source) > SHOWN else 0
         caret = " " * (column - start) + "^"
         source = f"{source[start : start + SHOWN]}\n{caret}" if source else ""

@@ -53,7 +53,7 @@ def machine_memory() -> int | None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
-    limit = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
+    limit = CGROUP.read_text(encoding="ascii").strip() if CGROUP.is_file() else "max"
     return memory if limit == "max" else min(memory, int(limit))
 
 
@@ -61,12 +61,16 @@ def least_memory(pack: Pack) -> list[MemoryNeed]:
     """Returns what a pack holds at the same time while it trains on its longest sources, each thing counted once."""
     cell, replicas = pack.cell, len(pack.seeds)
     rows, length = replicas * cell.train.batch_size, cell.data.max_length
-    batch = "lower train.batch_size, data.max_length or the number of seeds"
+    batch, parameters = "lower train.batch_size, data.max_length or the number of seeds", "lower the model's width"
+    if cell.data.path is not None:  # the lengths and the vocabulary are those of the files
+        batch = f"lower train.batch_size or the number of seeds, or remove the longest lines, of {length:,} words"
+    else:
+        parameters += " or data.vocabulary"
     return [
         MemoryNeed(
             COPIES * FLOAT * replicas * _parameters(cell),
             "the parameters with the state of Adam",
-            "lower the model's width or data.vocabulary",
+            parameters,
         ),
         MemoryNeed(FLOAT * rows * length * (cell.data.vocabulary or 0), "the output logits of a batch", batch),
         MemoryNeed(FLOAT * rows * _states(cell), "the states of a batch", batch),

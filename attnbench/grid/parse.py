@@ -1,6 +1,8 @@
 """Reads YAML safely, within limits, into a Document.
 
-Plain scalars are read as in YAML 1.2: `1e-3` is a number; `yes`, `1:30` and `2024-01-01` are text.
+Plain scalars are read as in YAML 1.2: `1e-3` is a number; `yes`, `1:30` and `2024-01-01` are text. From YAML 1.1 there
+are merge keys: `<<: *base` adds the keys of another mapping, or of a list of them, that the mapping does not have.
+Top-level keys that begin with `x-` are left out: their values are written for such references.
 """
 
 import errno
@@ -23,6 +25,7 @@ from attnbench.grid.document import Document, KeyPath, Place
 # Limits of a file: more than any grid needs, and read within seconds.
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32  # a grid file needs 5
+IGNORED = "x-"  # the beginning of the top-level keys that are left out
 MAX_VALUES = 50_000  # with all aliases expanded: stops "billion laughs" attacks
 _HINTS = {errno.EFBIG: "is this a grid file?", errno.EINVAL: "write the grid to a file first"}
 
@@ -111,6 +114,8 @@ def parse(text: str, label: str) -> Document:
         raise AttnbenchError(document.at(loader.line, loader.column).problem(f"this is not YAML: {error}")) from None
     if node is not None:
         document.data = _Reading(document).value(node, ())
+    if isinstance(document.data, dict):
+        document.data = {key: value for key, value in document.data.items() if not key.startswith(IGNORED)}
     return document
 
 
@@ -151,6 +156,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
 
 
 _TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
 _NUMBERS = list("-+.0123456789")
 _SCALARS = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -161,6 +167,7 @@ _SCALARS = (
 )
 for _name, _pattern, _first in _SCALARS:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
+_Loader.add_implicit_resolver(_MERGE, re.compile("<<$"), ["<"])
 
 
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # Unicode line ends, which YAML treats as line breaks
@@ -185,26 +192,59 @@ class _Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.count = 0
+        self._merging: list[yaml.Node] = []  # the mappings in which a merge key is being read
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
-        self.count += 1
-        if self.count > MAX_VALUES or len(path) > MAX_DEPTH:
-            place = self._place(node)
-            raise AttnbenchError(place.problem(f"with its aliases expanded this has more than {MAX_VALUES:,} values"))
+        self._count(node, path)
         self.document.values[path] = (node.start_mark.line, node.start_mark.column)
         kind = node.tag.removeprefix(_TAG)
         if isinstance(node, yaml.MappingNode) and kind == "map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and kind == "merge":
+            return node.value  # an ordinary text where it is no key
         if isinstance(node, yaml.ScalarNode) and kind in _READ:
             return self._scalar(node, kind)
         self._note(node, f"the tag {node.tag!r} is not allowed", "write the plain value")
         return None
 
+    def _count(self, node: yaml.Node, path: KeyPath) -> None:
+        self.count += 1
+        if self.count > MAX_VALUES or len(path) > MAX_DEPTH:
+            place = self._place(node)
+            raise AttnbenchError(place.problem(f"with its aliases expanded this has more than {MAX_VALUES:,} values"))
+
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        """Returns the keys of a mapping: first those of its merge key, then its own, which win."""
+        merged = [pair for pair in node.value if pair[0].tag == _MERGE]
+        for key_node, _ in merged[1:]:
+            self._note(key_node, "duplicate key '<<'", "merge several mappings by a list: <<: [*first, *second]")
+        result = self._merged(merged[0][1], node, path) if merged else {}
+        return result | self._own_keys(node, path)
+
+    def _merged(self, value: yaml.Node, into: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        """Returns the keys of a merged mapping, or of a list of them, of which the first that has a key wins."""
+        mappings = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        result: dict[str, Any] = {}
+        self._merging.append(into)
+        # The last first, so that the positions that are recorded are those of the values that win.
+        for mapping in reversed(mappings):
+            self._count(mapping, path)
+            if not isinstance(mapping, yaml.MappingNode):
+                self._note(mapping, "'<<' merges a mapping, or a list of mappings", "write <<: *name, of &name {…}")
+            elif any(mapping is outer for outer in self._merging):
+                self._note(mapping, "this mapping merges itself")
+            else:
+                result |= self._mapping(mapping, path)
+        self._merging.pop()
+        return result
+
+    def _own_keys(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
                 what = f"a key should be text, found {key!r}" if isinstance(key, str) else "a key should be text"

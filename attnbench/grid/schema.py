@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from attnbench import registry
 from attnbench.cell import Data, Section, Train
+from attnbench.grid.parse import IGNORED
 from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
 
@@ -121,6 +122,7 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["name"],
         "additionalProperties": False,
+        "patternProperties": {f"^{IGNORED}": {}},
         "properties": {name: properties[name] | shape for name, shape in shapes.items()},
         "$defs": {"combination": match} | {kind: _component_schema(kind) for kind in COMPONENTS},
     }

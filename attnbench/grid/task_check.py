@@ -4,6 +4,7 @@ from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError, Problem
 from attnbench.grid.document import Document, Place, Problems
 from attnbench.grid.values import Combination, Value
+from attnbench.registry import REGISTRIES
 
 MOST_LENGTHS = 10_000  # checked of a range: all lengths up to a mistyped billion would take minutes
 MOST_SYMBOLS = 20_000_000  # of all tasks together: creating them takes about ten seconds
@@ -36,8 +37,8 @@ class TaskCheck:
                 for problem in error.problems:
                     self._record(problem, combination)
                 continue
-            if data.path is not None:
-                continue  # a file need not have a line of every length
+            if data.path is not None or not REGISTRIES["task"].is_builtin(task.name):
+                continue  # a file need not have a line of every length, nor a custom task sources
             lengths = range(data.min_length, min(data.max_length, data.min_length + MOST_LENGTHS) + 1)
             try:
                 with blaming(task):

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from attnbench.errors import fail
+from attnbench.escapes import one_line
 from attnbench.files import read_file
 from attnbench.store.atomic import UNREADABLE, write_json
 
@@ -48,6 +49,6 @@ def _holder(folder: Path) -> str:
     """Describes the holder of the lock; empty if its file is missing or incomplete."""
     try:
         who = json.loads(read_file(folder / HOLDER, MOST_BYTES))
-        return f": process {who['process']} on {who['host']}, since {who['since']}"
+        return one_line(f": process {who['process']} on {who['host']}, since {who['since']}")
     except (*UNREADABLE, KeyError, TypeError):
         return ""

@@ -29,7 +29,7 @@ from attnbench.store.index import CellSummary, Index
 from attnbench.store.plan import PLAN, read_plan, write_plan
 from attnbench.store.record import Record, read_record, record_of
 from attnbench.store.results_folder import no_such_run, run_of_grid
-from attnbench.store.table import frame_of
+from attnbench.store.table import frame_of, table_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -278,7 +278,7 @@ class Store:
         frame = self.frame()
         # The metrics per length other than exact match come after `error`, and are not part of the file.
         table = frame.loc[:, : frame.columns[list(frame.columns).index("error")]]
-        write_atomically(self.folder / "table.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_atomically(self.folder / "table.csv", table_text(table))
         return frame
 
     def stale(self) -> dict[str, str]:

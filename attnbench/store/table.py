@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import LABELS
+from attnbench.escapes import spreadsheet
 from attnbench.metrics import METRICS, metric_of
 from attnbench.store.index import CellSummary
 
@@ -44,6 +45,17 @@ def frame_of(plan: Mapping[str, Any], summaries: Mapping[str, CellSummary]) -> "
     for name in others:
         columns[name] = pd.Series([summary.metrics.get(name) for summary in finished], dtype=_dtype(name))
     return pd.DataFrame(columns)
+
+
+def table_text(frame: "pd.DataFrame") -> str:
+    """The rows as the text of a CSV file; text that a spreadsheet would take for a formula is quoted."""
+    import pandas as pd
+    from pandas.api.types import is_numeric_dtype
+
+    columns = [name for name in frame.columns if not is_numeric_dtype(frame[name])]
+    # As objects: pandas would turn 1 beside 2.5 into 1.0.
+    quoted = {name: pd.Series(list(map(spreadsheet, frame[name])), frame.index, dtype=object) for name in columns}
+    return frame.assign(**quoted).to_csv(index=False, lineterminator="\n")
 
 
 def _label_column(values: list[Any]) -> "pd.Series[Any]":

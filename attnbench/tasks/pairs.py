@@ -1,8 +1,10 @@
 """Sentence pairs from a file as a task: one `source<TAB>target` per line, tokens separated by spaces."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -133,6 +135,7 @@ class Pairs:
             "dropped_training_lines": len(pairs) - len(training) - sum(map(len, held_from_path)),
             "dropped_validation_lines": len(validated) - len(sides[Split.VALIDATION]),
             **_unknown_shares(sides, set(self.source_words) - {UNKNOWN}, known),
+            **_composed_shares(sides, set(self.source_words) - {UNKNOWN}, known),
         }
         source_ids = {word: n for n, word in enumerate(self.source_words)}
         target_ids = {word: n for n, word in enumerate(self.target_words)}
@@ -151,6 +154,8 @@ class Pairs:
               in the test part.
             - `unknown_source_words_validation`, `unknown_target_words_validation`, `unknown_source_words_test`,
               `unknown_target_words_test`: the share of the words, in 0..1, that are not in the vocabulary.
+            - `differently_composed_words_validation`, `differently_composed_words_test`: the share of the source and
+              target words, in 0..1, that are not in the vocabulary, but are equal to one of its words in Unicode's NFC.
         """
         return dict(self._facts)
 
@@ -192,7 +197,7 @@ class Pairs:
                 f"no training source has {lengths[0]} to {lengths[-1]} words; "
                 f"the lengths found are {min(training)} to {max(training)}",
                 self.origin(Split.TRAINING),
-                "change data.min_length and data.max_length",
+                "add training pairs of these lengths",
             )
         return counts
 
@@ -234,6 +239,26 @@ def _unknown_shares(
             words = [word for pair in sides[split] for word in getattr(pair, name)]
             unknown = sum(word not in known for word in words)
             shares[f"unknown_{name}_words_{split.name.lower()}"] = unknown / len(words) if words else 0.0
+    return shares
+
+
+def _composed_shares(
+    sides: dict[Split, list[Pair]], source_words: set[str], target_words: set[str]
+) -> dict[str, float | int]:
+    """Returns the share of words that are unknown only in their Unicode form, by name as in `Pairs.facts`."""
+    composed = {
+        name: {normalize("NFC", word) for word in known}
+        for name, known in (("source", source_words), ("target", target_words))
+    }
+    shares: dict[str, float | int] = {}
+    for split in (Split.VALIDATION, Split.TEST):
+        total = same = 0
+        for name, known in (("source", source_words), ("target", target_words)):
+            counts = Counter(word for pair in sides[split] for word in getattr(pair, name))
+            total += counts.total()
+            unknown = [word for word in counts if word not in known]
+            same += sum(counts[word] for word in unknown if normalize("NFC", word) in composed[name])
+        shares[f"differently_composed_words_{split.name.lower()}"] = same / total if total else 0.0
     return shares
 
 

@@ -338,15 +338,37 @@ def _is_text(word: str) -> bool:
     return True
 
 
+def missing_lengths(component: Component, data: Data) -> list[int]:
+    """Returns the lengths of the trained range of which a custom task has no sources; it is trained on the others.
+
+    A custom task may exist for odd lengths only. A built-in task has all lengths up to a longest one, which the error
+    of `build_task` names.
+    """
+    if tasks.is_builtin(component.name):
+        return []
+    with blaming(component):
+        task = build_task(component, data)
+        return [length for length in range(data.min_length, data.max_length + 1) if task.check(length) is not None]
+
+
 def _check_lengths(task: Task, component: Component, data: Data) -> None:
-    """Raises AttnbenchError with one problem for each field with a length of which the task has no sources."""
-    asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length)]
-    asked += [("data.test_lengths", length) for length in data.test_lengths]
+    """Raises AttnbenchError with one problem for each field with a length of which the task has no sources.
+
+    Of the lengths that a custom task is trained on, one must exist.
+    """
+    asked = [("data.test_lengths", length) for length in data.test_lengths]
+    if tasks.is_builtin(component.name) or not _any_length(task, data):
+        asked = [("data.min_length", data.min_length), ("data.max_length", data.max_length), *asked]
     reasons = [(where, task.check(length)) for where, length in asked]
     hint = f"change this field, or remove the task {component.name!r}"
     problems = [Problem(reason, where, hint) for where, reason in reasons if reason]
     if problems:
         raise AttnbenchError(*problems)
+
+
+def _any_length(task: Task, data: Data) -> bool:
+    """Whether the task has sources of a length of the trained range."""
+    return any(task.check(length) is None for length in range(data.min_length, data.max_length + 1))
 
 
 def _schedule(task: Task, component: Component, data: Data) -> tuple[list[int], list[float]]:
@@ -391,7 +413,10 @@ def _fixed_set(task: Task, component: Component, data: Data, split: Split, total
         found = task.held_out(split, inside, total, random_for(component, data, split.name))
         if not found:
             what = f"{task.origin(split)} has no {side} source of {data.min_length} to {data.max_length} words"
-            raise fail(what, f"data.{side}_path", f"add pairs, set data.{side}_path, or change data.max_length")
+            # No advice to change the lengths: they are those of the files, and data.path refuses others.
+            field, own = f"data.{side}_path", getattr(data, f"{side}_path") is not None
+            share = f"about {split.share:.0%} of the lines are for {side}"
+            raise fail(what, field, "add pairs to it" if own else f"add pairs ({share}), or set {field}")
         return found
     return [
         draw_distinct(task, random_for(component, data, split.name, length), length, count, split)

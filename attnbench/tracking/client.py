@@ -7,11 +7,14 @@ of a cell are sent in few batches. MLflow is imported on first use, because the 
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from attnbench.analysis.fonts import missing_letters
+from attnbench.errors import AttnbenchError
+from attnbench.messages import message_of
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import make_writable
 from attnbench.store.results_folder import RESULTS, results_folder
@@ -29,20 +32,35 @@ from attnbench.tracking.content import (
     saved_view,
     series_points,
 )
+from attnbench.tracking.not_logged import NotLogged
 from attnbench.tracking.runs import DIGEST_TAG, ERROR_TAG, NOTE_TAG, GridRuns
-from attnbench.tracking.server import connect, is_database, mlflow_errors, offline_environment, probe, store_uri
+from attnbench.tracking.server import (
+    Refused,
+    connect,
+    is_database,
+    mlflow_errors,
+    offline_environment,
+    probe,
+    store_uri,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from attnbench.grid.expand import Plan, PlannedCell
 
+Drawn = TypeVar("Drawn")
 PARAMS_PER_BATCH = 100  # MLflow's limit
 POINTS_PER_BATCH = 800  # MLflow's limit is 1000 metrics, params and tags together
 
 
 class Tracker:
-    """Logs one grid. Use it from one thread at a time; call `start` first."""
+    """Logs one grid. Use it from one thread at a time; call `start` first.
+
+    Attributes:
+        not_logged: the cells and pictures that MLflow did not take, or that could not be drawn.
+    """
 
     def __init__(self, name: str, tracking_uri: str | None, results: Path) -> None:
         """Does not connect yet.
@@ -56,6 +74,7 @@ class Tracker:
         self.uri = store_uri(tracking_uri, results)
         self.results = Path(os.path.realpath(results))
         self._given_uri = tracking_uri
+        self.not_logged = NotLogged()
         self._pictures = AlignmentPictures()
 
     def start(self, plan: "Plan", grid_text: str) -> None:
@@ -94,20 +113,64 @@ class Tracker:
         uri = f" --tracking-uri {shlex.quote(self._given_uri)}" if self._given_uri else ""
         return f"attnbench sync {self.name}{where}{uri}"
 
-    def log_cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> None:
+    def catch_up(
+        self, cells: "Iterable[tuple[PlannedCell, str]]", read: "Callable[[PlannedCell], Outcome]"
+    ) -> tuple[int, int]:
+        """Logs the stored cells that MLflow did not have at the start.
+
+        Args:
+            cells: each with the digest of its file.
+            read: returns the outcome of one of them.
+
+        Returns:
+            The number of cells that were logged, and of those that MLflow already had.
+
+        Raises:
+            AttnbenchError: if MLflow fails.
+        """
+        logged = there = 0
+        for planned, digest in cells:
+            if self.has(planned.id, digest):
+                there += 1
+                continue
+            try:
+                outcome = read(planned)
+            except AttnbenchError as error:
+                self.not_logged.cell(self._name(planned), str(error))
+            else:
+                logged += self.log_cell(outcome, planned, digest)
+        return logged, there
+
+    def log_cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> bool:
         """Logs a done or failed cell: params, metrics, step series, and how the alignment formed.
+
+        If MLflow does not take it, it is noted in `not_logged`: the others are logged all the same.
 
         Args:
             outcome: the result of training.
             planned: the cell.
             digest: the digest of the cell's file, for `has`.
 
+        Returns:
+            Whether MLflow took the cell.
+
         Raises:
             AttnbenchError: if MLflow fails.
         """
+        try:
+            self._log_cell(outcome, planned, digest)
+        except Refused as error:
+            self.not_logged.cell(self._name(planned), str(error))
+            return False
+        return True
+
+    def _name(self, planned: "PlannedCell") -> str:
+        return run_name(planned.labels, self._varying)
+
+    def _log_cell(self, outcome: Outcome, planned: "PlannedCell", digest: str) -> None:
         now = int(time.time() * 1000)
         start = now - int(1000 * (outcome.metrics.get("seconds") or 0))
-        params, name = params_of(planned.cell), run_name(planned.labels, self._varying)
+        params, name = params_of(planned.cell), self._name(planned)
         last = int(outcome.history[-1]["step"]) if outcome.history else 0
         points = [*series_points(outcome.history, start), *result_points(outcome.metrics, now, last)]
         tags = {DIGEST_TAG: digest}
@@ -118,8 +181,15 @@ class Tracker:
             run = self._runs.of_cell(planned, name, params, start)
         if outcome.alignments is not None:
             self._log_pictures(run, outcome.alignments, name)
+        try:
+            with mlflow_errors(self.uri):
+                self._log_batches(run, points, params, tags)
+        except Refused:
+            # Or MLflow would show it as running for ever. Not FAILED, which `has` takes for complete.
+            with mlflow_errors(self.uri):
+                self._client.set_terminated(run, "KILLED")
+            raise
         with mlflow_errors(self.uri):
-            self._log_batches(run, points, params, tags)
             # Last: `has` takes a run with this status for complete.
             self._client.set_terminated(run, "FAILED" if outcome.status == "failed" else "FINISHED")
 
@@ -139,15 +209,36 @@ class Tracker:
             self._client.set_terminated(self._runs.grid, status)
 
     def _log_pictures(self, run: str, alignments: Alignments, title: str) -> None:
+        words = (*alignments.forming_source, *alignments.forming_target, title)
+        self.not_logged.letters(missing_letters("".join(words)))
         # Drawn one by one: all pictures of a long training with many heads would take much memory.
-        for step, picture in self._pictures.forming(alignments, title):
-            with mlflow_errors(self.uri):
-                self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+        step, picture = 0, None
+        pictures = self._pictures.forming(alignments, title)
+        while (drawn := self._drawn(title, lambda: next(pictures, None))) is not None:
+            step, picture = drawn
+            self._log_image(run, picture, step, title)
         # A cell that stopped early has its last picture at the last step of the grid as well: MLflow's slider shows
         # pictures of exactly one step, and opens there.
-        if step < self._last_step:
+        if picture is not None and step < self._last_step:
+            self._log_image(run, picture, self._last_step, title)
+
+    def _log_image(self, run: str, picture: "np.ndarray", step: int, title: str) -> None:
+        try:
             with mlflow_errors(self.uri):
-                self._client.log_image(run, picture, key=IMAGE_KEY, step=self._last_step)
+                self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+        except Refused as error:
+            self.not_logged.picture(title, str(error))
+
+    def _drawn(self, name: str, draw: "Callable[[], Drawn | None]") -> "Drawn | None":
+        """The result of drawing; None, with a note, if that fails: a picture is no reason to lose the numbers."""
+        try:
+            return draw()
+        except AttnbenchError as error:
+            self.not_logged.picture(name, str(error))
+        except Exception as error:  # matplotlib raises many types
+            reason = f"{type(error).__name__}: {message_of(error)}. This is a bug in attnbench: please report it"
+            self.not_logged.picture(name, reason)
+        return None
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
         description, page = comparison_texts(frame, self.name)
@@ -156,8 +247,9 @@ class Tracker:
         now = int(time.time() * 1000)
         points = [(f"cells_{status}", float(counts.get(status, 0)), now, 0) for status in ("done", "failed")]
         self._log_file("comparison.html", page.encode())
-        for name, content in overview_files(frame, self.results / self.name):
-            self._log_file(name, content)
+        for name, make in overview_files(frame, self.results / self.name):
+            if (content := self._drawn(name, make)) is not None:
+                self._log_file(name, content)
         with mlflow_errors(self.uri):
             self._client.set_experiment_tag(self._runs.experiment, VIEW_TAG, view)
             self._log_batches(self._runs.grid, points, {}, {NOTE_TAG: description})

@@ -1,9 +1,11 @@
 """What is logged to MLflow about a grid and its cells, as plain values: names, params, points, texts and pictures."""
 
+import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ import numpy as np
 
 from attnbench.analysis.labels import KIND, text
 from attnbench.cell import KINDS, LABELS, Cell
-from attnbench.messages import NO_VALUE
+from attnbench.escapes import one_line
+from attnbench.messages import NO_VALUE, shortened
 from attnbench.outcome import Alignments
 
 if TYPE_CHECKING:
@@ -31,15 +34,17 @@ PAGE_STYLE = (
 VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")
 KIND_TAG = "attnbench.kind"  # of a run: grid or cell
 VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateShareKey=cells
+MAX_NAME, MAX_VALUE = 250, 6000  # characters that MLflow takes in the name of a param or a run, and in a value
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
 MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, which has a maximum length
 IMAGE_KEY = "alignment"
+MAX_FILE_NAME = 50  # characters, of up to 4 bytes: a file name has at most 255 bytes
 MAX_PICTURES = 12  # overviews of alignments, one per setting
 MAX_PICTURE_ROWS = 16  # scores in one overview
 
 
 def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
-    """The display name of a cell, such as "additive · copy · seed 0".
+    """The display name of a cell, such as "additive · copy · seed 0"; at most MAX_NAME characters.
 
     MLflow's lists are narrow, so model and scope are left out unless they vary.
 
@@ -51,27 +56,45 @@ def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
     words = [str(labels[name]) for name in first if labels[name] != NO_VALUE]
     named = {*LABELS, KIND}  # the kind of model is part of the model's label
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in named and value is not None]
-    return " · ".join([*words, *axes, f"seed {labels['seed']}"])
+    seed = f" · seed {labels['seed']}"
+    return shortened(one_line(" · ".join([*words, *axes])), MAX_NAME - len(seed)) + seed
 
 
 def params_of(cell: Cell) -> dict[str, str]:
     """Every resolved field by its dotted path; values as in YAML.
 
     A component is its name under its kind, such as `score`, and its options below it, such as `score.strength`.
+
+    Names and values are such that MLflow takes them: other characters than letters, digits and "_-. " become "_", and
+    long ones are cut. Names that would be the same, or were cut, end in a digest.
     """
-    return flat_config(cell.model_dump(mode="json"))
+    params: dict[str, str] = {}
+    for name, value in _fields(cell.model_dump(mode="json")):
+        allowed = re.sub(r"[^\w.\- ]", "_", name)
+        if allowed in params or len(allowed) > MAX_NAME:
+            digest = _digest(name)
+            allowed = f"{allowed[: MAX_NAME - len(digest) - 1]}-{digest}"
+        params[allowed] = shortened(value, MAX_VALUE)
+    return params
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell's `config`, as stored in its file, by their dotted paths."""
-    found: dict[str, str] = {}
+    return dict(_fields(config))
+
+
+def _fields(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for section, value in config.items():
         if section in KINDS:
             component = value or {"name": NO_VALUE, "options": {}}
-            found |= {section: component["name"]} | dict(_flat(section, component["options"]))
+            yield section, component["name"]
+            yield from _flat(section, component["options"])
         else:
-            found |= dict(_flat(section, value))
-    return found
+            yield from _flat(section, value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -158,24 +181,33 @@ def _alignments_first(step: int) -> dict[str, Any]:
     }
 
 
-def overview_files(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, bytes]]:
+def overview_files(frame: "pd.DataFrame", folder: Path) -> "Iterator[tuple[str, Callable[[], bytes | None]]]":
     """The artifacts of a grid's run by file name: the table, the pictures, and a page of accuracy against length.
 
-    The page is left out if fewer than two lengths were tested. Arguments as for `overview_pictures`.
+    The files are made by a call each, so that one that fails does not prevent the others; None: there is nothing to
+    show. The page needs two tested lengths. Arguments as for `overview_pictures`.
     """
     from attnbench.analysis.plots import png
     from attnbench.analysis.report.length_page import length_page
     from attnbench.store.store import Store
+    from attnbench.store.table import table_text
 
-    yield "table.csv", frame.to_csv(index=False).encode()
-    for name, figure in overview_pictures(frame, folder):
-        yield name, png(figure)
-    if by_length := length_page(Store(folder)):
-        yield "exact_match_by_length.html", by_length.encode()
+    def as_png(draw: "Callable[[], Figure | None]") -> bytes | None:
+        figure = draw()
+        return None if figure is None else png(figure)
+
+    def by_length() -> bytes | None:
+        page = length_page(Store(folder))
+        return None if page is None else page.encode()
+
+    yield "table.csv", lambda: table_text(frame).encode()
+    for name, draw in overview_pictures(frame, folder):
+        yield name, partial(as_png, draw)
+    yield "exact_match_by_length.html", by_length
 
 
-def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str, "Figure"]]:
-    """The pictures of a grid by file name: accuracy, then the alignments of every setting.
+def overview_pictures(frame: "pd.DataFrame", folder: Path) -> "Iterator[tuple[str, Callable[[], Figure | None]]]":
+    """The pictures of a grid by file name: accuracy, then the alignments of every setting. A call draws each.
 
     Args:
         frame: the rows of table.csv.
@@ -183,15 +215,28 @@ def overview_pictures(frame: "pd.DataFrame", folder: Path) -> Iterator[tuple[str
     """
     from attnbench.analysis.plots import accuracy_heatmap, alignment_panels, by_setting
 
+    def alignments(label: str, rows: "pd.DataFrame") -> "Figure | None":
+        panels = panels_of(rows, folder)
+        return alignment_panels(panels, label) if panels else None
+
     if not frame["exact_match"].notna().any():
         return
-    yield "exact_match.png", accuracy_heatmap(frame)
+    yield "exact_match.png", lambda: accuracy_heatmap(frame)
     settings = [(label, rows) for label, rows in by_setting(frame) if (rows["status"] == "done").any()]
-    for label, rows in settings[:MAX_PICTURES]:
-        if panels := panels_of(rows, folder):
-            # A label may contain characters such as / that are not allowed in a file name.
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
-            yield f"alignments_{name}.png", alignment_panels(panels, label)
+    names = _file_names([label for label, _ in settings])
+    for name, (label, rows) in list(zip(names, settings, strict=True))[:MAX_PICTURES]:
+        yield f"alignments_{name}.png", partial(alignments, label, rows)
+
+
+def _file_names(labels: Iterable[str]) -> list[str]:
+    """A file name for each label: without characters such as /, short enough, and different for different labels."""
+    names: list[str] = []
+    for label in labels:
+        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+        if len(name) > MAX_FILE_NAME or name in names:
+            name = f"{name[:MAX_FILE_NAME]}-{_digest(label)}"
+        names.append(name)
+    return names
 
 
 def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Panel"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from attnbench.errors import fail
+from attnbench.errors import AttnbenchError, Problem, fail
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT = 5.0  # seconds for a server's first answer
 CREATION_TIMEOUT = 120.0  # seconds until another process has created the tables of a database, which takes about ten
 HINT = "fix it, give another --tracking-uri, or do not log: --no-mlflow"
+# Of the answers of MLflow, those about the content of a call: a wrong value, a run that exists or was deleted.
+CONTENT_STATUSES = (400, 404, 409, 413)
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # URI schemes, to which a driver may be appended: mysql+pymysql
 
 
@@ -122,6 +124,10 @@ def is_database(uri: str) -> bool:
     return urlsplit(uri).scheme.partition("+")[0] in DATABASES
 
 
+class Refused(AttnbenchError):
+    """MLflow works, but does not take what it was given: a reason to go on with the next cell."""
+
+
 @contextmanager
 def mlflow_errors(uri: str) -> Iterator[None]:
     """Reports the exceptions of MLflow's client as a failure of MLflow.
@@ -130,7 +136,8 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     OSError, for example of a missing template, would be reported as a failure of the tracking server.
 
     Raises:
-        AttnbenchError: if a call of MLflow fails.
+        Refused: if MLflow does not take the content of a call.
+        AttnbenchError: if a call of MLflow fails for another reason, as the next one would.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -140,6 +147,8 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         # The first line is the cause; SQLAlchemy appends the statement and a link.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, MlflowException) and error.get_http_status_code() in CONTENT_STATUSES:
+            raise Refused(Problem(f"MLflow does not take it: {reason}", uri)) from error
         raise fail(f"MLflow fails: {reason}", uri, HINT) from error
 
 

@@ -4,9 +4,11 @@ from attnbench.cell import Cell
 from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
+from attnbench.tracking.content import run_name
+from attnbench.tracking.not_logged import NotLogged
 
 
-def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
+def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int, NotLogged]:
     """Logs the finished cells that MLflow does not have, and the comparison of all cells.
 
     Args:
@@ -14,10 +16,10 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
         tracking_uri: an MLflow server or database; default as for `runner.run`.
 
     Returns:
-        The number of cells that were logged, and of those that MLflow already had.
+        The number of cells that were logged, of those that MLflow already had, and what could not be logged.
 
     Raises:
-        AttnbenchError: if a file of the run cannot be read, or logging fails.
+        AttnbenchError: if the plan of the run cannot be read, or MLflow fails.
     """
     content, frame = store.plan(), store.frame()
     labels = {cell["id"]: cell["labels"] for cell in content["cells"]}
@@ -25,14 +27,15 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int]:
     tracker = Tracker(store.name, tracking_uri, store.folder.parent)
     tracker.start(Plan(store.name, tuple(content["axes"]), cells, []), store.grid_text())
     digests = {cell: summary.digest for cell, summary in store.summaries()}
-    missing = [cell for cell in cells if not tracker.has(cell.id, digests[cell.id])]
-    for cell in missing:
-        tracker.log_cell(store.outcome(cell.id), cell, digests[cell.id])
+    for id_, problem in store.broken.items():
+        if id_ in labels:
+            tracker.not_logged.cell(run_name(labels[id_], ()), problem)
+    logged, there = tracker.catch_up(((cell, digests[cell.id]) for cell in cells), lambda cell: store.outcome(cell.id))
     # The status that MLflow shows for the grid's run: KILLED while cells are missing, as after an interruption.
     complete = len(cells) == len(labels)
     failed = (frame["status"] == "failed").any()
     tracker.finish(frame, "KILLED" if not complete else "FAILED" if failed else "FINISHED")
-    return len(missing), len(cells) - len(missing)
+    return logged, there, tracker.not_logged
 
 
 def _planned(store: Store, id_: str, labels: dict[str, str | int | float | bool | None]) -> PlannedCell:

@@ -26,7 +26,7 @@ class TrackerThread:
         self._grid_text = grid_text
         self._connected = False
         self._failure: str | None = None
-        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # None ends the thread
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()  # None ends the thread
         # A daemon, so that a second Ctrl-C ends the process even if MLflow does not answer.
         self._thread = Thread(target=self._work, name="tracker", daemon=True)
 
@@ -46,7 +46,7 @@ class TrackerThread:
             earlier: the cells that were finished before, each with the digest of its file.
             read: returns the outcome of one of these cells.
         """
-        self._queue.put(lambda: self._catch_up(earlier, read))
+        self._queue.put(lambda: self.tracker.catch_up(earlier, read))
         self._thread.start()
 
     def log_cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
@@ -54,16 +54,12 @@ class TrackerThread:
         self._queue.put(lambda: self.tracker.log_cell(outcome, planned, digest))
 
     def finish(self, frame: "pd.DataFrame", status: str) -> str | None:
-        """Queues the end of the grid, waits until everything is logged, and returns a message if logging failed."""
+        """Queues the end of the grid, waits until everything is logged, and returns a message if not all could be."""
         self._queue.put(lambda: self.tracker.finish(frame, status))
         self._queue.put(None)
         self._thread.join()
-        return self._failure
-
-    def _catch_up(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
-        for planned, digest in earlier:
-            if not self.tracker.has(planned.id, digest):
-                self.tracker.log_cell(read(planned), planned, digest)
+        lines = [*([self._failure] if self._failure else []), *self.tracker.not_logged.lines()]
+        return "\n".join(lines) or None
 
     def _work(self) -> None:
         try:

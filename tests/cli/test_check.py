@@ -175,7 +175,7 @@ def test_markdown_keeps_its_columns(bad):
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4
     assert {line.replace("\\|", "").count("|") for line in rows} == {8}
-    assert "od\\|d\\_\\*\\[b\\]\\<i\\>" in rows[2]
+    assert "od\\|d\\_\\*[b]&lt;i&gt;" in rows[2]
     assert "\x1b" not in out
 
 

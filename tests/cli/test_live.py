@@ -4,8 +4,8 @@ import io
 
 import pytest
 from made_up_run import plan
-from rich.console import Console
 
+from attnbench.cli.console import Console
 from attnbench.cli.live import LiveView, PlainView, View, watch
 from attnbench.engines.base import Finished, Started
 from attnbench.grid.packs import packs
@@ -88,7 +88,7 @@ def test_control_characters_of_a_reason_do_not_reach_the_terminal(view):
     reason = "bad\x00 \x1b]0;title\x07\x9b2J"
     view(Finished(PACKS[2], [Outcome(PACKS[2].ids[0], "failed", 0, error=reason)]))
     told = " ".join(view.console.file.getvalue().split())
-    assert told.endswith("bad� �]0;title��2J")
+    assert told.endswith("bad� �]0;title�2J")
 
 
 def test_a_reason_that_fails_a_whole_pack_is_printed_once(view):

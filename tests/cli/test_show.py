@@ -69,7 +69,7 @@ def test_another_sentence_is_drawn_as_long_as_it_is(call):
 def test_a_failed_cell_shows_its_error(call):
     out = call("quick", "000000000001")
     assert "000000000001 failed" in out
-    assert "[red]NaN[/red] at step 7 �]0;title��\n" in out
+    assert "[red]NaN[/red] at step 7 �]0;title�\n" in out
     assert "Test sentence" not in out
 
 

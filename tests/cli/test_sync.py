@@ -70,6 +70,16 @@ def test_an_error_in_what_attnbench_draws_is_named_as_its_own(results, uri, caps
     assert "MLflow fails" not in printed
 
 
+def test_cells_that_cannot_be_logged_are_listed(results, uri, capsys):
+    store = write(results, cells=4)
+    broken = store.folder / "cells" / "000000000002.json"
+    broken.write_text("{")
+    assert sync(results, "--tracking-uri", uri) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "made-up: 3 cells logged, 0 were already in MLflow\n"
+    assert printed.err.startswith(f"not logged: general · copy · seed 0: {broken}: ")
+
+
 def test_a_running_grid_is_not_synced(results, uri, capsys):
     store = write(results, cells=4)
     code = (

@@ -101,3 +101,12 @@ def test_a_container_has_what_it_may_take(tmp_path: Path, monkeypatch: pytest.Mo
 def test_on_a_machine_of_unknown_memory_nothing_is_refused(plan: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_memory", lambda: None)
     check_size(packs(plan(GRID, "model.width=1000000000").cells))
+
+
+def test_sentence_pairs_are_not_advised_to_set_their_lengths(plan: Plans, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("a b\tx\n" + "w " * 4000 + "\tx\n")
+    text = "name: g\nseeds: 1\ngrid: {score: [additive], task: [translate]}\ndata: {path: pairs.tsv}\n"
+    with pytest.raises(AttnbenchError) as caught:
+        check_size(packs(plan(text, "train.batch_size=2000", "model.width=512").cells), 4 * GB)
+    (problem,) = caught.value.problems
+    assert problem.hint == "lower train.batch_size or the number of seeds, or remove the longest lines, of 4,000 words"

@@ -1,6 +1,7 @@
 """The JSON Schema, by which editors complete a grid file, says what `load_grid` takes."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def accepts(text: str) -> bool:
 
 def test_the_contracts_example_conforms() -> None:
     assert accepts(CONTRACT)
+
+
+def test_keys_for_anchors_conform() -> None:
+    """`parse` leaves them out, but an editor sees them."""
+    assert any(re.search(pattern, "x-base") for pattern in json_schema()["patternProperties"])
 
 
 def test_mistakes_do_not_conform() -> None:

@@ -89,13 +89,16 @@ class Even:
 """
 
 
-def test_every_length_of_the_range_is_asked_for(complaints: Complaints, tmp_path: Path, plan: Plans) -> None:
+def test_a_custom_task_needs_one_length_of_the_range(complaints: Complaints, tmp_path: Path, plan: Plans) -> None:
     (tmp_path / "p.py").write_text(TASK)
-    text = "name: g\ngrid: {score: [dot], task: [even]}\nplugins: [p.py]\ndata: {min_length: 4, max_length: %s}\n"
-    (problem,) = complaints(text % 6)
-    assert "even has no source of length 5" in problem.what
-    assert problem.where.endswith(":2:29")
-    assert plan(text % 4).cells
+    text = "name: g\ngrid: {score: [dot], task: [even]}\nplugins: [p.py]\ndata: {min_length: %s, max_length: %s}\n"
+    assert plan(text % (3, 5)).cells
+    assert plan(text % (4, 4)).cells
+    for problem in complaints(text % (5, 5)):
+        assert "even has no source of length 5" in problem.what
+    tested = text.replace("max_length: %s", "max_length: %s, test_lengths: [8, 9]")
+    (problem,) = complaints(tested % (3, 5))
+    assert "even has no source of length 9" in problem.what
 
 
 def test_a_mistyped_billion_of_lengths_is_answered_soon(plan: Plans) -> None:

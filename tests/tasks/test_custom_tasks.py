@@ -12,7 +12,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.plugins import load_plugin
 from attnbench.tasks.base import Examples
 from attnbench.tasks.draw import concatenate
-from attnbench.tasks.streams import build_task, check_data
+from attnbench.tasks.streams import TrainingStream, build_task, check_data, missing_lengths
 
 RIGHT = """import sys
 import random as python
@@ -171,3 +171,38 @@ def test_joined_examples_keep_a_target_without_padding():
     part = Examples(np.full((1, 2), 3), np.full((1, 1), 3), None)
     longer = Examples(np.full((1, 2), 3), np.full((1, 3), 3), None)
     assert concatenate([part, longer]).target.tolist() == [[3, 0, 0], [3, 3, 3]]
+
+
+def test_a_task_of_odd_lengths_is_trained_on_those_of_the_range(tmp_path):
+    odd = RIGHT.replace("return None", 'return None if length % 2 else f"mine has no source of length {length}"')
+    component, data = loaded(tmp_path, odd), Data(min_length=4, max_length=10)
+    check_data(component, data)
+    assert missing_lengths(component, data) == [4, 6, 8, 10]
+    stream = TrainingStream(build_task(component, data), component, data, seeds=(0,), batch_size=2)
+    assert {stream.batch().source.shape[2] for _ in range(50)} == {5, 7, 9}
+    assert stream.longest == 9
+
+
+def test_a_run_says_on_which_lengths_it_trains(tmp_path, capsys):
+    odd = RIGHT.replace("return None", 'return None if length % 2 else "none of this length"')
+    (tmp_path / "mine.py").write_text(odd)
+    (tmp_path / "grid.yaml").write_text(
+        "name: g\nseeds: 1\nplugins: [mine.py]\ngrid: {score: [dot], task: [mine]}\nmodel: {width: 4, embedding: 4}\n"
+        "data: {min_length: 4, max_length: 8, validation_examples: 5, test_examples: 5}\n"
+        "train: {steps: 2, batch_size: 2, valid_every: 2}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "run",
+                str(tmp_path / "grid.yaml"),
+                "--results",
+                str(tmp_path / "results"),
+                "--engine",
+                "serial",
+                "--no-mlflow",
+            ]
+        )
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the task mine has no sources of length 4, 6, 8: it is trained on length 5, 7" in told

@@ -125,7 +125,35 @@ def test_unknown_target_words_have_ids_that_no_model_outputs(tmp_path):
         "unknown_target_words_validation": 2 / 3,
         "unknown_source_words_test": 2 / 4,
         "unknown_target_words_test": 3 / 4,
+        "differently_composed_words_validation": 0,
+        "differently_composed_words_test": 0,
     }
+
+
+def test_words_that_differ_in_their_unicode_form_alone_are_counted(tmp_path):
+    """NFD, as macOS once stored file names: é is an e and an accent."""
+    task = Pairs(
+        write(tmp_path / "train.tsv", ["caf\u00e9 noir\tbr\u00fbl\u00e9 x"]),
+        write(tmp_path / "dev.tsv", ["noir\tx"]),
+        write(tmp_path / "test.tsv", ["cafe\u0301 bleu\tbru\u0302le\u0301 x"]),
+    )
+    facts = task.facts()
+    assert facts["unknown_source_words_test"] == 1
+    assert facts["differently_composed_words_test"] == 2 / 4
+    assert facts["differently_composed_words_validation"] == 0
+
+
+def test_no_advice_to_change_lengths_that_the_grid_may_not_set(tmp_path):
+    """The lengths of sentence pairs are those of the files."""
+    path = write(tmp_path / "train.tsv", [f"a b w{n}\tx" for n in range(12)])
+    test = write(tmp_path / "test.tsv", ["q r s\tt"])
+    for data, hint in [
+        (Data(path=path), "add pairs (about 5% of the lines are for test), or set data.test_path"),
+        (Data(path=path, validation_path=test, test_path=test, min_length=4), "add training pairs of these lengths"),
+    ]:
+        with pytest.raises(AttnbenchError) as raised:
+            check_data(TRANSLATE, data)
+        assert [problem.hint for problem in raised.value.problems] == [hint]
 
 
 def test_lines_are_dropped_if_another_part_has_their_source(tmp_path):

@@ -17,10 +17,11 @@ from typing import Any
 import made_up_run
 import mlflow
 import pytest
+from mlflow.protos import databricks_pb2
 from ports import free_port
 
 from attnbench.cell import Component
-from attnbench.errors import AttnbenchError
+from attnbench.errors import AttnbenchError, Problem
 from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.store.store import Store
@@ -239,11 +240,130 @@ def test_an_error_in_what_attnbench_draws_is_not_mlflows(
         track(results, plan, [trained(plan.cells[0])])
 
 
-def test_an_error_in_drawing_an_alignment_is_not_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_fails_costs_the_picture(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attnbench.tracking.content._painter", raises(OSError("no font")))
+    monkeypatch.setattr("attnbench.analysis.plots.accuracy_heatmap", raises(ValueError("no colour")))
     plan = made_up_run.plan("broken-pictures")
-    with pytest.raises(OSError, match="no font"):
-        track(results, plan, [trained(plan.cells[0])])
+    tracker = track(results, plan, [trained(plan.cells[0])])
+    bug = "This is a bug in attnbench: please report it"
+    assert tracker.not_logged.lines() == [
+        f"picture not logged: dot · copy · seed 0: OSError: no font. {bug}",
+        f"picture not logged: exact_match.png: ValueError: no colour. {bug}",
+    ]
+    assert not tracker.not_logged.has_cells
+    (run,) = runs(results, "broken-pictures", "cell")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["exact_match"] == 0.75
+    (parent,) = runs(results, "broken-pictures", "grid")
+    files = {file.path for file in client(results).list_artifacts(parent.info.run_id)}
+    assert "alignments_global.png" in files
+    assert "exact_match.png" not in files
+
+
+def test_letters_without_a_font_are_listed_once(results: Path) -> None:
+    plan = made_up_run.plan("letters", seed=[0, 1])
+    alignments = made_up_run.diagonal(["\u0378a", "\u0379\u0378"])
+    outcomes = [replace(trained(planned), alignments=alignments) for planned in plan.cells]
+    (line,) = track(results, plan, outcomes).not_logged.lines()
+    assert line.startswith("no installed font has U+0378, U+0379: pictures show code points")
+
+
+def test_words_that_mathematics_would_refuse_are_logged(results: Path) -> None:
+    plan = made_up_run.plan("mathematics", score=["$$"], data__path=["$\\alpha_"])
+    outcomes = [replace(trained(plan.cells[0]), alignments=made_up_run.diagonal(["$$", "a_b^c"]))]
+    tracker = track(results, plan, outcomes)
+    assert tracker.not_logged.lines() == []
+    (run,) = runs(results, "mathematics", "cell")
+    assert {100, 200} <= set(images(results, run))
+
+
+UNUSUAL = {"a?b": 1, "a!b": 2, "k" * 400: 3, "k" * 401: 4, "sp ace": 5, "é": "x" * 10_000, "/..": {"": 0}, "\n": None}
+
+
+def unusual(plan: Plan) -> Plan:
+    """The plan with options in its first cell that MLflow's names and values do not allow."""
+    first, *others = plan.cells
+    score = Component(name="dot", options=UNUSUAL)
+    return replace(plan, cells=[replace(first, cell=first.cell.model_copy(update={"score": score})), *others])
+
+
+def test_every_option_can_be_logged(results: Path) -> None:
+    plan = unusual(made_up_run.plan("options"))
+    tracker = track(results, plan, [trained(plan.cells[0])])
+    assert tracker.not_logged.lines() == []
+    (run,) = runs(results, "options", "cell")
+    params = {name: value for name, value in run.data.params.items() if name.startswith("score.")}
+    assert len(params) == len(UNUSUAL), "none takes the place of another"
+    assert params["score.a_b"] == "1"
+    assert sorted(value for name, value in params.items() if name.startswith("score.kk")) == ["3", "4"]
+    assert len(params["score.é"]) == 6000
+    assert " … [10,000 characters] … " in params["score.é"]
+
+
+def refusing(cell: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes MLflow answer with this error code to the params of a cell."""
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def answer(self: Any, run: str, *args: Any, **kwargs: Any) -> None:
+        if self.get_run(run).data.tags.get("attnbench.cell") == cell:
+            raise mlflow.exceptions.MlflowException("not this one", getattr(databricks_pb2, status))
+        log_batch(self, run, *args, **kwargs)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", answer)
+
+
+def test_a_cell_that_mlflow_does_not_take_does_not_block_the_others(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = made_up_run.plan("refused", seed=[0, 1, 2])
+    refusing(plan.cells[1].id, "INVALID_PARAMETER_VALUE", monkeypatch)
+    tracker = track(results, plan, [trained(planned) for planned in plan.cells])
+    (line,) = tracker.not_logged.lines()
+    assert line.startswith("not logged: dot · copy · seed 1: ")
+    assert line.endswith("MLflow does not take it: not this one")
+    states = {run.data.tags["attnbench.cell"]: run.info.status for run in runs(results, "refused", "cell")}
+    assert [states[planned.id] for planned in plan.cells] == ["FINISHED", "KILLED", "FINISHED"]
+    (parent,) = runs(results, "refused", "grid")
+    assert parent.info.status == "FINISHED"
+    logged, there, not_logged = catch_up(Store(results / "refused"), None)
+    assert (logged, there, not_logged.has_cells) == (0, 2, True)
+    monkeypatch.undo()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    logged, there, not_logged = catch_up(Store(results / "refused"), None)
+    assert (logged, there, not_logged.lines()) == (1, 2, [])
+    assert len(runs(results, "refused", "cell")) == 3
+
+
+def test_a_server_that_fails_is_not_asked_for_every_cell(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request would take a minute."""
+    plan = made_up_run.plan("down", seed=[0, 1])
+    refusing(plan.cells[0].id, "TEMPORARILY_UNAVAILABLE", monkeypatch)
+    with pytest.raises(AttnbenchError, match="MLflow fails: not this one"):
+        track(results, plan, [trained(planned) for planned in plan.cells])
+
+
+def test_a_stored_cell_that_cannot_be_read_does_not_block_the_others(results: Path) -> None:
+    plan = made_up_run.plan("unreadable", seed=[0, 1])
+    store = made_up_run.write_run(results.parent / "other", plan, [trained(planned) for planned in plan.cells])
+    (store.folder / "alignments" / f"{plan.cells[0].id}.npz").write_bytes(b"PK")
+    logged, there, not_logged = catch_up(store, None)
+    assert (logged, there) == (1, 0)
+    assert not_logged.lines()[0].startswith("not logged: dot · copy · seed 0: ")
+    assert not_logged.has_cells
+
+
+def test_a_cell_that_an_earlier_run_left_unreadable_does_not_block_the_others(results: Path) -> None:
+    plan = made_up_run.plan("earlier", seed=[0, 1])
+    tracker = Tracker("earlier", None, results)
+    tracker.start(plan, GRID)
+
+    def read(planned: PlannedCell) -> Outcome:
+        if planned.cell.seed == 0:
+            raise AttnbenchError(Problem("cannot be read", "cell.json"))
+        return trained(planned)
+
+    assert tracker.catch_up([(planned, "digest") for planned in plan.cells], read) == (1, 0)
+    assert tracker.not_logged.lines() == ["not logged: dot · copy · seed 0: cell.json: cannot be read"]
 
 
 def raises(error: Exception) -> Callable[..., None]:
@@ -397,11 +517,11 @@ def test_sync_replaces_the_run_of_a_cell_that_was_trained_again_without_mlflow(r
     track(results, plan, [trained(plan.cells[0])])
     store = Store(results / "again")
     (digest,) = store.write_pack([trained(plan.cells[0], exact_match=0.25)], plan.cells, {})
-    assert catch_up(store, None) == (1, 0)
+    assert catch_up(store, None)[:2] == (1, 0)
     (run,) = runs(results, "again", "cell")
     assert run.data.metrics["exact_match"] == 0.25
     assert run.data.tags["attnbench.digest"] == digest
-    assert catch_up(store, None) == (0, 1)
+    assert catch_up(store, None)[:2] == (0, 1)
 
 
 def test_only_a_database_needs_a_writable_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare.captions import caption, conclusions, described, is_undecided, title
@@ -20,6 +21,7 @@ from attnbench.analysis.width import (
     sentence_width,
     wide_enough,
 )
+from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -181,12 +183,16 @@ def to_markdown(contrast: Contrast) -> str:
     """A GitHub table with its title above and its caption below."""
 
     def line(items: list[str]) -> str:
-        return f"| {' | '.join(item.replace('|', chr(92) + '|') for item in items)} |"
+        return f"| {' | '.join(map(markdown, items))} |"
+
+    def sentences(given: Iterable[str]) -> str:
+        return "  \n".join(map(markdown, given))
 
     table = [line(head(contrast)), line(["---"] * len(head(contrast)))]
     table += [line(items) for items, _ in rows(contrast)]
-    first = "  \n".join([*conclusions(contrast), *contrast.settings])
-    return "\n\n".join([f"**{title(contrast)}**", first, "\n".join(table), "  \n".join(caption(contrast))]) + "\n"
+    first = sentences([*conclusions(contrast), *contrast.settings])
+    heading = f"**{markdown(title(contrast))}**"
+    return "\n\n".join([heading, first, "\n".join(table), sentences(caption(contrast))]) + "\n"
 
 
 def to_latex(contrast: Contrast) -> str:
@@ -194,8 +200,7 @@ def to_latex(contrast: Contrast) -> str:
     comments = [title(contrast), *conclusions(contrast), *contrast.settings]
     columns = "".join("r" if name in RIGHT else "l" for name in head(contrast))
     return "\n".join([
-        *(f"% {sentence}" for sentence in comments),
-        *(f"% {sentence}" for sentence in caption(contrast)),
+        *(f"% {one_line(sentence)}" for sentence in [*comments, *caption(contrast)]),
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         f"{' & '.join(map(latex, head(contrast)))} \\\\",

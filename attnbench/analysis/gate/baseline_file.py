@@ -25,6 +25,7 @@ from attnbench.analysis.gate.baseline import DECIMALS, NEVER, BaselineRow, has_r
 from attnbench.analysis.settings import key_of
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.escapes import from_spreadsheet, spreadsheet
 from attnbench.files import cause, read_file, write_output
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
@@ -59,7 +60,7 @@ def to_text(rows: Sequence[BaselineRow]) -> str:
     for row in sorted(rows, key=lambda row: _order(row, axes)):
         given = shared.items() | _implied(row.labels).items()
         own = "; ".join(f"{k}={v}" for k, v in sorted(row.settings.items()) if (k, v) not in given)
-        labels = [row.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)]
+        labels = [spreadsheet(row.labels.get(name, NO_VALUE)) for name in (*KINDS, *axes)]
         values = " ".join(map(_text, row.values.values()))
         writer.writerow([*labels, row.configuration, row.metric, join_seeds(row.values), values, own, row.versions])
     return out.getvalue()
@@ -159,6 +160,7 @@ class _Reader:
             self._report(line, problem.what, problem.hint)
             return None
         values = self._values(cells["seeds"].split(), cells["values"].split(), metric, line)
+        cells |= {name: from_spreadsheet(cells[name]) for name in self.columns if name not in COLUMNS}
         own = dict(part.partition("=")[::2] for part in cells["settings"].split("; ") if part)
         settings = {**_implied(cells), **shared, **own}
         if key_of(settings) != cells["configuration"] and not self.reported_edit:

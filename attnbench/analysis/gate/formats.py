@@ -4,7 +4,6 @@ Names and error messages are written by users and by other programs, so every fo
 """
 
 import json
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from attnbench.analysis.numbers import shortened
 from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
+from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -39,7 +39,6 @@ _LEVELS = {
     GateVerdict.NEW: "notice",
 }
 LEAST_ROOM = 40  # columns of a message, however narrow the line is
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&$])")
 
 
 def summary(check: Check) -> str:
@@ -114,7 +113,7 @@ def _room(width: int, found: list[Finding], numbers: list[tuple[str, str]]) -> i
 
 def _wrapped(finding: Finding, room: int | None) -> list[str]:
     """The lines of a finding's message; with a room, none is longer, unless a single word is."""
-    lines = [printable(line) for line in finding.message.splitlines()]
+    lines = [one_line(line) for line in finding.message.splitlines()]
     if room is None:
         return lines
     # A command is copied from the log, so it is not broken.
@@ -131,7 +130,7 @@ def _names(check: Check) -> Callable[[Finding], str]:
     constant = {column for column, known in values.items() if len(known) == 1 and column not in ("score", "task")}
 
     def name(finding: Finding) -> str:
-        return printable(name_of({c: NO_VALUE if c in constant else v for c, v in finding.labels.items()}))
+        return one_line(name_of({c: NO_VALUE if c in constant else v for c, v in finding.labels.items()}))
 
     return name
 
@@ -169,23 +168,16 @@ def _signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−")
 
 
-def printable(text: str) -> str:
-    """The text on one line, without the control characters that a terminal or a log would act on."""
-    return "".join(
-        character if character.isprintable() else " " if character.isspace() else "\ufffd" for character in text
-    )
-
-
 def sentence(finding: Finding) -> str:
     """One sentence per finding: "exact_match changed from 0.998 to 0.512 (−0.486; −0.52 to −0.45 (mean))"."""
     message = finding.message
     if finding.judgement is None:
         metric = f"{finding.metric}: " if finding.metric and message else ""
-        return printable(f"{metric}{message}" if message else "not in the baseline")
+        return one_line(f"{metric}{message}" if message else "not in the baseline")
     before, now, change, interval = _numbers(finding)
     difference = ", interval ".join(filter(None, [change, interval]))
     text = f"{finding.metric} changed from {before} to {now} ({difference})"
-    return printable(f"{text}: {message}") if message else text
+    return one_line(f"{text}: {message}") if message else text
 
 
 def to_github(check: Check) -> str:
@@ -194,9 +186,9 @@ def to_github(check: Check) -> str:
     for finding in changed(check):
         level = "error" if finding.fails else _LEVELS.get(finding.verdict, "error")
         place = f"file={_property(check.baseline)},line={finding.line}," if finding.line else ""
-        title = _property(f"{finding.verdict}: {printable(name_of(finding.labels))}")
+        title = _property(f"{finding.verdict}: {one_line(name_of(finding.labels))}")
         lines.append(f"::{level} {place}title={title}::{_data(sentence(finding))}")
-    return "\n".join([*lines, printable(summary(check))]) + "\n"
+    return "\n".join([*lines, one_line(summary(check))]) + "\n"
 
 
 def _data(text: str) -> str:
@@ -220,14 +212,10 @@ def to_markdown(check: Check) -> str:
         before, now, change, interval = _numbers(finding)
         numbers = [before, now, "<br>".join(filter(None, [change, interval]))]
         names = [finding.verdict, name_of(finding.labels), finding.metric]
-        rows.append(line([*map(_escaped, names), *numbers, _escaped(finding.message)]))
+        rows.append(line([*map(markdown, names), *numbers, markdown(finding.message)]))
     head = ["verdict", "configuration", "metric", "baseline", "run", "change", ""]
     table = [line(head), line(["---", "---", "---", "---:", "---:", "---:", "---"]), *rows]
-    return "\n".join([f"**{_escaped(summary(check))}**", *(["", *table] if rows else [])]) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+    return "\n".join([f"**{markdown(summary(check))}**", *(["", *table] if rows else [])]) + "\n"
 
 
 def to_csv(check: Check) -> str:

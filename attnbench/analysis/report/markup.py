@@ -5,7 +5,7 @@ Names and error messages come from users and other programs. With this, forgetti
 
 import html
 
-from attnbench.messages import harmless
+from attnbench.escapes import harmless
 
 
 class Html(str):

@@ -17,6 +17,7 @@ from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels, comparison
 from attnbench.analysis.table.lengths import LENGTH
 from attnbench.analysis.width import natural_width, print_sentences, wide_enough
+from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
@@ -165,12 +166,13 @@ def to_markdown(comparison: Comparison) -> str:
     """A GitHub table with its title above and its caption below."""
 
     def line(items: list[str]) -> str:
-        return f"| {' | '.join(item.replace('|', chr(92) + '|') for item in items)} |"
+        return f"| {' | '.join(items)} |"
 
     ruler = ["---"] * len(comparison.index) + ["---:"] * len(comparison.heads)
-    grid = _grid(comparison, lambda part: part, lambda mean: f"**{mean}**")
-    table = "\n".join(map(line, [_header(comparison), ruler, *grid]))
-    return "\n\n".join([f"**{title(comparison)}**", table, "  \n".join(caption(comparison))]) + "\n"
+    grid = _grid(comparison, markdown, lambda mean: f"**{mean}**")
+    table = "\n".join(map(line, [[markdown(name) for name in _header(comparison)], ruler, *grid]))
+    below = "  \n".join(map(markdown, caption(comparison)))
+    return "\n\n".join([f"**{markdown(title(comparison))}**", table, below]) + "\n"
 
 
 def to_latex(comparison: Comparison) -> str:
@@ -181,8 +183,8 @@ def to_latex(comparison: Comparison) -> str:
 
     grid = _grid(comparison, latex, lambda mean: rf"\textbf{{{mean}}}")
     return "\n".join([
-        f"% {title(comparison)}",
-        *(f"% {sentence}" for sentence in caption(comparison)),
+        f"% {one_line(title(comparison))}",
+        *(f"% {one_line(sentence)}" for sentence in caption(comparison)),
         rf"\begin{{tabular}}{{{'l' * len(comparison.index)}{'r' * len(comparison.heads)}}}",
         r"\toprule",
         line([latex(name) for name in _header(comparison)]),
@@ -313,4 +315,4 @@ def _end(value: float, decimals: int, outward: Callable[[float], int]) -> str:
 
 def latex(part: str) -> str:
     """The text with LaTeX's special characters escaped."""
-    return "".join(_LATEX.get(letter, letter) for letter in part)
+    return "".join(_LATEX.get(letter, letter) for letter in one_line(part))
