@@ -16,6 +16,7 @@ from rich.text import Text
 from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
 from attnbench.engines.base import Finished, Started
+from attnbench.escapes import one_line
 from attnbench.estimate import about
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-import typer
+from attnbench.cli.output import echo
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
     """Prints a line for each."""
     for remark in remarks:
-        typer.echo(remark, err=True)
+        echo(remark, error=True)
