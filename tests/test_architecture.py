@@ -39,7 +39,7 @@ INNER_LAYERS = {
         {"store"},
         {"table"},
         {"index"},
-        {"record", "commit", "lock"},
+        {"record", "commit", "lock", "provenance"},
         {"atomic", "results_folder"},
     ],
     "tracking": [
