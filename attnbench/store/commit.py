@@ -19,7 +19,8 @@ from typing import Any
 from attnbench.errors import fail
 
 WRITING, WRITTEN = ".writing-", ".written-"
-DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", "provenance.json", ".index")  # written by the driver alone, which holds the lock
+# Written by the driver alone, which holds the lock.
+DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", "provenance.json", ".index")
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by suffix. Alignments are moved first: the .json completes a cell
 
 
