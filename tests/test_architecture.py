@@ -182,10 +182,9 @@ def test_text_files_are_opened_with_their_encoding(file):
         # Path.open has its mode as the first argument, open as the second.
         binary = any(isinstance(arg, ast.Constant) and "b" in str(arg.value) for arg in call.args[:2])
         # `Store.open` opens no file, `os.open` and an archive no text file; an opener of URLs gives bytes.
-        file_object = ast.unparse(call.func) not in (
-            "Store.open",
-            "os.open",
-            "archive.open",
-        ) and "build_opener" not in ast.unparse(call)
+        called = ast.unparse(call.func)
+        file_object = called not in ("Store.open", "os.open", "archive.open") and "build_opener" not in ast.unparse(
+            call
+        )
         if name in ("read_text", "write_text", "open", "TemporaryFile") and file_object:
             assert binary or "encoding" in {keyword.arg for keyword in call.keywords}, f"{file}:{call.lineno}"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, fail
-from attnbench.store.commit import FOLDERS, WRITING, WRITTEN
+from attnbench.store.commit import CHECKPOINTS, FOLDERS, WRITING, WRITTEN
 from attnbench.store.index import INDEX
 from attnbench.store.lock import HOLDER, LOCK
 from attnbench.store.provenance import PROVENANCE
@@ -110,7 +110,7 @@ def delete(store: Store) -> list[Path]:
     for pattern in (f"{WRITING}*", f"{WRITTEN}*"):
         for pack in folder.glob(pattern):
             shutil.rmtree(pack, ignore_errors=True)
-    for ending, name in FOLDERS.items():
+    for ending, name in [*FOLDERS.items(), (".npz", CHECKPOINTS)]:
         inside = folder / name
         for file in [*inside.glob(f"*{ending}"), *inside.glob(".*.tmp")]:
             _unlink(file)

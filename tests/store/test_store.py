@@ -59,7 +59,7 @@ def test_the_table_is_the_same_bytes_whatever_the_order_of_writing(tmp_path):
 def test_the_frame_keeps_types_and_the_other_metrics_per_length(tmp_path):
     _, store = two_by_two(tmp_path)
     frame = store.frame()
-    assert list(frame.columns[-2:]) == ["test_examples", "loss@20"]
+    assert list(frame.columns[-3:]) == ["pack", "test_examples", "loss@20"]
     assert frame["model.width"].tolist() == [32, 32, 64, 64, 32, 32, 64]
     assert frame["model.width"].dtype == "int64"
     assert frame["parameters"].dtype == "Int64"
