@@ -113,6 +113,22 @@ def test_runs_on_other_data_are_not_comparable(call, tmp_path):
     assert "better" not in out
 
 
+@pytest.mark.parametrize(
+    ("axis", "values", "status", "words"),
+    [
+        ("data__vocabulary", (4, 8), 4, "data.vocabulary: 4 → 8"),
+        ("train__steps", (20, 60), 0, "Different settings: train.steps: 20 → 60."),
+    ],
+)
+def test_a_setting_that_is_an_axis_of_both_runs_counts_too(call, tmp_path, axis, values, status, words):
+    for name, value in zip(("first", "second"), values, strict=True):
+        grid = plan(name, score=["dot"], seed=list(range(8)), **{axis: [value]})
+        write_run(tmp_path, grid, [outcome(c, exact_match=0.5 + value / 200) for c in grid.cells])
+    code, out = call("first", "second")
+    assert code == status, out
+    assert words in out
+
+
 def test_settings_that_are_compared_are_listed(call, tmp_path):
     write_with(tmp_path, "short", train={"steps": 30})
     write_with(tmp_path, "long", train={"steps": 90, "learning_rate": 0.01})

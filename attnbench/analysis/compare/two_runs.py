@@ -3,7 +3,9 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from attnbench.analysis.labels import text
 from attnbench.analysis.settings import differences, settings_of
+from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Exit, Problem
 from attnbench.fingerprint import changed, named_files
 
@@ -38,9 +40,10 @@ def different_settings(first: "Store", second: "Store", names: Sequence[str], ce
     """
     cells = cells or (None, None)
     old, new = _settings(first, cells[0]), _settings(second, cells[1])
-    columns = _common(old, new)
+    apart = _without_common_value(old, new)
+    columns = _common(old, new) - apart.keys()
     before, after = _by_labels(old, columns), _by_labels(new, columns)
-    found: dict[str, None] = {}
+    found = dict.fromkeys(f"{name}: {change}" for name, change in apart.items() if name not in KINDS)
     for labels in before.keys() & after.keys():
         found |= dict.fromkeys(differences(before[labels], after[labels]))
     changes = sorted(found)
@@ -109,6 +112,16 @@ def _common(old: Iterable[Labels], new: Iterable[Labels]) -> set[str]:
     """The label columns that both runs have."""
     names = [{name for name, _ in labels} for labels in (*old, *new)]
     return set.intersection(*names) if names else set()
+
+
+def _without_common_value(old: Iterable[Labels], new: Iterable[Labels]) -> dict[str, str]:
+    """The columns in which no value of one run is a value of the other, and how they differ: "4 → 8"."""
+    found = {}
+    for name in sorted(_common(old, new)):
+        sides = [{text(dict(labels)[name]): None for labels in run} for run in (old, new)]
+        if not sides[0].keys() & sides[1].keys():
+            found[name] = " → ".join(", ".join(side) for side in sides)
+    return found
 
 
 def _by_labels(settings: Mapping[Labels, dict[str, str]], columns: set[str]) -> dict[Labels, dict[str, str]]:

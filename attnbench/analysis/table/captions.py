@@ -29,7 +29,7 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
     cells = list(comparison.cells.values())
     lines = [_numbers(comparison, cells)]
     if any(0 < cell.n < cell.of for cell in cells):
-        lines.append("n=a/b: only a of b seeds have a value; such a cell cannot be the best.")
+        lines.append("n=a/b: only a of b seeds have a value; in comparisons the others count as the worst result.")
     if any(cell.n == cell.of != comparison.n for cell in cells):
         lines.append("n=a: over a seeds.")
     if failed := [cell for cell in cells if cell.mean is None and cell.failed]:
@@ -58,7 +58,7 @@ def _all_learned(comparison: Comparison, cells: Sequence[TableCell]) -> int:
     among the rest.
     """
     fewest = FEWEST[comparison.statistic]
-    return min((cell.n for cell in cells if cell.low is not None and cell.learned == cell.n >= fewest), default=0)
+    return min((c.n for c in cells if c.low is not None and c.learned == c.learned_of >= fewest), default=0)
 
 
 def mark(comparison: Comparison, cell: TableCell) -> str:

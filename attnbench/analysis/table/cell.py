@@ -23,7 +23,7 @@ class SeedResults:
         values: of the seeds that have a value; where seeds of one pack share one measurement, only one of them.
         missing: the seeds that count as the worst in comparisons: those that failed, or did not get there.
         of, failed: the number of finished seeds, and of those that failed.
-        accuracy: of the seeds with a value, by which they learned their task or not; empty where this is not known.
+        accuracy: by which the seeds learned their task or not, 0 for those that failed; empty where this is not known.
     """
 
     values: Seeds = field(default_factory=dict)
@@ -60,7 +60,8 @@ class TableCell:
         low, high: the ends of its interval; None where n is below 2, or the seeds fall into two groups: no interval of
             a few seeds covers the mean of two groups as often as it states.
         n, of, failed: the number of seeds with a value, of finished seeds, and of failed seeds.
-        learned: the number of the n seeds that learned their task; None where this is not known.
+        learned, learned_of: of how many seeds it is known whether they learned their task, and how many of them did;
+            None and 0 where this is not known. Seeds that failed did not learn.
         two_groups: whether some seeds learned and some did not, with a wide gap between them.
         best: whether it is printed as the best of its column; never where all cells print the same value.
         verdict: how it compares with the best of its column. BEST for every cell that prints the same value as the best
@@ -79,6 +80,7 @@ class TableCell:
     verdict: Verdict | None = None
     beyond: bool = False
     two_groups: bool = False
+    learned_of: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,17 @@ def summarise(seeds: SeedResults, metric: Metric, statistic: Statistic) -> Table
     of = len(values) if metric.per_pack else seeds.of
     no_interval = seeds.two_groups() or metric.per_pack
     low, high = (None, None) if no_interval else (found.low, found.high)
-    return TableCell(found.value, low, high, found.n, of, seeds.failed, seeds.learned(), two_groups=seeds.two_groups())
+    return TableCell(
+        found.value,
+        low,
+        high,
+        found.n,
+        of,
+        seeds.failed,
+        seeds.learned(),
+        two_groups=seeds.two_groups(),
+        learned_of=len(seeds.accuracy),
+    )
 
 
 def _estimate(values: Sequence[float], statistic: Statistic) -> Estimate:
@@ -125,8 +137,8 @@ def compared_to_best(
 ) -> tuple[dict[Key, TableCell], TooFew | None]:
     """The cells of a column with the best marked, and with the comparison of every other cell with the best.
 
-    A cell with a value for only some of its seeds cannot be the best: the missing seeds failed or did not get there. In
-    the comparisons they count as the worst possible result.
+    Seeds without a value failed or did not get there. They count as the worst possible result, in the choice of the
+    best as in the comparisons, as `attnbench compare` does.
 
     Args:
         cells: of one column and one task, so that they can be compared.
@@ -137,13 +149,17 @@ def compared_to_best(
     Returns:
         The cells; and TooFew where no cell can be distinguished from the best, whatever the values.
     """
-    candidates = {key: cell.mean for key, cell in cells.items() if cell.mean is not None and cell.n == cell.of}
+    seeds = {key: found for key in cells if (found := results[key].compared(_worst(results, metric)))}
+    candidates = {
+        key: cell.mean if cell.n == cell.of else float(np.mean(list(seeds[key].values())))
+        for key, cell in cells.items()
+        if cell.mean is not None
+    }
     if not metric.better or len(candidates) < 2:
         return dict(cells), None
     best = max(candidates, key=lambda key: metric.better * candidates[key])
-    seeds = {key: found for key in cells if (found := results[key].compared(_worst(results, metric)))}
     verdicts = _verdicts(seeds, best, metric, resolution)
-    shown = {key: metric.show(cell.mean) for key, cell in cells.items() if cell.mean is not None}
+    shown = {key: metric.show(value) for key, value in candidates.items()}
     alike = {key for key in candidates if shown[key] == shown[best] and verdicts.get(key) != Verdict.WORSE}
     mark = len(alike) < len(shown)
     marked = {

@@ -190,22 +190,26 @@ def _grouped(frame: "pd.DataFrame", index: tuple[str, ...], columns: str, metric
     if "seed" not in (*index, columns):
         frame = measurements(frame, metric)
     groups: dict[Key, SeedResults] = {}
+    accuracies = accuracy_of(frame, metric)
+    known = any(accuracy is not None for accuracy in accuracies)
     rows = zip(
         _keys(frame, index, columns),
         values_of(frame, "seed"),
         frame["status"].tolist(),
         values_of(frame, metric),
-        accuracy_of(frame, metric),
+        accuracies,
         strict=True,
     )
     for key, seed, status, value, accuracy in rows:
         group = groups.setdefault(key, SeedResults())
         group.of += 1
         group.failed += status == "failed"
+        if accuracy is not None:
+            group.accuracy[seed] = accuracy
+        elif status == "failed" and known:
+            group.accuracy[seed] = 0.0  # it did not learn
         if status == "done" and value is not None:
             group.values[seed] = float(value)
-            if accuracy is not None:
-                group.accuracy[seed] = accuracy
         elif (status == "failed" and not about.per_pack) or about.missing_is_worst:
             group.missing.add(seed)
     return groups

@@ -247,8 +247,8 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
 def _share_learned(cell: TableCell) -> dict[str, float | None]:
     """The exact 95 % interval of the share of seeds that learn."""
     interval: tuple[float | None, float | None] = (None, None)
-    if cell.learned is not None and cell.n:
-        interval = proportion_interval(cell.learned, cell.n)
+    if cell.learned is not None and cell.learned_of:
+        interval = proportion_interval(cell.learned, cell.learned_of)
     return dict(zip(("learned_low", "learned_high"), interval, strict=True))
 
 
@@ -294,7 +294,7 @@ def cell_parts(comparison: Comparison, row: RowLabels, head: Label) -> list[str]
     if (cell.n, cell.of) != (comparison.n, comparison.n):
         parts.append(_count(cell))
     if cell.two_groups:
-        parts.append(f"{cell.learned}/{cell.n} learned")
+        parts.append(f"{cell.learned}/{cell.learned_of} learned")
     if cell.beyond and comparison.beyond.isdisjoint({head} if comparison.columns == LENGTH else row):
         parts.append(BEYOND)
     return parts

@@ -202,7 +202,7 @@ def test_seeds_that_learned_are_counted_where_some_did_not(tmp_path):
     assert [cell.learned for cell in compared.cells.values()] == [3, 5, 0, 3]
     text = formats.to_markdown(compared)
     assert "3/5 learned |" in text
-    assert "n=4/5 3/4 learned |" in text
+    assert "n=4/5 3/5 learned |" in text
     assert text.count(" learned |") == 2
     assert "a/b learned: a of b seeds reached .5; the mean of two such groups has no interval." in text
     everyone = formats.to_markdown(comparison(frame, where=["score=cosine", "score=general"]))

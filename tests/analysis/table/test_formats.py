@@ -102,7 +102,7 @@ def test_failed_seeds_are_counted_and_do_not_win(tmp_path):
     assert (cosine.mean, cosine.n, cosine.failed) == (None, 0, 3)
     assert not dot.best
     text = formats.to_markdown(compared)
-    assert "| dot | 0.700 .50–.90 n=2/3 |" in text
+    assert "| dot | 0.700 n=2/3 2/3 learned |" in text
     assert "| cosine | failed 3/3 |" in text
     assert "only a of b seeds" in text
 
