@@ -48,10 +48,14 @@ RunEvent = Planned | Started | Progress | Finished | Notice
 Listener = Callable[[RunEvent], None]
 
 
-class Unwritten(AttnbenchError):
-    """Cells were trained, but could not be written to the results folder."""
+class Stopped(AttnbenchError):
+    """A run ended early after training had begun. The problems say what is kept and what is lost."""
 
     exit = Exit.CELLS_FAILED
+
+
+class Unwritten(Stopped):
+    """Cells were trained, but could not be written to the results folder."""
 
 
 def notifier(listener: Listener | None) -> Listener:
@@ -80,6 +84,8 @@ class Driver:
         self.notify = notify
         self.unwritten: list[list[Outcome]] = []  # one list per pack
         self.write_error: AttnbenchError | None = None  # of the last attempt to write
+        self.begun = False  # whether a pack has been started
+        self.trained: list[str] = []  # the cells that have ended, whether or not they are written
 
     def run(self, engine: Engine, fail_fast: bool) -> "pd.DataFrame":
         """Trains the packs, and returns the rows of table.csv.
@@ -90,18 +96,25 @@ class Driver:
             self.tracker.start(self._earlier_cells(), lambda cell: self.store.outcome(cell.id))
         # Until training has ended normally: any exception counts as an interruption.
         interrupted = True
+        stopped: AttnbenchError | None = None
         try:
             self._train(engine, fail_fast)
             interrupted = False
+        except AttnbenchError as error:
+            stopped = error
+            if not self.begun:  # nothing was trained: an error like those before the run
+                raise
         finally:
             engine.close()
-            frame = self._finish(interrupted)
+            frame = self._finish(interrupted, stopped)
         return frame
 
     def _train(self, engine: Engine, fail_fast: bool) -> None:
         # Longest first: otherwise one worker may start a long pack when the others have nothing left to do.
         for event in engine.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.notify):
+            self.begun = True
             if isinstance(event, Finished):
+                self.trained += [outcome.cell for outcome in event.outcomes if outcome.cell in self.cells]
                 self.unwritten.append(event.outcomes)
                 self._write()
             self.notify(event)
@@ -141,43 +154,73 @@ class Driver:
         planned = [outcome for outcome in outcomes if outcome.cell in self.cells]
         cells = [self.cells[outcome.cell] for outcome in planned]
         # One fingerprint for all, because the cells of a pack differ in the seed alone.
+        unplaced = len(self.store.unplaced)
         digests = self.store.write_pack(planned, cells, fingerprint(cells[0].cell), together)
+        for pack in self.store.unplaced[unplaced:]:
+            self.notify(Notice("\n".join(map(str, pack.problems()))))
         # By identity: equality would compare the arrays of the outcomes.
         self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
         if self.tracker:
             for outcome, cell, digest in zip(planned, cells, digests, strict=True):
                 self.tracker.log_cell(outcome, cell, digest)
 
-    def _finish(self, interrupted: bool) -> "pd.DataFrame":
-        """Writes the table, ends the log, and reports cells that could not be written.
+    def _finish(self, interrupted: bool, stopped: AttnbenchError | None) -> "pd.DataFrame":
+        """Writes the table, ends the log, and raises what stopped the run or could not be written.
 
         The results folder comes first: MLflow may take long, and can be completed later by `attnbench sync`.
         """
         self._write(last=True)
-        try:
-            frame = self.store.write_table()
-        except AttnbenchError as error:
-            self.write_error = self.write_error or error
-            # Only the file is missing: the frame can still be returned and logged.
-            frame = self.store.frame()
-        if interrupted:
+        if self.store.unplaced:
+            self.store.recover()  # what was in the way may be gone
+        frame = self._write_table()
+        if interrupted and stopped is None:
             self.notify(Notice("Interrupted. Saving finished results... Press Ctrl-C again to stop immediately."))
         if self.tracker:
             failed = (frame["status"] == "failed").any()
             message = self.tracker.finish(frame, "KILLED" if interrupted else "FAILED" if failed else "FINISHED")
             if message:
                 self.notify(Notice(message))
-        self._raise_write_error()
+        self._raise_problems(stopped)
         return frame
 
-    def _raise_write_error(self) -> None:
-        if self.write_error is None:
+    def _write_table(self) -> "pd.DataFrame":
+        try:
+            return self.store.write_table()
+        except AttnbenchError as error:
+            self.write_error = self.write_error or error
+        try:
+            # Only the file is missing: the frame can still be returned and logged.
+            return self.store.frame()
+        except AttnbenchError:  # the whole folder is gone
+            import pandas as pd
+
+            return pd.DataFrame({"status": []})
+
+    def _raise_problems(self, stopped: AttnbenchError | None) -> None:
+        """Raises why the run stopped, and what could not be written; says what is kept and what is lost."""
+        if stopped is not None and not self.begun:
             return
-        problems = list(self.write_error.problems)
+        problems = list(stopped.problems) if stopped else []
+        problems += [problem for pack in self.store.unplaced for problem in pack.problems()]
+        problems += self.write_error.problems if self.write_error else []
+        if not problems:
+            return
+        folder = str(self.store.folder)
         if self.unwritten:
-            lost = f"{sum(map(len, self.unwritten))} finished cells could not be written and are lost"
-            problems.insert(0, Problem(lost, str(self.store.folder), "free disk space and run the grid again"))
-        raise Unwritten(*problems) from self.write_error
+            lost = f"{_cells(sum(map(len, self.unwritten)))} could not be written and are lost"
+            problems.insert(0, Problem(lost, folder, "free disk space and run the grid again"))
+        missing = {outcome.cell for pack in self.unwritten for outcome in pack}
+        missing |= {cell for pack in self.store.unplaced for cell in pack.cells}
+        written = [cell for cell in self.trained if cell not in missing]
+        kept = [cell for cell in written if self.store.has(cell)]
+        if len(kept) < len(written):
+            gone = f"{_cells(len(written) - len(kept))} were written, but their files are gone"
+            problems.insert(0, Problem(gone, folder, "was the folder moved or deleted during the run?"))
+        if self.begun:
+            hint = "the same command continues with what is missing"
+            problems.append(Problem(f"{_cells(len(kept))} of this run are kept", folder, hint))
+        error = Unwritten if self.write_error or self.store.unplaced else Stopped
+        raise error(*problems) from self.write_error or stopped
 
     def _earlier_cells(self) -> list[tuple[PlannedCell, str]]:
         """The cells that were finished before and are not trained now, each with the digest of its file."""
@@ -185,3 +228,7 @@ class Driver:
         states = self.planned.states
         cells = [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in trained_now]
         return [(cell, states[cell.id].digest) for cell in cells]
+
+
+def _cells(number: int) -> str:
+    return f"{number} finished cells" if number != 1 else "1 finished cell"

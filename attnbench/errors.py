@@ -1,7 +1,8 @@
 """The exit statuses that scripts rely on, and the errors that a user can fix.
 
-    AttnbenchError      wrong usage or configuration: exit status 2
-    └ Unwritten         results could not be written (driver.py): exit status 1
+    AttnbenchError      wrong usage or configuration, nothing was trained: exit status 2
+    └ Stopped           a run ended early after training had begun (driver.py): exit status 1
+      └ Unwritten       results could not be written (driver.py): exit status 1
 
 Any other exception is a bug in attnbench and is shown with its traceback.
 """

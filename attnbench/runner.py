@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import Pack
-from attnbench.driver import Driver, Listener, Notice, Planned, Unwritten, notifier
+from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
 from attnbench.engines.ray import RayEngine
@@ -36,7 +36,7 @@ from attnbench.tracking.worker import TrackerThread
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENGINES", "Listener", "Notice", "Planned", "Unwritten", "run"]
+__all__ = ["ENGINES", "Listener", "Notice", "Planned", "Stopped", "Unwritten", "run"]
 
 ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "serial": SerialEngine, "ray": RayEngine}
 
@@ -92,7 +92,8 @@ def run(
     Raises:
         AttnbenchError: if the grid or an argument is invalid, the results folder cannot be written or another run uses
             it, the tracking server does not answer, or there is no GPU. Nothing has been trained then.
-        Unwritten: if trained cells could not be written until the end of the run.
+        Stopped: if the run ended early after training had begun, e.g. because no worker could be started again.
+        Unwritten: if trained cells could not be written, or not be moved to their place, until the end of the run.
         KeyboardInterrupt: if interrupted, after the workers were stopped and the finished packs were saved.
     """
     _check_arguments(engine, device, workers, limit)
@@ -108,8 +109,10 @@ def run(
         # Before anything is read: a killed run may have committed a pack without moving its files to their place.
         store.recover()
         states = states_of(plan.cells, store)
-        broken = [store.broken[cell.id] for cell in plan.cells if cell.id in store.broken]
-        found = find_reusable(plan.cells, states, store) if reuse and not fresh else []
+        doubts = store.doubts(cell.id for cell in plan.cells)
+        # Finished by a killed run, and still on disk: it is enough to remove what is in their way.
+        unplaced = {cell for pack in store.unplaced for cell in pack.cells}
+        found = find_reusable(plan.cells, states, store, unplaced) if reuse and not fresh else []
         copied = [cell for pack in found for cell in pack.cells]
         states |= {cell.id: CellState(DONE, kept=DONE) for cell in copied}
         due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
@@ -119,7 +122,8 @@ def run(
         earlier = [*(pack.together for pack in found), *before]
         every = composed(plan.cells, earlier, loaded.plugins, chosen.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
-        todo = _first_packs([pack for pack in every if due.intersection(pack.ids)], limit)
+        packs = [pack for pack in every if due.intersection(pack.ids) and not unplaced.intersection(pack.ids)]
+        todo = _first_packs(packs, limit)
         messages = chosen.check(todo)
         with closing(chosen.create(todo)) as trainer:
             if todo:
@@ -135,11 +139,7 @@ def run(
             planned = Planned(plan, todo, states, trainer.workers)
             notify = notifier(listener)
             notify(planned)
-            for notice in notices:
-                notify(Notice(notice))
-            for message in broken:
-                notify(Notice(f"not read: {message}\nIts cell counts as not done."))
-            for message in messages:
+            for message in [*notices, *_explained(doubts), *messages]:
                 notify(Notice(message))
             return Driver(planned, store, tracker, notify).run(trainer, fail_fast)
 
@@ -234,6 +234,11 @@ def _tracker(plan: Plan, grid_text: str, tracking_uri: str | None, results: Path
     if tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
         thread.connect()
     return thread
+
+
+def _explained(doubts: list[str]) -> list[str]:
+    """What a run makes of cells whose files are broken."""
+    return [f"{doubt}\nIts cell counts as not done." if doubt.startswith("not read") else doubt for doubt in doubts]
 
 
 def _is_due(state: CellState, retry_failed: bool, keep_stale: bool) -> bool:

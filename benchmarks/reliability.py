@@ -21,7 +21,7 @@ import mlflow  # noqa: E402
 import reliability_ray  # noqa: E402
 import scale  # noqa: E402
 import torch  # noqa: E402
-from broken_files import break_files  # noqa: E402
+from broken_files import COMMANDS, break_files  # noqa: E402
 from kills import kill_runs  # noqa: E402
 
 PAGE = ROOT / "results" / "reliability.md"
@@ -62,12 +62,15 @@ def grids(count: int) -> list[str]:
 
 
 def files(count: int) -> list[str]:
-    """Result files that were cut, emptied, edited or removed."""
+    """Result files that were cut, emptied, edited, removed, or replaced by a folder, a pipe, a link or a device."""
     with tempfile.TemporaryDirectory() as folder:
-        found = break_files(Path(folder), count, seed=int(time.time()))
+        found = break_files(Path(folder), count, seed=int(time.time()), mlflow=True)
     return [
-        f"- result files cut, emptied, edited, or gone: {found.tried:,} tried with {found.called:,} commands, "
-        f"{len(found.tracebacks)} tracebacks; broken cells that `table` did not name: {len(found.unnoticed)}",
+        "- files of a run cut, emptied, edited (digest kept, removed or renewed), gone, or replaced by a folder, a "
+        f"pipe, a link, a device or an archive of 1.2 GB: {found.tried:,} tried with {found.called:,} commands",
+        f"- commands: {', '.join(f'`{name}`' for name in dict.fromkeys(command[0] for command in COMMANDS))}",
+        f"- tracebacks: {len(found.tracebacks)}; hangs: {len(found.hangs)}; commands that did not name the edited "
+        f"cell: {len(found.unnoticed)}; most memory: {found.megabytes:,.0f} MB",
     ]
 
 

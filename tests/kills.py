@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attnbench.store.atomic import read_alignments
+from attnbench.store.alignments import read_alignments
 
 GRID = """
 name: killed

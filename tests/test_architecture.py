@@ -29,6 +29,7 @@ LAYERS = [
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
+    {"files"},
     {"errors"},
     {"messages", "metrics", "safe_path"},
 ]
@@ -38,10 +39,10 @@ INNER_LAYERS = {
         {"reuse"},
         {"status", "runs"},
         {"store"},
-        {"table"},
+        {"table", "plan"},
         {"index"},
         {"record", "commit", "lock"},
-        {"atomic", "results_folder"},
+        {"alignments", "atomic", "schema", "results_folder"},
     ],
     "tracking": [
         {"worker", "sync"},

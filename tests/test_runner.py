@@ -3,7 +3,9 @@
 import csv
 import errno
 import os
+import shutil
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -234,6 +236,63 @@ def test_a_pack_that_cannot_be_written_does_not_block_the_others(fake, store, mo
     assert [event.text.partition("\n")[0] for event in fake.events if isinstance(event, Notice)] == [
         "somewhere: cannot be written: No space left on device"
     ]
+
+
+def test_a_results_folder_that_vanishes_is_an_error_of_training_and_says_what_is_lost(fake, store):
+    def vanish(event):
+        if isinstance(event, Finished) and sum(isinstance(e, Finished) for e in fake.events) == 2:
+            shutil.rmtree(store.folder)
+
+    with pytest.raises(runner.Unwritten) as caught:
+        fake(listener=vanish)
+    assert caught.value.exit == Exit.CELLS_FAILED
+    said = [problem.what for problem in caught.value.problems]
+    assert "8 finished cells could not be written and are lost" in said
+    assert "4 finished cells were written, but their files are gone" in said
+    assert said[-1] == "0 finished cells of this run are kept"
+    assert not any("what is done is kept" in problem.hint for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(("trained", "status"), [(0, Exit.USAGE), (2, Exit.CELLS_FAILED)])
+def test_workers_that_cannot_be_started_again_are_an_error_of_training(fake, store, monkeypatch, trained, status):
+    run = SerialEngine.run
+
+    def stop(self, packs, report):
+        events = run(self, packs, report)
+        yield from islice(events, 2 * trained)
+        raise fail("no worker process can be started")
+
+    monkeypatch.setattr(SerialEngine, "run", stop)
+    with pytest.raises(AttnbenchError, match="no worker process can be started") as caught:
+        fake()
+    assert caught.value.exit == status
+    assert len(store.states()) == 2 * trained
+    if trained:
+        assert caught.value.problems[-1].what == "4 finished cells of this run are kept"
+    assert not any("Interrupted" in event.text for event in fake.events if isinstance(event, Notice))
+
+
+def test_a_pack_that_cannot_be_placed_is_kept_and_neither_lost_nor_trained_again(fake, store):
+    def block(event):
+        if isinstance(event, Planned):
+            (store.folder / "cells" / f"{event.packs[0].ids[0]}.json").mkdir()
+
+    with pytest.raises(runner.Unwritten) as caught:
+        fake(listener=block)
+    assert caught.value.exit == Exit.CELLS_FAILED
+    said = [problem.what for problem in caught.value.problems]
+    assert said[0] == "2 finished cells are kept here, and could not be moved to the other cells"
+    assert said[-1] == "10 finished cells of this run are kept"
+    assert not any("lost" in what for what in said)
+
+    with pytest.raises(runner.Unwritten, match="2 finished cells are kept here"):
+        fake(fresh=True)
+    assert len(fake.trained) == 10, "the others"
+
+    (obstacle,) = [file for file in (store.folder / "cells").iterdir() if file.is_dir()]
+    obstacle.rmdir()
+    assert len(fake()) == 12
+    assert fake.trained == []
 
 
 def test_a_closed_terminal_does_not_end_the_run(fake, store):

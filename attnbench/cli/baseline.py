@@ -1,5 +1,6 @@
 """`attnbench baseline`: writes the accuracy table that `attnbench check` compares runs with."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,9 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.errors import fail
+from attnbench.files import is_stream
 
 Metrics = Annotated[
     list[str] | None,
@@ -24,7 +27,7 @@ Metrics = Annotated[
 def baseline(
     run: Run,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.csv", help="File to write.", show_default=False)
+        Path, typer.Option("--output", "-o", metavar="FILE.csv", help="File to write; -: stdout.", show_default=False)
     ],
     metric: Metrics = None,
     update: Annotated[
@@ -45,11 +48,17 @@ def baseline(
     from attnbench.analysis.gate.power import what_is_seen
     from attnbench.store.store import Store
 
-    if output.exists() and not update:
+    if update and is_stream(output):
+        raise fail("it is not a regular file, so it has no baseline to update", str(output), "omit --update")
+    if os.path.exists(output) and not is_stream(output) and not update:
         raise fail("the file already exists", str(output), "use --update to add this run to it")
     old = read(output) if update else []
     metrics = metric or list(dict.fromkeys(row.metric for row in old))
-    new = rows_of(Store.open(run, results), metrics)
+    store = Store.open(run, results)
+    try:
+        new = rows_of(store, metrics)
+    finally:  # they may be why the run has no baseline
+        print_remarks(store.doubts())
     rows = updated(old, new)
     write(rows, output)
     # A row is new or changed by its values; notes such as versions do not count.

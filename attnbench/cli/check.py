@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
-from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.cli.remarks import print_remarks
+from attnbench.errors import AttnbenchError, Problem
+from attnbench.files import write_output
 
 
 class Effect(StrEnum):
@@ -98,9 +100,10 @@ def check(
         improvement_fails=improvement is Effect.FAIL,
         update=_update(run, baseline, results),
     )
+    print_remarks(store.doubts())
     # Before the exit status is raised, because CI needs the file most if the check fails.
     if junit is not None:
-        _write(junit, to_junit(found))
+        write_output(junit, to_junit(found))
     if format is Format.RICH:
         from rich.console import Console
 
@@ -155,10 +158,3 @@ def _number(value: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None
-
-
-def _write(file: Path, content: str) -> None:
-    try:
-        file.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise fail(f"cannot be written: {error.strerror}", str(file), "does its folder exist?") from error

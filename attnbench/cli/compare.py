@@ -8,6 +8,7 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.cli.table import Where
 from attnbench.errors import fail
 
@@ -106,6 +107,9 @@ def compare(
         settings = _differences(stores, names, (first, second))
     prefixes = [f"{one}: " for one in names] or [""]
     notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in store.notes()]
+    if format in (Format.CSV, Format.JSON):  # which have no place for them
+        named = zip(stores, prefixes, strict=True)
+        print_remarks(f"{prefix}{doubt}" for store, prefix in named for doubt in store.doubts())
     found = contrast(frame, axis, against, metric, name, notes, margin)
     if settings:
         found = replace(found, settings=tuple(settings))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set
+from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,12 +61,15 @@ def expand(
     store = Store(results / plan.name)
     states = states_of(plan.cells, store)
     rows = rows_of(plan, states)
+    doubts = store.doubts(cell.id for cell in plan.cells)
+    if format is not Format.RICH:
+        print_remarks(doubts)
     if format is Format.JSON:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif format is Format.CSV:
         typer.echo(csv_text(rows), nl=False)
     else:
-        _print(plan, rows, states, [store.broken[c.id] for c in plan.cells if c.id in store.broken], workers)
+        _print(plan, rows, states, doubts, workers)
 
 
 def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[CellRow]:
@@ -86,7 +90,7 @@ def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[CellRow]:
 
 
 def _print(
-    plan: "Plan", rows: list[CellRow], states: dict[str, "CellState"], broken: list[str], workers: int | None
+    plan: "Plan", rows: list[CellRow], states: dict[str, "CellState"], doubts: list[str], workers: int | None
 ) -> None:
     """Prints a table with a line per combination, then counts, reasons for skipping, and the time estimate."""
     from rich.console import Console
@@ -110,7 +114,7 @@ def _print(
     lines += [Text(stale_note(n, reason), style=STATE_STYLES["stale"]) for reason, n in changes.items()]
     errors = Counter(row["reason"] for row in cells if row["state"] == "failed")
     lines += [Text(f"{n} × failed: {reason}", style=STATE_STYLES["failed"]) for reason, n in errors.items()]
-    lines += [Text(f"not read: {file}", style="yellow") for file in broken]
+    lines += [Text(doubt, style="yellow") for doubt in doubts]
     if numbers["todo"] or numbers["stale"]:
         lines.append(Text(_time(plan, states, workers)))
     if few := too_few_seeds([cell.labels for cell in plan.cells]):

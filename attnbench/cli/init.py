@@ -1,6 +1,7 @@
 """`attnbench init`: a commented grid to start from, or a custom part with a grid that uses it."""
 
 import keyword
+import os
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.files import is_stdout, write_new, write_output
 from attnbench.registry import REGISTRIES
 
 GRID = Path("grid.yaml")
@@ -68,8 +70,8 @@ def init(
 
 def _write_starter(file: Path) -> None:
     text = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
-    if str(file) == "-":
-        typer.echo(text, nl=False)
+    if is_stdout(file):
+        write_output(file, text)
         return
     # Another file is another grid: under the same name, its results would take the place of the first one's.
     text = text if file.name == GRID.name else _for_file(text, file)
@@ -154,14 +156,8 @@ def _name_problem(kind: str, name: str) -> str | None:
 
 def _write(files: dict[Path, str], hint: str) -> None:
     """Writes new files; none of them if one exists."""
-    existing = [file for file in files if file.exists() or file.is_symlink()]
+    existing = [file for file in files if os.path.lexists(file)]
     if existing:
         what = "the file already exists and was not changed"
         raise AttnbenchError(*(Problem(what, str(file), hint) for file in existing))
-    for file, text in files.items():
-        try:
-            # "x" fails if another process has created the file since the check above.
-            with file.open("x", encoding="utf-8") as out:
-                out.write(text)
-        except OSError as error:
-            raise fail(f"cannot be written: {error.strerror}", str(file), "does its folder exist?") from error
+    write_new(files, "does its folder exist?")

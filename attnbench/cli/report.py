@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run
-from attnbench.errors import fail
+from attnbench.cli.remarks import print_remarks
+from attnbench.files import is_stdout, write_output
 
 
 def report(
@@ -14,7 +15,10 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.html", help="File to write; default: report.html in the run's folder."
+            "--output",
+            "-o",
+            metavar="FILE.html",
+            help="File to write; default: report.html in the run's folder; -: stdout.",
         ),
     ] = None,
     results: Results = RESULTS,
@@ -24,14 +28,11 @@ def report(
     The file needs no network and no other files.
     """
     from attnbench.analysis.report.page import report as page
-    from attnbench.store.atomic import write_atomically
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
     file = output or store.folder / "report.html"
-    if file.is_dir():
-        raise fail("cannot be written: it is a folder", str(file), "give a file name: -o report.html")
-    if not file.parent.is_dir():
-        raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")
-    write_atomically(file, page(store))
-    typer.echo(file)
+    write_output(file, page(store))
+    if not is_stdout(file):
+        typer.echo(file)
+    print_remarks(store.doubts())

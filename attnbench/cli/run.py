@@ -21,7 +21,7 @@ from attnbench.cli.options import (
     set_option,
     tracking_option,
 )
-from attnbench.errors import Exit
+from attnbench.errors import AttnbenchError, Exit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,10 @@ def run(
         console.print("Interrupted. Finished cells are saved: run the same command again to continue.")
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not quiet:
-        _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+        try:
+            _print_results(frame, view.status.planned.plan, console, None if no_mlflow else tracking_uri or "", results)
+        except AttnbenchError as error:  # not a reason to say that nothing was trained
+            raise runner.Stopped(*error.problems) from error
     # After the tables: failed cells are no reason to hide the results of the others.
     if (frame["status"] == "failed").any():
         raise typer.Exit(Exit.CELLS_FAILED)

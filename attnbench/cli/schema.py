@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from attnbench.files import STDOUT, write_output
+
 
 def schema(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write; default: stdout.")
-    ] = None,
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; -: stdout, as by default.")
+    ] = STDOUT,
 ) -> None:
     """Print the JSON Schema of the grid file, for editors.
 
@@ -20,10 +22,6 @@ def schema(
     import json
 
     from attnbench.grid.schema import json_schema
-    from attnbench.store.atomic import write_atomically
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(output, text)
+    write_output(output, text)

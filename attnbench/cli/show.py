@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnbench.cli.options import RESULTS, Cells, Results, Run
+from attnbench.cli.remarks import print_remarks
 from attnbench.errors import fail
 from attnbench.messages import NO_VALUE, harmless
 
@@ -59,6 +60,7 @@ def show(
     alignments = [store.alignments(cell) for cell in found]
     for cell, own in zip(found, alignments, strict=True):
         _check_drawable(own, example, head, cell)
+    print_remarks(store.doubts(found))
     console = Console(highlight=False)
     for record in records:
         failed = record["status"] == "failed"

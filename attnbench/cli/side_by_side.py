@@ -25,9 +25,10 @@ def differences(records: Sequence[Mapping[str, Any]]) -> "Table":
 
 def metrics(records: Sequence[Mapping[str, Any]]) -> "Table":
     """Returns a row per metric, over the trained lengths and then per test length, and a column per cell."""
-    from attnbench.metrics import metric_of
+    from attnbench.metrics import is_metric, metric_of
 
-    names = dict.fromkeys(name for record in records for name in record["metrics"])
+    # A later version may have written other metrics.
+    names = dict.fromkeys(name for record in records for name in record["metrics"] if is_metric(name))
     lines = {}
     for name in names:
         values = [record["metrics"].get(name) for record in records]

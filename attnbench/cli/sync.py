@@ -3,6 +3,7 @@
 import typer
 
 from attnbench.cli.options import RESULTS, Results, Run, Tracking
+from attnbench.cli.remarks import print_remarks
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
@@ -18,4 +19,6 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
     with held(store.folder):
         store.recover()  # a killed run may have left a pack half written
         logged, there = catch_up(store, tracking_uri)
+        print_remarks(str(problem) for pack in store.unplaced for problem in pack.problems())
+        print_remarks(store.doubts())
     typer.echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")

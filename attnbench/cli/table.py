@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli import complete
 from attnbench.cli.options import RESULTS, Results, Run
+from attnbench.cli.remarks import print_remarks
 
 if TYPE_CHECKING:
     from attnbench.analysis.table.comparison import Comparison
@@ -99,6 +100,8 @@ def table(
 
     store = Store.open(run, results)
     frame, notes = store.frame(), store.notes()
+    if format in (Format.CSV, Format.JSON):  # which have no place for notes
+        print_remarks(store.doubts())
     if with_stale:
         frame = with_code_column(frame, store.stale())
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None

@@ -35,26 +35,24 @@ def ui(results: Results = RESULTS, port: Port = 5000, host: Host = "127.0.0.1", 
 
     It shows runs, curves, and alignments in the course of training.
     """
-    from attnbench.tracking.server import offline_environment, store_uri
+    from attnbench.tracking.server import database_uri, offline_environment, store_uri, without_stray_folder
 
     uri = store_uri(tracking_uri, results)
     if uri.startswith(("http://", "https://")):
         typer.echo(f"{uri} is a running server: open it in a browser")
         return
-    if (
-        uri == store_uri(None, results)
-        and uri.startswith("sqlite:")
-        and not Path(uri.removeprefix("sqlite:///")).exists()
-    ):
+    if uri == database_uri(results) and not os.path.exists(results / "mlflow.db"):
         raise fail("there is no mlflow.db yet", str(results), "run a grid first: attnbench run GRID.yaml")
     _check_port(host, port)
     offline_environment()
+    artifacts = Path(os.path.realpath(results / "mlartifacts")).as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    command += ["--artifacts-destination", str(results.resolve() / "mlartifacts"), "--host", host, "--port", str(port)]
+    command += ["--artifacts-destination", artifacts, "--host", host, "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log, _server(command, log) as server:
         typer.echo("Starting MLflow …", err=True)
         page = f"http://{host}:{port}"
-        _wait_until_up(server, page, log)
+        with without_stray_folder(uri):
+            _wait_until_up(server, page, log)
         typer.echo(page)
         for line in _experiments(page):
             typer.echo(f"  {line}")

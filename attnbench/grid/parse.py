@@ -3,8 +3,8 @@
 Plain scalars are read as in YAML 1.2: `1e-3` is a number; `yes`, `1:30` and `2024-01-01` are text.
 """
 
+import errno
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.files import cause, read_file
 from attnbench.grid.document import Document, KeyPath, Place
 
 # Limits of a file: more than any grid needs, and read within seconds.
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32  # a grid file needs 5
 MAX_VALUES = 50_000  # with all aliases expanded: stops "billion laughs" attacks
+_HINTS = {errno.EFBIG: "is this a grid file?", errno.EINVAL: "write the grid to a file first"}
 
 
 def read(path: Path) -> Document:
@@ -32,8 +34,6 @@ def read(path: Path) -> Document:
         AttnbenchError: if it cannot be read, is not UTF-8 or not YAML, or is too large or nested too deeply.
     """
     content = _content(path)
-    if len(content) > MAX_BYTES:
-        raise fail(f"{path} is larger than {MAX_BYTES // 1_000_000} MB", hint="is this a grid file?")
     try:
         # Some editors put a byte order mark at the start of a file.
         text = content.decode("utf-8-sig")
@@ -78,19 +78,14 @@ def _not_plain(value: Any, where: str, seen: set[int]) -> list[Problem]:
 
 
 def _content(path: Path) -> bytes:
-    """Reads at most MAX_BYTES + 1 bytes of a file, so that a larger file is noticed without reading all of it."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise fail(f"{path} is a folder", hint="name the grid file in it")
-        if not stat.S_ISREG(mode):  # a pipe might never begin, and a device never end
-            raise fail(f"{path} is not a regular file", hint="write the grid to a file first")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_file(path, MAX_BYTES)
     except FileNotFoundError:
         raise fail(f"there is no grid file {path}", hint="`attnbench init` writes a starter grid") from None
+    except IsADirectoryError:
+        raise fail(f"{path} is a folder", hint="name the grid file in it") from None
     except OSError as error:
-        raise fail(f"{path} cannot be read: {error.strerror}") from None
+        raise fail(f"{path} cannot be read: {cause(error)}", hint=_HINTS.get(error.errno or 0, "")) from None
     except ValueError as error:
         raise fail(f"{str(path)!r} is not a valid file name: {error}") from None
 

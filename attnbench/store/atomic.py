@@ -1,29 +1,19 @@
-"""Atomic writing: a file is complete or absent. Also the archive of a cell's alignments."""
+"""The JSON files of a run: written atomically, sealed with a digest, and read within a limit."""
 
 import hashlib
 import json
 import math
 import os
-import zipfile
-import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from attnbench.errors import fail
-from attnbench.outcome import Alignments
+from attnbench.files import read_file, write_atomically
+from attnbench.messages import say
 
-_TEXT_ARRAYS = ("source", "target", "forming_source", "forming_target")
-_NUMBER_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
-_HEAD_ARRAYS = ("heads", "forming_heads")  # only written if several heads contribute to the alignment
-# What reading a broken archive may raise. NumPy does not wrap the errors of zipfile, zlib, or its own header parser.
-BROKEN_ARCHIVE = (
-    OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 # What reading a broken JSON file may raise: also nesting too deep, or an integer too large for a float.
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)
 
@@ -37,41 +27,12 @@ def make_writable(folder: Path) -> None:
     hint = "choose another folder: --results DIR"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise fail("it is not a folder", str(folder), f"move it away, or {hint}") from error
     except OSError as error:
         raise fail(f"the results folder cannot be created: {error.strerror}", str(folder), hint) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise fail("the results folder cannot be written", str(folder), hint)
-
-
-def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> None:
-    """Writes a file completely or not at all: first to a temporary file in the same folder, which is then renamed.
-
-    Args:
-        path: the file; an existing one is replaced.
-        content: the text, or a function that writes the bytes to an open file.
-
-    Raises:
-        AttnbenchError: if the file cannot be written.
-    """
-    # In the same folder, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if isinstance(content, str):
-                file.write(content.encode())
-            else:
-                content(file)
-            file.flush()
-            # Without fsync, a power cut after the rename can leave an empty file under the final name.
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    # BaseException, so that Ctrl-C does not leave the temporary file behind.
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise fail(f"cannot be written: {error.strerror}", str(path)) from error
-        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -82,62 +43,54 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """The content as JSON reads it back, plus a digest of it, by which later edits of the file are detected."""
     plain: dict[str, Any] = json.loads(json.dumps(finite(content)))
-    return plain | {"digest": _content_digest(plain)}
+    return plain | {"digest": _digest(_canonical(plain))}
 
 
-def check_seal(content: dict[str, Any]) -> None:
-    """Raises a ValueError if the digest does not match the content. Files of earlier versions have no digest."""
-    if "digest" in content and content["digest"] != _content_digest(content):
-        raise ValueError("the file was edited: its digest does not match its content")
+def read_sealed(path: Path, model: type[BaseModel], most: int, later: Collection[str]) -> dict[str, Any]:
+    """Reads a file that was written with `sealed`, and checks it whole.
 
+    Args:
+        path: the file.
+        model: what the content must be.
+        most: the largest size of the file in bytes.
+        later: keys that only files with a digest have: a file that has one of them but no digest was edited.
 
-def _content_digest(content: dict[str, Any]) -> str:
-    rest = {name: value for name, value in content.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def write_alignments(path: Path, alignments: Alignments) -> None:
-    """Writes an .npz archive atomically: words as fixed-width text, short sentences padded with ""."""
-    arrays = {name: getattr(alignments, name) for name in _NUMBER_ARRAYS}
-    arrays |= {name: array for name in _HEAD_ARRAYS if (array := getattr(alignments, name)).size}
-    for name in _TEXT_ARRAYS:
-        words = getattr(alignments, name)
-        sentences = [words] if name.startswith("forming") else words
-        arrays[name] = _to_array(sentences)
-    # Never with pickle: reading a results folder from someone else must not run code.
-    write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-
-
-def read_alignments(path: Path) -> Alignments:
-    """Reads an archive written by `write_alignments`.
+    Returns:
+        The content as it is in the file. It has no "digest" if an early version wrote the file, which could not be
+        told from an edited one.
 
     Raises:
-        AttnbenchError: if the file is not a valid archive of alignments.
+        OSError: if it cannot be read.
+        ValueError, RecursionError, OverflowError: if it is not JSON, was edited, or is not what the model says.
     """
+    # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
+    content = json.loads(read_file(path, most).decode("utf-8"), parse_constant=_refuse)
+    if not isinstance(content, dict):
+        raise ValueError("it is not a mapping")
+    text = _canonical(content)
+    if "digest" in content and content["digest"] != _digest(text):
+        raise ValueError("the file was edited: its digest does not match its content")
+    if "digest" not in content and any(key in content for key in later):
+        raise ValueError("the file was edited: it has no digest")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            heads = [name for name in _HEAD_ARRAYS if name in archive]
-            arrays = {name: archive[name] for name in (*_TEXT_ARRAYS, *_NUMBER_ARRAYS, *heads)}
-        texts = {name: [[str(word) for word in row if word] for row in arrays.pop(name)] for name in _TEXT_ARRAYS}
-        forming = texts["forming_source"][0], texts["forming_target"][0]
-    except BROKEN_ARCHIVE as error:
-        raise fail(
-            f"cannot be read: {error}", str(path), "delete the two files of this cell and run the grid again"
-        ) from error
-    return Alignments(
-        source=texts["source"],
-        target=texts["target"],
-        forming_source=forming[0],
-        forming_target=forming[1],
-        **arrays,
-    )
+        # The text again and not the content, because a model is strict about JSON: 5 is not "5", but [5] is a tuple.
+        model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the file'}: {say(first)}") from None
+    return content
 
 
-def _to_array(sentences: list[list[str]]) -> np.ndarray:
-    longest = max(map(len, sentences), default=0)
-    filled = [[*words, *[""] * (longest - len(words))] for words in sentences]
-    # Not an array of objects, which can be stored with pickle only.
-    return np.array(filled, dtype=np.str_).reshape(len(sentences), longest)
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps({name: value for name, value in content.items() if name != "digest"}, sort_keys=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
 
 
 def finite(value: Any) -> Any:

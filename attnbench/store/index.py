@@ -18,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnbench.errors import AttnbenchError
-from attnbench.store.atomic import UNREADABLE, write_atomically
+from attnbench.errors import AttnbenchError, fail
+from attnbench.files import cause, read_file, write_atomically
+from attnbench.store.alignments import file_digest
+from attnbench.store.atomic import UNREADABLE
 from attnbench.store.commit import pending_packs
-from attnbench.store.record import Record, file_digest, read_record
+from attnbench.store.record import Record, read_record
 
-INDEX, FORMAT = ".index", 2  # increase the format to invalidate existing lines
+INDEX, FORMAT = ".index", 3  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
+MOST_BYTES = 2_000_000_000  # a run of 100,000 cells has some 100 MB
 RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
 CODE = "code"  # in place of the cell's id in a line that has a fingerprint
 
@@ -41,7 +44,7 @@ class CellSummary:
         test_lengths: the test lengths in its configuration.
         test_examples: the size of its test set in its configuration; None where its test set is a file.
         code: the fingerprint of the code that trained it.
-        digest: the digest of its file; empty if an earlier version wrote the file.
+        digest: the digest of its file; empty if it has none, so that nobody can say whether it was edited.
     """
 
     status: str
@@ -106,15 +109,18 @@ class Index:
             new.append(_line(f"{cell} {stamp}", summary))
         codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
         # Appended: rewriting the whole file after every pack takes time that grows with the square of the run.
-        with suppress(OSError), self.file.open("a", encoding="utf-8") as file:
-            file.write("".join([*codes, *new]))
+        # A pipe in its place would make the run wait.
+        with suppress(OSError):
+            if self.file.is_file() or not os.path.lexists(self.file):
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write("".join([*codes, *new]))
 
     def _load(self) -> dict[str, tuple[str, str]]:
         """The lines of the file, read once. Invalid lines are ignored."""
         if self._lines is None:
             self._lines = {}
             with suppress(*UNREADABLE):
-                for line in self.file.read_text(encoding="utf-8").splitlines():
+                for line in read_file(self.file, MOST_BYTES).decode("utf-8").splitlines():
                     self._read_line(line)
         return self._lines
 
@@ -141,7 +147,7 @@ class Index:
             return self._check(cell)
 
     def _cell_stamp(self, cell: str) -> str:
-        return f"{_file_stamp(self.cells / f'{cell}.json')} {_file_stamp(self.arrays / f'{cell}.npz')}"
+        return f"{_stamp(self.cells / f'{cell}.json')} {_stamp(self.arrays / f'{cell}.npz')}"
 
     def _check(self, cell: str) -> Record:
         """Reads and checks the two files of a cell, and returns its record.
@@ -153,12 +159,17 @@ class Index:
         try:
             record = read_record(file)
         except UNREADABLE as error:
-            raise ValueError(f"{file}: {error}") from error
+            raise ValueError(f"{file}: {cause(error)}") from error
         expected = record.get("alignments")  # a digest; earlier versions have none
-        if expected and not arrays.exists():
-            raise ValueError(f"{arrays}: the file is missing")
-        if expected and file_digest(arrays) != expected:
-            raise ValueError(f"{arrays}: the file was changed: its digest does not match")
+        if expected:
+            try:
+                found = file_digest(arrays)
+            except FileNotFoundError as error:
+                raise ValueError(f"{arrays}: the file is missing") from error
+            except OSError as error:
+                raise ValueError(f"{arrays}: {cause(error)}") from error
+            if found != expected:
+                raise ValueError(f"{arrays}: the file was changed: its digest does not match")
         return record
 
     def _format_summary(self, record: Record) -> str:
@@ -176,11 +187,14 @@ class Index:
         return json.dumps(kept)
 
     def _parse_summary(self, text: str) -> CellSummary | None:
-        """The summary of a line; None if the line of its fingerprint is missing."""
-        content: dict[str, Any] = json.loads(text)
-        code = self._codes.get(content["code"])
-        lengths = tuple(content["test_lengths"])
-        return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
+        """The summary of a line; None if the line of its fingerprint is missing, or another program wrote the line."""
+        try:
+            content: dict[str, Any] = json.loads(text)
+            code = self._codes.get(content["code"])
+            lengths = tuple(content["test_lengths"])
+            return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
+        except (*UNREADABLE, KeyError, TypeError):
+            return None
 
 
 def key_of(code: Mapping[str, str]) -> str:
@@ -197,22 +211,31 @@ def _check_sum(head: str, text: str) -> str:
 
 
 def _folder_stamps(folder: Path, suffix: str) -> Stamps:
-    """The stamps of the files in a folder, by name without the suffix."""
+    """The stamps of the files in a folder, by name without the suffix.
+
+    Raises:
+        AttnbenchError: if it is not a folder, or cannot be read.
+    """
     found: Stamps = {}
-    with suppress(FileNotFoundError), os.scandir(folder) as files:
-        for file in files:
-            if file.name.endswith(suffix) and not file.name.startswith("."):
-                with suppress(FileNotFoundError):  # a running driver may be replacing it
-                    found[file.name.removesuffix(suffix)] = _stamp_of(file.stat())
+    try:
+        with os.scandir(folder) as files:
+            for file in files:
+                wanted = file.name.endswith(suffix) and not file.name.startswith(".")
+                if wanted and (stamp := _stamp(file)):  # empty if a running driver is replacing the file
+                    found[file.name.removesuffix(suffix)] = stamp
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise fail(f"cannot be read: {cause(error)}", str(folder), "it should be a folder of this run") from error
     return found
 
 
-def _file_stamp(file: Path) -> str:
+def _stamp(file: "Path | os.DirEntry[str]") -> str:
+    """The time stamps and the size of a file; empty if it does not exist."""
     try:
-        return _stamp_of(file.stat())
+        state = file.stat()
     except FileNotFoundError:
         return ""
-
-
-def _stamp_of(state: os.stat_result) -> str:
+    except OSError:  # for example a link to itself: reading it gives the reason
+        return "unreadable"
     return f"{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_size}"

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from attnbench.errors import fail
+from attnbench.files import read_file
 from attnbench.store.atomic import UNREADABLE, write_json
 
 LOCK, HOLDER = ".lock", ".lock.json"
+MOST_BYTES = 10_000  # of the file that names the holder
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def held(folder: Path) -> Iterator[None]:
 def _holder(folder: Path) -> str:
     """Describes the holder of the lock; empty if its file is missing or incomplete."""
     try:
-        who = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        who = json.loads(read_file(folder / HOLDER, MOST_BYTES))
         return f": process {who['process']} on {who['host']}, since {who['since']}"
     except (*UNREADABLE, KeyError, TypeError):
         return ""

@@ -1,23 +1,20 @@
 """The record of a cell, which is the content of its file, with a digest by which edits are detected."""
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.grid.packs import Composition
-from attnbench.metrics import is_metric, metric_of
 from attnbench.outcome import Outcome
-from attnbench.store.atomic import check_seal, sealed
+from attnbench.store.atomic import read_sealed, sealed
+from attnbench.store.schema import CellRecord
 
 if TYPE_CHECKING:
     from attnbench.grid.expand import PlannedCell
 
 Record = dict[str, Any]
-_MAPPINGS = ("labels", "config", "digests", "metrics", "versions", "code")
-_KINDS: dict[str, type] = dict.fromkeys(_MAPPINGS, dict) | {"history": list}
+MOST_BYTES = 256_000_000  # of a cell's file: the history of some 800,000 validations
+SINCE_DIGESTS = ("alignments", "digests", "pack", "facts")  # keys that no record without a digest was written with
 
 
 def record_of(
@@ -59,54 +56,15 @@ def record_of(
 
 
 def read_record(file: Path) -> Record:
-    """Reads and checks a cell's file.
+    """Reads a cell's file and checks it whole. Without a digest in the result, nobody can vouch for it.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is not JSON, not a valid record of this cell, or was edited.
+        ValueError, RecursionError, OverflowError: if it is not JSON, not a valid record of this cell, or was edited.
     """
-    # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
-    record = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    if not isinstance(record, dict) or record.get("cell") != file.stem:
+    record = read_sealed(file, CellRecord, MOST_BYTES, SINCE_DIGESTS)
+    if record["cell"] != file.stem:
         raise ValueError("not the record of this cell")
-    if record.get("status") not in ("done", "failed"):
-        raise ValueError(f"the status is {record.get('status')!r}; expected 'done' or 'failed'")
-    for key in ("code", "digests"):  # earlier versions did not record them
+    for key in ("code", "digests", "facts"):  # earlier versions did not record them
         record.setdefault(key, {})
-    for key, kind in _KINDS.items():
-        if not isinstance(record.get(key), kind):
-            raise ValueError(f"{key!r} is missing or invalid")
-    if not isinstance(record.get("error"), str | None):
-        raise ValueError("'error' is not text")
-    for name, value in record["metrics"].items():
-        _check_metric(name, value)
-    data = record["config"].get("data") or {}
-    lengths = data.get("test_lengths", []) if isinstance(data, dict) else None
-    if not isinstance(lengths, list) or not all(isinstance(length, int) for length in lengths):
-        raise ValueError("data.test_lengths is invalid")
-    # Both keys were introduced together, so a record that has one alone was edited.
-    if "alignments" in record and "digest" not in record:
-        raise ValueError("the file was edited: it has no digest")
-    check_seal(record)
     return record
-
-
-def file_digest(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _check_metric(name: str, value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, not a number")
-    whole = is_metric(name) and metric_of(name).whole
-    # Above 2**53 not every whole number is a float, so the table could not hold it exactly.
-    if whole and (value != int(value) or abs(value) > 2**53):
-        raise ValueError(f"{name} is {value!r}, not a whole number")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")

@@ -7,32 +7,25 @@ DIR/<name>/alignments/<id>.npz   its test alignments
 DIR/<name>/table.csv             one row per finished cell of the plan
 """
 
-import json
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from attnbench.cell import LABELS
 from attnbench.errors import AttnbenchError, fail
+from attnbench.files import cause, read_file, write_atomically
 from attnbench.fingerprint import Fingerprint, changed, describe_changes, stale_note
 from attnbench.grid.packs import Composition
 from attnbench.outcome import Alignments, Outcome
-from attnbench.store.atomic import (
-    UNREADABLE,
-    check_seal,
-    make_writable,
-    read_alignments,
-    sealed,
-    write_alignments,
-    write_atomically,
-    write_json,
-)
-from attnbench.store.commit import pending_packs, recover, write_together
-from attnbench.store.index import CellSummary, Index, key_of
-from attnbench.store.record import Record, file_digest, read_record, record_of
+from attnbench.store.alignments import file_digest, read_alignments, write_alignments
+from attnbench.store.atomic import UNREADABLE, make_writable, write_json
+from attnbench.store.commit import Unplaced, pending_packs, recover, write_together
+from attnbench.store.index import CellSummary, Index
+from attnbench.store.plan import PLAN, read_plan, write_plan
+from attnbench.store.record import Record, read_record, record_of
 from attnbench.store.results_folder import no_such_run, run_of_grid
 from attnbench.store.table import frame_of
 
@@ -41,17 +34,23 @@ if TYPE_CHECKING:
 
     from attnbench.grid.expand import Plan, PlannedCell
 
+MOST_BYTES = 16_000_000  # of the grid file, which --set may have made larger than the 1 MB that a user may write
+MOST_NAMED = 5  # files without a digest
+
 
 class Store:
     """The results of one grid. They can be read while the grid is being run: cells without a file are not done.
 
     A cell with a truncated, missing or edited file counts as not done. After `summaries()`, `states()` or `frame()`,
-    `broken` has a message per such cell, with the file and the reason.
+    `broken` has a message per such cell, with the file and the reason, and `unsealed` the cells whose files have no
+    digest. After `recover()` and `write_pack()`, `unplaced` has the packs that could not be moved to their place.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broken: dict[str, str] = {}
+        self.unsealed: list[str] = []
+        self.unplaced: list[Unplaced] = []
         self._index = Index(folder)
 
     @classmethod
@@ -66,9 +65,9 @@ class Store:
             AttnbenchError: if there is no such run; the message names the folder that was searched and its runs.
         """
         for folder in (results / run, Path(run)):
-            if (folder / "plan.json").is_file():
+            if os.path.isfile(folder / PLAN):  # Path.is_file raises for a long name
                 return cls(folder)
-        if run.endswith((".yaml", ".yml")) and Path(run).is_file():
+        if run.endswith((".yaml", ".yml")) and os.path.isfile(run):
             return cls(run_of_grid(Path(run), results))
         raise no_such_run(run, results)
 
@@ -102,23 +101,9 @@ class Store:
         self._index.save()
         now = {cell for pack in packs for cell in pack.ids}
         dropped = [composition for composition in self.packs() if not now.intersection(composition.ids)]
-        distinct = {id(one): one for one in code.values()}  # a fingerprint is long, and shared by many cells
-        keys = {key: key_of(one) for key, one in distinct.items()}
-        content = {
-            "name": plan.name,
-            "axes": list(plan.axes),
-            "cells": [
-                {"id": planned.id, "labels": planned.labels}
-                | ({"code": keys[id(code[planned.id])]} if planned.id in code else {})
-                for planned in plan.cells
-            ],
-            "code": {keys[key]: one for key, one in distinct.items()},
-            "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
-            "packs": [{"ids": pack.ids, "seeds": pack.seeds} for pack in [*packs, *dropped]],
-        }
         write_atomically(self.folder / "grid.yaml", grid_text)
         # Last, because `open` takes a folder with a plan for a run.
-        write_json(self.folder / "plan.json", sealed(content))
+        write_plan(self.folder, plan, code, [*packs, *dropped])
 
     def packs(self) -> list[Composition]:
         """Which cells were trained together, or were planned to be; empty for a new run, or one of an older version."""
@@ -130,12 +115,8 @@ class Store:
             return [Composition.read(pack) for pack in found.values()]
 
     def recover(self) -> None:
-        """Completes what a killed run was writing. Call it with the lock held, before anything is read.
-
-        Raises:
-            AttnbenchError: if the folder cannot be written.
-        """
-        recover(self.folder)
+        """Completes what a killed run was writing. Call it with the lock held, before anything is read."""
+        self.unplaced = recover(self.folder)
 
     def write_pack(
         self,
@@ -174,12 +155,15 @@ class Store:
                 records.append(record_of(outcome, cell, code, digest, pack, origin))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 
-        write_together(self.folder, outcomes[0].cell, fill)
-        for record in records:
-            if record["alignments"] is None:  # delete those of an earlier training
-                with suppress(OSError):
-                    self._arrays(record["cell"]).unlink(missing_ok=True)
-        self._index.add(records)
+        unplaced = write_together(self.folder, outcomes[0].cell, fill)
+        if unplaced is not None:
+            self.unplaced.append(unplaced)
+        else:
+            for record in records:
+                if record["alignments"] is None:  # delete those of an earlier training
+                    with suppress(OSError):
+                        self._arrays(record["cell"]).unlink(missing_ok=True)
+            self._index.add(records)
         return [record["digest"] for record in records]
 
     def states(self) -> dict[str, str]:
@@ -188,12 +172,14 @@ class Store:
 
     def summaries(self) -> Iterator[tuple[str, CellSummary]]:
         """Yields (id, summary) of every cell that has valid files: all of a large grid would not fit into memory."""
-        self.broken = {}
+        self.broken, self.unsealed = {}, []
         for cell, found in self._index.scan():
             if isinstance(found, str):
                 self.broken[cell] = found
-            else:
-                yield cell, found
+                continue
+            if not found.digest:
+                self.unsealed.append(cell)
+            yield cell, found
 
     def read(self, cell: str) -> dict[str, Any]:
         """The content of one cell's file.
@@ -202,12 +188,17 @@ class Store:
             AttnbenchError: if the cell is not finished, or its file cannot be read.
         """
         file = self._file(cell)
-        if not file.exists():
-            raise fail(f"the cell {cell} is not finished", self.name, "attnbench run trains the missing cells")
         try:
             return read_record(file)
+        except FileNotFoundError:
+            hint = "attnbench run trains the missing cells"
+            raise fail(f"the cell {cell} is not finished", self.name, hint) from None
         except UNREADABLE as error:
-            raise fail(f"cannot be read: {error}", str(file), "delete it and run the grid again") from error
+            raise fail(f"cannot be read: {cause(error)}", str(file), "delete it and run the grid again") from error
+
+    def has(self, cell: str) -> bool:
+        """Whether there is a file of this cell, valid or not."""
+        return os.path.isfile(self._file(cell))
 
     def outcome(self, cell: str) -> Outcome:
         """The result of training one cell.
@@ -216,21 +207,21 @@ class Store:
             AttnbenchError: if the cell is not finished, or one of its files cannot be read.
         """
         record = self.read(cell)
-        kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions")}
-        kept["facts"] = record.get("facts", {})  # earlier versions have none
+        kept = {name: record[name] for name in ("cell", "status", "metrics", "history", "error", "versions", "facts")}
         return Outcome(**kept, seed=record["labels"]["seed"], alignments=self.alignments(cell))
 
     def alignments(self, cell: str) -> Alignments | None:
         """The alignments of one cell; None if it has none.
 
         Raises:
-            AttnbenchError: if the file cannot be read.
+            AttnbenchError: if the cell is not finished, or one of its files cannot be read or was changed.
         """
-        file = self._arrays(cell)
-        # A record whose "alignments" is null has none: a file beside it was left by an earlier training.
-        if not file.exists() or (self._file(cell).exists() and self.read(cell).get("alignments", "") is None):
+        record = self.read(cell)
+        digest = record.get("alignments")
+        # An early version did not record the digest. A file beside a record without alignments is of another training.
+        if digest is None and ("alignments" in record or not os.path.exists(self._arrays(cell))):
             return None
-        return read_alignments(file)
+        return read_alignments(self._arrays(cell), digest)
 
     def find(self, prefix: str) -> str:
         """The id of the only cell, finished or planned, that begins with this prefix.
@@ -256,9 +247,10 @@ class Store:
         """
         file = self.folder / "grid.yaml"
         try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
+            return read_file(file, MOST_BYTES).decode("utf-8")
+        except UNREADABLE as error:
+            hint = "run the grid again: what is done is kept"
+            raise fail(f"cannot be read: {cause(error)}", str(file), hint) from error
 
     def plan(self) -> dict[str, Any]:
         """The content of plan.json: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
@@ -266,17 +258,7 @@ class Store:
         Raises:
             AttnbenchError: if plan.json is missing or invalid.
         """
-        file = self.folder / "plan.json"
-        try:
-            plan: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            needed = {*LABELS, *plan["axes"]}
-            valid = all(needed <= cell["labels"].keys() and isinstance(cell["id"], str) for cell in plan["cells"])
-            if not valid or not isinstance(plan["skipped"], list):
-                raise ValueError("not the plan of a grid")
-            check_seal(plan)
-        except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
-            raise fail(f"cannot be read: {error}", str(file), "run the grid again: what is done is kept") from error
-        return plan
+        return read_plan(self.folder)
 
     def frame(self) -> "pd.DataFrame":
         """The rows of table.csv: the finished cells of the plan, in its order.
@@ -319,7 +301,24 @@ class Store:
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand lists the reasons")
         if packs := pending_packs(self.folder):
             notes.append(f"a run was killed while saving {packs} pack{'s' * (packs > 1)}: attnbench run completes this")
-        return notes + [f"not read: {self.broken[cell]}" for cell in cells if cell in self.broken]
+        return notes + self.doubts(cells)
+
+    def doubts(self, cells: Iterable[str] | None = None) -> list[str]:
+        """Remarks on the files that the last `summaries()`, `states()` or `frame()` could not read or vouch for.
+
+        Args:
+            cells: the ids of the cells that matter; default: those of the plan.
+        """
+        wanted = list(cells) if cells is not None else [cell["id"] for cell in self.plan()["cells"]]
+        remarks = [f"not read: {self.broken[cell]}" for cell in wanted if cell in self.broken]
+        if unsealed := sorted(set(self.unsealed) & set(wanted)):
+            files = ", ".join(f"{cell}.json" for cell in unsealed[:MOST_NAMED])
+            more = f" and {len(unsealed) - MOST_NAMED} more" if len(unsealed) > MOST_NAMED else ""
+            remarks.append(
+                f"{len(unsealed)} cell{'s' * (len(unsealed) > 1)} cannot be vouched for, because a file without a "
+                f"digest may have been edited: {files}{more}"
+            )
+        return remarks
 
     def _file(self, cell: str) -> Path:
         return self.folder / "cells" / f"{cell}.json"

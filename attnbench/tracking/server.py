@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from ssl import CERT_NONE
@@ -30,7 +30,32 @@ def store_uri(given: str | None, results: Path) -> str:
         given: a server or database; default: MLFLOW_TRACKING_URI, or else mlflow.db in the results folder.
         results: the folder that holds all runs.
     """
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve() / 'mlflow.db'}"
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or database_uri(results)
+
+
+def database_uri(results: Path) -> str:
+    """The URI of mlflow.db in the results folder, whose name may have characters with a meaning in URIs."""
+    # Not Path.resolve, which raises for a link to itself.
+    path = os.path.join(os.path.realpath(results), "mlflow.db")
+    # What sqlalchemy's URL renders has percent signs also for é, and MLflow creates a folder of that name. Where the
+    # folder's parent cannot be written, this fails. sqlalchemy reads both back as the same path.
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
+
+
+@contextmanager
+def without_stray_folder(uri: str) -> Iterator[None]:
+    """Deletes the folder that MLflow creates during the block for a SQLite URI with percent signs.
+
+    It creates the parent folder of the database from the URI without decoding it (mlflow.store.db.utils, 3.17).
+    """
+    stray = os.path.dirname(uri.removeprefix("sqlite:///"))
+    is_stray = uri.startswith("sqlite:///") and "%" in stray and not os.path.exists(stray)
+    try:
+        yield
+    finally:
+        if is_stray:
+            with suppress(OSError):
+                os.removedirs(stray)  # only empty ones
 
 
 def offline_environment() -> None:
@@ -64,7 +89,7 @@ def connect(uri: str) -> "MlflowClient":
 
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_stray_folder(uri):
         # MLflow's table definitions use a loader strategy that SQLAlchemy 2.1 deprecates.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
         with _no_other_creates(uri):

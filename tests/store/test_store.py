@@ -14,7 +14,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.grid.expand import Skipped
 from attnbench.metrics import METRICS
 from attnbench.outcome import Outcome
-from attnbench.store.atomic import read_alignments
+from attnbench.store.alignments import read_alignments
 from attnbench.store.store import Store
 
 CONTRACT = "cell,status,model,score,scope,task,seed"
@@ -134,7 +134,7 @@ def test_alignments_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize("heads", [0, 1, 3])
 def test_heads_are_read_as_they_were_written(tmp_path, heads):
     grid, given = plan(), diagonal(["a", "b"], heads=heads)
-    given = replace(given, forming_heads=given.heads[:1] / 2)  # so that the two differ
+    given = replace(given, forming_heads=given.heads / 2)  # so that the two differ
     store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given)])
     with np.load(store.folder / "alignments" / f"{grid.cells[0].id}.npz") as archive:
         assert {"heads", "forming_heads"} & set(archive) == ({"heads", "forming_heads"} if heads else set())

@@ -7,7 +7,7 @@ from small_packs import CPU, DATA, build, pack, stack
 
 from attnbench.cell import Data
 from attnbench.metrics import METRICS
-from attnbench.store.atomic import read_alignments, write_alignments
+from attnbench.store.alignments import read_alignments, write_alignments
 from attnbench.tasks.base import Examples
 from attnbench.tasks.streams import build_task, test_set, validation_set
 from attnbench.training.alignments import Formation, read, test_alignments

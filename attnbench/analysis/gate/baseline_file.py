@@ -25,11 +25,12 @@ from attnbench.analysis.gate.baseline import DECIMALS, NEVER, BaselineRow, has_r
 from attnbench.analysis.settings import key_of
 from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.files import cause, read_file, write_output
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
-from attnbench.store.atomic import write_atomically
 
 COLUMNS = ("configuration", "metric", "seeds", "values", "settings", "versions")
+MOST_BYTES = 100_000_000
 _NEVER = "never"
 # --update is no remedy: it reads the file first.
 _HINT = "restore the file from version control, or delete it and write it again: attnbench baseline RUN -o FILE"
@@ -41,9 +42,7 @@ def write(rows: Sequence[BaselineRow], file: Path) -> None:
     Raises:
         AttnbenchError: if the file cannot be written.
     """
-    if not file.parent.is_dir():
-        raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")
-    write_atomically(file, to_text(rows))
+    write_output(file, to_text(rows))
 
 
 def to_text(rows: Sequence[BaselineRow]) -> str:
@@ -90,12 +89,12 @@ def read(file: Path) -> list[BaselineRow]:
         AttnbenchError: with the line of every mistake in it.
     """
     try:
-        content = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
+        content = read_file(file, MOST_BYTES).decode("utf-8-sig")  # spreadsheets write a byte order mark
     except FileNotFoundError:
         raise fail("there is no such baseline", str(file), "attnbench baseline RUN -o FILE writes one") from None
     except (OSError, ValueError) as error:
-        raise fail(f"cannot be read: {error}", str(file), _HINT) from None
-    return _Reader(file, content).run()
+        raise fail(f"cannot be read: {cause(error)}", str(file), _HINT) from None
+    return _Reader(file, content.replace("\r\n", "\n").replace("\r", "\n")).run()
 
 
 class _Reader:

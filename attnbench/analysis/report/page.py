@@ -13,6 +13,7 @@ from attnbench.analysis.report import alignments, curves, data, tables
 from attnbench.analysis.report.charts import MOST_POINTS
 from attnbench.analysis.report.data import ReportData
 from attnbench.analysis.report.markup import Html, element, joined
+from attnbench.errors import AttnbenchError
 
 if TYPE_CHECKING:
     from attnbench.store.store import Store
@@ -135,11 +136,10 @@ def _bars(run: ReportData) -> Html:
 
 
 def _configuration(store: "Store") -> Html:
-    file = store.folder / "grid.yaml"
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        return _note(f"grid.yaml cannot be read: {error}")
+        text = store.grid_text()
+    except AttnbenchError as error:
+        return _note(f"grid.yaml {error.problems[0].what}")
     return element("pre", element("code", text), tabindex=0)
 
 

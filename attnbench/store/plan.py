@@ -1,0 +1,62 @@
+"""The plan of a run, plan.json: the planned cells in grid order, with the code and the packs they were planned with."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench.errors import fail
+from attnbench.files import cause
+from attnbench.fingerprint import Fingerprint
+from attnbench.grid.packs import Composition
+from attnbench.store.atomic import UNREADABLE, read_sealed, sealed, write_json
+from attnbench.store.index import key_of
+from attnbench.store.schema import PlanFile
+
+if TYPE_CHECKING:
+    from attnbench.grid.expand import Plan
+
+PLAN = "plan.json"
+MOST_BYTES = 1_000_000_000  # a grid of 100,000 cells has some 30 MB
+SINCE_DIGESTS = ("code", "packs")  # keys that no plan without a digest was written with
+
+
+def write_plan(folder: Path, plan: "Plan", code: Mapping[str, Fingerprint], packs: Iterable[Composition]) -> None:
+    """Writes the plan of a run.
+
+    Args:
+        folder: of the run.
+        plan: the cells of the grid.
+        code: the fingerprint of each cell's present code, by id.
+        packs: which cells are trained together.
+
+    Raises:
+        AttnbenchError: if the file cannot be written.
+    """
+    distinct = {id(one): one for one in code.values()}  # a fingerprint is long, and shared by many cells
+    keys = {key: key_of(one) for key, one in distinct.items()}
+    content = {
+        "name": plan.name,
+        "axes": list(plan.axes),
+        "cells": [
+            {"id": planned.id, "labels": planned.labels}
+            | ({"code": keys[id(code[planned.id])]} if planned.id in code else {})
+            for planned in plan.cells
+        ],
+        "code": {keys[key]: one for key, one in distinct.items()},
+        "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
+        "packs": [{"ids": pack.ids, "seeds": pack.seeds} for pack in packs],
+    }
+    write_json(folder / PLAN, sealed(content))
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The content of plan.json: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
+
+    Raises:
+        AttnbenchError: if the file is missing, edited or invalid.
+    """
+    file = folder / PLAN
+    try:
+        return read_sealed(file, PlanFile, MOST_BYTES, SINCE_DIGESTS)
+    except UNREADABLE as error:
+        raise fail(f"cannot be read: {cause(error)}", str(file), "run the grid again: what is done is kept") from error
