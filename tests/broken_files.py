@@ -247,7 +247,6 @@ class OnlyRead(Tracker):
     def finish(self, frame: Any, status: str = "FINISHED") -> None:  # noqa: ARG002
         if not frame.empty:
             content.comparison_texts(frame, self.plan.name)
-            content.saved_view(frame)
 
 
 def write_made_up_run(folder: Path) -> Path:

@@ -10,12 +10,13 @@ from grid.yard import call
 from mlflow import MlflowClient
 from sqlalchemy.engine import make_url
 
+from attnbench.cell import LABELS
 from attnbench.cli.run import _pointers
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.server import database_uri
 
-NOTHING = pd.DataFrame({"status": []})  # no cell is done
+NOTHING = pd.DataFrame(columns=["cell", "status", *LABELS, "exact_match"])
 NAMES = ["what?x=1", "50%25 off", "a#b", "it's; here", "é"]
 
 
