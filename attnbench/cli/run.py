@@ -283,4 +283,5 @@ def _compared_axis(done: "pd.DataFrame") -> str | None:
 
 def _command() -> str:
     """Returns how to call attnbench in a shell: by name if it is on the PATH, else by path."""
-    return "attnbench" if shutil.which("attnbench") or Path(sys.argv[0]).name != "attnbench" else sys.argv[0]
+    found = shutil.which("attnbench") or Path(sys.argv[0]).name != "attnbench"
+    return "attnbench" if found else shlex.quote(sys.argv[0])

@@ -18,14 +18,18 @@ def results_folder(given: str | Path | None = None) -> Path:
 
 def run_names(results: Path) -> list[str]:
     """The names of the runs in a folder; none if there is no such folder."""
-    return sorted(plan.parent.name for plan in results.glob("*/plan.json"))
+    try:
+        names = os.listdir(results)
+    except OSError:  # also a file, a link to itself, or a name that is too long
+        return []
+    return sorted(name for name in names if os.path.isfile(results / name / "plan.json"))
 
 
 def no_such_run(run: str, results: Path) -> AttnbenchError:
     """The error for a run that is not there: it names the folder that was searched, and the runs in it."""
     names, where = run_names(results), str(results.absolute())
     if not names:
-        why = "nor any other" if results.exists() else "since there is no such folder"
+        why = "nor any other" if os.path.isdir(results) else "since there is no such folder"
         hint = "train one first: attnbench run GRID.yaml; or name another folder: --results DIR"
         return fail(f"there is no run {run!r}, {why}", where, hint)
     near = did_you_mean(run, names)
@@ -47,7 +51,7 @@ def run_of_grid(file: Path, results: Path) -> Path:
     if not isinstance(name, str):
         raise fail("the grid has no name: it is not known which run is meant", str(file), "add name: my-grid")
     folder = results / name
-    if not (folder / "plan.json").is_file():
+    if not os.path.isfile(folder / "plan.json"):
         what = f"the grid {file} has not been run: there is no run {name!r}"
         raise fail(what, str(results.absolute()), f"attnbench run {shlex.quote(str(file))}")
     return folder

@@ -4,7 +4,7 @@ A pack is reused whole or not at all: if some of its cells were trained again, t
 and differ from the others by rounding.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ class Reusable:
     cells: tuple[PlannedCell, ...]
 
 
-def find_reusable(cells: Iterable[PlannedCell], states: Mapping[str, CellState], store: Store) -> list[Reusable]:
+def find_reusable(
+    cells: Iterable[PlannedCell], states: Mapping[str, CellState], store: Store, unplaced: Collection[str] = ()
+) -> list[Reusable]:
     """The packs that other runs in the same results folder have and this run lacks; it writes nothing.
 
     A pack is left out if any of its cells that the grid has is not done there, was trained by other code, or is planned
@@ -33,8 +35,9 @@ def find_reusable(cells: Iterable[PlannedCell], states: Mapping[str, CellState],
         cells: the cells of the grid.
         states: their states in this run.
         store: this run.
+        unplaced: cells of this run that are finished, but could not be moved to their place.
     """
-    wanted = {cell.id: cell for cell in cells if states[cell.id].kept == TODO}
+    wanted = {cell.id: cell for cell in cells if states[cell.id].kept == TODO and cell.id not in unplaced}
     if not wanted:
         return []
     have = store.states()
@@ -81,7 +84,8 @@ def _others(store: Store, wanted: Mapping[str, PlannedCell]) -> Iterable[tuple[l
 
 def _packs(matching: list[PlannedCell], other: Store, planned: Mapping[str, PlannedCell]) -> Iterable[Reusable]:
     """Yields the packs of another run all of whose cells in the grid are done there, by the present code."""
-    done = {id_ for id_, state in states_of(matching, other).items() if state.name == DONE}
+    # A record without a digest may have been edited, and a copy of it would have one.
+    done = {id_ for id_, state in states_of(matching, other).items() if state.name == DONE and state.digest}
     compositions: dict[tuple[str, ...], Composition] = {}
     for id_ in done:
         # Earlier versions did not record packs.

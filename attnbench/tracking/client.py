@@ -108,7 +108,7 @@ class Tracker:
     @property
     def catch_up_command(self) -> str:
         """The command by which the user logs the results on disk to this server or database."""
-        found = self.results == Path(RESULTS).resolve() == results_folder().resolve()
+        found = self.results == Path(os.path.realpath(RESULTS)) == Path(os.path.realpath(results_folder()))
         where = "" if found else f" --results {shlex.quote(str(self.results))}"
         uri = f" --tracking-uri {shlex.quote(self._given_uri)}" if self._given_uri else ""
         return f"attnbench sync {self.name}{where}{uri}"
