@@ -114,12 +114,12 @@ def run(
         # Before anything is read: a killed run may have committed a pack without moving its files to their place.
         store.recover()
         states = states_of(plan.cells, store)
-        found = find_reusable(plan.cells, states, store) if reuse and not fresh else []
+        # Finished by a killed run, and still on disk: it is enough to remove what is in their way.
+        unplaced = {cell for pack in store.unplaced for cell in pack.cells}
+        found = find_reusable(plan.cells, states, store, unplaced) if reuse and not fresh else []
         copied = [cell for pack in found for cell in pack.cells]
         states |= {cell.id: CellState(DONE, kept=DONE) for cell in copied}
         doubts = store.doubts(cell.id for cell in plan.cells)
-        # Finished by a killed run, and still on disk: it is enough to remove what is in their way.
-        unplaced = {cell for pack in store.unplaced for cell in pack.cells}
         due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
         # Stale cells that are kept must not be trained with a cell of their pack that was lost.
         kept = {id_ for id_, state in states.items() if state.name == STALE and id_ not in due}

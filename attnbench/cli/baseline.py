@@ -56,8 +56,10 @@ def baseline(
     old = read(output) if update else []
     metrics = metric or list(dict.fromkeys(row.metric for row in old))
     store = Store.open(run, results)
-    new = rows_of(store, metrics)
-    print_remarks(store.doubts())
+    try:
+        new = rows_of(store, metrics)
+    finally:  # they may be why the run has no baseline
+        print_remarks(store.doubts())
     rows = updated(old, new)
     write(rows, output)
     # A row is new or changed by its values; notes such as versions do not count.

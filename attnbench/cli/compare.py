@@ -109,7 +109,8 @@ def compare(
     prefixes = [f"{one}: " for one in names] or [""]
     notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in store.notes()]
     if format in (Format.CSV, Format.JSON):  # which have no place for them
-        print_remarks(doubt for store in stores for doubt in store.doubts())
+        named = zip(stores, prefixes, strict=True)
+        print_remarks(f"{prefix}{doubt}" for store, prefix in named for doubt in store.doubts())
     found = contrast(frame, axis, against, metric, name, notes, margin)
     if settings:
         found = replace(found, settings=tuple(settings))

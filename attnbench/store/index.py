@@ -25,7 +25,7 @@ from attnbench.store.atomic import UNREADABLE
 from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, read_record
 
-INDEX, FORMAT = ".index", 3  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
+INDEX, FORMAT = ".index", 4  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
 MOST_BYTES = 2_000_000_000  # a run of 100,000 cells has some 100 MB
 RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
 CODE = "code"  # in place of the cell's id in a line that has a fingerprint

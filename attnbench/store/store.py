@@ -328,10 +328,3 @@ class Store:
 
     def _arrays(self, cell: str) -> Path:
         return self.folder / "alignments" / f"{cell}.npz"
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:  # there is no such folder, or it is a file
-        return []
