@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench import __version__
 from attnbench.cell import Cell, Pack
 from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
@@ -26,6 +27,7 @@ from attnbench.grid.schema import run_name_problem
 from attnbench.store.atomic import make_writable
 from attnbench.store.checkpoints import delete_checkpoints, with_checkpoints
 from attnbench.store.lock import held
+from attnbench.store.provenance import Provenance, current, note
 from attnbench.store.results_folder import results_folder
 from attnbench.store.reuse import Reusable, find_reusable
 from attnbench.store.reuse import reuse as copy_cells
@@ -139,6 +141,8 @@ def run(
             code = {cell.id: fingerprint(cell.cell) for cell in plan.cells}
             notices = [*_replaced(plan, store), *_copied(found)]
             store.start(plan, loaded.text, [Composition.of(pack) for pack in every], code)
+            if todo:
+                note(store.folder, _provenance(grid, engine, sum(len(pack.ids) for pack in todo)))
             if found:
                 copy_cells(found, store)
                 states |= states_of(copied, store)
@@ -163,6 +167,11 @@ def _renamed(name: str | None) -> list[str]:
     if problem := run_name_problem(name):
         raise fail(problem, "--as", "use up to 100 letters, digits, dots, underscores and hyphens, e.g. --as second")
     return [f"name={json.dumps(name)}"]  # quoted: 2024 is a number in YAML
+
+
+def _provenance(grid: str | Path | Mapping[str, Any], engine: str, cells: int) -> Provenance:
+    folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
+    return current(folder, __version__, engine, available_cores(), cells)
 
 
 def _replaced(plan: Plan, store: Store) -> list[str]:

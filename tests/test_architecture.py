@@ -42,7 +42,7 @@ INNER_LAYERS = {
         {"store"},
         {"table", "plan", "checkpoints"},
         {"index"},
-        {"record", "commit", "lock"},
+        {"record", "commit", "lock", "provenance"},
         {"alignments", "atomic", "schema", "results_folder"},
     ],
     "tracking": [

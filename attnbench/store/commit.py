@@ -22,7 +22,8 @@ from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.files import write_atomically
 
 WRITING, WRITTEN = ".writing-", ".written-"
-DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", ".index")  # written by the driver alone, which holds the lock
+# Written by the driver alone, which holds the lock.
+DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", "provenance.json", ".index")
 CHECKPOINTS = "checkpoints"  # the folder of packs in training
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by suffix. Alignments are moved first: the .json completes a cell
 

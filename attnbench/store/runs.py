@@ -12,12 +12,13 @@ from attnbench.errors import AttnbenchError, fail
 from attnbench.store.commit import FOLDERS, WRITING, WRITTEN
 from attnbench.store.index import INDEX
 from attnbench.store.lock import HOLDER, LOCK
+from attnbench.store.provenance import PROVENANCE
 from attnbench.store.results_folder import run_names
 from attnbench.store.store import Store
 
 # What attnbench writes in the folder of a run, besides FOLDERS and packs that are being written. The plan comes last: a
 # folder that has one is a run.
-FILES = ("grid.yaml", "table.csv", "report.html", INDEX, HOLDER, "plan.json")
+FILES = ("grid.yaml", "table.csv", "report.html", PROVENANCE, INDEX, HOLDER, "plan.json")
 
 
 @dataclass(frozen=True)
