@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-NEVER_CLOSED = ("meta", "img", "br")
+NEVER_CLOSED = ("meta", "img", "br", "input")
 
 
 @dataclass

@@ -1,45 +1,73 @@
-"""The alignments of the report: decides which sentence and seed each panel shows, and draws it as SVG.
+"""The alignments of the report: a panel per row and column, with the choice of sentence, seed, head and step.
 
-The panels have the rows and columns of the tables, and one colour scale from 0 to 1, so that they can be compared.
+The panels have the rows and columns of the tables, and one colour scale from 0 to 1, so that they can be compared. Each
+shows one alignment without the script, which shows the others.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
 
 import numpy as np
 
 from attnbench.analysis.labels import text
-from attnbench.analysis.plots import COLOURS, Panel
+from attnbench.analysis.plots import Panel
 from attnbench.analysis.report.data import ReportData, row_label, short_names
-from attnbench.analysis.report.markup import Html, element, joined, number
+from attnbench.analysis.report.markup import Html, element, joined
+from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
+from attnbench.analysis.report.sheets import LEVELS, Sheet, data_url, sheet_of
 from attnbench.analysis.table.comparison import Key, RowLabels
 from attnbench.errors import AttnbenchError
 from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 MOST_PANELS = 240  # further rows are left out to limit the file's size; `attnbench show` draws them
-WIDEST = 240  # pixels of a panel's weights
-SMALLEST_WORD = 5.0  # pixels; smaller words are not drawn: only the panel's description has them
-LONGEST_WORD = 12  # letters; the rest is cut off
-LETTER = 0.62  # the width of a letter relative to the font size, in most fixed-width fonts
+MOST_TEXT = 900_000  # characters of pictures and frames; of further seeds, one sentence or nothing is shown
 
 
 @dataclass(frozen=True)
-class CellPanel:
-    """A panel, and the cell and the seed that it shows."""
+class SeedSheet:
+    """The alignments of one seed of a place; the title describes the first of them."""
 
-    panel: Panel
+    sheet: Sheet
     cell: str
     seed: int
+    title: str
+
+
+class Frames:
+    """The frames of all sentences on the page, each once."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Sentence, str] = {}
+        self._drawn: list[Html] = []
+
+    def id(self, sentence: Sentence) -> str:
+        """The id of a sentence's frame, which is drawn if it is not yet."""
+        if sentence not in self._ids:
+            self._ids[sentence] = f"f{len(self._ids)}"
+            self._drawn.append(frame(sentence, self._ids[sentence]))
+        return self._ids[sentence]
+
+    @property
+    def size(self) -> int:
+        """The characters of all frames."""
+        return sum(map(len, self._drawn))
+
+    def svg(self) -> Html:
+        """An invisible element with all frames."""
+        definitions = element("defs", *self._drawn)
+        return element("svg", definitions, width=0, height=0, class_="frames", aria_hidden="true")
+
+
+def longest(alignments: Alignments) -> int:
+    """The number of the first of the longest test sentences."""
+    lengths = [len(source) for source in alignments.source]
+    return lengths.index(max(lengths))
 
 
 def longest_sentence(alignments: Alignments) -> Panel:
     """The first of the longest test sentences, without padding."""
-    lengths = [len(source) for source in alignments.source]
-    n = lengths.index(max(lengths))
+    n = longest(alignments)
     source, target = alignments.source[n], alignments.target[n]
     links = alignments.links[n, : len(target), : len(source)].astype(bool) if alignments.links.size else None
     return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
@@ -49,41 +77,70 @@ def panels(data: ReportData) -> Html | None:
     """The table of panels, below notes and the colour scale; None where no cell has an alignment."""
     layout = data.layout
     rows = layout.rows[: max(1, MOST_PANELS // len(layout.heads))]
-    by_place: dict[Key, CellPanel | str] = {}
-    for key in ((row, head) for row in rows for head in layout.heads):
-        if content := _first(data, key):
-            by_place[key] = content
-    shown = [row for row in rows if any((row, head) in by_place for head in layout.heads)]
+    frames = Frames()
+    by_place, complete = _collected(data, [(row, head) for row in rows for head in layout.heads], frames)
+    shown = [row for row in rows if any(by_place.get((row, head)) for head in layout.heads)]
     if not shown:
         return None
     # Only panels of other seeds are labelled with their seed: there, the cell of this seed failed or has no alignment.
-    seed = min((content.seed for content in by_place.values() if isinstance(content, CellPanel)), default=0)
+    seed = min((found[0].seed for found in by_place.values() if not isinstance(found, str)), default=0)
     corner = element("th", short_names(layout.index), scope="col")
-    header = element("tr", corner, *(element("th", text(head), scope="col") for head in layout.heads))
-    body = [_row(data, row, by_place, seed) for row in shown]
-    table = element("table", element("thead", header), element("tbody", *body), class_="panels")
-    return joined(_notes(data, len(rows), shown, seed), _scale(), element("div", table, class_="scroll"))
+    heads = [element("th", text(head), scope="col", data_of=data.of_column(head)) for head in layout.heads]
+    body = [_row(data, row, by_place, seed, frames) for row in shown]
+    header = element("thead", element("tr", corner, *heads))
+    table = element("table", header, element("tbody", *body), class_="panels")
+    notes = _notes(data, len(rows), shown, seed, complete)
+    return joined(notes, _scale(), element("div", table, class_="scroll"), frames.svg())
 
 
-def _first(data: ReportData, key: Key) -> CellPanel | str | None:
-    """The panel of the first seed with an alignment; a message where it cannot be read; None where there is none."""
-    for record in data.done(key):
-        try:
-            alignments = data.store.alignments(record["cell"])
-        except AttnbenchError as error:
-            return f"cannot be read: {error}"
-        if alignments is not None and len(alignments.source):
-            return CellPanel(longest_sentence(alignments), record["cell"], record["labels"]["seed"])
-    return None
+Found = dict[Key, "list[SeedSheet] | str"]
 
 
-def _notes(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int) -> Html:
+def _collected(data: ReportData, places: Sequence[Key], frames: Frames) -> tuple[Found, bool]:
+    """The sheets of every place, by seed, or why they cannot be read; and whether all seeds have their sheet.
+
+    The first seed of every place comes before the second of any, so that all places have one where not all fit.
+    """
+    found: Found = {}
+    complete, used = True, 0
+    records = {place: data.done(place) for place in places}
+    for turn in range(max(map(len, records.values()), default=0)):
+        for place in places:
+            if turn >= len(records[place]) or isinstance(found.get(place), str):
+                continue
+            room = used + frames.size < MOST_TEXT
+            complete &= room
+            if not room and place in found:
+                continue
+            record = records[place][turn]
+            try:
+                alignments = data.store.alignments(record["cell"])
+            except AttnbenchError as error:
+                found.setdefault(place, f"cannot be read: {error}")
+                continue
+            if alignments is None or not len(alignments.source):
+                continue
+            sheet = sheet_of(alignments, longest(alignments), whole=room)
+            used += len(sheet.picture)
+            for sentence in (*sheet.sentences, *([sheet.forming] if sheet.forming else [])):
+                frames.id(sentence)
+            title = description(longest_sentence(alignments))
+            own = SeedSheet(sheet, record["cell"], record["labels"]["seed"], title)
+            sheets = found.setdefault(place, [])
+            assert isinstance(sheets, list)
+            sheets.append(own)
+    return found, complete
+
+
+def _notes(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool) -> Html:
     """How to read the panels, and which rows have none."""
     lines = [
         f"Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
-        f"links outlined. Several heads are averaged. attnbench show {data.store.name} CELL shows each head and other "
-        "sentences.",
+        "links outlined. Several heads are averaged. Other sentences, seeds and heads, and the course of training, can "
+        f"be chosen where the browser runs scripts; attnbench show {data.store.name} CELL shows them in the terminal.",
     ]
+    if not complete:
+        lines.append("Not all seeds, sentences and heads are on this page, because of its size.")
     if none := [row_label(data.layout.index, row) for row in data.layout.rows[:drawn] if row not in shown]:
         lines.append(f"No alignment: {', '.join(none)}.")
     if drawn < len(data.layout.rows):
@@ -91,127 +148,47 @@ def _notes(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int) 
     return joined(*(element("p", line, class_="note") for line in lines))
 
 
-def _row(data: ReportData, row: RowLabels, by_place: dict[Key, CellPanel | str], seed: int) -> Html:
+def _row(data: ReportData, row: RowLabels, by_place: Found, seed: int, frames: Frames) -> Html:
     layout = data.layout
     name = row_label(layout.index, row)
     cells = [element("th", name, scope="row")]
     for head in layout.heads:
+        of = data.of_column(head)
         content = by_place.get((row, head), NO_VALUE)
         if isinstance(content, str):
-            cells.append(element("td", content, class_="missing", data_column=text(head)))
-        else:
-            other_seed = [element("small", f"seed {content.seed}")] if content.seed != seed else []
-            picture = panel_svg(content.panel, f"{name}, {text(head)} (cell {content.cell}, seed {content.seed})")
-            cells.append(element("td", picture, *other_seed, data_column=text(head)))
-    return element("tr", *cells)
+            cells.append(element("td", content, class_="missing", data_column=text(head), data_of=of))
+            continue
+        place = f"{name}, {text(head)}"
+        first = content[0]
+        other_seed = [element("small", f"seed {first.seed}", class_="seed")] if first.seed != seed else []
+        sentence = first.sheet.sentences[0]
+        title = f"{place} (cell {first.cell}, seed {first.seed}): {first.title}"
+        picture = panel_svg(sentence, frames.id(sentence), first.sheet.picture, title)
+        sheets = [_sheet(one, frames, with_picture=one is not first) for one in content]
+        cells.append(element("td", picture, *other_seed, *sheets, data_column=text(head), data_name=place, data_of=of))
+    return element("tr", *cells, data_of=data.of_row(row))
 
 
-def panel_svg(panel: Panel, name: str) -> Html:
-    """One panel as SVG, with a description for readers who cannot see it.
-
-    Args:
-        panel: weights (T,S), each in 0..1.
-        name: the configuration and the cell, for the description.
-    """
-    rows, columns = panel.weights.shape
-    cell = min(16.0, max(10.0, 150 / max(rows, columns)), WIDEST / max(rows, columns))
-    size = 0.68 * cell
-    with_words = size >= SMALLEST_WORD
-    left, top = _margins(panel, size) if with_words else (2.0, 2.0)
-    width, height = left + columns * cell + 2, top + rows * cell + 2
-    parts = [
-        element("title", f"{name}: {description(panel)}"),
-        element(
-            "image",
-            x=left,
-            y=top,
-            width=columns * cell,
-            height=rows * cell,
-            href=_picture(panel.weights),
-            preserveAspectRatio="none",
-        ),
-        element("rect", x=left, y=top, width=columns * cell, height=rows * cell, class_="frame"),
-        _gold(panel, left, top, cell),
-    ]
-    if with_words:
-        parts += [_words(panel, left, top, cell, size)]
-    box = f"0 0 {number(width)} {number(height)}"
-    return element("svg", *parts, viewBox=box, width=width, height=height, role="img", class_="panel")
-
-
-def description(panel: Panel) -> str:
-    """A panel as text: how many largest weights are on a gold link, then the largest weight of every target word."""
-    argmax = panel.weights.argmax(axis=1)
-    pairs = zip(panel.target, argmax.tolist(), panel.weights.max(axis=1).tolist(), strict=True)
-    largest = ", ".join(f"{word} → {panel.source[s]} {weight:.2f}" for word, s, weight in pairs)
-    text = f"the largest weight of each target word: {largest}"
-    if panel.links is None or not panel.links.any():
-        return text
-    linked = np.flatnonzero(panel.links.any(axis=1))
-    correct = int(panel.links[linked, argmax[linked]].sum())
-    return f"{correct} of {len(linked)} target words with gold links have their largest weight on one; {text}"
-
-
-def _margins(panel: Panel, size: float) -> tuple[float, float]:
-    """The pixels that the words need at the left and at the top."""
-    left = max(map(len, map(_truncated, panel.target)), default=1)
-    top = max(map(len, map(_truncated, panel.source)), default=1) if _rotated(panel) else 1 / LETTER
-    return left * size * LETTER + 6, top * size * LETTER + 6
-
-
-def _rotated(panel: Panel) -> bool:
-    """Whether the source words are too long to fit above their columns horizontally."""
-    return any(len(word) > 2 for word in panel.source)
-
-
-def _truncated(word: str) -> str:
-    return word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD - 1]}…"
-
-
-def _words(panel: Panel, left: float, top: float, cell: float, size: float) -> Html:
-    parts = []
-    for s, word in enumerate(panel.source):
-        x = left + (s + 0.5) * cell
-        if _rotated(panel):
-            place = f"translate({number(x + 0.35 * size)} {number(top - 3)}) rotate(-90)"
-            parts.append(element("text", _truncated(word), transform=place))
-        else:
-            parts.append(element("text", word, x=x, y=top - 4, class_="middle"))
-    for t, word in enumerate(panel.target):
-        parts.append(element("text", _truncated(word), x=left - 3, y=top + (t + 0.5) * cell, dy="0.34em", class_="end"))
-    return element("g", *parts, font_size=size, aria_hidden="true")  # the description has the words
-
-
-def _gold(panel: Panel, left: float, top: float, cell: float) -> Html:
-    """A frame around every gold link."""
-    links = np.argwhere(panel.links) if panel.links is not None else np.empty((0, 2))
-    inside = number(cell - 2)
-    frames = (
-        f"M{number(left + s * cell + 1)} {number(top + t * cell + 1)}h{inside}v{inside}h-{inside}z" for t, s in links
+def _sheet(one: SeedSheet, frames: Frames, with_picture: bool) -> Html:
+    """What the script needs to show the alignments of a seed. The picture of the first seed is in its panel."""
+    sheet = one.sheet
+    sentences = [*sheet.sentences, *([sheet.forming] if sheet.forming else [])]
+    picture = [element("svg", sheet.picture)] if with_picture else []
+    return element(
+        "span",
+        *picture,
+        class_="sheet",
+        hidden=True,
+        data_seed=text(one.seed),
+        data_cell=one.cell,
+        data_frames=" ".join(map(frames.id, sentences)),
+        data_steps=" ".join(map(str, sheet.steps)),
+        data_heads=sheet.heads,
+        data_correct=" ".join(map(str, sheet.correct)),
     )
-    return element("path", d="".join(frames), class_="gold") if len(links) else Html()
 
 
 def _scale() -> Html:
     """The colour scale from 0 to 1 of all panels."""
-    gradient = element("img", src=_picture(np.linspace(0, 1, 128)[None]), alt="", width=160, height=12)
+    gradient = element("img", src=data_url(np.arange(LEVELS, dtype=np.uint8)[None]), alt="", width=160, height=12)
     return element("p", "weight 0 ", gradient, " 1", class_="scale")
-
-
-def _picture(weights: np.ndarray) -> str:
-    """The weights as an image of one pixel each, in a data URL: the page must not need other files."""
-    from matplotlib.image import imsave
-
-    file = BytesIO()
-    # matplotlib writes its version into the file by default: the same results would not give the same bytes.
-    levels = (np.clip(weights, 0, 1) * 255).round().astype(int)
-    imsave(file, _colours()[levels], format="png", metadata={"Software": "attnbench"})
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-@lru_cache(maxsize=1)
-def _colours() -> np.ndarray:
-    """The colours (256,3) of the weights, the same as in plots.py."""
-    from matplotlib import colormaps
-
-    return (colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)

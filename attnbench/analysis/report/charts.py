@@ -1,6 +1,8 @@
 """Line charts as SVG: decides scales, ticks, and how lines, bands and marks are drawn.
 
 The charts can be read without colours (each line has its own mark) and without seeing them (each has a description).
+They are as wide as their place on the page: positions are percentages, so that texts and marks keep their size. The
+margins with the numbers are those of the style sheet, outside of the SVG.
 """
 
 import math
@@ -11,10 +13,9 @@ from typing import NamedTuple
 from attnbench.analysis.report.markup import Html, element, joined, number
 from attnbench.analysis.report.series import mark
 
-WIDTH, HEIGHT = 300, 190
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 34  # margins for the axes and their names
+UNITS = 1000  # the width and the height of the space in which lines and bands are drawn
 MOST_MARKS = 24  # a line with more points has only one mark, at its end: more would overlap
-MOST_POINTS = 150  # of a line: they are then two pixels apart
+MOST_POINTS = 150  # of a line: they are then at least two pixels apart
 
 
 class Point(NamedTuple):
@@ -29,11 +30,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """A line of one colour; its points are sorted by x."""
+    """A line of one colour; its points are sorted by x. `of` is what it shows, for the filters."""
 
     colour: int
     label: str
     points: list[Point]
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,24 @@ def logarithmic(values: Iterable[float], name: str) -> Scale:
     return Scale(10.0**bottom, 10.0**top, tuple(10.0**n for n in range(bottom, top + 1, every)), name, True)
 
 
+def at_values(values: Iterable[float], name: str) -> Scale:
+    """A scale with ticks at the given values, logarithmic where they cover several doublings: widths, learning rates."""
+    known = sorted(set(values))
+    low, high = known[0], known[-1]
+    if low <= 0 or high / low < 4:
+        return linear(known, name, [high, *known])
+    spaced = _spaced([math.log10(value) for value in (high, *known)], math.log10(high / low) / 10)
+    ticks = [next(value for value in known if math.log10(value) == at) for at in spaced]
+    return Scale(low, high, tuple(sorted(ticks)), name, True)
+
+
 def chart(
-    title: str, lines: Sequence[Line], x: Scale, y: Scale, shaded: Iterable[tuple[float, float, str]] = ()
+    title: str,
+    lines: Sequence[Line],
+    x: Scale,
+    y: Scale,
+    shaded: Iterable[tuple[float, float, str]] = (),
+    of: str | None = None,
 ) -> Html:
     """A figure with a caption.
 
@@ -91,20 +109,14 @@ def chart(
         lines: the first is drawn on top.
         x, y: the axes.
         shaded: ranges of x as (low, high, name).
+        of: what the figure shows, for the filters.
     """
     areas = [_area(x, *range_) for range_ in shaded]
     drawn = [_line(line, x, y) for line in reversed(lines)]
     ends = "; ".join(f"{line.label} {line.points[-1].description}" for line in lines)
-    picture = element(
-        "svg",
-        *areas,
-        _axes(x, y),
-        *drawn,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        role="img",
-        aria_label=f"{title}: {y.name} by {x.name}. {ends}",
-    )
-    return element("figure", element("figcaption", title), picture, class_="chart")
+    description = f"{title}: {y.name} by {x.name}. {ends}"
+    picture = element("svg", *areas, _axes(x, y), *drawn, role="img", aria_label=description)
+    return element("figure", element("figcaption", title), picture, class_="chart", data_of=of)
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
@@ -139,12 +151,17 @@ def _spaced(values: Iterable[float], gap: float) -> list[float]:
     return kept
 
 
-def _x(scale: Scale, value: float) -> float:
-    return LEFT + scale.share(value) * (WIDTH - LEFT - RIGHT)
+def _across(scale: Scale, value: float) -> str:
+    return f"{number(100 * scale.share(value))}%"
 
 
-def _y(scale: Scale, value: float) -> float:
-    return HEIGHT - BOTTOM - scale.share(value) * (HEIGHT - TOP - BOTTOM)
+def _down(scale: Scale, value: float) -> str:
+    return f"{number(100 - 100 * scale.share(value))}%"
+
+
+def _place(x: Scale, y: Scale, across: float, value: float) -> str:
+    """A point in the space of lines and bands."""
+    return f"{number(UNITS * x.share(across))} {number(UNITS - UNITS * y.share(value))}"
 
 
 def _tick(value: float) -> str:
@@ -158,49 +175,44 @@ def _axes(x: Scale, y: Scale) -> Html:
     """Horizontal lines at the ticks of y, the ticks of x, and the name of x; the y axis is named by the section."""
     parts = []
     for value in y.ticks:
-        at = number(_y(y, value))
-        parts.append(element("path", d=f"M{LEFT} {at}H{WIDTH - RIGHT}", class_="grid"))
-        parts.append(element("text", _tick(value), x=LEFT - 5, y=at, dy="0.32em", class_="end"))
-    bottom = HEIGHT - BOTTOM
+        at = _down(y, value)
+        parts.append(element("line", x1=0, x2="100%", y1=at, y2=at, class_="grid"))
+        parts.append(element("text", _tick(value), x=-5, y=at, dy="0.32em", class_="end"))
     for value in x.ticks:
-        at = number(_x(x, value))
-        parts.append(element("path", d=f"M{at} {bottom}v4", class_="tick"))
-        parts.append(element("text", _tick(value), x=at, y=bottom + 14, class_="middle"))
-    parts.append(element("path", d=f"M{LEFT} {bottom}H{WIDTH - RIGHT}", class_="tick"))
-    parts.append(element("text", x.name, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 4, class_="middle name"))
+        parts.append(element("text", _tick(value), x=_across(x, value), y="100%", dy=16, class_="middle"))
+    parts.append(element("line", x1=0, x2="100%", y1="100%", y2="100%", class_="tick"))
+    parts.append(element("text", x.name, x="50%", y="100%", dy=32, class_="middle name"))
     return joined(*parts)
 
 
 def _area(x: Scale, low: float, high: float, name: str) -> Html:
-    """A shaded range of x; its name is shown when it is pointed at."""
-    left, right = _x(x, low), _x(x, high)
-    if right - left < 4:  # a single trained length would be invisible
-        left, right = left - 2, left + 2
-    height = HEIGHT - TOP - BOTTOM
-    title = element("title", name)
-    return element("rect", title, x=left, y=TOP, width=right - left, height=height, class_="shade")
+    """A shaded range of x; its name is shown when it is pointed at. Its outline shows a single trained length."""
+    width = f"{number(100 * (x.share(high) - x.share(low)))}%"
+    return element("rect", element("title", name), x=_across(x, low), y=0, width=width, height="100%", class_="shade")
 
 
 def _line(line: Line, x: Scale, y: Scale) -> Html:
     """The band, the line and the marks of one series."""
-    parts = [_band(line.points, x, y)]
+    paths = [_band(line.points, x, y)]
     if len(line.points) > 1:
-        path = "L".join(f"{number(_x(x, point.x))} {number(_y(y, point.y))}" for point in line.points)
-        parts.append(element("path", d=f"M{path}", class_="line"))
+        path = "L".join(_place(x, y, point.x, point.y) for point in line.points)
+        paths.append(element("path", d=f"M{path}", class_="line"))
+    space = element("svg", *paths, viewBox=f"0 0 {UNITS} {UNITS}", preserveAspectRatio="none")
     marked = line.points if len(line.points) <= MOST_MARKS else line.points[-1:]
+    marks = []
     for point in marked:
         # Browsers show an SVG <title> when its element is pointed at, without a script.
-        title = element("title", f"{line.label}: {point.description}")
-        parts.append(mark(line.colour, _x(x, point.x), _y(y, point.y), 3.2, title))
-    return element("g", *parts, class_=f"s{line.colour}", data_series=line.colour)
+        shown = mark(line.colour, 0, 0, 3.6, element("title", f"{line.label}: {point.description}"))
+        marks.append(element("svg", shown, x=_across(x, point.x), y=_down(y, point.y)))
+    return element("g", space, *marks, class_=f"s{line.colour}", data_series=line.colour, data_of=line.of)
 
 
 def _band(points: Sequence[Point], x: Scale, y: Scale) -> Html:
     """The band around a line; a vertical line where only one point has a band."""
     known = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
     if len(known) < 2:
-        ends = (f"M{number(_x(x, at))} {number(_y(y, low))}V{number(_y(y, high))}" for at, low, high in known)
+        ends = (f"M{_place(x, y, at, low)}L{_place(x, y, at, high)}" for at, low, high in known)
         return joined(*(element("path", d=d, class_="whisker") for d in ends))
-    above = [f"{number(_x(x, at))} {number(_y(y, high))}" for at, _, high in known]
-    below = [f"{number(_x(x, at))} {number(_y(y, low))}" for at, low, _ in reversed(known)]
+    above = [_place(x, y, at, high) for at, _, high in known]
+    below = [_place(x, y, at, low) for at, low, _ in reversed(known)]
     return element("path", d=f"M{'L'.join([*above, *below])}Z", class_="band")

@@ -3,7 +3,7 @@
 There is one chart per column of the tables (one per task in most runs) in each facet of the rows (see series.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attnbench.analysis.labels import Label, text
@@ -11,7 +11,8 @@ from attnbench.analysis.report.charts import UNIT, Line, Point, Scale, chart, li
 from attnbench.analysis.report.data import LEAD, ReportData
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.series import Facet, Series, facets, legend
-from attnbench.analysis.table.comparison import Comparison
+from attnbench.analysis.table.cell import TableCell
+from attnbench.analysis.table.comparison import Comparison, RowLabels
 
 MOST_ROWS = 64  # of a run that are drawn; the tables have all of them
 BY_LENGTH = (
@@ -32,12 +33,12 @@ def by_length(data: ReportData) -> Html | None:
     compared = [(length, data.comparisons[f"{LEAD}@{length}"]) for length in lengths]
 
     def draw(facet: Facet, head: Label) -> Html | None:
-        lines = [line for series in facet.series if (line := _length_line(series, head, compared))]
+        lines = [line for series in facet.series if (line := _length_line(data, series, head, compared))]
         ranges = {_trained(record) for series in facet.series for record in data.done((series.row, head))}
         shaded = [(low, high, f"trained on {low} to {high}") for low, high in sorted(ranges) if low is not None]
-        return chart(text(head), lines, x, y, shaded) if lines else None
+        return chart(text(head), lines, x, y, shaded, data.of_column(head)) if lines else None
 
-    return _gallery(data, draw)
+    return gallery(data, data.layout.index, data.layout.rows[:MOST_ROWS], draw)
 
 
 def learning(data: ReportData, metric: str, log: bool) -> Html | None:
@@ -64,13 +65,13 @@ def learning(data: ReportData, metric: str, log: bool) -> Html | None:
 
     def draw(facet: Facet, head: Label) -> Html | None:
         lines = [
-            Line(series.colour, series.label, thinned(curve))
+            Line(series.colour, series.label, thinned(curve), data.of_row(series.row))
             for series in facet.series
             if (curve := curves.get((series.row, head)))
         ]
-        return chart(text(head), lines, x, y) if lines else None
+        return chart(text(head), lines, x, y, of=data.of_column(head)) if lines else None
 
-    return _gallery(data, draw)
+    return gallery(data, data.layout.index, data.layout.rows[:MOST_ROWS], draw)
 
 
 def left_out(data: ReportData) -> str | None:
@@ -80,14 +81,17 @@ def left_out(data: ReportData) -> str | None:
     return note if rows > MOST_ROWS else None
 
 
-def _gallery(data: ReportData, draw: Callable[[Facet, Label], Html | None]) -> Html:
-    """The charts of every facet, one per column of the tables, below the facet's legend."""
+def gallery(
+    data: ReportData, index: Sequence[str], rows: Sequence[RowLabels], draw: Callable[[Facet, Label], Html | None]
+) -> Html:
+    """The charts of every facet of the rows, one per column of the tables, below the facet's legend."""
     parts = []
-    for facet in facets(data.layout.index, data.layout.rows[:MOST_ROWS]):
+    for facet in facets(index, rows):
         charts = [figure for head in data.layout.heads if (figure := draw(facet, head)) is not None]
         if charts:
             title = element("h4", facet.title) if facet.title else Html()
-            parts.append(joined(title, legend(facet), element("div", *charts, class_="charts")))
+            names = legend(facet, data.filters, index)
+            parts.append(joined(title, names, element("div", *charts, class_="charts")))
     return joined(*(element("div", part, class_="facet") for part in parts))
 
 
@@ -98,16 +102,24 @@ def _trained(record: dict[str, Any]) -> tuple[Any, Any]:
     return ends if None not in ends else (None, None)
 
 
-def _length_line(series: Series, head: Label, compared: Iterable[tuple[int, Comparison]]) -> Line | None:
+def _length_line(
+    data: ReportData, series: Series, head: Label, compared: Iterable[tuple[int, Comparison]]
+) -> Line | None:
     points = []
     for length, comparison in compared:
         cell = comparison.cells.get((series.row, head))
         if cell is not None and cell.mean is not None:
-            description = f"{cell.mean:.3f} at {length}"
-            if cell.low is not None and cell.high is not None:
-                description += f" ({cell.low:.3f} to {cell.high:.3f})"
-            points.append(Point(length, cell.mean, cell.low, cell.high, description))
-    return Line(series.colour, series.label, points) if points else None
+            points.append(point_of(length, cell, ".3f"))
+    return Line(series.colour, series.label, points, data.of_row(series.row)) if points else None
+
+
+def point_of(x: float, cell: TableCell, format: str) -> Point:
+    """The mean of a cell with its interval as a point; the cell has a mean."""
+    assert cell.mean is not None
+    description = f"{cell.mean:{format}} at {x}"
+    if cell.low is not None and cell.high is not None:
+        description += f" ({cell.low:{format}} to {cell.high:{format}})"
+    return Point(x, cell.mean, cell.low, cell.high, description)
 
 
 def _curve(records: Iterable[dict[str, Any]], metric: str) -> list[Point]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, text
+from attnbench.analysis.report.filters import Filters, filters_of
 from attnbench.analysis.table.comparison import Comparison, Key, RowLabels, comparison
 from attnbench.cell import KINDS
 from attnbench.messages import NO_VALUE
@@ -54,6 +55,23 @@ class ReportData:
         """The comparison of every metric, all with the same rows and columns."""
         others = {name: comparison(self.frame, metric=name, name=self.store.name) for name in self.metrics[1:]}
         return {LEAD: self.layout, **others}
+
+    @cached_property
+    def filters(self) -> Filters:
+        """The axes by whose values parts of the page can be hidden."""
+        return filters_of(self.labels(row, head) for row, head in self.layout.cells)
+
+    def labels(self, row: RowLabels, *head: Label) -> dict[str, Label]:
+        """The labels of a row, and of a column if given, by axis."""
+        return dict(zip((*self.layout.index, self.layout.columns), (*row, *head), strict=False))
+
+    def of_row(self, row: RowLabels) -> str | None:
+        """What a row shows, for the filters."""
+        return self.filters.of(self.labels(row))
+
+    def of_column(self, head: Label) -> str | None:
+        """What a column shows, for the filters."""
+        return self.filters.of({self.layout.columns: head})
 
     def done(self, key: Key) -> list[dict[str, Any]]:
         """The records of the done cells of a row and column, in the order of their seeds."""

@@ -25,7 +25,7 @@ def element(name: str, /, *children: str, **attributes: str | float | bool | Non
     """
     given = [(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()]
     opened = "".join(_attribute(key, value) for key, value in given if value is not None and value is not False)
-    if name in ("meta", "img"):  # HTML's void elements have no end tag
+    if name in ("meta", "img", "input"):  # HTML's void elements have no end tag
         return Html(f"<{name}{opened}>")
     return Html(f"<{name}{opened}>{joined(*children)}</{name}>")
 

@@ -1,6 +1,6 @@
 """The report of a run, one HTML file: decides its sections, their order, and the text of empty ones.
 
-The file needs no network and no other file. The same results give the same bytes: it has no date and no path.
+The file needs no network and no other file. The same results give the same bytes: its dates are those of the training.
 """
 
 import base64
@@ -13,6 +13,9 @@ from attnbench.analysis.report import alignments, curves, data, tables
 from attnbench.analysis.report.charts import MOST_POINTS
 from attnbench.analysis.report.data import ReportData
 from attnbench.analysis.report.markup import Html, element, joined
+from attnbench.analysis.report.numeric_axes import against_numbers
+from attnbench.analysis.report.origin import origin
+from attnbench.analysis.report.verdicts import verdicts
 from attnbench.errors import AttnbenchError
 
 if TYPE_CHECKING:
@@ -20,22 +23,26 @@ if TYPE_CHECKING:
 
 Section = tuple[str, str, Html]  # anchor, title, content
 _PARTS = Path(__file__).parent
+SCRIPTS = ("tables.js", "filters.js", "panels.js", "downloads.js")  # in this order, as one script
 
 
 def report(store: "Store") -> str:
-    """The page of a run: tables, curves, alignments, configuration and versions.
+    """The page of a run: verdicts, tables, charts, alignments, provenance, configuration and versions.
 
     Raises:
         AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     run = data.read(store)
     sections = [
+        ("verdict", "Verdict", verdicts(run)),
         ("comparison", "Comparison", tables.metric_tables(run)),
+        ("axes", "Metrics against numbers", against_numbers(run)),
         ("length", "Accuracy against length", _by_length(run)),
         ("learning", "Learning curves", _learning(run)),
         ("alignments", "Alignments", alignments.panels(run) or _note("No cell has an alignment.")),
         ("bars", "Alignment error and entropy", _bars(run)),
         ("failed", "Failed cells", tables.failures(run)),
+        ("provenance", "Provenance", origin(run)),
         ("configuration", "Configuration", _configuration(store)),
         ("versions", "Versions", tables.versions(run)),
     ]
@@ -43,7 +50,7 @@ def report(store: "Store") -> str:
 
 
 def _page(run: ReportData, sections: Iterable[Section]) -> str:
-    script = _file("page.js")
+    script = Html('"use strict";\n' + "\n".join(_file(name) for name in SCRIPTS))
     title = f"{run.store.name} · attnbench"
     sections = list(sections)
     head = element(
@@ -60,6 +67,7 @@ def _page(run: ReportData, sections: Iterable[Section]) -> str:
     body = element(
         "body",
         element("header", element("h1", run.store.name), _facts(run), contents),
+        run.filters.form(),
         element("main", *(_section(*section) for section in sections)),
         element("script", script),
     )

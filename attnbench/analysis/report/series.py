@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.data import row_label
+from attnbench.analysis.report.filters import Filters
 from attnbench.analysis.report.markup import Html, element, joined, number
 from attnbench.analysis.table.comparison import RowLabels
 from attnbench.messages import NO_VALUE
@@ -57,10 +58,17 @@ def facets(index: Sequence[str], rows: Sequence[RowLabels]) -> list[Facet]:
     return [Facet(row_label(others, rest), tuple(map(series, own))) for rest, own in members.items()]
 
 
-def legend(facet: Facet) -> Html:
+def legend(facet: Facet, filters: Filters, index: Sequence[str]) -> Html:
     """The legend of a facet: a sample of each line with its name."""
     items = [
-        element("li", _sample(series.colour), series.label, class_=f"s{series.colour}", data_series=series.colour)
+        element(
+            "li",
+            _sample(series.colour),
+            series.label,
+            class_=f"s{series.colour}",
+            data_series=series.colour,
+            data_of=filters.of(dict(zip(index, series.row, strict=True))),
+        )
         for series in facet.series
     ]
     return element("ul", *items, class_="legend")

@@ -7,17 +7,18 @@ from typing import Any
 
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
+from attnbench.analysis.report.downloads import links, plain_links
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels
-from attnbench.analysis.table.formats import caption, cell_parts
+from attnbench.analysis.table.formats import caption, cell_parts, to_csv, to_latex
 
 
 def metric_tables(data: ReportData) -> Html:
     """A table per metric. The script shows only the chosen one; without JavaScript each can be unfolded."""
     tables = []
     for metric, comparison in data.comparisons.items():
-        parts = (element("summary", metric), _explained(comparison), _sortable(comparison, bars=False))
+        parts = (element("summary", metric), _explained(comparison), _sortable(data, comparison, bars=False))
         tables.append(element("details", *parts, class_="metric", data_metric=metric, open=metric == LEAD))
     return element("div", *tables, class_="metrics")
 
@@ -27,7 +28,7 @@ def bar_table(data: ReportData, metric: str) -> Html | None:
     comparison = data.comparisons.get(metric)
     if comparison is None:
         return None
-    return joined(_explained(comparison), _sortable(comparison, bars=True))
+    return joined(_explained(comparison), _sortable(data, comparison, bars=True))
 
 
 def failures(data: ReportData) -> Html | None:
@@ -38,15 +39,19 @@ def failures(data: ReportData) -> Html | None:
     layout = data.layout
     names = ("cell", "configuration", layout.columns, "seed", "error")
     header = element("tr", *(element("th", name, scope="col") for name in names))
-    rows = []
+    rows, saved = [], []
     for record in failed:
         labels = record["labels"]
-        configuration = row_label(layout.index, tuple(labels[axis] for axis in layout.index))
-        values = (configuration, text(labels[layout.columns]), text(labels["seed"]))
-        cells = [element("td", value) for value in values]
-        reason = element("td", record["error"] or "", class_="error")
-        rows.append(element("tr", element("th", element("code", record["cell"]), scope="row"), *cells, reason))
-    return _scrollable(element("table", element("thead", header), element("tbody", *rows), class_="plain"))
+        row = tuple(labels[axis] for axis in layout.index)
+        values = (row_label(layout.index, row), text(labels[layout.columns]), text(labels["seed"]))
+        error = record["error"] or ""
+        cells = [*(element("td", value) for value in values), element("td", error, class_="error")]
+        of = data.filters.of(data.labels(row, labels[layout.columns]))
+        cell = element("th", element("code", record["cell"]), scope="row")
+        rows.append(element("tr", cell, *cells, data_of=of))
+        saved.append(dict(zip(names, (record["cell"], *values, error), strict=True)))
+    table = element("table", element("thead", header), element("tbody", *rows), class_="plain")
+    return joined(scrollable(table), plain_links(f"{data.store.name}-failed", saved))
 
 
 def versions(data: ReportData) -> Html:
@@ -57,12 +62,14 @@ def versions(data: ReportData) -> Html:
             by_package.setdefault(name, Counter())[_plain(value)] += 1
     if not by_package:
         return element("p", "The cells do not record the versions that they were trained with.", class_="note")
-    rows = []
+    rows, saved = [], []
     for name, counts in by_package.items():
         differ = len(counts) > 1
         shown = [f"{value} ({count} cell{'s' * (count > 1)})" if differ else value for value, count in counts.items()]
         rows.append(element("tr", element("th", name, scope="row"), element("td", "; ".join(shown))))
-    return _scrollable(element("table", element("tbody", *rows), class_="plain"))
+        saved.append({"package": name, "version": "; ".join(shown)})
+    table = element("table", element("tbody", *rows), class_="plain")
+    return joined(scrollable(table), plain_links(f"{data.store.name}-versions", saved))
 
 
 def _explained(comparison: Comparison) -> Html:
@@ -74,7 +81,7 @@ def _explained(comparison: Comparison) -> Html:
     return element("p", " ".join(sentence for sentence in sentences if sentence), class_="meaning")
 
 
-def _sortable(comparison: Comparison, bars: bool) -> Html:
+def _sortable(data: ReportData, comparison: Comparison, bars: bool) -> Html:
     """The comparison as a table that the script makes sortable, with its caption below."""
     if bars:  # most rows of a grid may have no alignment
         comparison = replace(comparison, rows=[row for row in comparison.rows if _has_value(comparison, row)])
@@ -83,8 +90,11 @@ def _sortable(comparison: Comparison, bars: bool) -> Html:
         *(element("th", name, scope="col", class_="part") for name in comparison.index),
     ]
     first = "ascending" if comparison.about.better < 0 else "descending"
-    heads = [element("th", text(head), scope="col", data_first=first) for head in comparison.heads]
-    body = [_row(comparison, row, bars) for row in comparison.rows]
+    heads = [
+        element("th", text(head), scope="col", data_first=first, data_of=data.of_column(head))
+        for head in comparison.heads
+    ]
+    body = [_row(data, comparison, row, bars) for row in comparison.rows]
     means = [cell.mean for cell in comparison.cells.values() if cell.mean is not None]
     characters = max((len(comparison.about.show(mean)) for mean in means), default=1)
     description = f"{comparison.metric} by {', '.join(comparison.index)} and {comparison.columns}"
@@ -96,7 +106,9 @@ def _sortable(comparison: Comparison, bars: bool) -> Html:
         class_=f"sortable{' bars' if bars else ''}",
         style=f"--mean-width: {0.64 * characters:.2f}em",  # the widest digits of common fonts (Verdana)
     )
-    return joined(_scrollable(table), *(element("p", line, class_="note") for line in caption(comparison)))
+    # The bars show the table of the same metric above, which has the links.
+    saved = [] if bars else [links(f"{comparison.name}-{comparison.metric}", CSV=to_csv(comparison), LaTeX=to_latex(comparison))]
+    return joined(scrollable(table), *saved, *(element("p", line, class_="note") for line in caption(comparison)))
 
 
 def _has_value(comparison: Comparison, row: RowLabels) -> bool:
@@ -104,26 +116,28 @@ def _has_value(comparison: Comparison, row: RowLabels) -> bool:
     return any(cell is not None and cell.mean is not None for cell in cells)
 
 
-def _row(comparison: Comparison, row: RowLabels, bars: bool) -> Html:
+def _row(data: ReportData, comparison: Comparison, row: RowLabels, bars: bool) -> Html:
     """A row with its name twice, in one cell and in a cell per axis: the style shows the first on narrow screens."""
     names = [
         element("th", row_label(comparison.index, row), scope="row", class_="whole"),
         *(element("th", text(label), scope="row", class_="part") for label in row),
     ]
-    return element("tr", *names, *(_cell(comparison, row, head, bars) for head in comparison.heads))
+    cells = [_cell(data, comparison, row, head, bars) for head in comparison.heads]
+    return element("tr", *names, *cells, data_of=data.of_row(row))
 
 
-def _cell(comparison: Comparison, row: RowLabels, head: Label, bars: bool) -> Html:
+def _cell(data: ReportData, comparison: Comparison, row: RowLabels, head: Label, bars: bool) -> Html:
     """A cell, with the mean to sort by in full precision; cells without one are sorted last."""
     cell = comparison.cells.get((row, head))
     mean, *rest = cell_parts(comparison, row, head)
+    of = data.of_column(head)
     if cell is None or cell.mean is None:
         failed = cell is not None and cell.failed > 0
-        return element("td", mean, class_="failed" if failed else "missing")
+        return element("td", mean, class_="failed" if failed else "missing", data_of=of)
     shown = [element("strong" if cell.best else "span", mean, class_="mean")]
     shown += [element("small", part) for part in rest]
     picture = [_bar(cell)] if bars else []
-    return element("td", *picture, joined(*(joined(part, " ") for part in shown)), data_sort=repr(cell.mean))
+    return element("td", *picture, joined(*(joined(part, " ") for part in shown)), data_sort=repr(cell.mean), data_of=of)
 
 
 def _bar(cell: TableCell) -> Html:
@@ -138,7 +152,7 @@ def _bar(cell: TableCell) -> Html:
     return element("svg", *parts, viewBox="0 0 100 10", preserveAspectRatio="none", class_="bar", aria_hidden="true")
 
 
-def _scrollable(table: Html) -> Html:
+def scrollable(table: Html) -> Html:
     """A table in a box that scrolls sideways; it can be focused, so that the arrow keys scroll it."""
     return element("div", table, class_="scroll", tabindex=0)
 

@@ -1,6 +1,5 @@
-"use strict";
-
-// All content is readable without this script. It adds sortable columns, the choice of a metric, and highlighted lines.
+// All content is readable without the scripts. This one adds sortable columns, the choice of a metric, and highlighted
+// lines.
 
 // Moves the given nodes into a new button.
 function button(nodes) {
