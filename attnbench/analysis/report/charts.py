@@ -84,7 +84,7 @@ def logarithmic(values: Iterable[float], name: str) -> Scale:
 
 
 def at_values(values: Iterable[float], name: str) -> Scale:
-    """A scale with ticks at the given values, logarithmic where they cover several doublings: widths, learning rates."""
+    """A scale with ticks at the values, logarithmic where the largest is at least four times the smallest."""
     known = sorted(set(values))
     low, high = known[0], known[-1]
     if low <= 0 or high / low < 4:
@@ -178,8 +178,7 @@ def _axes(x: Scale, y: Scale) -> Html:
         at = _down(y, value)
         parts.append(element("line", x1=0, x2="100%", y1=at, y2=at, class_="grid"))
         parts.append(element("text", _tick(value), x=-5, y=at, dy="0.32em", class_="end"))
-    for value in x.ticks:
-        parts.append(element("text", _tick(value), x=_across(x, value), y="100%", dy=16, class_="middle"))
+    parts += [element("text", _tick(one), x=_across(x, one), y="100%", dy=16, class_="middle") for one in x.ticks]
     parts.append(element("line", x1=0, x2="100%", y1="100%", y2="100%", class_="tick"))
     parts.append(element("text", x.name, x="50%", y="100%", dy=32, class_="middle name"))
     return joined(*parts)
@@ -208,11 +207,16 @@ def _line(line: Line, x: Scale, y: Scale) -> Html:
 
 
 def _band(points: Sequence[Point], x: Scale, y: Scale) -> Html:
-    """The band around a line; a vertical line where only one point has a band."""
-    known = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
-    if len(known) < 2:
-        ends = (f"M{_place(x, y, at, low)}L{_place(x, y, at, high)}" for at, low, high in known)
-        return joined(*(element("path", d=d, class_="whisker") for d in ends))
-    above = [_place(x, y, at, high) for at, _, high in known]
-    below = [_place(x, y, at, low) for at, low, _ in reversed(known)]
+    """The band around a line, without width at a point without a band; a vertical line where there is one point."""
+    if all(point.low is None or point.high is None for point in points):
+        return Html()
+    ends = [
+        (point.x, point.y if point.low is None else point.low, point.y if point.high is None else point.high)
+        for point in points
+    ]
+    if len(ends) == 1:
+        at, low, high = ends[0]
+        return element("path", d=f"M{_place(x, y, at, low)}L{_place(x, y, at, high)}", class_="whisker")
+    above = [_place(x, y, at, high) for at, _, high in ends]
+    below = [_place(x, y, at, low) for at, low, _ in reversed(ends)]
     return element("path", d=f"M{'L'.join([*above, *below])}Z", class_="band")

@@ -15,8 +15,7 @@ def against_numbers(data: ReportData) -> Html | None:
     """Every metric against every axis of the rows that has several numbers; None where there is no such axis."""
     parts = []
     for place, axis in enumerate(data.layout.index):
-        numbers = {row[place] for row in data.layout.rows if _is_number(row[place])}
-        if len(numbers) < 2:
+        if len({_number(row[place]) for row in data.layout.rows} - {None}) < 2:
             continue
         metrics = [
             element(
@@ -40,22 +39,23 @@ def _charts(data: ReportData, place: int, metric: str) -> Html | None:
     comparison = data.comparisons[metric]
     index = data.layout.index
     others = (*index[:place], *index[place + 1 :])
-    by_line: dict[RowLabels, list[RowLabels]] = {}
+    # By line, its rows by the number.
+    by_line: dict[RowLabels, dict[float, RowLabels]] = {}
     for row in data.layout.rows:
-        if _is_number(row[place]):
-            by_line.setdefault((*row[:place], *row[place + 1 :]), []).append(row)
+        if (at := _number(row[place])) is not None:
+            by_line.setdefault((*row[:place], *row[place + 1 :]), {})[at] = row
     # A combination that has a single number is not drawn: it shows no change.
-    by_line = {line: sorted(rows, key=lambda row: row[place]) for line, rows in by_line.items() if len(rows) > 1}
-    numbers = {float(row[place]) for rows in by_line.values() for row in rows}
-    y = _vertical(comparison, [row for rows in by_line.values() for row in rows])
+    by_line = {line: dict(sorted(rows.items())) for line, rows in by_line.items() if len(rows) > 1}
+    drawn = [row for rows in by_line.values() for row in rows.values()]
+    y = _vertical(comparison, drawn)
     if y is None:
         return None
-    x = at_values(numbers, index[place])
+    x = at_values((at for rows in by_line.values() for at in rows), index[place])
 
     def line_of(series: Series, head: Label) -> Line | None:
-        cells = [(row[place], comparison.cells.get((row, head))) for row in by_line[series.row]]
+        cells = [(at, comparison.cells.get((row, head))) for at, row in by_line[series.row].items()]
         format = f",.{comparison.about.decimals}f"
-        points = [point_of(value, cell, format) for value, cell in cells if cell is not None and cell.mean is not None]
+        points = [point_of(at, cell, format) for at, cell in cells if cell is not None and cell.mean is not None]
         of = data.filters.of(dict(zip(others, series.row, strict=True)))
         return Line(series.colour, series.label, points, of) if points else None
 
@@ -76,5 +76,6 @@ def _vertical(comparison: Comparison, rows: list[RowLabels]) -> Scale | None:
     return Scale(0, 1, UNIT, name) if comparison.about.high == 1 else linear([0, *ends], name)
 
 
-def _is_number(label: Label) -> bool:
-    return isinstance(label, int | float) and not isinstance(label, bool)
+def _number(label: Label) -> float | None:
+    """A label that is a number; its type is kept, so that 16 is shown as 16."""
+    return label if isinstance(label, int | float) and not isinstance(label, bool) else None

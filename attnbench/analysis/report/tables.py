@@ -107,7 +107,11 @@ def _sortable(data: ReportData, comparison: Comparison, bars: bool) -> Html:
         style=f"--mean-width: {0.64 * characters:.2f}em",  # the widest digits of common fonts (Verdana)
     )
     # The bars show the table of the same metric above, which has the links.
-    saved = [] if bars else [links(f"{comparison.name}-{comparison.metric}", CSV=to_csv(comparison), LaTeX=to_latex(comparison))]
+    saved = (
+        []
+        if bars
+        else [links(f"{comparison.name}-{comparison.metric}", CSV=to_csv(comparison), LaTeX=to_latex(comparison))]
+    )
     return joined(scrollable(table), *saved, *(element("p", line, class_="note") for line in caption(comparison)))
 
 
@@ -137,7 +141,9 @@ def _cell(data: ReportData, comparison: Comparison, row: RowLabels, head: Label,
     shown = [element("strong" if cell.best else "span", mean, class_="mean")]
     shown += [element("small", part) for part in rest]
     picture = [_bar(cell)] if bars else []
-    return element("td", *picture, joined(*(joined(part, " ") for part in shown)), data_sort=repr(cell.mean), data_of=of)
+    return element(
+        "td", *picture, joined(*(joined(part, " ") for part in shown)), data_sort=repr(cell.mean), data_of=of
+    )
 
 
 def _bar(cell: TableCell) -> Html:

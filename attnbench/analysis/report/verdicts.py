@@ -13,63 +13,79 @@ from attnbench.analysis.verdict import Verdict
 from attnbench.errors import AttnbenchError
 from attnbench.metrics import metric_of
 
-_WORDS = {Verdict.NO_DIFFERENCE: "no difference found from", Verdict.EQUIVALENT: "equivalent to"}
 _STYLES = {Verdict.BETTER: "good", Verdict.WORSE: "bad"}
 HEAD = ("task", "difference", "P(better)", "p", "seeds", "verdict")
 
 
 def verdicts(data: ReportData) -> Html:
-    """The verdicts about each axis of the rows, the score first, or why there is none."""
-    axes = [axis for axis in data.layout.index if axis in data.filters.axes]
-    axes.sort(key=lambda axis: axis != "score")
-    parts: list[Html] = []
-    for axis in axes:
-        try:
-            found = contrast(data.frame, axis, name=data.store.name)
-        except AttnbenchError as error:
-            lines = [f"No verdict: {problem.what}." for problem in error.problems]
-            content = joined(*(element("p", line, class_="note") for line in lines))
-        else:
-            content = _verdict(data, found)
-        parts += [element("h3", f"Which {axis} is better?"), content]
+    """The verdicts about the score, then, folded, about each other axis of the rows; or why there is none."""
+    parts = [_about(data, axis, first=n == 0) for n, axis in enumerate(_axes(data))]
     if not parts:
         return element("p", "The configurations differ in nothing that could be compared.", class_="note")
     return joined(*parts)
 
 
+def _axes(data: ReportData) -> list[str]:
+    """The axes of the rows with several values, the score first, without those that only rename an earlier one."""
+    axes = [axis for axis in data.layout.index if axis in data.filters.axes]
+    axes.sort(key=lambda axis: axis != "score")
+    kept: dict[tuple[int, ...], str] = {}
+    for axis in axes:
+        values = [data.labels(row)[axis] for row in data.layout.rows]
+        places = {value: n for n, value in enumerate(dict.fromkeys(values))}
+        kept.setdefault(tuple(places[value] for value in values), axis)
+    return list(kept.values())
+
+
+def _about(data: ReportData, axis: str, first: bool) -> Html:
+    """The verdicts about an axis."""
+    title = f"Which {axis} is better?"
+    try:
+        content = _verdict(data, contrast(data.frame, axis, name=data.store.name))
+    except AttnbenchError as error:
+        content = joined(*(element("p", f"No verdict: {problem.what}.", class_="note") for problem in error.problems))
+    if first:
+        return joined(element("h3", title), content)
+    return element("details", element("summary", title), content, class_="further")
+
+
 def _verdict(data: ReportData, found: Contrast) -> Html:
-    tasks = list(dict.fromkeys(line.task for line in found.lines))
     # Over all tasks first: it is the answer, where there is one.
-    tasks.sort(key=lambda task: task != ALL_TASKS)
-    about = metric_of(found.metric)
-    best = "the best on average" if found.chosen else "the reference"
-    note = (
-        f"{found.metric} ({about.direction} is better) of each {found.axis} minus that of {text(found.against)}, "
-        f"{best}, paired over seeds; in brackets 95 % intervals. P(better): the probability that a seed is better than "
-        f"a seed of {text(found.against)}. p is corrected for the comparisons of a task."
-    )
-    items = [_sentence(found, task) for task in tasks]
     lines = sorted(found.lines, key=lambda line: line.task != ALL_TASKS)
+    tasks = list(dict.fromkeys(line.task for line in lines))
+    direction, against = metric_of(found.metric).direction, text(found.against)
+    note = (
+        f"{found.metric} ({direction} is better) of each {found.axis} minus that of {against}, paired over seeds, with "
+        f"95 % intervals. P(better): the probability that a seed is better than a seed of {against}. p is corrected "
+        "for the comparisons of a task."
+    )
+    notes = [note]
+    if any(line.verdict == Verdict.INCONCLUSIVE for line in lines):
+        notes.append("inconclusive: the seeds are too few for any verdict, whatever their values.")
     return joined(
-        element("ul", *(element("li", item) for item in items), class_="verdicts"),
-        element("p", note, class_="note"),
+        element("ul", *(element("li", _sentence(found, task)) for task in tasks), class_="verdicts"),
         _table(data, found, lines),
-        *(element("p", f"{sentence}.", class_="note") for sentence in found.notes),
+        *(element("p", sentence, class_="note") for sentence in (*notes, *(f"{one}." for one in found.notes))),
     )
 
 
 def _sentence(found: Contrast, task: str) -> Html:
-    """The verdicts of a task in a sentence: "copy: dot is worse than general (−0.30 …)"."""
-    lines = [line for line in found.lines if line.task == task]
+    """The values with each verdict: "copy, against dot: additive better; cosine and general inconclusive."."""
+    by_verdict: dict[Verdict, list[str]] = {}
+    for line in found.lines:
+        if line.task == task:
+            by_verdict.setdefault(line.verdict, []).append(text(line.value))
     name = "Over all tasks" if task == ALL_TASKS else task
-    parts: list[str] = [element("strong", name), ": "]
-    for n, line in enumerate(lines):
-        word = _WORDS.get(line.verdict, line.verdict if line.verdict in _STYLES else "not decided against")
-        than = " than" if line.verdict in _STYLES else ""
-        parts += ["; " if n else "", element("b", text(line.value)), " "]
-        parts += [element("span", f"{word}{than}", class_=_STYLES.get(line.verdict, "undecided")), " "]
-        parts += [f"{text(found.against)} ({_difference(found, line)}, P(better) {line.probability.value:.2f})"]
+    parts: list[str] = [element("b", name), f", against {text(found.against)}: "]
+    for n, verdict in enumerate(verdict for verdict in Verdict if verdict in by_verdict):
+        names = by_verdict[verdict]
+        listed = " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+        parts += ["; " if n else "", f"{listed} ", element("span", verdict, class_=_style(verdict))]
     return joined(*parts, ".")
+
+
+def _style(verdict: Verdict) -> str:
+    return _STYLES.get(verdict, "undecided")
 
 
 def _table(data: ReportData, found: Contrast, lines: list[ContrastLine]) -> Html:
@@ -79,7 +95,7 @@ def _table(data: ReportData, found: Contrast, lines: list[ContrastLine]) -> Html
         first, *rest, verdict = _row(found, line)
         shown.append([first, *rest, verdict])
         cells = [element("td", item) for item in rest]
-        cells.append(element("td", verdict, class_=_STYLES.get(line.verdict, "undecided")))
+        cells.append(element("td", verdict, class_=_style(line.verdict)))
         labels = {found.axis: line.value, **({"task": line.task} if line.task != ALL_TASKS else {})}
         rows.append(element("tr", element("th", first, scope="row"), *cells, data_of=data.filters.of(labels)))
     header = element("tr", *(element("th", name, scope="col") for name in head))
