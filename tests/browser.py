@@ -68,6 +68,11 @@ class Browser:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._ask("POST", "goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
 
+    def save_downloads(self, folder: Path) -> None:
+        """Lets the page save files in a folder."""
+        params = {"behavior": "allow", "downloadPath": str(folder)}
+        self._ask("POST", "goog/cdp/execute", {"cmd": "Browser.setDownloadBehavior", "params": params})
+
     def press(self, key: str) -> None:
         """Presses a key, on what has the focus: WebDriver's character for it, or a letter."""
         strokes = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]

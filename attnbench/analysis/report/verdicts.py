@@ -76,7 +76,7 @@ def _sentence(found: Contrast, task: str) -> Html:
         if line.task == task:
             by_verdict.setdefault(line.verdict, []).append(text(line.value))
     name = "Over all tasks" if task == ALL_TASKS else task
-    parts: list[str] = [element("b", name), f", against {text(found.against)}: "]
+    parts: list[str] = [element("strong", name), f", against {text(found.against)}: "]
     for n, verdict in enumerate(verdict for verdict in Verdict if verdict in by_verdict):
         names = by_verdict[verdict]
         listed = " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])

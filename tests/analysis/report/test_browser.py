@@ -6,9 +6,12 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from xml.etree import ElementTree
 
 import made_up_run
 import pytest
+from browser import DRIVER, browser
 
 from attnbench.analysis.report.page import report
 
@@ -32,7 +35,10 @@ def page(tmp_path_factory):
     def make(planned):
         share = shares.get((planned.labels["score"], planned.labels["task"]))
         made = made_up_run.outcome(planned, exact_match=share, loss=share, aer=share, exact_match_at_9=share)
-        return dataclasses.replace(made, alignments=made_up_run.diagonal([f"word{n}" for n in range(12)]))
+        alignments = made_up_run.diagonal(
+            [f"word{n}" for n in range(12)], heads=2 if planned.labels["score"] == "a" else 0
+        )
+        return dataclasses.replace(made, alignments=alignments)
 
     return report(made_up_run.write_run(folder, grid, map(make, grid.cells)))
 
@@ -69,7 +75,7 @@ def opened(page, tmp_path, script="", *options):
 
 
 TABLE = """
-const table = document.querySelector("details[open] table");
+const table = document.querySelector("details.metric[open] table");
 const heads = [...table.tHead.rows[0].cells], copy = heads.length - 2, sort = heads.length - 1;
 const press = (column) => {
   heads[column].querySelector("button").click();
@@ -103,8 +109,8 @@ def test_names_can_be_sorted_and_one_column_at_a_time(page, tmp_path):
 
 def test_only_the_chosen_metric_is_shown(page, tmp_path):
     script = """
-    const select = document.querySelector("select");
-    const tables = () => [...document.querySelectorAll("details[open]")];
+    const select = document.querySelector("#comparison select");
+    const tables = () => [...document.querySelectorAll("#comparison details[open]")];
     const open = () => output.push(tables().map((table) => table.dataset.metric));
     open(); output.push([...select.options].map((option) => option.text));
     select.value = "aer"; select.dispatchEvent(new Event("change")); open();
@@ -122,6 +128,148 @@ def test_a_line_is_highlighted_while_its_name_is_pressed(page, tmp_path):
     faded(); name.click(); faded(); name.click(); faded();
     """
     assert opened(page, tmp_path, script) == [["false", 0], ["true", 4], ["false", 0]]
+
+
+FILTER = """
+const box = (name) => [...document.querySelectorAll(".filters label")]
+  .find((label) => label.textContent.trim() === name).querySelector("input");
+const visible = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.getClientRects().length);
+const state = () => output.push([
+  visible("#comparison details[open] tbody tr").map((row) => row.cells[1].textContent[0]).join(""),
+  visible("#comparison details[open] thead th.part, #comparison details[open] thead th[data-first]").length,
+  visible("#length figure").length, visible("#length .legend li").length, visible("#alignments tbody tr").length,
+  document.querySelector(".filters summary").textContent,
+]);
+state();
+"""
+
+
+def test_a_filter_hides_rows_columns_charts_and_panels(page, tmp_path):
+    script = f"""{FILTER}
+    box("c").click(); state(); box("sort").click(); state();
+    document.querySelectorAll(".filters fieldset")[1].querySelectorAll("button")[0].click();
+    document.querySelectorAll(".filters fieldset")[0].querySelectorAll("button")[1].click(); state();
+    """
+    assert opened(page, tmp_path, script, "--window-size=1300,900") == [
+        ["bca", 3, 2, 3, 3, "Filter"],
+        ["ba", 3, 2, 2, 2, "Filter: 2 of 3 rows shown"],
+        ["ba", 2, 1, 2, 2, "Filter: 2 of 3 rows shown"],
+        ["", 3, 0, 0, 0, "Filter: 0 of 3 rows shown"],
+    ]
+
+
+PANELS = """
+const [sentence, seed, head] = document.querySelectorAll("#alignments select");
+const slider = document.querySelector("#alignments input[type=range]");
+const set = (list, value) => {
+  list.value = value;
+  list.dispatchEvent(new Event(list === slider ? "input" : "change"));
+};
+const rows = [...document.querySelectorAll("table.panels tbody tr")];
+const state = (row) => {
+  const cell = rows[row].cells[1], panel = cell.querySelector(".panel");
+  output.push([panel.querySelector("svg").getAttribute("viewBox"), panel.querySelector("title").textContent,
+               panel.classList.contains("absent") ? cell.querySelector(".why").textContent : ""]);
+};
+"""
+
+
+def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
+    """Row 2 has two heads. A sentence has 13 words: its sheet has 2 sentences of 3 parts, then 2 steps of 3 parts."""
+    script = f"""{PANELS}
+    output.push([...document.querySelectorAll("#alignments select")].map((list) => list.options.length));
+    output.push(slider.closest("label").hidden);
+    set(sentence, "1"); state(2); state(0);
+    set(seed, "1"); set(head, "2"); state(2); state(0);
+    set(sentence, "validation"); output.push([slider.closest("label").hidden, slider.value]); state(2);
+    set(slider, "0"); state(2);
+    set(head, "0"); state(0);
+    """
+    found = opened(page, tmp_path, script)
+    size = 13
+    good = "13 of 13 target words with gold links have their largest weight on one"
+    assert found[:2] == [[3, 2, 3], True]
+    one, other = found[2:4]
+    assert one[0] == f"0 {3 * size} {size} {size}"  # after three parts of the first sentence
+    assert one[1] == f"a, copy (cell 000000000008, seed 0): test sentence 2; {good}"
+    assert other[0] == f"0 {size} {size} {size}"  # without heads, after one part
+    with_head, without = found[4:6]
+    assert with_head[0] == f"0 {5 * size} {size} {size}"
+    assert "seed 1): test sentence 2; head 2; 13 of 13" in with_head[1]
+    assert without[2] == "no head 2"
+    assert found[6] == [False, "1"]  # the last step, as in MLflow
+    last, first, mean = found[7:]
+    assert last[0] == f"0 {11 * size} {size} {size}"
+    assert "validation sentence at step 200; head 2" in last[1]
+    assert first[0] == f"0 {8 * size} {size} {size}"
+    assert mean[0] == f"0 {2 * size} {size} {size}"
+    assert "validation sentence at step 100; 13 of 13" in mean[1]
+
+
+def test_the_first_panel_is_the_same_with_and_without_the_script(page, tmp_path):
+    script = f"""{PANELS} state(2); set(sentence, "0"); state(2)"""
+    before, after = opened(page, tmp_path, script)
+    assert before[0] == after[0] == "0 0 13 13"
+
+
+def test_a_chart_is_a_file_with_its_styles_title_and_legend(page, tmp_path):
+    script = """output.push(chartFile(document.querySelector("#length figure")))
+    output.push(panelFile(document.querySelector(".panel")))"""
+    chart, panel = map(ElementTree.fromstring, opened(page, tmp_path, script, "--window-size=1300,900"))
+    for file in (chart, panel):
+        assert file.tag == "{http://www.w3.org/2000/svg}svg"
+        assert float(file.get("width")) > 100
+        assert not [node for node in file.iter() if node.get("class") or node.get("id") or node.tag.endswith("}use")]
+        assert "var(" not in ElementTree.tostring(file, encoding="unicode")
+    texts = [text.text for text in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert "copy" in texts
+    assert {"b" * 40, "c", "a"} <= set(texts)
+    strokes = {
+        path.get("style").partition("stroke: ")[2][:3] for path in chart.iter("{http://www.w3.org/2000/svg}path")
+    }
+    assert "rgb" in strokes
+    assert "word0" in [text.text for text in panel.iter("{http://www.w3.org/2000/svg}text")]
+    assert next(panel.iter("{http://www.w3.org/2000/svg}image")).get("href").startswith("data:image/png")
+
+
+@pytest.mark.skipif(DRIVER is None, reason="chromedriver is not installed")
+def test_tables_and_charts_are_saved_under_the_policy(page, tmp_path):
+    file, saved = tmp_path / "page.html", tmp_path / "saved"
+    file.write_text(page, encoding="utf-8")
+    saved.mkdir()
+    with browser(tmp_path) as window:
+        window.open(file.as_uri())
+        window.save_downloads(saved)
+        for selector, name in (
+            ("#comparison a[download$=csv]", "quick-exact_match.csv"),
+            ("#length figure .download", "quick-length-copy.svg"),
+        ):
+            window.script("document.querySelector(arguments[0]).click()", selector)
+            wait_until((saved / name).is_file)
+    assert (saved / "quick-exact_match.csv").read_text(encoding="utf-8").startswith("score,task,mean,low,high")
+    assert ElementTree.parse(saved / "quick-length-copy.svg").getroot().tag.endswith("svg")
+
+
+def wait_until(holds):
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_chart_is_as_wide_as_its_share_of_the_page(page, tmp_path, width):
+    measure = """<script>document.title = JSON.stringify([...document.querySelectorAll("#length figure")].map(
+      (one) => [one, one.parentNode].map((box) => Math.round(box.getBoundingClientRect().width))))</script></body>"""
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace("</body>", measure)
+    frame = f"<body><iframe width={width} height=900 style='border: 0' srcdoc='{html.escape(page)}'></iframe></body>"
+    (one, whole), (other, _) = opened(
+        frame, tmp_path, "output.push(...JSON.parse(frames[0].document.title))", "--window-size=1300,900"
+    )
+    if width == 390:
+        assert one == other == whole
+    else:
+        assert one + other == pytest.approx(whole - 16, abs=2)  # two tasks side by side, with a gap
 
 
 @pytest.mark.parametrize("width", [390, 1280])

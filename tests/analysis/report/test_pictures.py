@@ -12,20 +12,23 @@ from html_page import parse
 from matplotlib.image import imread
 
 from attnbench.analysis.plots import Panel
-from attnbench.analysis.report.alignments import description, longest_sentence, panel_svg
+from attnbench.analysis.report.alignments import longest_sentence
 from attnbench.analysis.report.charts import (
-    HEIGHT,
     MOST_POINTS,
+    UNITS,
     Line,
     Point,
     Scale,
+    at_values,
     chart,
     linear,
     logarithmic,
     thinned,
 )
 from attnbench.analysis.report.page import report
+from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
 from attnbench.analysis.report.series import COLOURS, facets
+from attnbench.analysis.report.sheets import picture_of, sheet_of
 
 WORDS = ["a", "b", "c"]
 
@@ -45,8 +48,18 @@ def titles(node):
 
 
 def tick(svg, text):
-    """The position of a tick of x."""
-    return float(next(t["x"] for t in svg.all("text") if t.text == text and t["y"] == str(HEIGHT - 20)))
+    """The position of a tick of x, in percent."""
+    return percent(next(t["x"] for t in svg.all("text") if t.text == text and t["y"] == "100%"))
+
+
+def percent(text):
+    assert text.endswith("%")
+    return float(text[:-1])
+
+
+def heights(path):
+    """The values, from 0 to 1, of the points of a path."""
+    return [1 - y / UNITS for y in numbers(path["d"])[1::2]]
 
 
 def pixels(address):
@@ -67,13 +80,13 @@ def test_learning_curves_are_the_mean_and_the_range_of_the_seeds(tmp_path):
     page = build(tmp_path, made_up_run.plan(seed=[0, 1, 2]), make)
     exact, loss = page.one("section", id="learning").all("figure")
     assert titles(exact) == ["dot: 0.4 at step 100 (0.2 to 0.6)", "dot: 0.8 at step 200 (0.4 to 1)"]
-    assert "dot 0.8 at step 200" in exact.one("svg")["aria-label"]
-    bottom, top = 156, 10  # of the axis from 0 to 1
-    band = numbers(exact.one("path", class_="band")["d"])
-    assert [(bottom - y) / (bottom - top) for y in band[1::2]] == pytest.approx([0.6, 1.0, 0.4, 0.2], abs=1e-3)
-    line = numbers(exact.one("path", class_="line")["d"])
-    assert [(bottom - y) / (bottom - top) for y in line[1::2]] == pytest.approx([0.4, 0.8], abs=1e-3)
-    assert line[0::2] == [tick(exact, "100"), tick(exact, "200")]
+    assert "dot 0.8 at step 200" in exact.one("svg", role="img")["aria-label"]
+    assert heights(exact.one("path", class_="band")) == pytest.approx([0.6, 1.0, 0.4, 0.2], abs=1e-3)
+    line = exact.one("path", class_="line")
+    assert heights(line) == pytest.approx([0.4, 0.8], abs=1e-3)
+    assert [x / UNITS * 100 for x in numbers(line["d"])[0::2]] == [tick(exact, "100"), tick(exact, "200")]
+    marks = [mark for mark in exact.all("svg") if mark.all(class_="mark")][-2:]
+    assert [(percent(mark["x"]), percent(mark["y"])) for mark in marks] == [(50, 60), (100, 20)]
     assert {t.text for t in loss.all("text")} >= {"0.1", "1"}
 
 
@@ -97,10 +110,10 @@ def test_the_trained_lengths_are_shaded(tmp_path):
         return made_up_run.outcome(planned, exact_match=0.5, exact_match_at_9=0.75, exact_match_at_20=0.25)
 
     section = build(tmp_path, made_up_run.plan(score=["dot", "general"]), make).one("section", id="length")
-    svg = section.one("figure").one("svg")
+    svg = section.one("figure").one("svg", role="img")
     shade = svg.one("rect", class_="shade")
     assert shade.text == "trained on 3 to 10"
-    left, right = float(shade["x"]), float(shade["x"]) + float(shade["width"])
+    left, right = percent(shade["x"]), percent(shade["x"]) + percent(shade["width"])
     assert left == tick(svg, "3")
     unit = (tick(svg, "20") - tick(svg, "9")) / 11
     assert right == pytest.approx(tick(svg, "9") + unit, abs=0.1)
@@ -175,41 +188,85 @@ def test_a_line_of_one_point_has_a_mark_and_a_whisker():
     svg = parse(chart("t", [Line(3, "dot", [Point(0.5, 0.5, 0.25, 0.75, "half")])], unit, unit))
     assert not svg.all(class_="band")
     assert not svg.all(class_="line")
-    assert numbers(svg.one(class_="whisker")["d"])[1:] == [119.5, 46.5]
+    assert numbers(svg.one(class_="whisker")["d"]) == [500, 750, 500, 250]
+
+
+def test_a_band_has_no_width_where_all_seeds_agree():
+    unit = Scale(0, 1, (0.0, 1.0), "y")
+    points = [Point(0, 0.5, 0.25, 0.75, ""), Point(0.5, 0.5, None, None, ""), Point(1, 0.5, 0.25, 0.75, "")]
+    band = parse(chart("t", [Line(0, "dot", points)], unit, unit)).one("path", class_="band")
+    assert heights(band) == [0.75, 0.5, 0.75, 0.25, 0.5, 0.25]
+
+
+def test_an_axis_of_numbers_has_a_tick_at_every_value_where_there_is_room():
+    width = at_values([16, 64, 32, 128], "model.width")
+    assert (width.logarithmic, width.ticks) == (True, (16, 32, 64, 128))
+    assert [width.share(value) for value in width.ticks] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert at_values([10, 11, 20], "x").logarithmic is False
+    assert at_values([0, 1, 10], "x").logarithmic is False  # 0 has no logarithm
+    crowded = at_values([1, 1.01, 1000], "x")
+    assert crowded.ticks[-1] == 1000
+    assert len(crowded.ticks) == 2
 
 
 def panel_of(weights, links=None):
     return Panel(np.array(weights, float), ["x", "y", "z"][: len(weights[0])], ["A", "B"], links)
 
 
+def drawn(panel):
+    """A panel and its frame, parsed."""
+    sentence = Sentence.of(panel.source, panel.target, panel.links)
+    svg = panel_svg(sentence, "f0", picture_of([panel.weights]), "dot on copy")
+    return parse(svg), parse(frame(sentence, "f0"))
+
+
 def test_a_panel_has_the_source_across_and_darker_for_more():
-    svg = parse(panel_svg(panel_of([[0, 0.5, 1], [0, 0, 0]]), "dot on copy"))
+    svg, words = drawn(panel_of([[0, 0.5, 1], [0, 0, 0]]))
     image = pixels(svg.one("image")["href"])
     assert image.shape == (2, 3, 3)
     brightness = image.sum(axis=2)
     assert brightness[0, 0] > brightness[0, 1] > brightness[0, 2]
     assert np.ptp(brightness[1]) == 0
-    assert [text.text for text in svg.all("text")] == ["x", "y", "z", "A", "B"]
+    assert [text.text for text in words.all("text")] == ["x", "y", "z", "A", "B"]
+    assert svg.one("use")["href"] == f"#{words.one('g', id='f0')['id']}"
 
 
 def test_all_panels_share_one_scale():
     """A weight has the same colour whatever else is in its panel."""
-    half, full = (
-        pixels(parse(panel_svg(panel_of(w), "")).one("image")["href"]) for w in ([[0.5, 0, 0]] * 2, [[0.5, 1, 0]] * 2)
-    )
+    half, full = (pixels(drawn(panel_of(w))[0].one("image")["href"]) for w in ([[0.5, 0, 0]] * 2, [[0.5, 1, 0]] * 2))
     assert (half[0, 0] == full[0, 0]).all()
 
 
 def test_gold_links_are_outlined_at_their_positions():
     links = np.zeros((2, 3), bool)
     links[1, 2] = True
-    svg = parse(panel_svg(panel_of([[1, 0, 0], [1, 0, 0]], links), ""))
-    image, (x, y, width, *_) = svg.one("image"), numbers(svg.one(class_="gold")["d"])
-    cell = float(image["width"]) / 3
-    assert (x - float(image["x"])) // cell == 2
-    assert (y - float(image["y"])) // cell == 1
+    svg, gold = drawn(panel_of([[1, 0, 0], [1, 0, 0]], links))
+    place, (x, y, width, *_) = svg.all("svg")[1], numbers(gold.one(class_="gold")["d"])
+    cell = float(place["width"]) / 3
+    assert (x - float(place["x"])) // cell == 2
+    assert (y - float(place["y"])) // cell == 1
     assert width < cell
-    assert not parse(panel_svg(panel_of([[1, 0, 0], [1, 0, 0]]), "")).all(class_="gold")
+    assert not drawn(panel_of([[1, 0, 0], [1, 0, 0]]))[1].all(class_="gold")
+
+
+def test_a_sheet_has_every_sentence_head_and_step_in_order():
+    """The script counts its rows: test sentences, then steps, each with the mean before the heads."""
+    made = made_up_run.diagonal(["a", "b"], heads=2)
+    short = dataclasses.replace(
+        made, source=[["a", "</s>"], made.source[1]], target=[["a", "</s>"], made.target[1]], steps=np.array([100, 200])
+    )
+    sheet = sheet_of(short, first=1, whole=True)
+    assert [len(sentence.target) for sentence in sheet.sentences] == [3, 2]
+    assert (sheet.heads, sheet.steps, len(sheet.correct)) == (2, (100, 200), 3 * (2 + 2))
+    image = pixels(parse(sheet.picture).one("image")["href"])
+    assert image.shape == (3 * (3 + 2 + 3 + 3), 3, 3)
+    dark = 1 - image.sum(axis=2) / 3
+    first = [dark[3 * part, 0] for part in range(3)]  # the mean of .9, then heads of .8 and 1
+    assert first[1] < first[0] < first[2]
+    assert np.ptp(dark[9 + 6 : 9 + 6 + 9 : 3, 0][1:]) > 0
+    small = sheet_of(short, first=1, whole=False)
+    assert (len(small.sentences), small.forming, small.steps, small.heads) == (1, None, (), 0)
+    assert pixels(parse(small.picture).one("image")["href"]).shape == (3, 3, 3)
 
 
 def test_a_panel_has_a_description():
@@ -220,15 +277,16 @@ def test_a_panel_has_a_description():
         "the largest weight of each target word: A → x 0.75, B → z 1.00"
     )
     assert description(panel_of([[0.75, 0.25, 0], [0, 0, 1]])).startswith("the largest weight of each target word")
-    assert parse(panel_svg(panel_of([[1, 0, 0]] * 2, links), "dot")).one("title").text.startswith("dot: 1 of 2 target")
+    assert drawn(panel_of([[1, 0, 0]] * 2, links))[0].one("title").text == "dot on copy"
 
 
 def test_panels_of_long_sentences_are_not_larger_and_have_no_tiny_words():
     words = [f"w{n}" for n in range(60)]
-    svg = parse(panel_svg(Panel(np.full((60, 60), 1 / 60), words, words, None), ""))
-    assert float(svg.one("svg")["width"]) < 260
-    assert not svg.all("text")
-    assert "w59 → w0 0.02" in svg.one("title").text
+    panel = Panel(np.full((60, 60), 1 / 60), words, words, None)
+    svg, without = drawn(panel)
+    assert float(svg.all("svg")[0]["width"]) < 260
+    assert not without.all("text")
+    assert "w59 → w0 0.02" in description(panel)
 
 
 def test_the_longest_sentence_is_shown_without_padding():
@@ -262,6 +320,9 @@ def test_panels_are_arranged_by_row_and_task_and_missing_ones_are_named(tmp_path
         ["dot", "dot", "dot"],
         ["gen", "gen", "–"],
     ]
+    copy, sort = section.one("table").all("td")[:2]
+    assert [sheet["data-seed"] for sheet in copy.all("span")] == ["0", "1"]
+    assert [sheet["data-seed"] for sheet in sort.all("span")] == ["1"]
     assert [note.text for note in section.all("small")] == ["seed 1"]  # seed 0 has no alignment there
     assert "No alignment: –." in section.text
     assert "seed 0" in section.all("p")[0].text
@@ -292,6 +353,6 @@ def test_the_length_of_bars_is_proportional_to_their_values(tmp_path):
 
     section = build(tmp_path, made_up_run.plan(score=["dot", "none"], seed=[0, 1]), make).one("section", id="bars")
     assert section.one("table").rows() == [["score", "copy"], ["dot", "0.300 .20–.40"]]
-    track, bar, interval = section.one("svg").all("rect")
+    track, bar, interval = section.one("svg", class_="bar").all("rect")
     assert (track["width"], bar["width"]) == ("100", "30")
     assert (interval["x"], interval["width"]) == ("20", "20")
