@@ -14,7 +14,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.metrics import metric_of
 
 _STYLES = {Verdict.BETTER: "good", Verdict.WORSE: "bad"}
-HEAD = ("task", "difference", "P(better)", "p", "seeds", "verdict")
+HEAD = ("task", "verdict", "difference", "P(better)", "p", "seeds")
 
 
 def verdicts(data: ReportData) -> Html:
@@ -92,10 +92,10 @@ def _table(data: ReportData, found: Contrast, lines: list[ContrastLine]) -> Html
     head = (found.axis, *HEAD)
     rows, shown = [], []
     for line in lines:
-        first, *rest, verdict = _row(found, line)
-        shown.append([first, *rest, verdict])
-        cells = [element("td", item) for item in rest]
-        cells.append(element("td", verdict, class_=_style(line.verdict)))
+        first, task, verdict, *numbers = _row(found, line)
+        shown.append([first, task, verdict, *numbers])
+        cells = [element("td", task), element("td", verdict, class_=_style(line.verdict))]
+        cells += [element("td", item) for item in numbers]
         labels = {found.axis: line.value, **({"task": line.task} if line.task != ALL_TASKS else {})}
         rows.append(element("tr", element("th", first, scope="row"), *cells, data_of=data.filters.of(labels)))
     header = element("tr", *(element("th", name, scope="col") for name in head))
@@ -108,11 +108,11 @@ def _row(found: Contrast, line: ContrastLine) -> list[str]:
     return [
         text(line.value),
         "over all" if line.task == ALL_TASKS else line.task,
+        line.verdict,
         _difference(found, line),
         _with_interval(line.probability, "{:.2f}"),
         f"{line.paired.p:.3f}" if line.paired.p >= 0.001 else "< .001",
         str(line.paired.n),
-        line.verdict,
     ]
 
 

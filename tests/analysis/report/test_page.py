@@ -234,10 +234,10 @@ def test_the_verdict_comes_first_with_difference_interval_and_probability(tmp_pa
         "sort, against general: dot equivalent.",
     ]
     head, over_all, copy, sort = verdict.one("table").rows()
-    assert head == ["score", "task", "difference", "P(better)", "p", "seeds", "verdict"]
-    assert over_all[:3] == ["dot", "over all", "-0.200 [-0.200, -0.200]"]
-    assert copy[2:] == ["-0.400 [-0.400, -0.400]", "0.00 [0.00, 0.00]", "0.002", "10", "worse"]
-    assert sort[-1] == "equivalent"
+    assert head == ["score", "task", "verdict", "difference", "P(better)", "p", "seeds"]
+    assert over_all[:4] == ["dot", "over all", "worse", "-0.200 [-0.200, -0.200]"]
+    assert copy[2:] == ["worse", "-0.400 [-0.400, -0.400]", "0.00 [0.00, 0.00]", "0.002", "10"]
+    assert sort[2] == "equivalent"
     saved = downloads(verdict)
     rows = list(csv.DictReader(io.StringIO(saved["ten-verdict-score.csv"])))
     assert [(row["task"], row["verdict"]) for row in rows] == [
@@ -246,7 +246,7 @@ def test_the_verdict_comes_first_with_difference_interval_and_probability(tmp_pa
         ("sort", "equivalent"),
     ]
     assert float(rows[1]["difference"]) == pytest.approx(-0.4)
-    assert r"dot & copy & -0.400 [-0.400, -0.400]" in saved["ten-verdict-score.tex"]
+    assert r"dot & copy & worse & -0.400 [-0.400, -0.400]" in saved["ten-verdict-score.tex"]
 
 
 def test_there_is_a_verdict_per_axis_but_not_of_one_that_follows_another(tmp_path):
