@@ -21,9 +21,8 @@ from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, fail
 from attnbench.runner import Notice, Planned
 from attnbench.store import atomic as files_module
-from attnbench.store import status
+from attnbench.store import provenance, status
 from attnbench.store import store as store_module
-from attnbench.store import provenance
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.not_logged import NotLogged
