@@ -75,17 +75,17 @@ def guarded() -> Iterator[None]:
 
 
 class _Guarded:
-    """A text stream that passes everything on to another one, which may be None."""
+    """A stream that passes everything on to another one, which may be None."""
 
     def __init__(self, stream: Any, required: bool) -> None:
         self._stream, self._required = stream, required
         self._errors = getattr(stream, "errors", None)
         self._set_errors(_REPLACE)
 
-    def write(self, text: str) -> int:
+    def write(self, content: str | bytes) -> int:
         with self._reported():
-            self._stream.write(text)
-        return len(text)
+            self._stream.write(content)
+        return len(content)
 
     def flush(self) -> None:
         with self._reported():
@@ -98,6 +98,11 @@ class _Guarded:
                 self.flush()
         finally:
             self._set_errors(self._errors)
+
+    @property
+    def buffer(self) -> "_Guarded":
+        """The stream of bytes below a stream of text; an AttributeError if there is none."""
+        return _Guarded(self._stream.buffer, self._required)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -26,7 +26,6 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
         print_remarks(str(problem) for pack in store.unplaced for problem in pack.problems())
         print_remarks(store.doubts())
     echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
-    for line in not_logged.lines():
-        echo(line, error=True)
+    print_remarks(not_logged.lines())
     if not_logged.has_cells:
         raise typer.Exit(Exit.CELLS_FAILED)

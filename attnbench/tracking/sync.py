@@ -4,7 +4,6 @@ from attnbench.cell import Cell
 from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
-from attnbench.tracking.content import run_name
 from attnbench.tracking.not_logged import NotLogged
 
 
@@ -27,9 +26,6 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int, NotLogge
     tracker = Tracker(store.name, tracking_uri, store.folder.parent)
     tracker.start(Plan(store.name, tuple(content["axes"]), cells, []), store.grid_text())
     digests = {cell: summary.digest for cell, summary in store.summaries()}
-    for id_, problem in store.broken.items():
-        if id_ in labels:
-            tracker.not_logged.cell(run_name(labels[id_], ()), problem)
     logged, there = tracker.catch_up(((cell, digests[cell.id]) for cell in cells), lambda cell: store.outcome(cell.id))
     # The status that MLflow shows for the grid's run: KILLED while cells are missing, as after an interruption.
     complete = len(cells) == len(labels)

@@ -10,7 +10,10 @@ import pytest
 from mlflow import MlflowClient
 
 from attnbench import cli
+from attnbench.errors import Problem
 from attnbench.store.store import Store
+from attnbench.tracking.client import Tracker
+from attnbench.tracking.server import Refused
 
 
 def sync(results: Path, *options: str) -> int:
@@ -70,14 +73,20 @@ def test_an_error_in_what_attnbench_draws_is_named_as_its_own(results, uri, caps
     assert "MLflow fails" not in printed
 
 
-def test_cells_that_cannot_be_logged_are_listed(results, uri, capsys):
-    store = write(results, cells=4)
-    broken = store.folder / "cells" / "000000000002.json"
-    broken.write_text("{")
+def test_cells_that_cannot_be_logged_are_listed(results, uri, capsys, monkeypatch):
+    log_cell = Tracker._log_cell
+
+    def refuse_one(self, outcome, planned, digest):
+        if planned.id == "000000000002":
+            raise Refused(Problem("MLflow does not take it: a long name", uri))
+        log_cell(self, outcome, planned, digest)
+
+    write(results, cells=4)
+    monkeypatch.setattr(Tracker, "_log_cell", refuse_one)
     assert sync(results, "--tracking-uri", uri) == 1
     printed = capsys.readouterr()
     assert printed.out == "made-up: 3 cells logged, 0 were already in MLflow\n"
-    assert printed.err.startswith(f"not logged: general · copy · seed 0: {broken}: ")
+    assert printed.err == f"not logged: general · copy · seed 0: {uri}: MLflow does not take it: a long name\n"
 
 
 def test_a_running_grid_is_not_synced(results, uri, capsys):

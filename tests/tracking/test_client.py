@@ -342,16 +342,6 @@ def test_a_server_that_fails_is_not_asked_for_every_cell(results: Path, monkeypa
         track(results, plan, [trained(planned) for planned in plan.cells])
 
 
-def test_a_stored_cell_that_cannot_be_read_does_not_block_the_others(results: Path) -> None:
-    plan = made_up_run.plan("unreadable", seed=[0, 1])
-    store = made_up_run.write_run(results.parent / "other", plan, [trained(planned) for planned in plan.cells])
-    (store.folder / "alignments" / f"{plan.cells[0].id}.npz").write_bytes(b"PK")
-    logged, there, not_logged = catch_up(store, None)
-    assert (logged, there) == (1, 0)
-    assert not_logged.lines()[0].startswith("not logged: dot · copy · seed 0: ")
-    assert not_logged.has_cells
-
-
 def test_a_cell_that_an_earlier_run_left_unreadable_does_not_block_the_others(results: Path) -> None:
     plan = made_up_run.plan("earlier", seed=[0, 1])
     tracker = Tracker("earlier", None, results)
