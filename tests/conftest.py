@@ -70,3 +70,9 @@ def _forget_plugins():
         registry._added.update(added[kind])
     for name in [name for name in sys.modules if name.startswith("attnbench_plugin_")]:
         del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of output must not depend on the terminal in which the tests are started."""
+    monkeypatch.delenv("COLUMNS", raising=False)

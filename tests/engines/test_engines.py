@@ -312,7 +312,7 @@ def test_auto_is_resolved(kind):
 def test_a_container_share_limits_the_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.setattr(Path, "is_file", lambda _: True)
-    monkeypatch.setattr(Path, "read_text", lambda _: "150000 100000\n")
+    monkeypatch.setattr(Path, "read_text", lambda _, **__: "150000 100000\n")
     assert available_cores() == 2
-    monkeypatch.setattr(Path, "read_text", lambda _: "max 100000\n")
+    monkeypatch.setattr(Path, "read_text", lambda _, **__: "max 100000\n")
     assert available_cores() == 64

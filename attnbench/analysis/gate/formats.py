@@ -94,6 +94,8 @@ def _table(check: Check, width: int | None) -> "Table":
     for finding, (first, second) in zip(found, numbers, strict=True):
         colour = "red" if finding.fails else COLOURS[finding.verdict]
         description = Text(names(finding)).append("".join(f"\n{x}" for x in _wrapped(finding, room)), style="dim")
+        # In a narrow terminal the name of the statistic has a line of its own, so that the configuration has more room.
+        second = second if width is not None else second.replace(" (", "\n(")
         shown = Text(first).append(f"\n{second}" if second else "", style="dim")
         table.add_row(Text(finding.verdict, style=colour), description, Text(finding.metric), shown)
     return table
