@@ -21,7 +21,7 @@ from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Exit, fail
 from attnbench.runner import Notice, Planned
 from attnbench.store import atomic as files_module
-from attnbench.store import status
+from attnbench.store import provenance, status
 from attnbench.store import store as store_module
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
@@ -88,6 +88,17 @@ def test_a_run_trains_all_cells_and_gives_the_rows_of_the_table(fake, store):
     kinds = [type(event) for event in fake.events]
     assert kinds[0] is Planned
     assert kinds.count(Started) == kinds.count(Finished) == 6
+
+
+def test_every_training_is_noted_in_the_provenance_and_nothing_else(fake, store):
+    fake(limit=1)
+    fake()
+    fake()  # nothing is left to train
+    noted = provenance.read(store.folder)
+    trained = sum(state == "done" for state in store.states().values())
+    assert [one.engine for one in noted] == ["serial"] * 2
+    assert sum(one.cells for one in noted) == trained
+    assert {one.attnbench for one in noted} == {attnbench.__version__}
 
 
 def test_what_is_done_is_not_trained_again_unless_fresh(fake):

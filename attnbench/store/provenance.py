@@ -7,21 +7,19 @@ import os
 import platform
 import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from attnbench.store.atomic import UNREADABLE, read_sealed, sealed, write_json
-from attnbench.store.schema import ProvenanceFile
 
 PROVENANCE = "provenance.json"
 LARGEST = 10_000_000  # bytes; an entry has about 300
 GIT_ANSWERS_WITHIN = 10.0  # seconds
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(BaseModel):
     """One time that cells were trained.
 
     Attributes:
@@ -37,6 +35,8 @@ class Provenance:
         cells: how many were to be trained.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     date: str
     attnbench: str
     git: str | None
@@ -48,7 +48,10 @@ class Provenance:
     cells: int
 
 
-_KINDS = {"cores": int, "cells": int}  # the other fields are text
+class ProvenanceFile(BaseModel):
+    """The content of the file, the oldest entry first."""
+
+    trained: list[Provenance]
 
 
 def current(grid_folder: Path, attnbench: str, engine: str, cores: int, cells: int) -> Provenance:
@@ -72,7 +75,8 @@ def note(run: Path, entry: Provenance) -> None:
     Raises:
         AttnbenchError: if the file cannot be written.
     """
-    write_json(run / PROVENANCE, sealed({"trained": [asdict(one) for one in (*read(run), entry)]}))
+    content = ProvenanceFile(trained=[*read(run), entry])
+    write_json(run / PROVENANCE, sealed(content.model_dump(mode="json")))
 
 
 def read(run: Path) -> list[Provenance]:
@@ -81,10 +85,10 @@ def read(run: Path) -> list[Provenance]:
     No result depends on the file, so a damaged one is no reason to refuse the others.
     """
     try:
-        content = read_sealed(run / PROVENANCE, ProvenanceFile, LARGEST, ("trained",))
-        return [_entry(entry) for entry in content["trained"]]
-    except (*UNREADABLE, LookupError, TypeError, AttributeError):
+        content = read_sealed(run / PROVENANCE, ProvenanceFile, LARGEST, later=("trained",))
+    except UNREADABLE:
         return []
+    return ProvenanceFile.model_validate(content).trained
 
 
 def git_revision(folder: Path) -> str | None:
@@ -119,16 +123,3 @@ def _cpu() -> str:
             if name.strip() in ("model name", "Model", "cpu model") and value.strip():
                 return value.strip()
     return platform.processor() or platform.machine() or os.name
-
-
-def _entry(content: Any) -> Provenance:
-    """An entry as it was written.
-
-    Raises:
-        LookupError, TypeError: if it is not one.
-    """
-    values = {field.name: content[field.name] for field in fields(Provenance)}
-    for name, value in values.items():
-        if not (isinstance(value, _KINDS.get(name, str)) or (name == "git" and value is None)):
-            raise TypeError(f"{name} is {value!r}")
-    return Provenance(**values)

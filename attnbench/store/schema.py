@@ -1,5 +1,4 @@
-"""What the JSON files of a run contain, as pydantic models: `PlanFile` of plan.json, `CellRecord` of cells/<id>.json,
-`ProvenanceFile` of provenance.json.
+"""What the JSON files of a run contain, as pydantic models: `PlanFile` of plan.json, `CellRecord` of cells/<id>.json.
 
 Whoever reads a record or a plan relies on what is checked here. Both are strict, and open to keys of later versions.
 Fields with a default are missing in the files of earlier versions. The digest is checked by `read_sealed`.
@@ -87,12 +86,6 @@ class PlanFile(_Part):
         if len(axes) < len(self.axes) or any(axes - {*LABELS, *(cell.labels.model_extra or ())} for cell in self.cells):
             raise ValueError("the labels of a cell do not have every axis once")
         return self
-
-
-class ProvenanceFile(_Part):
-    """The content of provenance.json."""
-
-    trained: list[dict[str, JsonValue]]
 
 
 class LoggedStep(_Part):

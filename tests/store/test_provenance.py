@@ -1,11 +1,13 @@
 """The provenance of a run: what is noted when, and that a damaged file harms nothing."""
 
 import json
+import os
 import shutil
 import subprocess
 
 import pytest
 
+from attnbench.store.atomic import sealed
 from attnbench.store.provenance import PROVENANCE, Provenance, current, git_revision, note, read
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -50,11 +52,16 @@ def test_an_edited_file_counts_as_none(tmp_path):
     file = tmp_path / PROVENANCE
     file.write_text(file.read_text().replace("Some CPU", "Faster CPU"))
     assert read(tmp_path) == []
-    file.write_text(json.dumps({"trained": [{**vars(entry()), "cores": "many"}]}))
+    file.write_text(json.dumps({"trained": [entry().model_dump()]}))
+    assert read(tmp_path) == []  # without a digest
+    file.write_text(json.dumps(sealed({"trained": [entry().model_dump() | {"cores": "many"}]})))
     assert read(tmp_path) == []
 
 
 def test_what_is_not_a_file_counts_as_none(tmp_path):
+    os.mkfifo(tmp_path / PROVENANCE)
+    assert read(tmp_path) == []
+    (tmp_path / PROVENANCE).unlink()
     (tmp_path / PROVENANCE).mkdir()
     assert read(tmp_path) == []
 

@@ -28,17 +28,11 @@ def links(name: str, **texts: str) -> Html:
     return element("p", *parts, class_="downloads")
 
 
-def plain_links(name: str, records: Sequence[Mapping[str, Any]], shown: Sequence[Sequence[str]] = ()) -> Html:
-    """The links of a table that consists of records.
-
-    Args:
-        name: of the saved file, without its ending.
-        records: the rows for CSV, with the heads of the columns as keys.
-        shown: the head and the rows for LaTeX, as the page shows them; default: those of the records.
-    """
+def plain_links(name: str, records: Sequence[Mapping[str, Any]]) -> Html:
+    """The links of a table that consists of records, with the heads of the columns as keys."""
     columns = list(records[0])
-    shown = shown or [columns, *([_text(record[column]) for column in columns] for record in records)]
-    return links(name, CSV=csv_text(records), LaTeX=_tabular(shown))
+    rows = [columns, *([str(record[column]) for column in columns] for record in records)]
+    return links(name, CSV=csv_text(records), LaTeX=_tabular(rows))
 
 
 def _tabular(rows: Sequence[Sequence[str]]) -> str:
@@ -46,7 +40,3 @@ def _tabular(rows: Sequence[Sequence[str]]) -> str:
     head, *body = [" & ".join(latex(" ".join(item.split())) for item in row) + r" \\" for row in rows]
     begin = rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}"
     return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)

@@ -160,7 +160,7 @@ def _words(sentence: Sentence, box: Box) -> Html:
     for t, word in enumerate(sentence.target):
         y = box.top + (t + 0.5) * box.cell
         parts.append(element("text", _truncated(word), x=box.left - 3, y=y, dy="0.34em", class_="end"))
-    return element("g", *parts, font_size=box.size, aria_hidden="true")  # the description has the words
+    return element("g", *parts, font_size=box.size, class_="words", aria_hidden="true")  # the description has the words
 
 
 def _gold(sentence: Sentence, box: Box) -> Html:

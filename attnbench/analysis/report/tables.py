@@ -106,13 +106,8 @@ def _sortable(data: ReportData, comparison: Comparison, bars: bool) -> Html:
         class_=f"sortable{' bars' if bars else ''}",
         style=f"--mean-width: {0.64 * characters:.2f}em",  # the widest digits of common fonts (Verdana)
     )
-    # The bars show the table of the same metric above, which has the links.
-    saved = (
-        []
-        if bars
-        else [links(f"{comparison.name}-{comparison.metric}", CSV=to_csv(comparison), LaTeX=to_latex(comparison))]
-    )
-    return joined(scrollable(table), *saved, *(element("p", line, class_="note") for line in caption(comparison)))
+    saved = links(f"{comparison.name}-{comparison.metric}", CSV=to_csv(comparison), LaTeX=to_latex(comparison))
+    return joined(scrollable(table), saved, *(element("p", line, class_="note") for line in caption(comparison)))
 
 
 def _has_value(comparison: Comparison, row: RowLabels) -> bool:

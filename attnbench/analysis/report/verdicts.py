@@ -1,20 +1,18 @@
 """The verdicts of the report: every value of an axis against the best one, as `attnbench compare` decides."""
 
-from typing import Any
+from dataclasses import replace
 
-from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine, contrast
-from attnbench.analysis.labels import text
-from attnbench.analysis.report.data import LEAD, ReportData
-from attnbench.analysis.report.downloads import plain_links
+from attnbench.analysis.compare.captions import caption, conclusions
+from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, contrast
+from attnbench.analysis.compare.formats import head, rows, to_csv, to_latex
+from attnbench.analysis.report.data import ReportData
+from attnbench.analysis.report.downloads import links
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.tables import scrollable
-from attnbench.analysis.stats import Estimate
 from attnbench.analysis.verdict import Verdict
 from attnbench.errors import AttnbenchError
-from attnbench.metrics import metric_of
 
 _STYLES = {Verdict.BETTER: "good", Verdict.WORSE: "bad"}
-HEAD = ("task", "difference", "P(better)", "p", "seeds", "verdict")
 
 
 def verdicts(data: ReportData) -> Html:
@@ -50,99 +48,45 @@ def _about(data: ReportData, axis: str, first: bool) -> Html:
 
 
 def _verdict(data: ReportData, found: Contrast) -> Html:
-    # Over all tasks first: it is the answer, where there is one.
-    lines = sorted(found.lines, key=lambda line: line.task != ALL_TASKS)
-    tasks = list(dict.fromkeys(line.task for line in lines))
-    direction, against = metric_of(found.metric).direction, text(found.against)
-    note = (
-        f"{found.metric} ({direction} is better) of each {found.axis} minus that of {against}, paired over seeds, with "
-        f"95 % intervals. P(better): the probability that a seed is better than a seed of {against}. p is corrected "
-        "for the comparisons of a task."
-    )
-    notes = [note]
-    if any(line.verdict == Verdict.INCONCLUSIVE for line in lines):
-        notes.append("inconclusive: the seeds are too few for any verdict, whatever their values.")
-    return joined(
-        element("ul", *(element("li", _sentence(found, task)) for task in tasks), class_="verdicts"),
-        _table(data, found, lines),
-        *(element("p", sentence, class_="note") for sentence in (*notes, *(f"{one}." for one in found.notes))),
-    )
-
-
-def _sentence(found: Contrast, task: str) -> Html:
-    """The values with each verdict: "copy, against dot: additive better; cosine and general inconclusive."."""
-    by_verdict: dict[Verdict, list[str]] = {}
-    for line in found.lines:
-        if line.task == task:
-            by_verdict.setdefault(line.verdict, []).append(text(line.value))
-    name = "Over all tasks" if task == ALL_TASKS else task
-    parts: list[str] = [element("strong", name), f", against {text(found.against)}: "]
-    for n, verdict in enumerate(verdict for verdict in Verdict if verdict in by_verdict):
-        names = by_verdict[verdict]
-        listed = " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
-        parts += ["; " if n else "", f"{listed} ", element("span", verdict, class_=_style(verdict))]
-    return joined(*parts, ".")
-
-
-def _style(verdict: Verdict) -> str:
-    return _STYLES.get(verdict, "undecided")
-
-
-def _table(data: ReportData, found: Contrast, lines: list[ContrastLine]) -> Html:
-    head = (found.axis, *HEAD)
-    rows, shown = [], []
-    for line in lines:
-        first, *rest, verdict = _row(found, line)
-        shown.append([first, *rest, verdict])
-        cells = [element("td", item) for item in rest]
-        cells.append(element("td", verdict, class_=_style(line.verdict)))
-        labels = {found.axis: line.value, **({"task": line.task} if line.task != ALL_TASKS else {})}
-        rows.append(element("tr", element("th", first, scope="row"), *cells, data_of=data.filters.of(labels)))
-    header = element("tr", *(element("th", name, scope="col") for name in head))
-    table = element("table", element("thead", header), element("tbody", *rows), class_="plain contrast")
+    found = _over_all_first(found)
+    below = [element("p", sentence, class_="note") for sentence in caption(found)]
     name = f"{data.store.name}-verdict-{found.axis}"
-    return joined(scrollable(table), plain_links(name, [_record(found, line) for line in lines], [head, *shown]))
+    return joined(
+        element("ul", *(element("li", sentence) for sentence in conclusions(found)), class_="verdicts"),
+        _table(data, found),
+        links(name, CSV=to_csv(found), LaTeX=to_latex(found)),
+        *below,
+    )
 
 
-def _row(found: Contrast, line: ContrastLine) -> list[str]:
-    return [
-        text(line.value),
-        "over all" if line.task == ALL_TASKS else line.task,
-        _difference(found, line),
-        _with_interval(line.probability, "{:.2f}"),
-        f"{line.paired.p:.3f}" if line.paired.p >= 0.001 else "< .001",
-        str(line.paired.n),
-        line.verdict,
-    ]
+def _over_all_first(found: Contrast) -> Contrast:
+    """The same with the result over all tasks on top: it is the answer, where there is one."""
+    return replace(
+        found,
+        lines=sorted(found.lines, key=lambda line: line.task != ALL_TASKS),
+        references=sorted(found.references, key=lambda reference: reference.task != ALL_TASKS),
+    )
 
 
-def _difference(found: Contrast, line: ContrastLine) -> str:
-    decimals = metric_of(found.metric).decimals
-    estimate = Estimate(line.paired.difference, line.paired.low, line.paired.high, line.paired.n)
-    return _with_interval(estimate, f"{{:+.{decimals}f}}")
-
-
-def _with_interval(estimate: Estimate, format: str) -> str:
-    value = format.format(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{format.format(estimate.low)}, {format.format(estimate.high)}]"
-
-
-def _record(found: Contrast, line: ContrastLine) -> dict[str, Any]:
-    """A line in full precision."""
-    return {
-        found.axis: text(line.value),
-        "against": text(found.against),
-        "task": line.task,
-        "metric": LEAD,
-        "difference": line.paired.difference,
-        "low": line.paired.low,
-        "high": line.paired.high,
-        "probability": line.probability.value,
-        "probability_low": line.probability.low,
-        "probability_high": line.probability.high,
-        "p": line.paired.p,
-        "seeds": line.paired.n,
-        "verdict": str(line.verdict),
-    }
+def _table(data: ReportData, found: Contrast) -> Html:
+    """The table of `compare`, with the row of the reference."""
+    body = []
+    names = head(found)
+    for items, line in rows(found):
+        styles: list[str | None] = [None] * len(items)
+        styles[names.index("verdict")] = _STYLES.get(line.verdict, "undecided") if line else "undecided"
+        first, *rest = zip(items, styles, strict=True)
+        cells = [element("td", item, class_=style) for item, style in rest]
+        labels = {found.axis: line.value if line else found.against}
+        task = items[names.index("task")]
+        body.append(
+            element(
+                "tr",
+                element("th", first[0], scope="row"),
+                *cells,
+                class_=None if line else "reference",
+                data_of=data.filters.of(labels | {"task": task}),
+            )
+        )
+    header = element("tr", *(element("th", name, scope="col") for name in names))
+    return scrollable(element("table", element("thead", header), element("tbody", *body), class_="plain contrast"))

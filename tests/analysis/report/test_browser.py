@@ -206,6 +206,18 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     assert "validation sentence at step 100; 13 of 13" in mean[1]
 
 
+def test_the_words_of_a_panel_have_the_colour_of_the_page(page, tmp_path):
+    """They are copied by <use>, where not every rule of the style sheet applies."""
+    script = """for (const theme of ["", "light"]) {
+      document.documentElement.className = theme;
+      const words = document.querySelector(".frames .words");
+      output.push(getComputedStyle(words).fill === getComputedStyle(document.body).color);
+    }
+    const rules = [...document.styleSheets[0].cssRules].map((rule) => rule.selectorText || "");
+    output.push(rules.includes(".words"));"""
+    assert opened(page, tmp_path, script, "--blink-settings=preferredColorScheme=0") == [True, True, True]
+
+
 def test_the_first_panel_is_the_same_with_and_without_the_script(page, tmp_path):
     script = f"""{PANELS} state(2); set(sentence, "0"); state(2)"""
     before, after = opened(page, tmp_path, script)
