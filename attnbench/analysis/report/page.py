@@ -146,8 +146,8 @@ def _bars(run: ReportData) -> Html:
 def _configuration(store: "Store") -> Html:
     try:
         text = store.grid_text()
-    except AttnbenchError:  # its message has the path, which is of no use to the readers of the page
-        return _note("grid.yaml cannot be read.")
+    except AttnbenchError as error:
+        return _note(f"grid.yaml {error.problems[0].what}")
     return element("pre", element("code", text), tabindex=0)
 
 
