@@ -50,9 +50,9 @@ class Problem:
             object.__setattr__(self, part.name, shortened(getattr(self, part.name)))
 
     def __str__(self) -> str:
-        where, hint = one_line(self.where), one_line(self.hint)
+        where = one_line(self.where)
         # Further lines are indented, so that a text from a file cannot look like another message.
-        what = harmless(self.what).replace("\n", "\n    ")
+        what, hint = (harmless(text).replace("\n", "\n    ") for text in (self.what, self.hint))
         lines = [f"{where}: {what}" if where else what]
         lines += [f"    {one_line(line)}" for line in self.source.splitlines()]
         return "\n".join([*lines, f"  → {hint}"] if hint else lines)

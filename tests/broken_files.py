@@ -238,11 +238,12 @@ class OnlyRead(Tracker):
     def has(self, cell: str, digest: str) -> bool:  # noqa: ARG002
         return False
 
-    def log_cell(self, outcome: Any, planned: Any, digest: str) -> None:  # noqa: ARG002
+    def log_cell(self, outcome: Any, planned: Any, digest: str) -> bool:  # noqa: ARG002
         content.run_name(planned.labels, [])
         content.params_of(planned.cell)
         list(content.series_points(outcome.history, 0))
         list(content.result_points(outcome.metrics, 0, 1))
+        return True
 
     def finish(self, frame: Any, status: str = "FINISHED") -> None:  # noqa: ARG002
         if not frame.empty:

@@ -151,4 +151,4 @@ def _request(address: str, path: str, **parameters: Any) -> dict[str, Any]:
 
 def _last_lines(log: IO[str]) -> str:
     log.seek(0)
-    return "\n    ".join(["its output ends with:", *log.read().strip().splitlines()[-5:]])
+    return "\n".join(["its output ends with:", *log.read().strip().splitlines()[-5:]])

@@ -4,16 +4,19 @@ import shlex
 from pathlib import Path
 
 import made_up_run
+import pandas as pd
 import pytest
 from grid.yard import call
 from mlflow import MlflowClient
 from sqlalchemy.engine import make_url
 
+from attnbench.cell import LABELS
 from attnbench.cli.run import _pointers
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.server import database_uri
 
+NOTHING = pd.DataFrame(columns=["cell", "status", *LABELS, "exact_match"])
 NAMES = ["what?x=1", "50%25 off", "a#b", "it's; here", "é"]
 
 
@@ -46,9 +49,9 @@ def test_the_database_and_the_artifacts_lie_in_a_folder_of_any_name(tmp_path, mo
 @pytest.mark.parametrize("name", NAMES)
 def test_a_printed_command_names_the_folder_as_a_shell_reads_it(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    line = _pointers(Store(Path(name) / "run"), 0, "", Path(name))[1]
+    line = _pointers(Store(Path(name) / "run"), NOTHING, 0, "", Path(name))[1]
     assert shlex.split(line)[-3:] == ["ui", "--results", name]
-    line = _pointers(Store(Path(name) / "run"), 0, f"sqlite:///{name}", Path(name))[1]
+    line = _pointers(Store(Path(name) / "run"), NOTHING, 0, f"sqlite:///{name}", Path(name))[1]
     assert shlex.split(line)[-2:] == ["--tracking-uri", f"sqlite:///{name}"]
     command = shlex.split(Tracker("run", None, Path(name)).catch_up_command)
     assert command == ["attnbench", "sync", "run", "--results", str(tmp_path / name)]
