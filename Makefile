@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench simulate clean
 
 demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
@@ -22,6 +22,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; an hour on an idle machine
 	$(BIN)/python benchmarks/speed.py
+
+simulate: $(INSTALLED)  ## simulates the verdicts and the gate, for docs/statistics.md and results/gate.md; an hour
+	$(BIN)/python benchmarks/simulate_statistics.py
+	$(BIN)/python benchmarks/gate_simulation.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

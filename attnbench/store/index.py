@@ -25,7 +25,7 @@ from attnbench.store.atomic import UNREADABLE
 from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, read_record
 
-INDEX, FORMAT = ".index", 4  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
+INDEX, FORMAT = ".index", 5  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
 MOST_BYTES = 2_000_000_000  # a run of 100,000 cells has some 100 MB
 RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
 CODE = "code"  # in place of the cell's id in a line that has a fingerprint
@@ -42,7 +42,7 @@ class CellSummary:
         metrics: as in the cell's file.
         error: the reason if it failed.
         test_lengths: the test lengths in its configuration.
-        test_examples: the size of its test set in its configuration; None where its test set is a file.
+        test_examples: the size of its test set, at most; None where it is a file whose lines were not counted.
         code: the fingerprint of the code that trained it.
         digest: the digest of its file; empty if it has none, so that nobody can say whether it was edited.
     """
@@ -176,8 +176,10 @@ class Index:
         key = key_of(record["code"])
         self._codes.setdefault(key, record["code"])
         data = record["config"].get("data") or {}
-        # A user's own pairs have as many test sentences as their file, whatever the field says.
-        examples = None if data.get("path") else data.get("test_examples")
+        examples = data.get("test_examples")
+        if data.get("path"):  # the file may have fewer lines
+            lines = record.get("facts", {}).get("test_lines")  # earlier versions did not record them
+            examples = min(examples, int(lines)) if lines is not None and isinstance(examples, int) else None
         kept = {name: record[name] for name in ("status", "metrics", "error")} | {
             "test_lengths": data.get("test_lengths", ()),
             "test_examples": examples if isinstance(examples, int) else None,

@@ -134,6 +134,7 @@ class Pairs:
             # Lines that are validation or test pairs themselves are not dropped.
             "dropped_training_lines": len(pairs) - len(training) - sum(map(len, held_from_path)),
             "dropped_validation_lines": len(validated) - len(sides[Split.VALIDATION]),
+            "test_lines": len(sides[Split.TEST]),
             **_unknown_shares(sides, set(self.source_words) - {UNKNOWN}, known),
             **_composed_shares(sides, set(self.source_words) - {UNKNOWN}, known),
         }
@@ -152,6 +153,7 @@ class Pairs:
               the validation or test part.
             - `dropped_validation_lines`: the number of validation lines that are not used, because their source is also
               in the test part.
+            - `test_lines`: the number of lines of the test part, in the trained range or not.
             - `unknown_source_words_validation`, `unknown_target_words_validation`, `unknown_source_words_test`,
               `unknown_target_words_test`: the share of the words, in 0..1, that are not in the vocabulary.
             - `differently_composed_words_validation`, `differently_composed_words_test`: the share of the source and

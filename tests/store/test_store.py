@@ -68,6 +68,21 @@ def test_the_frame_keeps_types_and_the_other_metrics_per_length(tmp_path):
     assert frame["bleu"].dtype == "float64"
 
 
+def test_the_test_set_of_a_file_is_as_large_as_its_lines_allow(tmp_path):
+    """One sentence of 40 is not called better, though data.test_examples is 500."""
+    grid = plan(seed=range(3))
+    own = [
+        replace(c, cell=c.cell.model_copy(update={"data": c.cell.data.model_copy(update={"path": "a.tsv"})}))
+        for c in grid.cells
+    ]
+    results = [
+        replace(outcome(c), facts={"test_lines": lines} if lines else {})
+        for c, lines in zip(own, (40, 9000, 0), strict=False)
+    ]
+    frame = write_run(tmp_path, replace(grid, cells=own), results).frame()
+    assert list(frame["test_examples"].fillna(-1)) == [40, own[0].cell.data.test_examples, -1]
+
+
 def test_labels_of_mixed_types_stay_as_they_are(tmp_path):
     grid = plan(train__clip=[1, 2.5, None])
     frame = write_run(tmp_path, grid, map(outcome, grid.cells)).frame()

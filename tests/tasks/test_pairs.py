@@ -121,6 +121,7 @@ def test_unknown_target_words_have_ids_that_no_model_outputs(tmp_path):
         "training_lines": 2,
         "dropped_training_lines": 0,
         "dropped_validation_lines": 0,
+        "test_lines": 1,
         "unknown_source_words_validation": 1 / 3,
         "unknown_target_words_validation": 2 / 3,
         "unknown_source_words_test": 2 / 4,
