@@ -10,16 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from attnbench.cell import Checkpoint, Pack
+from attnbench.files import read_file
 from attnbench.fingerprint import fingerprint
 from attnbench.store.commit import CHECKPOINTS
-from attnbench.store.lock import HOLDER
+from attnbench.store.lock import HOLDER, MOST_BYTES
 
 
 def with_checkpoints(packs: Sequence[Pack], run: Path) -> list[Pack]:
     """Returns the packs with the place of their checkpoints. The caller must hold the lock of the run's folder."""
     # Absolute, because a worker may have another working folder.
     folder = run.resolve()
-    holder = (folder / HOLDER).read_text(encoding="utf-8")
+    holder = read_file(folder / HOLDER, MOST_BYTES).decode("utf-8")
     return [
         pack.model_copy(
             update={
