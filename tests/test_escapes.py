@@ -41,7 +41,8 @@ def test_a_problem_cannot_begin_a_line_of_its_own():
         "    okay: all is well",
         "    score: \ufffd[2Jdot",
         "           ^",
-        "  → do this",
+        "  → do",
+        "    this",
     ]
 
 
