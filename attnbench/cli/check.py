@@ -129,8 +129,8 @@ def _update(run: str, baseline: Path, results: Path) -> str:
 
 def _tolerances(given: list[str]) -> dict[str, float]:
     """Reads --tolerance into a tolerance per metric; a value without a metric applies to all others."""
+    from attnbench.analysis.gate.allowances import ALLOWANCES
     from attnbench.analysis.gate.baseline import unknown_metric
-    from attnbench.analysis.gate.judge import ALLOWANCES
 
     everywhere: dict[str, float] = {}
     by_metric: dict[str, float] = {}

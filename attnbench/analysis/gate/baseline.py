@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench import __version__
-from attnbench.analysis.gate.judge import ALLOWANCES
+from attnbench.analysis.gate.allowances import ALLOWANCES
 from attnbench.analysis.labels import text
 from attnbench.analysis.settings import key_of, settings_of
 from attnbench.analysis.table.lengths import metric_hint

@@ -12,20 +12,17 @@ Exit statuses of a check that fails:
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from statistics import fmean, median
 
 from attnbench.analysis.gate.baseline import BaselineRow, Configuration, join_seeds, same_labels
+from attnbench.analysis.gate.chances import Chances, noise_of_floor
 from attnbench.analysis.gate.judge import (
     FEW,
-    NOISE,
     GateVerdict,
     Judgement,
     Statistic,
     judge_row,
     learned,
-    spared_seeds,
-    typical_spread,
 )
 from attnbench.analysis.settings import differences
 from attnbench.errors import Exit
@@ -35,10 +32,6 @@ from attnbench.metrics import metric_of
 # promised (one check in a hundred): the floor has false alarms too, and values near 1 are less normal than Student's t
 # assumes.
 FALSE_ALARMS = 0.005
-# Likewise by the floor; its noise is nearly the same in all metrics of a configuration.
-FLOOR_ALARMS = 0.01
-# The probability that more seeds than are spared fail to learn by chance, over all configurations together.
-FAILED_BY_CHANCE = 0.007
 FAILING = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING, GateVerdict.NOT_COMPARABLE)
 COMPARED = (GateVerdict.REGRESSION, GateVerdict.UNCLEAR, GateVerdict.IMPROVEMENT, GateVerdict.UNCHANGED)
 _MOST_NAMED = 4  # settings that a message lists
@@ -268,41 +261,6 @@ def _same_models(row: BaselineRow, one: Configuration) -> bool:
     shared = {seed: value for seed, value in row.values.items() if seed in run}
     distinct = len(set(shared.values())) == len(shared) >= FEW
     return distinct and all(run[seed] == value for seed, value in shared.items())
-
-
-def noise_of_floor(rows: int) -> float:
-    """The probability of a false alarm by the floor in each of this number of rows."""
-    return min(NOISE, FLOOR_ALARMS / rows)
-
-
-class Chances:
-    """The variation that the baseline shows over all its rows: too few seeds of one row show it."""
-
-    def __init__(self, rows: Sequence[BaselineRow]) -> None:
-        self.values: dict[str, list[dict[int, float]]] = {}
-        for row in rows:
-            finite = {seed: value for seed, value in row.values.items() if math.isfinite(value)}
-            self.values.setdefault(row.metric, []).append(finite)
-        self.typical = cache(self._typical)
-        # Where no seed learned, the task is hard or the training short: that is not a seed that fails by chance.
-        self.failures = {
-            row.configuration: (len(row.values) - count, len(row.values))
-            for row in rows
-            if row.metric == "exact_match" and (count := learned(list(row.values.values())))
-        }
-        self.failed = sum(failed for failed, _ in self.failures.values())
-        self.seeds = sum(seeds for _, seeds in self.failures.values())
-        self.level = FAILED_BY_CHANCE / max(len(self.failures or {row.configuration for row in rows}), 1)
-
-    def _typical(self, metric: str, seeds: int) -> float:
-        return typical_spread(metric, self.values[metric], seeds)
-
-    def spared(self, row: BaselineRow, run: int) -> int:
-        """The number of a run's worst seeds that may have failed to learn by chance."""
-        own = self.failures.get(row.configuration, (0, 0))
-        missing = sum(not math.isfinite(value) for value in row.values.values())
-        own = max(own, (missing, len(row.values)))
-        return spared_seeds(self.failed, self.seeds, own, run, self.level)
 
 
 def resolution_of(row: BaselineRow) -> float:

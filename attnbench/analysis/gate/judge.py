@@ -11,58 +11,12 @@ from functools import cache
 from statistics import fmean, median
 from typing import NamedTuple
 
+from attnbench.analysis.gate.allowances import ALLOWANCES
 from attnbench.analysis.learned import LEARNED_AT
 from attnbench.metrics import metric_of
 
-
-@dataclass(frozen=True)
-class Allowance:
-    """The gate's defaults for a metric, in the metric's unit.
-
-    Attributes:
-        tolerance: a difference of the means up to this is never a regression.
-        spread: lower bound on the seed standard deviation. A few seeds may have equal values by chance, and the next
-            seeds still differ.
-        floor: a fall of the mean beyond this fails even where the seeds do not prove it; see `judge`.
-        relative: whether these are shares of the baseline's mean. A number of steps has no natural unit: it depends on
-            the task and the learning rate.
-    """
-
-    tolerance: float
-    spread: float
-    floor: float
-    relative: bool = False
-
-    def scaled(self, mean: float, resolution: float = 0.0) -> "Allowance":
-        """The allowance in the metric's unit.
-
-        Args:
-            mean: of the baseline.
-            resolution: the distance of two values that a relative metric can take: the steps between two validations.
-        """
-        if not self.relative:
-            return self
-        return Allowance(
-            max(self.tolerance * mean, resolution), max(self.spread * mean, resolution / 2), self.floor * mean
-        )
-
-
-# The gated metrics. The others do not depend on the code alone (seconds) or have no better direction (entropy).
-ALLOWANCES = {
-    "exact_match": Allowance(0.02, 0.01, 0.10),
-    "token_accuracy": Allowance(0.02, 0.01, 0.10),
-    "loss": Allowance(0.05, 0.02, 0.25),
-    "bleu": Allowance(2.0, 1.0, 10.0),
-    "aer": Allowance(0.02, 0.02, 0.10),
-    "alignment_mass": Allowance(0.02, 0.02, 0.10),
-    "steps_to_95": Allowance(0.20, 0.05, 0.25, relative=True),
-    "exact_match_unseen": Allowance(0.02, 0.01, 0.10),
-}
 FEW = 3  # with fewer seeds no standard deviation is estimated
 ENOUGH = 5  # with fewer seeds `baseline` warns, and the floor assumes that the row varies like the most variable ones
-# A seed fails to learn with a probability estimated from the baseline's seeds and this many more, of which half a seed
-# failed: about 3 % without any data.
-PRIOR_FAILURES, PRIOR_SEEDS = 0.5, 17
 # A fall beyond the floor must also be one that noise gives with at most this probability. The spread of a row is known
 # from its own seeds and, counted like WEIGHT further seeds, from the other rows.
 NOISE, WEIGHT = 0.0015, 4
@@ -286,42 +240,6 @@ def _of_equal_models(old: Mapping[int, float], new: Mapping[int, float], rule: R
     return Judgement(verdict, -rule.better * worse, None, None, Statistic.REPRODUCED)
 
 
-def typical_spread(metric: str, rows: Sequence[Mapping[int, float]], seeds: int) -> float:
-    """The typical seed standard deviation of a metric's rows, in the unit of its allowance; 0 without one.
-
-    It is the median; with few seeds the 85th percentile, because the row itself then hardly shows how much it varies.
-    """
-    relative = ALLOWANCES[metric_of(metric).name].relative
-    spreads = [_stdev(list(row.values())) / (fmean(row.values()) if relative else 1) for row in rows if len(row) > 1]
-    share = 0.5 if seeds >= ENOUGH else 0.85
-    return sorted(spreads)[int(share * len(spreads))] if spreads else 0.0
-
-
-def spared_seeds(failures: int, seeds: int, own: tuple[int, int], run: int, level: float) -> int:
-    """The number of seeds of a run that may fail to learn by chance; at most all but one.
-
-    It is the smallest number that is exceeded with a probability of at most `level`, where each seed fails with the
-    probability estimated from the baseline: from all its seeds, or from those of the configuration if more of them
-    failed.
-
-    Args:
-        failures: number of the baseline's seeds that did not learn, over all configurations.
-        seeds: number of the baseline's seeds, over all configurations.
-        own: likewise of this configuration.
-        run: number of the run's seeds.
-        level: of the check, shared over its configurations.
-    """
-    p = (failures + PRIOR_FAILURES) / (seeds + PRIOR_SEEDS)
-    if own[0]:
-        p = max(p, (own[0] + 0.5) / (own[1] + 1))
-    tail = 1.0
-    for count in range(run - 1):
-        tail -= math.comb(run, count) * p**count * (1 - p) ** (run - count)
-        if tail <= level:
-            return count
-    return max(run - 1, 0)
-
-
 def learned(values: Sequence[float]) -> int:
     """The number of seeds that learned their task, by their accuracies."""
     return sum(value >= LEARNED_AT for value in values)
@@ -373,14 +291,14 @@ def _estimates(baseline: Mapping[int, float], run: Mapping[int, float], rule: Ru
         estimates.append(_Estimate(Statistic.MEAN, fmean(new) - mean, error, freedom, mean))
     if min(n, m) >= FEW and 2 * rule.spared < m:
         # The variance of a median is π/2 times that of a mean for many normal values, and less for few.
-        error = max(_stdev(old), rule.spread) * math.sqrt(1 / n + math.pi / 2 / m)
+        error = max(stdev(old), rule.spread) * math.sqrt(1 / n + math.pi / 2 / m)
         estimates.append(_Estimate(Statistic.MEDIAN, median(new) - mean, error, n - 1, mean))
     pairs = {seed: run[seed] - value for seed, value in baseline.items() if seed in run}
     if len(pairs) >= FEW:
         # Shared seeds have the same data and initial weights, which removes part of the variation: a quarter of the
         # lower bound is kept. It does not make coarse values finer.
         least = max(rule.spread / 4, rule.resolution / 2)
-        error = max(_stdev(list(pairs.values())), least) / math.sqrt(len(pairs))
+        error = max(stdev(list(pairs.values())), least) / math.sqrt(len(pairs))
         before = fmean(baseline[seed] for seed in pairs)
         estimates.append(_Estimate(Statistic.PAIRED, fmean(pairs.values()), error, len(pairs) - 1, before))
     return estimates
@@ -393,7 +311,8 @@ def _variance(values: Sequence[float]) -> float:
     return math.fsum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
 
 
-def _stdev(values: Sequence[float]) -> float:
+def stdev(values: Sequence[float]) -> float:
+    """The sample standard deviation; 0 for a single value."""
     return math.sqrt(_variance(values))
 
 

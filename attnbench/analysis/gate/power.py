@@ -5,9 +5,11 @@ import random
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
+from attnbench.analysis.gate.allowances import ALLOWANCES
 from attnbench.analysis.gate.baseline import BaselineRow
-from attnbench.analysis.gate.check import FALSE_ALARMS, Chances, noise_of_floor, resolution_of
-from attnbench.analysis.gate.judge import ALLOWANCES, ENOUGH, GateVerdict, judge_row
+from attnbench.analysis.gate.chances import Chances, noise_of_floor
+from attnbench.analysis.gate.check import FALSE_ALARMS, resolution_of
+from attnbench.analysis.gate.judge import ENOUGH, GateVerdict, judge_row
 from attnbench.metrics import METRICS, metric_of
 
 POWER = 0.9

@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.gate.baseline import NEVER, BaselineRow, Configuration
+from attnbench.analysis.gate.chances import spared_seeds
 from attnbench.analysis.gate.check import check
-from attnbench.analysis.gate.judge import GateVerdict, Rule, Statistic, judge, judge_row, spared_seeds
+from attnbench.analysis.gate.judge import GateVerdict, Rule, Statistic, judge, judge_row
 from attnbench.errors import Exit
 
 
