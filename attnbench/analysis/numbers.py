@@ -6,7 +6,7 @@ from typing import Any
 DIGITS = 14  # significant; a float has 15 to 17, of which a sum or a mean has the last ones wrong
 
 
-def shortened(records: Sequence[Mapping[str, Any]], labels: Collection[str] = ()) -> list[dict[str, Any]]:
+def rounded(records: Sequence[Mapping[str, Any]], labels: Collection[str] = ()) -> list[dict[str, Any]]:
     """The records with every computed float at DIGITS significant digits.
 
     Args:

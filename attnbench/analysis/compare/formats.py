@@ -9,7 +9,7 @@ from attnbench.analysis.compare.captions import caption, conclusions, described,
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, ContrastLine, Reference
 from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import text
-from attnbench.analysis.numbers import shortened
+from attnbench.analysis.numbers import rounded
 from attnbench.analysis.stats import Estimate
 from attnbench.analysis.table.formats import latex
 from attnbench.analysis.verdict import Verdict
@@ -269,4 +269,4 @@ def to_csv(contrast: Contrast) -> str:
 
 
 def _numbers(contrast: Contrast) -> list[dict[str, Any]]:
-    return shortened(records(contrast), (contrast.axis, "against"))
+    return rounded(records(contrast), (contrast.axis, "against"))

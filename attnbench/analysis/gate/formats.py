@@ -13,7 +13,7 @@ from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import name_of
 from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict, Statistic, learned
-from attnbench.analysis.numbers import shortened
+from attnbench.analysis.numbers import rounded
 from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
 from attnbench.cell import KINDS
 from attnbench.errors import Exit
@@ -222,12 +222,12 @@ def to_markdown(check: Check) -> str:
 
 def to_csv(check: Check) -> str:
     """One line per finding, including the unchanged ones."""
-    return csv_text(shortened(_records(check)))
+    return csv_text(rounded(_records(check)))
 
 
 def to_json(check: Check) -> str:
     """A list with one object per finding; its keys are the columns of the CSV."""
-    return json.dumps(shortened(_records(check)), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(rounded(_records(check)), indent=1, ensure_ascii=False) + "\n"
 
 
 def _records(check: Check) -> list[dict[str, Any]]:

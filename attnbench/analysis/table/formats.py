@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.labels import Label, text
-from attnbench.analysis.numbers import shortened
+from attnbench.analysis.numbers import rounded
 from attnbench.analysis.stats import proportion_interval
 from attnbench.analysis.table.captions import BEYOND, caption, mark, title
 from attnbench.analysis.table.cell import TableCell
@@ -227,7 +227,7 @@ def to_json(comparison: Comparison) -> str:
 
 
 def _numbers(comparison: Comparison) -> list[dict[str, Any]]:
-    return shortened(records(comparison), (*comparison.index, comparison.columns))
+    return rounded(records(comparison), (*comparison.index, comparison.columns))
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
