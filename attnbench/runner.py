@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import __version__
-from attnbench.cell import Cell, Pack
+from attnbench.cell import Pack
 from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
@@ -24,12 +23,13 @@ from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size
 from attnbench.grid.packs import Composition, composed
 from attnbench.grid.schema import run_name_problem
+from attnbench.run_messages import cells_reused, cells_that_leave, data_message, explained, missing_lengths_message
 from attnbench.store.atomic import make_writable
 from attnbench.store.checkpoints import delete_checkpoints, with_checkpoints
 from attnbench.store.lock import held
 from attnbench.store.provenance import Provenance, current, note
 from attnbench.store.results_folder import results_folder
-from attnbench.store.reuse import Reusable, find_reusable
+from attnbench.store.reuse import find_reusable
 from attnbench.store.reuse import reuse as copy_cells
 from attnbench.store.status import DONE, FAILED, STALE, TODO, CellState, states_of
 from attnbench.store.store import Store
@@ -139,7 +139,7 @@ def run(
                 trainer.prepare()
             tracker = _tracker(plan, loaded.text, tracking_uri, results) if mlflow else None
             code = {cell.id: fingerprint(cell.cell) for cell in plan.cells}
-            notices = [*_replaced(plan, store), *_copied(found)]
+            notices = [*cells_that_leave(plan, store), *cells_reused(found)]
             store.start(plan, loaded.text, [Composition.of(pack) for pack in every], code)
             if todo:
                 note(store.folder, _provenance(grid, engine, sum(len(pack.ids) for pack in todo)))
@@ -151,7 +151,7 @@ def run(
             notify(planned)
             for notice in notices:
                 notify(Notice(notice))
-            for message in [*_explained(doubts), *messages]:
+            for message in [*explained(doubts), *messages]:
                 notify(Notice(message))
             return Driver(planned, store, tracker, notify).run(trainer, fail_fast)
 
@@ -172,33 +172,6 @@ def _renamed(name: str | None) -> list[str]:
 def _provenance(grid: str | Path | Mapping[str, Any], engine: str, cells: int) -> Provenance:
     folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
     return current(folder, __version__, engine, available_cores(), cells)
-
-
-def _replaced(plan: Plan, store: Store) -> list[str]:
-    """A message if the folder has results of another grid, which the tables of this one do not show."""
-    planned = {cell.id for cell in plan.cells}
-    try:
-        before = {cell["id"] for cell in store.plan()["cells"]} - planned
-    except AttnbenchError:  # a new run, or a damaged plan, which is about to be written again
-        return []
-    leaving = before & store.states().keys()
-    if not leaving:
-        return []
-    cells = f"{len(leaving)} cell{'s' * (len(leaving) > 1)}"
-    leave = f"{cells} leave{'s' * (len(leaving) == 1)} the table ({'they are' if len(leaving) > 1 else 'it is'} kept)"
-    return [f"{store.folder} holds another grid: {leave}. To have both, run this one under another name: --as NAME"]
-
-
-def _copied(found: Sequence[Reusable]) -> list[str]:
-    """A message per run whose cells are reused."""
-    cells = Counter({pack.source.name: 0 for pack in found})
-    for pack in found:
-        cells[pack.source.name] += len(pack.cells)
-    return [
-        f"{number} cell{'s' * (number > 1)} reused from the run {run}, which has trained the same; "
-        "--no-reuse trains them again"
-        for run, number in cells.items()
-    ]
 
 
 @dataclass(frozen=True)
@@ -253,11 +226,6 @@ def _tracker(plan: Plan, grid_text: str, tracking_uri: str | None, results: Path
     return thread
 
 
-def _explained(doubts: list[str]) -> list[str]:
-    """What a run makes of cells whose files are broken."""
-    return [f"{doubt}\nIts cell counts as not done." if doubt.startswith("not read") else doubt for doubt in doubts]
-
-
 def _is_due(state: CellState, retry_failed: bool, keep_stale: bool) -> bool:
     """Whether a cell is to be trained now."""
     name = state.kept if keep_stale and state.name == STALE else state.name
@@ -301,41 +269,9 @@ def _check_data(todo: Sequence[Pack]) -> list[str]:
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
     facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
-    messages = [_data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
+    messages = [data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
     missing = [(cell, missing_lengths(cell.task, cell.data)) for cell in distinct.values()]
-    return messages + [_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
-
-
-def _lengths_message(cell: Cell, missing: Sequence[int]) -> str:
-    """Says on which lengths a task is trained that does not have all of them."""
-
-    def listed(lengths: Sequence[int]) -> str:
-        return ", ".join([*map(str, lengths[:10]), *["…"] * (len(lengths) > 10)])
-
-    trained = sorted({*range(cell.data.min_length, cell.data.max_length + 1)} - {*missing})
-    what = f"the task {cell.task.name} has no sources of length {listed(missing)}"
-    return f"{what}: it is trained on length {listed(trained)}"
-
-
-def _data_message(file: str, facts: Mapping[str, float | int]) -> str:
-    """Describes the facts of `Pairs.facts` that change what the metrics mean."""
-    parts = [f"{file}: {facts['training_lines']:,} training lines"]
-    if dropped := facts["dropped_training_lines"]:
-        parts.append(f"{dropped:,} more left out, because their source is also validated or tested")
-    unknown = {side: facts[f"unknown_target_words_{side}"] for side in ("validation", "test")}
-    parts += [
-        f"{share:.1%} of the {side} target words are unknown and count as errors"
-        for side, share in unknown.items()
-        if share
-    ]
-    composed = {side: facts[f"differently_composed_words_{side}"] for side in ("validation", "test")}
-    parts += [
-        f"{share:.1%} of the {side} words are unknown only because of their Unicode form, in which é is one character "
-        "(NFC) or two (NFD): write all files in NFC"
-        for side, share in composed.items()
-        if share
-    ]
-    return "; ".join(parts)
+    return messages + [missing_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
 
 
 def _first_packs(all_packs: list[Pack], limit: int | None) -> list[Pack]:

@@ -15,7 +15,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"runner", "results"},
-    {"driver"},
+    {"driver", "run_messages"},
     {"tracking"},
     {"analysis"},
     {"estimate", "store", "engines"},
