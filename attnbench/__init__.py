@@ -4,17 +4,18 @@ from importlib import import_module
 from typing import Any
 
 from attnbench.errors import AttnbenchError
-from attnbench.registry import model, scope, score, task
+from attnbench.registry import model, normaliser, scope, score, task
 
 __version__ = "0.1.0"
 __all__ = [
     "Attention", "AttnbenchError", "Examples", "Output", "Seq2Seq",
-    "build_score", "load", "model", "run", "scope", "score", "task",
+    "build_normaliser", "build_score", "load", "model", "normaliser", "run", "scope", "score", "task",
 ]  # fmt: skip
 
 # These import torch or pandas, which take seconds: they are imported on first use, so that `--help` is fast.
 _LAZY = {
-    "Attention": "attention", "build_score": "attention", "load": "results", "run": "runner",
+    "Attention": "attention", "build_normaliser": "attention", "build_score": "attention",
+    "load": "results", "run": "runner",
     "Examples": "tasks.base", "Output": "models.base", "Seq2Seq": "models.base",
 }  # fmt: skip
 

@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-KINDS = ("model", "score", "scope", "task")  # of the components of a cell
-# The columns that every table of cells begins with; the axes of the grid follow.
-LABELS = (*KINDS, "seed")
+KINDS = ("model", "score", "scope", "normaliser", "task")  # of the components of a cell
+# The columns that every table of cells begins with; the axes of the grid follow, which may include the normaliser.
+LABELS = ("model", "score", "scope", "task", "seed")
 
 
 class Section(BaseModel):
@@ -30,6 +30,9 @@ class Component(Section):
 
     name: str
     options: dict[str, Any] = {}
+
+
+SOFTMAX = Component(name="softmax")
 
 
 class Data(Section):
@@ -90,21 +93,22 @@ class Train(Section):
 class Cell(Section):
     """One training run: the components with their options, the data, the training settings and a seed.
 
-    `score` is None if the scope uses no score. Paths are absolute; the cell's id hashes the files' contents, not the
-    paths.
+    `score` is None if the scope uses no score, and `normaliser` if it uses no normaliser. Paths are absolute; the
+    cell's id hashes the files' contents, not the paths.
     """
 
     model: Component
     score: Component | None
     scope: Component
+    normaliser: Component | None = SOFTMAX
     task: Component
     data: Data
     train: Train
     seed: NonNegativeInt
 
     def components(self) -> dict[str, Component]:
-        """The registered components by kind; without a score if the scope uses none."""
-        parts = {"model": self.model, "score": self.score, "scope": self.scope, "task": self.task}
+        """The registered components by kind, without those that the scope does not use."""
+        parts: dict[str, Component | None] = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: part for kind, part in parts.items() if part is not None}
 
 

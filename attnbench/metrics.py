@@ -122,6 +122,13 @@ _ALL = (
         interval_decimals=2,
     ),
     Metric(
+        "attended",
+        "The mean share of source positions with an attention weight above one millionth.",
+        0,
+        decimals=3,
+        interval_decimals=2,
+    ),
+    Metric(
         "steps_to_95",
         "The first validation step with an exact match of at least .95.",
         LOWER,

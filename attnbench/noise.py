@@ -4,6 +4,8 @@ Under `torch.func.vmap` all replicas of a pack would draw from one generator, so
 seeds are in its pack. Here a number is a hash of the replica's key and of its place: replica, pass, step and element.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +52,10 @@ class Noise(nn.Module):
         word = _mixed(start + elements * INCREMENT)
         number = (_shifted(word, 64 - bits).to(torch.float64) + 0.5) / 2**bits
         return number.to(like.dtype)
+
+    def normal(self, like: Tensor, step: int = 0) -> Tensor:
+        """Standard normal noise, in the shape, dtype and device of `like`."""
+        return math.sqrt(2) * (2 * self.uniform(like, step) - 1).erfinv()
 
     def gumbel(self, like: Tensor, step: int = 0) -> Tensor:
         """Standard Gumbel noise −log(−log u), in the shape, dtype and device of `like`."""

@@ -1,4 +1,4 @@
-"""The classes that a grid file names: scores, scopes, tasks and models.
+"""The classes that a grid file names: scores, scopes, normalisers, tasks and models.
 
 Each built-in has its own file in `attnbench/scores` (and so on). It is described by parsing the file, not by
 importing it, so that `attnbench expand` and `attnbench list` work without importing torch. A user's class is
@@ -23,6 +23,7 @@ import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.messages import message_of, say
+from attnbench.option_types import OddInt
 
 REQUIRED = inspect.Parameter.empty
 
@@ -32,7 +33,8 @@ PROMPT = Path("<prompt>")  # the file of a class that was defined at a prompt or
 PROVIDED_UNLESS_SET = frozenset({"max_source_length"})
 
 # The names that annotations of built-ins may use: they are evaluated without importing the file.
-_ANNOTATIONS = {**vars(typing), **{name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}}
+_OF_PYDANTIC = {name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}
+_ANNOTATIONS = {**vars(typing), **_OF_PYDANTIC, "OddInt": OddInt}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Entry:
     """The description of a registered class: where it is defined and which arguments it takes.
 
     `sources` are the files that define and register it, with the names of their modules; empty for a built-in.
+    `members` are the methods and the true constants in the body of a built-in class; None for a user's class.
     """
 
     kind: str
@@ -61,6 +64,7 @@ class Entry:
     load: Callable[[], type]
     provided: frozenset[str] = frozenset()
     sources: tuple[tuple[Path, str], ...] = ()
+    members: frozenset[str] | None = None
 
     @property
     def origin(self) -> str:
@@ -75,6 +79,12 @@ class Entry:
     def takes(self, name: str) -> bool:
         """Whether its constructor declares this argument."""
         return any(p.name == name for p in self.parameters)
+
+    def declares(self, name: str) -> bool:
+        """Whether the class has a method of this name, or a constant that is true, such as `sums_to_one = True`."""
+        if self.members is not None:
+            return name in self.members
+        return bool(getattr(self.load(), name, False))
 
     @cached_property
     def _schema(self) -> type[pydantic.BaseModel]:
@@ -149,7 +159,7 @@ class Entry:
 
 
 class Registry:
-    """All classes of one kind (score, scope, task or model) by name; calling it gives the decorator that adds one."""
+    """All classes of one kind, such as score, by name; calling it gives the decorator that adds one."""
 
     def __init__(self, kind: str, provided: frozenset[str]) -> None:
         self.kind = kind
@@ -252,6 +262,7 @@ def _read(file: Path, kind: str, provided: frozenset[str]) -> tuple[Entry, ...]:
                     parameters=_read_parameters(node, provided),
                     load=lambda n=node.name: getattr(importlib.import_module(module), n),  # type: ignore[misc]
                     provided=provided,
+                    members=_read_members(node),
                 )
                 for name in _decorated_names(node, kind)
             ]
@@ -267,6 +278,15 @@ def _decorated_names(node: ast.ClassDef, kind: str) -> list[str]:
         and d.func.id == kind
         and isinstance(d.args[0], ast.Constant)
     ]
+
+
+def _read_members(node: ast.ClassDef) -> frozenset[str]:
+    """The methods of a class and its constants that are True, without those of its bases."""
+    names = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    for each in node.body:
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant) and each.value.value is True:
+            names |= {target.id for target in each.targets if isinstance(target, ast.Name)}
+    return frozenset(names)
 
 
 def _read_parameters(node: ast.ClassDef, provided: frozenset[str]) -> tuple[Option, ...]:
@@ -388,10 +408,11 @@ def _first_line(error: BaseException) -> str:
 
 # Each registry is also the decorator of its kind. The set names the keyword arguments that the runner provides.
 score = Registry("score", frozenset({"width"}))
-scope = Registry("scope", frozenset({"width"}))
+scope = Registry("scope", frozenset({"width", "normaliser"}))
+normaliser = Registry("normaliser", frozenset())
 task = Registry("task", frozenset({"vocabulary", "unseen_symbols"}))
 model = Registry(
     "model", frozenset({"source_vocabulary", "target_vocabulary", "source_words", "target_words", "attention"})
 )
 
-REGISTRIES = {registry.kind: registry for registry in (score, scope, task, model)}
+REGISTRIES = {registry.kind: registry for registry in (score, scope, normaliser, task, model)}

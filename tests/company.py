@@ -41,7 +41,7 @@ def _compatible(combination: Combination) -> bool:
         cell = pack((SEED,), score, scope, kind=kind, scope_options=options).cell
     except Exception:
         return False
-    return not incompatibility(cell.model, cell.score, cell.scope, cell.task)
+    return not incompatibility(cell.model, cell.score, cell.scope, cell.normaliser, cell.task)
 
 
 COMBINATIONS = _combinations()

@@ -23,7 +23,8 @@ LAYERS = [
     {"training"},
     {"models"},
     {"attention", "tasks"},
-    {"scores", "scopes"},
+    {"scores", "normalisers"},
+    {"scopes"},
     {"plugins", "outcome", "cell"},
     {"uncached_imports"},
     {"user_code"},
@@ -55,7 +56,7 @@ INNER_LAYERS = {
 # The package itself holds the public names; they are imported on first use.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"noise", "products", "scores", "scopes", "attention", "models", "training"},
+    "torch": {"noise", "products", "scores", "scopes", "normalisers", "attention", "models", "training"},
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),

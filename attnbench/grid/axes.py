@@ -1,5 +1,6 @@
 """Reads the axes of a grid file with its `exclude` and `include`, and checks each value on its own."""
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,7 @@ from attnbench.grid.incompatible import NO_SCORE
 from attnbench.grid.labels import component_label
 from attnbench.grid.resolve import find
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, GridFile
-from attnbench.grid.values import GLOBAL, Axes, Combination, Exclude, Value, plain_value
+from attnbench.grid.values import DEFAULTS, GLOBAL, Axes, Combination, Exclude, Value, plain_value
 from attnbench.messages import show
 from attnbench.registry import REGISTRIES, Entry
 
@@ -47,6 +48,7 @@ class AxesReader:
         groups = self._groups(product["grid"], product["zip"])
         single = _single_valued(groups)
         includes = tuple(self._completed(c, index, single) for index, c in enumerate(combinations))
+        self._check_normalisers(groups, includes)
         return Axes(groups, includes, tuple(self._read_excludes(groups)))
 
     def _find_models(self) -> None:
@@ -185,6 +187,7 @@ class AxesReader:
         completed = {"scope": GLOBAL} | single | combination
         if completed["scope"].name == NO_SCORE and "score" not in self.file.include[index]:
             completed.pop("score", None)
+        self._refuse_unused_normaliser(completed["scope"], ("include", index), combination)
         for kind in ("score", "task"):
             needed = kind == "task" or completed["scope"].name != NO_SCORE
             # A value that is written but invalid already has its own problem.
@@ -193,6 +196,24 @@ class AxesReader:
                 place = self.document.place(("include", index))
                 self.problems.add(place, f"this combination needs a {kind}", f"add {kind}: …")
         return completed
+
+    def _refuse_unused_normaliser(self, scope: Value, place: KeyPath, written: Iterable[str]) -> None:
+        """Records a normaliser, or an option of it, that is written for a scope that uses none."""
+        if find("scope", scope.name).takes("normaliser"):
+            return
+        for axis in written:
+            if axis.partition(".")[0] == "normaliser":
+                what = f"the scope {scope.name} uses no normaliser"
+                self.problems.add(self.document.place((*place, axis), key=True), what, f"remove {axis}")
+
+    def _check_normalisers(self, groups: tuple[tuple[Combination, ...], ...], includes: Iterable[Combination]) -> None:
+        """Records normalisers in a grid without a scope that uses one."""
+        parts = [*chain.from_iterable(groups), *includes]
+        scopes = list({value.name: value for part in parts if (value := part.get("scope"))}.values()) or [GLOBAL]
+        if "scope" in self._unreadable or any(find("scope", scope.name).takes("normaliser") for scope in scopes):
+            return
+        for section in ("grid", "zip"):
+            self._refuse_unused_normaliser(scopes[0], (section,), getattr(self.file, section))
 
     def _read_excludes(self, groups: tuple[tuple[Combination, ...], ...]) -> list[Exclude]:
         excludes = []
@@ -211,7 +232,7 @@ class AxesReader:
             return axis == "model" or self._is_known(axis, place)
         if isinstance(test, dict):
             return self._component(axis, place, test) is not None
-        values = [part[axis] for group in groups for part in group if axis in part] or [GLOBAL]
+        values = [part[axis] for group in groups for part in group if axis in part] or [DEFAULTS.get(axis, GLOBAL)]
         known = {name for value in values for name in (value.name, str(value.label))}
         if axis in self._unreadable or (isinstance(test, str) and test in known):
             return True

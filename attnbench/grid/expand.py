@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from attnbench.cell import Cell, Component, Data, Train
+from attnbench.cell import LABELS, Cell, Component, Data, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id, data_digests
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
@@ -11,7 +11,7 @@ from attnbench.grid.labels import label
 from attnbench.grid.resolve import UNUSED, Resolver, SkipReason, find
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.task_check import TaskCheck
-from attnbench.grid.values import Combination, Exclude, Grid, Label, Value
+from attnbench.grid.values import DEFAULTS, Combination, Exclude, Grid, Label, Value
 from attnbench.messages import NO_VALUE
 
 
@@ -35,7 +35,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Plan:
-    """An expanded grid. `axes` are the dotted names of the axes other than score, scope, task and seed."""
+    """An expanded grid. `axes` are the axes other than score, scope, task and seed, most of them with dotted names."""
 
     name: str
     axes: tuple[str, ...]
@@ -50,6 +50,7 @@ class ResolvedParts:
     model: Component
     score: Component | None
     scope: Component
+    normaliser: Component | None
     task: Component
     data: Data
     train: Train
@@ -72,7 +73,7 @@ class _Expansion:
         self.grid, self.document = grid, grid.document
         self.problems = Problems()
         self.resolver = Resolver(grid.document, grid.values, grid.sections, self.problems)
-        self.axes = tuple(axis for axis in grid.values.names if axis not in COMPONENTS)
+        self.axes = tuple(axis for axis in grid.values.names if axis not in LABELS)
         self.cells: list[PlannedCell] = []
         self.skipped: list[Skipped] = []
         self.task_check = TaskCheck(self.document, self.problems)
@@ -117,7 +118,7 @@ class _Expansion:
     def _has(self, axis: str, test: object, combination: Combination) -> bool:
         if axis not in COMPONENTS:
             return self.resolver.configured("model.kind" if axis == "model" else axis, combination) == test
-        value = combination.get(axis)
+        value = combination.get(axis, DEFAULTS.get(axis))
         if value is None:
             return False
         if not isinstance(test, dict):
@@ -140,25 +141,28 @@ class _Expansion:
         scope = resolver.component("scope", combination)
         without_score = isinstance(scope, Component) and scope.name == NO_SCORE
         found = None if without_score else resolver.component("score", combination)
+        without_normaliser = isinstance(scope, Component) and not find("scope", scope.name).takes("normaliser")
+        weighing = None if without_normaliser else resolver.component("normaliser", combination)
         task = resolver.component("task", combination)
         model = resolver.model(combination)
-        for part in (model, found, scope, task):
+        for part in (model, found, scope, weighing, task):
             if isinstance(part, SkipReason):
                 return part
         train = resolver.train(combination)
         score = found if isinstance(found, Component) else None
-        if score is None and not without_score:
+        normaliser = weighing if isinstance(weighing, Component) else None
+        if (score is None and not without_score) or (normaliser is None and not without_normaliser):
             return None
         if not (isinstance(model, Component) and isinstance(scope, Component) and isinstance(task, Component)):
             return None
         if train is None:
             return None
-        reason = incompatibility(model, score, scope, task)
+        reason = incompatibility(model, score, scope, normaliser, task)
         if reason:
             return SkipReason(reason)
         # Last: reading the lengths of the user's sentence pairs is slow, and only needed for valid combinations.
         data = resolver.data(combination, task)
-        return None if data is None else ResolvedParts(model, score, scope, task, data, train)
+        return None if data is None else ResolvedParts(model, score, scope, normaliser, task, data, train)
 
     def _add_cells(self, combination: Combination, parts: ResolvedParts) -> None:
         cells = [
@@ -166,6 +170,7 @@ class _Expansion:
                 model=parts.model,
                 score=parts.score,
                 scope=parts.scope,
+                normaliser=parts.normaliser,
                 task=parts.task,
                 data=parts.data,
                 train=parts.train,
@@ -190,6 +195,8 @@ class _Expansion:
         """Returns the reason to skip a combination that equals an earlier cell: the values in it that are not used."""
         task = parts.task.name
         unused = [f"scope {NO_SCORE} uses no score"] if parts.score is None and "score" in combination else []
+        if parts.normaliser is None and "normaliser" in combination:
+            unused.append(f"scope {parts.scope.name} uses no normaliser")
         fields = [field for field in UNUSED if not find("task", task).takes(field)]
         fields += [field for field in PATHS if getattr(parts.data, field) is None]
         unused += [f"{task} does not use data.{field}" for field in fields if f"data.{field}" in combination]
@@ -199,12 +206,14 @@ class _Expansion:
         def name(kind: str) -> Label:
             return combination[kind].label if kind in combination else NO_VALUE
 
-        labels = {"model": self.resolver.configured("model.kind", combination)} | {k: name(k) for k in COMPONENTS}
+        labels = {"model": self.resolver.configured("model.kind", combination), "seed": None}
+        labels |= {kind: name(kind) for kind in ("score", "scope", "task")}
         written = {axis: self._written_label(axis, combination) for axis in self.axes}
-        self.skipped.append(Skipped(labels | {"seed": None} | written, str(reason)))
+        self.skipped.append(Skipped(labels | written, str(reason)))
 
     def _written_label(self, axis: str, combination: Combination) -> Label:
-        return combination[axis].label if axis in combination else label(self.resolver.configured(axis, combination))
+        value = combination.get(axis, DEFAULTS.get(axis))
+        return label(self.resolver.configured(axis, combination)) if value is None else value.label
 
     def _labels(self, combination: Combination, parts: ResolvedParts) -> dict[str, Label]:
         labels: dict[str, Label] = {
@@ -222,6 +231,8 @@ class _Expansion:
         part = getattr(parts, head)
         if axis == "model.kind":
             return str(parts.model.name)
+        if axis == "normaliser":
+            return NO_VALUE if part is None else (value or DEFAULTS[axis]).label
         used = part.options if isinstance(part, Component) else part
         for name in names:
             used = used.get(name) if isinstance(used, dict) else getattr(used, name, None)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attnbench.cell import Cell, Data
+from attnbench.cell import SOFTMAX, Cell, Data
 from attnbench.errors import AttnbenchError, fail
 
 # 48 bits: in a grid of 100,000 cells, the default limit, two of the ids are equal with a probability of 0.002 %.
@@ -31,6 +31,8 @@ def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
     """
     config = cell.model_dump()
     del config["train"]["timeout"]  # no number depends on it
+    if cell.normaliser in (None, SOFTMAX):
+        del config["normaliser"]  # earlier versions had the softmax only; with it, every id would change
     for name, digest in (data_digests(cell.data) if digests is None else digests).items():
         config["data"][name.removeprefix("data.")] = digest
     config["plugins"] = {}  # earlier versions had the digests of plugins here; without it, every id would change

@@ -12,7 +12,7 @@ from attnbench.errors import AttnbenchError, did_you_mean
 from attnbench.grid.document import Document, KeyPath, Place, Problems
 from attnbench.grid.identity import PATHS
 from attnbench.grid.incompatible import READS_PATH
-from attnbench.grid.values import Axes, Combination, Sections, Value
+from attnbench.grid.values import DEFAULTS, Axes, Combination, Sections, Value
 from attnbench.messages import say
 from attnbench.plugins import load_entry_points
 from attnbench.registry import REGISTRIES, Entry
@@ -39,7 +39,7 @@ class Resolver:
         self._lengths: dict[tuple[str, ...], tuple[int, int] | None] = {}
 
     def component(self, kind: str, combination: Combination) -> Component | SkipReason | None:
-        """Returns the score, scope or task with all its options; a SkipReason if it lacks an option that is an axis."""
+        """Returns a component with all its options; a SkipReason if it lacks an option that is an axis."""
         return self._once(kind, combination, (), lambda: self._component(kind, combination))
 
     def model(self, combination: Combination) -> Component | SkipReason | None:
@@ -90,7 +90,7 @@ class Resolver:
         return {name.partition(".")[2]: combination[name] for name in names if name in combination}
 
     def _component(self, kind: str, combination: Combination) -> Component | SkipReason | None:
-        value = combination[kind]
+        value = combination[kind] if kind in combination else DEFAULTS[kind]
         return self._complete(
             find(kind, value.name),
             value.options,

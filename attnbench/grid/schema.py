@@ -14,9 +14,10 @@ from attnbench.grid.parse import IGNORED
 from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
 
-COMPONENTS = ("score", "scope", "task")
+COMPONENTS = ("score", "scope", "normaliser", "task")
 DEFAULT_MODEL = "rnn"
 DEFAULT_SCOPE = "global"
+DEFAULT_NORMALISER = "softmax"
 MAX_CELLS = 100_000
 MOST_CELLS = 10_000_000  # upper limit of max_cells
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attnbench.grid.document import Document, KeyPath
 from attnbench.grid.labels import label
-from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE
+from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_NORMALISER, DEFAULT_SCOPE
 
 Label = str | int | float | bool | None
 
@@ -29,8 +29,11 @@ class Value:
 
 Combination = dict[str, Value]
 
-# The scope of every combination that does not choose one.
+# The scope and the normaliser of every combination that does not choose one. The normaliser is not written into the
+# combinations, because every axis of a combination is a column of the tables.
 GLOBAL = Value("scope", (), DEFAULT_SCOPE, DEFAULT_SCOPE, DEFAULT_SCOPE)
+SOFTMAX = Value("normaliser", (), DEFAULT_NORMALISER, DEFAULT_NORMALISER, DEFAULT_NORMALISER)
+DEFAULTS = {"scope": GLOBAL, "normaliser": SOFTMAX}
 
 
 def plain_value(axis: str, place: KeyPath, data: Any) -> Value:

@@ -6,8 +6,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Source
-from attnbench.models.base import MakeAttention, Seq2Seq
+from attnbench.attention import Source, State
+from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import lstm_step
 from attnbench.registry import model
 
@@ -20,11 +20,15 @@ class LSTMNState(NamedTuple):
             before the first step.
         attended_hidden: h̃ of the previous step (B,D).
         attended_source: γ̃ of the previous step (B,D), part of the query of deep fusion.
+        intra_attention: what the attention to the past carries; None before its first step.
+        cross_attention: what the attention to the source carries; () if there is none.
     """
 
     tapes: Source | None
     attended_hidden: Tensor
     attended_source: Tensor
+    intra_attention: State | None
+    cross_attention: State
 
 
 @model("lstmn")
@@ -70,20 +74,21 @@ class LSTMN(Seq2Seq):
         state = self._start(None, source)
         outputs = []
         for word in self.source_embedding(source).unbind(1):
-            hidden, cell = self.encoder.intra_attention(word, state)
+            hidden, cell, carried = self.encoder.intra_attention(word, state)
             output = self.encoder.advance(word, hidden, cell)
-            state = LSTMNState(self.encoder.append(state, output), hidden, state.attended_source)
+            tapes = self.encoder.append(state, output)
+            state = state._replace(tapes=tapes, attended_hidden=hidden, intra_attention=carried)
             outputs.append(output)
-        tapes = torch.stack(outputs, dim=1)  # (B,S,2D)
+        states = torch.stack(outputs, dim=1)  # (B,S,2D)
         # The encoder attends only to earlier positions and padding comes last, so padding cannot change the states of
         # the words.
-        last = tapes[:, -1:]
+        last = states[:, -1:]
         if lengths is not None:
-            last = tapes.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, tapes.shape[-1]))
-        # Without fusion nothing reads the memory: the encoder's own attention prepares it, for its shape alone.
-        reader = self.shallow or self.deep or self.encoder
+            last = states.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, states.shape[-1]))
         past = self.decoder.attention.extend(None, last[..., : self.width], last)
-        return reader.attention.prepare(tapes[..., : self.width], tapes, lengths), self._start(past, source)
+        memory = self._reader.attention.prepare(states[..., : self.width], states, lengths)
+        start = self._start(past, source)
+        return memory, start._replace(cross_attention=self._reader.attention.start(memory))
 
     def step(
         self, memory: Source, state: LSTMNState, previous: Tensor, index: int
@@ -96,22 +101,33 @@ class LSTMN(Seq2Seq):
     def _start(self, tapes: Source | None, source: Tensor) -> LSTMNState:
         """Returns the state before the first step, with the given past; h̃ and γ̃ start at 0."""
         zero = self.source_embedding.weight.new_zeros(len(source), self.width)
-        return LSTMNState(tapes, zero, zero)
+        return LSTMNState(tapes, zero, zero, None, ())
+
+    def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
+        """Returns the training loss, a scalar, with what the score of the cross-attention adds to it."""
+        loss = super().objective(output, log_likelihood, lengths, target_mask)
+        return loss + self._reader.attention.penalty(output.weights, target_mask) if self.aligns else loss
+
+    @property
+    def _reader(self) -> "ShallowFusion | DeepFusion | IntraAttention":
+        """The part that attends to the source."""
+        # Without fusion nothing reads the memory: the encoder's own attention prepares it, for its shape alone.
+        return self.shallow or self.deep or self.encoder
 
     def _advance(self, memory: Source, state: LSTMNState, word: Tensor) -> tuple[LSTMNState, Tensor, Tensor]:
         """Advances the decoder by an embedded word (B,E): returns the state, the output (B,D) and the weights (B,S)."""
-        hidden, cell = self.decoder.intra_attention(word, state)
+        hidden, cell, carried = self.decoder.intra_attention(word, state)
         # Without fusion the weights stay 0; they are no alignment, as `aligns` says.
         attended_source, source_cell = state.attended_source, None
-        weights = memory.values.new_zeros(memory.values.shape[:2])
+        weights, of_cross = memory.values.new_zeros(memory.values.shape[:2]), state.cross_attention
         if self.deep is not None:
-            attended_source, source_cell, weights = self.deep(word, attended_source, memory)
+            attended_source, source_cell, weights, of_cross = self.deep(word, attended_source, memory, of_cross)
         both = self.decoder.advance(word, hidden, cell, source_cell)
-        state = LSTMNState(self.decoder.append(state, both), hidden, attended_source)
         output = both[:, : self.width]
         if self.shallow is not None:
-            output, weights = self.shallow(output, memory)
-        return state, output, weights
+            output, weights, of_cross = self.shallow(output, memory, of_cross)
+        tapes = self.decoder.append(state, both)
+        return LSTMNState(tapes, hidden, attended_source, carried, of_cross), output, weights
 
 
 class IntraAttention(nn.Module):
@@ -125,13 +141,17 @@ class IntraAttention(nn.Module):
         self.recurrent_proj = nn.Linear(width, 4 * width)
         self.attention = attention(width, over)
 
-    def intra_attention(self, word: Tensor, state: LSTMNState) -> tuple[Tensor, Tensor]:
-        """Returns h̃ and c̃ (B,D), attended from the past, for an embedded word (B,E); 0 at the first step."""
+    def intra_attention(self, word: Tensor, state: LSTMNState) -> tuple[Tensor, Tensor, State | None]:
+        """Returns h̃ and c̃ (B,D), attended from the past, for an embedded word (B,E), and what the attention carries.
+
+        h̃ and c̃ are 0 at the first step of the encoder, which has no past.
+        """
         if state.tapes is None:
-            return torch.zeros_like(state.attended_hidden), torch.zeros_like(state.attended_hidden)
+            return torch.zeros_like(state.attended_hidden), torch.zeros_like(state.attended_hidden), None
         query = self.query_proj(torch.cat([word, state.attended_hidden], dim=-1))
-        hidden, cell = self.attention.read(query.unsqueeze(1), state.tapes).context.squeeze(1).chunk(2, dim=-1)
-        return hidden, cell
+        attended = self.attention.read(query.unsqueeze(1), state.tapes, state=state.intra_attention)
+        hidden, cell = attended.context.squeeze(1).chunk(2, dim=-1)
+        return hidden, cell, attended.state
 
     def advance(self, word: Tensor, hidden: Tensor, cell: Tensor, source_cell: Tensor | None = None) -> Tensor:
         """Returns [h_t; c_t] (B,2D).
@@ -158,12 +178,12 @@ class ShallowFusion(nn.Module):
         self.attention = attention(width)
         self.combine = nn.Linear(2 * width, width, bias=False)
 
-    def forward(self, output: Tensor, memory: Source) -> tuple[Tensor, Tensor]:
-        """Returns the input of the output layer (B,D) and the weights (B,S) for h_t (B,D)."""
-        attended = self.attention.read(output.unsqueeze(1), memory)
+    def forward(self, output: Tensor, memory: Source, state: State) -> tuple[Tensor, Tensor, State]:
+        """Returns the input of the output layer (B,D), the weights (B,S) and the attention's state for h_t (B,D)."""
+        attended = self.attention.read(output.unsqueeze(1), memory, state=state)
         # The context is [γ̃; α̃]; shallow fusion uses only its first half, the hidden states.
         context = attended.context.squeeze(1)[:, : output.shape[-1]]
-        return self.combine(torch.cat([context, output], dim=-1)).tanh(), attended.weights.squeeze(1)
+        return self.combine(torch.cat([context, output], dim=-1)).tanh(), attended.weights.squeeze(1), attended.state
 
 
 class DeepFusion(nn.Module):
@@ -175,16 +195,19 @@ class DeepFusion(nn.Module):
         self.attention = attention(width)
         self.gate = nn.Linear(embedding + width, width)
 
-    def forward(self, word: Tensor, attended_source: Tensor, memory: Source) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns γ̃_t (B,D), r_t ⊙ α̃_t (B,D) and the weights (B,S).
+    def forward(
+        self, word: Tensor, attended_source: Tensor, memory: Source, state: State
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Returns γ̃_t (B,D), r_t ⊙ α̃_t (B,D), the weights (B,S) and the state of the attention.
 
         Args:
             word: (B,E), the embedded word.
             attended_source: γ̃_{t−1} (B,D).
             memory: the encoder's states.
+            state: what the attention carries.
         """
         query = self.query_proj(torch.cat([word, attended_source], dim=-1))
-        attended = self.attention.read(query.unsqueeze(1), memory)
+        attended = self.attention.read(query.unsqueeze(1), memory, state=state)
         attended_source, cell = attended.context.squeeze(1).chunk(2, dim=-1)
         source_cell = self.gate(torch.cat([word, attended_source], dim=-1)).sigmoid() * cell
-        return attended_source, source_cell, attended.weights.squeeze(1)
+        return attended_source, source_cell, attended.weights.squeeze(1), attended.state

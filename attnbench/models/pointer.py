@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Attention, Source
+from attnbench.attention import Attention, Source, State
 from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
@@ -26,6 +26,32 @@ class PointerMemory(NamedTuple):
 
     sources: tuple[Source, ...]
     words: Tensor
+
+
+class Pointed(NamedTuple):
+    """The result of the pointer's attention.
+
+    Attributes:
+        weights: (B,T,S).
+        log_weights: their logarithms (B,T,S), −∞ for excluded positions.
+        logits: (B,T,S), from which the weights were computed.
+    """
+
+    weights: Tensor
+    log_weights: Tensor
+    logits: Tensor
+
+
+class PointerState(NamedTuple):
+    """The state of the decoder between two steps.
+
+    Attributes:
+        cell: (B,…), the state of the RNN.
+        attention: what the attention of each glimpse and, last, of the pointer carries.
+    """
+
+    cell: Tensor
+    attention: tuple[State, ...]
 
 
 @model("pointer")
@@ -75,31 +101,43 @@ class Pointer(Seq2Seq):
         self.combine = nn.ModuleList(nn.Linear(2 * width, width, bias=False) for _ in range(glimpses))
         self.attention = attention(width)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[PointerMemory, Tensor]:
-        """Returns the memory and the state (B,…) before the first step, tanh(W_s ←h_0)."""
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[PointerMemory, PointerState]:
+        """Returns the memory and the state before the first step; that of the RNN is tanh(W_s ←h_0)."""
         states = self.encoder(source, self._vectors(source), valid_positions(lengths, source.shape[1]))
         output = self.init_proj(states[:, 0, self.width // 2 :]).tanh()
         # For the LSTM only the output starts at tanh(W_s ←h_0); the memory cell starts at 0.
         start = torch.cat([output] + [torch.zeros_like(output)] * (self.kind.parts - 1), dim=1)
-        sources = tuple(each.prepare(states, states, lengths) for each in (*self.glimpses, self.attention))
-        return PointerMemory(sources, source), start
+        attentions = (*self.glimpses, self.attention)
+        sources = tuple(each.prepare(states, states, lengths) for each in attentions)
+        carried = tuple(each.start(prepared) for each, prepared in zip(attentions, sources, strict=True))
+        return PointerMemory(sources, source), PointerState(start, carried)
 
-    def step(self, memory: PointerMemory, state: Tensor, previous: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, memory: PointerMemory, state: PointerState, previous: Tensor, index: int
+    ) -> tuple[PointerState, Tensor, Tensor]:
         """Decodes one step: returns the new state, the log-probabilities (B,V) and the weights (B,S)."""
-        state = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state)
-        weights, log_weights = self._attend(self.kind.output(state).unsqueeze(1), memory, index)
-        return state, self._word_log_probabilities(log_weights, memory).squeeze(1), weights.squeeze(1)
+        cell = self._advance(project_words(previous, self._vectors(previous), self.word_proj), state.cell)
+        pointed, carried = self._attend(self.kind.output(cell).unsqueeze(1), memory, index, state.attention)
+        log_probabilities = self._word_log_probabilities(pointed.log_weights, memory)
+        return PointerState(cell, carried), log_probabilities.squeeze(1), pointed.weights.squeeze(1)
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
         """Runs a teacher-forced pass."""
-        # The state does not depend on the attention, so the attention of all steps is computed at once afterwards.
-        memory, state = self.encode(source, lengths)
+        # The state of the RNN does not depend on the attention, so the attention of all steps is computed afterwards.
+        memory, (cell, carried) = self.encode(source, lengths)
         outputs = []
         for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
-            state = self._advance(word, state)
-            outputs.append(self.kind.output(state))
-        weights, log_weights = self._attend(torch.stack(outputs, dim=1), memory, 0)
-        return Output(self._word_log_probabilities(log_weights, memory), weights)
+            cell = self._advance(word, cell)
+            outputs.append(self.kind.output(cell))
+        pointed, _ = self._attend(torch.stack(outputs, dim=1), memory, 0, carried)
+        return Output(self._word_log_probabilities(pointed.log_weights, memory), pointed.weights, None, pointed.logits)
+
+    def objective(self, output: Output, log_likelihood: Tensor, lengths: Tensor | None, target_mask: Tensor) -> Tensor:
+        """Returns the training loss, a scalar: the objective of the pointer's attention."""
+        assert output.attention_logits is not None
+        valid = valid_positions(lengths, output.weights.shape[-1])
+        mask = None if valid is None else valid.unsqueeze(1)
+        return self.attention.objective(log_likelihood, output.attention_logits, output.weights, mask, target_mask)
 
     def _vectors(self, words: Tensor) -> Tensor:
         """Returns the embeddings (V,E) of the whole vocabulary, on the device of `words`."""
@@ -109,18 +147,31 @@ class Pointer(Seq2Seq):
         """Returns the decoder state (B,…) after a projected word."""
         return self.kind.step(word, self.recurrent_proj(self.kind.output(state)), state)
 
-    def _attend(self, query: Tensor, memory: PointerMemory, start: int) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, query: Tensor, memory: PointerMemory, start: int, state: tuple[State, ...]
+    ) -> tuple[Pointed, tuple[State, ...]]:
         """Applies all glimpses and then the pointer to queries (B,T,D), the first of which is at step `start`.
 
+        Args:
+            query: (B,T,D).
+            memory: the encoded source.
+            start: index of the first query.
+            state: what the attentions carry.
+
         Returns:
-            The weights (B,T,S) of the pointer and their logarithms (B,T,S), −∞ for excluded positions.
+            The result of the pointer, and what the attentions carry to the next step.
         """
-        # memory.sources has one more entry than there are glimpses: the last one is the pointer's.
-        for glimpse, combine, source in zip(self.glimpses, self.combine, memory.sources, strict=False):
-            context = glimpse.read(query, source, start).context
-            query = combine(torch.cat([context, query], dim=-1)).tanh()
-        attended = self.attention.read(query, memory.sources[-1], start)
-        return attended.weights, self.attention.log_weights(attended, query, memory.sources[-1], start)
+        *sources, source = memory.sources
+        *carried, last = state
+        new = []
+        parts = zip(self.glimpses, self.combine, sources, carried, strict=True)
+        for glimpse, combine, glimpsed, of_glimpse in parts:
+            read = glimpse.read(query, glimpsed, start, state=of_glimpse)
+            query = combine(torch.cat([read.context, query], dim=-1)).tanh()
+            new.append(read.state)
+        attended = self.attention.read(query, source, start, state=last)
+        log_weights = self.attention.log_weights(attended, query, source, start)
+        return Pointed(attended.weights, log_weights, attended.logits), (*new, attended.state)
 
     def _word_log_probabilities(self, log_weights: Tensor, memory: PointerMemory) -> Tensor:
         """Returns the log-probabilities (B,T,V) of the words from the logarithms (B,T,S) of the weights.

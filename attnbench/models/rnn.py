@@ -8,12 +8,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attnbench.attention import Attended, Source
+from attnbench.attention import Attended, Source, State
 from attnbench.errors import fail
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.registry import model
-from attnbench.scopes.masking import masked_log_softmax, valid_positions
+from attnbench.scopes.masking import log_weights_of, valid_positions
 
 
 class RecurrentMemory(NamedTuple):
@@ -26,6 +26,18 @@ class RecurrentMemory(NamedTuple):
 
     source: Source
     order: Tensor | None
+
+
+class RecurrentState(NamedTuple):
+    """The state of the decoder between two steps.
+
+    Attributes:
+        cell: (B,…), the state of the RNN; with `input_feeding` it ends in s̃_{t−1} (B,D).
+        attention: what the attention carries.
+    """
+
+    cell: Tensor
+    attention: State
 
 
 @model("rnn")
@@ -82,11 +94,8 @@ class Recurrent(Seq2Seq):
         self.readout = nn.Linear(2 * width + embedding if previous else width, target_vocabulary)
         self.attention = attention(width)
 
-    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[RecurrentMemory, Tensor]:
-        """Returns the memory and the state (B,…) before the first step.
-
-        With `input_feeding` the state ends in s̃_{t−1} (B,D).
-        """
+    def encode(self, source: Tensor, lengths: Tensor | None) -> tuple[RecurrentMemory, RecurrentState]:
+        """Returns the memory and the state before the first step."""
         order = reversed_order(source, lengths) if self.reverse_source else None
         words = source if order is None else source.gather(1, order)
         states = self.encoder(words, self.source_embedding.weight, valid_positions(lengths, source.shape[1]))
@@ -97,11 +106,12 @@ class Recurrent(Seq2Seq):
             start = torch.cat([output, start[:, self.width :]], dim=1)
         if self.input_feeding:
             start = torch.cat([start, torch.zeros_like(start[:, : self.width])], dim=1)  # s̃_{−1} = 0
-        return RecurrentMemory(self.attention.prepare(states, states, lengths), order), start
+        memory = self.attention.prepare(states, states, lengths)
+        return RecurrentMemory(memory, order), RecurrentState(start, self.attention.start(memory))
 
     def step(
-        self, memory: RecurrentMemory, state: Tensor, previous: Tensor, index: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, memory: RecurrentMemory, state: RecurrentState, previous: Tensor, index: int
+    ) -> tuple[RecurrentState, Tensor, Tensor]:
         """Decodes one step: returns the new state, the logits (B,V) and the weights (B,S)."""
         embedded = self.target_embedding(previous)
         word = project_words(previous, self.target_embedding.weight, self.word_proj)
@@ -138,23 +148,25 @@ class Recurrent(Seq2Seq):
         return self.attention.objective(log_likelihood, output.attention_logits, output.weights, mask, target_mask)
 
     def _advance(
-        self, memory: RecurrentMemory, state: Tensor, word: Tensor, index: int
-    ) -> tuple[Tensor, Tensor, Attended]:
-        """Runs one step; returns the new state (B,…), the RNN's output s_t (B,D) and the result of attention."""
+        self, memory: RecurrentMemory, state: RecurrentState, word: Tensor, index: int
+    ) -> tuple[RecurrentState, Tensor, Attended]:
+        """Runs one step; returns the new state, the RNN's output s_t (B,D) and the result of attention."""
+        cell, carried = state
         # Only query: current has a combination layer.
         if self.combine is None:
-            attended = self.attention.read(self.kind.output(state).unsqueeze(1), memory.source, index)
-            state = self._run_cell(word, attended.context.squeeze(1), state)
-            return state, self.kind.output(state), attended
+            query = self.kind.output(cell).unsqueeze(1)
+            attended = self.attention.read(query, memory.source, index, state=carried)
+            cell = self._run_cell(word, attended.context.squeeze(1), cell)
+            return RecurrentState(cell, attended.state), self.kind.output(cell), attended
         feed = None
         if self.input_feeding:
-            state, feed = state.split([self.kind.parts * self.width, self.width], dim=1)
-        state = self._run_cell(word, feed, state)
-        output = self.kind.output(state)
-        attended = self.attention.read(output.unsqueeze(1), memory.source, index)
+            cell, feed = cell.split([self.kind.parts * self.width, self.width], dim=1)
+        cell = self._run_cell(word, feed, cell)
+        output = self.kind.output(cell)
+        attended = self.attention.read(output.unsqueeze(1), memory.source, index, state=carried)
         if self.input_feeding:
-            state = torch.cat([state, self._combined(output, attended.context.squeeze(1))], dim=1)
-        return state, output, attended
+            cell = torch.cat([cell, self._combined(output, attended.context.squeeze(1))], dim=1)
+        return RecurrentState(cell, attended.state), output, attended
 
     def _run_cell(self, word: Tensor, feed: Tensor | None, state: Tensor) -> Tensor:
         """Returns the state (B,…) after a projected word and, if the RNN has a second input, `feed` (B,D)."""
@@ -186,7 +198,9 @@ class Recurrent(Seq2Seq):
             embedded: (T,B,E).
         """
         # From the logits and not from the weights: a weight may underflow to 0, and its position would get no gradient.
-        log_weights = masked_log_softmax(attention_logits, source.mask).transpose(0, 1)
+        normaliser = self.attention.normaliser
+        assert normaliser is not None
+        log_weights = log_weights_of(normaliser, attention_logits, source.mask).transpose(0, 1)
         # The gradient of logsumexp is NaN if all its arguments are −∞: rows without valid positions are filled.
         nothing = (log_weights == -torch.inf).all(-1, keepdim=True)
         log_weights = log_weights.masked_fill(nothing, math.log(torch.finfo(log_weights.dtype).tiny))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_log_softmax, masked_softmax
+from attnbench.scopes.masking import log_weights_of
 
 
 @scope("global")
@@ -17,12 +17,16 @@ class Global(nn.Module):
     L_b is the length of source b.
     """
 
+    def __init__(self, normaliser: nn.Module) -> None:
+        super().__init__()
+        self.normaliser = normaliser
+
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S). The arguments are the same for every scope; `Attention` describes them."""
         del query, lengths, step
-        return masked_softmax(logits, mask)
+        return self.normaliser(logits, mask)
 
     def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns log α (B,T,S), −∞ at excluded positions; the arguments are those of `forward`."""
         del query, lengths, step
-        return masked_log_softmax(logits, mask)
+        return log_weights_of(self.normaliser, logits, mask)

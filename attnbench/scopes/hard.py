@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attnbench.noise import Noise
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_softmax
+from attnbench.scopes.masking import log_weights_of, masked_softmax
 
 
 @scope("hard")
@@ -35,12 +35,14 @@ class Hard(nn.Module):
 
     def __init__(
         self,
+        normaliser: nn.Module,
         estimator: Literal["reinforce", "straight_through", "gumbel", "exact"] = "reinforce",
         reinforce_weight: NonNegativeFloat = 1.0,
         entropy_weight: NonNegativeFloat = 0.002,
         temperature: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
+        self.normaliser = normaliser
         self.estimator = estimator
         self.reinforce_weight = reinforce_weight
         self.entropy_weight = entropy_weight
@@ -58,7 +60,7 @@ class Hard(nn.Module):
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S): one-hot rows, except in soft minibatches and with `exact` in training."""
         del query, lengths
-        soft = masked_softmax(logits, mask)
+        soft = self.normaliser(logits, mask)
         if not self.training:
             return one_hot(soft, soft)
         if self.estimator == "exact":
@@ -74,6 +76,11 @@ class Hard(nn.Module):
             soft = masked_softmax(noisy / self.temperature, soft > 0)
         # The parentheses make the difference exactly 0, so the weights are one-hot, with the gradient of `soft`.
         return drawn + (soft - soft.detach())
+
+    def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
+        """Returns log α (B,T,S), −∞ where α is 0; the arguments are those of `forward`."""
+        del query, lengths, step
+        return log_weights_of(self.normaliser, logits, mask)
 
     def _is_soft(self) -> Tensor:
         # Xu et al. choose soft attention with probability .5; alternating gives exactly half of the minibatches.
@@ -98,7 +105,7 @@ class Hard(nn.Module):
         if self.estimator != "reinforce" or not self.training:
             return -likelihood.sum() / target_mask.sum()
         # α is computed again, because in a sampled minibatch `weights` holds the one-hot samples.
-        distribution = masked_softmax(logits, mask)
+        distribution = self.normaliser(logits, mask)
         log_distribution = _log(distribution)
         log_position = ((weights.detach() * log_distribution).sum(-1) * target_mask).sum(-1)  # (B,)
         entropy = -((distribution * log_distribution).sum(-1) * target_mask).sum()

@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_log_softmax, masked_softmax
+from attnbench.scopes.masking import log_weights_of
 
 
 @scope("local-m")
@@ -18,19 +18,20 @@ class LocalMonotonic(nn.Module):
     L_b is the length of source b. Positions outside the source are excluded from the softmax.
     """
 
-    def __init__(self, window: PositiveInt = 10) -> None:
+    def __init__(self, normaliser: nn.Module, window: PositiveInt = 10) -> None:
         super().__init__()
+        self.normaliser = normaliser
         self.window = window
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del query
-        return masked_softmax(logits, self._window_mask(logits, mask, lengths, step))
+        return self.normaliser(logits, self._window_mask(logits, mask, lengths, step))
 
     def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns log α (B,T,S), −∞ at excluded positions; the arguments are those of `forward`."""
         del query
-        return masked_log_softmax(logits, self._window_mask(logits, mask, lengths, step))
+        return log_weights_of(self.normaliser, logits, self._window_mask(logits, mask, lengths, step))
 
     def _window_mask(self, logits: Tensor, mask: Tensor | None, lengths: Tensor, step: int) -> Tensor:
         """Returns the mask (B,T,S) of the valid positions in the window."""

@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.registry import scope
-from attnbench.scopes.masking import masked_log_softmax, masked_softmax
+from attnbench.scopes.masking import log_weights_of
 
 
 @scope("local-p")
@@ -21,8 +21,9 @@ class LocalPredictive(nn.Module):
     gradient reaches p_t only through the Gaussian, because the edge of the window is not differentiable.
     """
 
-    def __init__(self, width: int, window: PositiveInt = 10) -> None:
+    def __init__(self, width: int, normaliser: nn.Module, window: PositiveInt = 10) -> None:
         super().__init__()
+        self.normaliser = normaliser
         self.window = window
         self.deviation = window / 2
         self.centre_proj = nn.Linear(width, width, bias=False)
@@ -32,14 +33,14 @@ class LocalPredictive(nn.Module):
         """Returns the weights (B,T,S); see `Attention` for the arguments."""
         del step
         near, exponent = self._window(logits, mask, query, lengths)
-        weights = masked_softmax(logits, near)
+        weights = self.normaliser(logits, near)
         return weights * exponent.exp().to(weights.dtype)
 
     def log_weights(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns log α (B,T,S), −∞ at excluded positions; the arguments are those of `forward`."""
         del step
         near, exponent = self._window(logits, mask, query, lengths)
-        log_weights = masked_log_softmax(logits, near)
+        log_weights = log_weights_of(self.normaliser, logits, near)
         return log_weights + exponent.to(log_weights.dtype)
 
     def _window(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""The mask of valid positions, the masked softmax and its logarithm, used by every scope."""
+"""The mask of valid positions, the masked softmax, and the logarithms of weights."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
@@ -33,6 +33,20 @@ def masked_log_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
         return logits.log_softmax(-1)
     allowed = mask & (logits != -torch.inf)
     return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1).masked_fill(~allowed, -torch.inf)
+
+
+def log_weights_of(normaliser: nn.Module, logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns the logarithms (B,T,S) of the weights of a normaliser, −∞ where a weight is 0.
+
+    They are those of its method `log_weights`, if it has one, which should compute them from the logits. Otherwise a
+    position whose weight underflows to 0 has no gradient.
+    """
+    own = getattr(normaliser, "log_weights", None)
+    if own is not None:
+        return own(logits, mask)
+    weights = normaliser(logits, mask)
+    # log 1 instead of log 0, whose gradient is infinite.
+    return torch.where(weights > 0, weights, 1).log().masked_fill(weights == 0, -torch.inf)
 
 
 def valid_positions(lengths: Tensor | None, source_length: int) -> Tensor | None:

@@ -1,6 +1,8 @@
-"""Base class of the built-in scores."""
+"""Base classes of the built-in scores."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attnbench.products import dot_products
 
@@ -29,3 +31,41 @@ class Score(nn.Module):
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Returns the logits (B,T,S) of queries (B,T,D) and keys (B,S,D)."""
         return self.compare(query, self.prepare(keys))
+
+
+class StatefulScore(nn.Module):
+    """A score that carries something from one step to the next, such as the weights of the step before.
+
+    A score with a method `start` is called with one query at a time, in order:
+
+        state = start(prepared)                             # before the first step
+        logits, state = compare(query, prepared, state)     # at each step; the query is (B,1,D)
+        state = update(state, weights)                      # if it has this method; the weights are (B,1,S)
+
+    The state is a tensor or a tuple of tensors, whose first axis is B. Between two steps, the source may have become
+    longer, where a model attends to its own past; earlier weights on the new positions count as 0. A custom score that
+    is a plain module has `forward(query, keys, state)` in place of `compare`, and `start(keys)`.
+    """
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Returns the part of the score that depends on the keys (B,S,D) alone, as `Score.prepare`."""
+        return keys
+
+    def start(self, prepared: Tensor) -> Tensor:
+        """Returns the state before the first step: no weight on any position (B,S)."""
+        return prepared.new_zeros(prepared.shape[:2])
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Returns the logits (B,T,S) of each query (B,T,D) at the first step, for keys (B,S,D)."""
+        prepared = self.prepare(keys)
+        first = [self.compare(each, prepared, self.start(prepared))[0] for each in query.split(1, dim=-2)]
+        return torch.cat(first, dim=-2)
+
+    def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the logits (B,1,S) of a query (B,1,D), and the state."""
+        raise NotImplementedError
+
+
+def lengthened(state: Tensor, length: int) -> Tensor:
+    """Returns a state (B,S) with a 0 for each position that was appended to the source since the step before."""
+    return functional.pad(state, (0, length - state.shape[-1]))

@@ -13,7 +13,7 @@ from attnbench.cell import Cell, Data
 from attnbench.models.base import Seq2Seq
 from attnbench.tasks.base import PAD, Task
 
-PER_POSITION = "max_source_length"  # the argument of scores with a parameter per key position
+LONGEST = "max_source_length"  # the argument of scores and normalisers that depend on the number of keys
 PROBED = 1000
 
 
@@ -29,22 +29,30 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         seed: the seed of the initial weights.
     """
     built = 0
+    # Cells of earlier versions have a normaliser, the softmax, under every scope.
+    normaliser = cell.normaliser if registry.scope.entry(cell.scope.name).takes("normaliser") else None
 
     def attention(width: int, over: Literal["source", "target"] = "source") -> Attention:
         nonlocal built
         built += 1
         longest = max_source_length
-        if over == "target" and cell.score is not None and registry.score.entry(cell.score.name).takes(PER_POSITION):
+        if over == "target" and _depends_on_length(cell):
             longest = longest_target(task, cell.data, max_source_length - 1) + 1  # EOS
         # Forked, because scores and scopes have different numbers of parameters: without it, everything that the model
         # initialises after its attention would depend on them, and runs with the same seed would not be paired.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("attention", seed, built))  # the attentions of one model differ
-            return Attention(cell.score, cell.scope, width=width, max_source_length=longest)
+            return Attention(cell.score, cell.scope, normaliser, width=width, max_source_length=longest)
 
     # Seeded before the model is built: seeding afterwards leaves the initial weights to chance.
     torch.manual_seed(torch_seed("model", seed))
     return construct(cell, task, attention)
+
+
+def _depends_on_length(cell: Cell) -> bool:
+    """Returns whether the score or the normaliser of a cell depends on the largest number of keys."""
+    parts = [(kind, part) for kind, part in cell.components().items() if kind in ("score", "normaliser")]
+    return any(registry.REGISTRIES[kind].entry(part.name).takes(LONGEST) for kind, part in parts)
 
 
 def construct(cell: Cell, task: Task, attention: Callable[..., Attention]) -> Seq2Seq:

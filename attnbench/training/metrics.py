@@ -12,6 +12,7 @@ from attnbench.training.batches import joined_links, joined_targets, to_padded_b
 from attnbench.training.stack import Stack
 
 CHUNK = 128  # number of sentences that are evaluated at a time
+LEAST = 1e-6  # a position with a larger weight is attended to
 
 Metrics = dict[str, float | None]
 
@@ -23,7 +24,7 @@ class Tally:
         self.sentences = self.words = 0
         self.exact, self.right_words, self.nats = np.zeros((3, replicas))
         self.has_alignment = False
-        self.hits, self.found_links, self.mass, self.entropy = np.zeros((4, replicas))
+        self.hits, self.found_links, self.mass, self.entropy, self.attended = np.zeros((5, replicas))
         self.gold_links = self.linked_words = 0
         self.hypotheses: list[list[str]] = [[] for _ in range(replicas)]
         self.references: list[str] = []
@@ -109,7 +110,8 @@ def count_alignment(
     """Adds the alignments of N sentences to the tally.
 
     EOS is not part of an alignment. The row of the target's EOS is left out, and a word with its largest weight on the
-    source's EOS, or with no weight at all, has no link. The entropy includes the row of EOS.
+    source's EOS, or with no weight at all, has no link. The entropy and the share of attended positions include the row
+    of EOS. Rows are scaled to sum to 1 for the entropy and for the weight on gold links.
 
     Args:
         tally: the sums so far.
@@ -120,7 +122,10 @@ def count_alignment(
     """
     tally.has_alignment = True
     gold_words = target != PAD
-    tally.entropy += (row_entropy(weights, lengths + 1) * gold_words).sum((-1, -2), dtype=np.float64)
+    rows = scaled_rows(weights)
+    tally.entropy += (row_entropy(rows, lengths + 1) * gold_words).sum((-1, -2), dtype=np.float64)
+    shares = (weights > LEAST).sum(-1) / (lengths + 1)[:, None]
+    tally.attended += (shares * gold_words).sum((-1, -2), dtype=np.float64)
     if links is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
@@ -135,22 +140,26 @@ def count_alignment(
     tally.gold_links += int((links & is_word[..., None]).sum())
     # A target word may have no gold link at all; there is no mass to measure for it.
     has_gold = is_word & links.any(-1)
-    mass = (weights[:, :, :-1, :-1] * links).sum(-1)
+    mass = (rows[:, :, :-1, :-1] * links).sum(-1)
     tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
     tally.linked_words += int(has_gold.sum())
 
 
-def row_entropy(weights: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def scaled_rows(weights: np.ndarray) -> np.ndarray:
+    """Returns the weights (…,S) with each row scaled to sum to 1; a row without weight stays 0."""
+    total = weights.sum(-1, keepdims=True)
+    return weights / np.where(total > 0, total, 1)
+
+
+def row_entropy(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Returns the normalised entropy H(α)/log S (K,N,T) of each row of weights.
 
-    Rows are first scaled to sum to 1. The result is 0 for a row without weight and for a source of a single position.
+    The result is 0 for a row without weight and for a source of a single position.
 
     Args:
-        weights: (K,N,T,S'), with S' the padded source length.
+        rows: (K,N,T,S'), each of which sums to 1 or is all 0, with S' the padded source length.
         lengths: (N,), S of each source, EOS included.
     """
-    total = weights.sum(-1, keepdims=True)
-    rows = weights / np.where(total > 0, total, 1)
     entropy = -(rows * np.log(np.where(rows > 0, rows, 1))).sum(-1)
     return entropy / np.log(np.maximum(lengths, 2))[:, None]
 
@@ -180,6 +189,7 @@ def summarise(tally: Tally) -> list[Metrics]:
     }
     if tally.has_alignment:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
+        columns["attended"] = tally.attended / np.float64(tally.words)
     if tally.gold_links:
         # AER = 1 − (|A∩S| + |A∩P|)/(|A| + |S|) (Och & Ney 2003), with sure links S = possible links P = gold links.
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
@@ -192,5 +202,5 @@ def summarise(tally: Tally) -> list[Metrics]:
         bleu = BLEU(tokenize="none", force=True, references=[tally.references])
         for row, texts in zip(metrics, tally.hypotheses, strict=True):
             row["bleu"] = float(bleu.corpus_score(texts, None).score)
-    names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy")
+    names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy", "attended")
     return [{name: row.get(name) for name in names} for row in metrics]

@@ -49,7 +49,8 @@ SMALL = {"heads": 2, "slots": 5, "slot_width": 4, "glimpses": 1, "fusion": "deep
 
 def makes_sense(model: str, score: str | None, scope: str) -> bool:
     described = cell(score, scope, model, **SMALL)
-    return incompatibility(described.model, described.score, described.scope, described.task) is None
+    parts = (described.model, described.score, described.scope, described.normaliser, described.task)
+    return incompatibility(*parts) is None
 
 
 EVERY = [(model, *pair) for model in MODELS for pair in PAIRS if makes_sense(model, *pair)]

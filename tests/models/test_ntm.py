@@ -285,7 +285,7 @@ def test_impossible_options_are_refused(option, value):
 def test_it_addresses_by_every_score_but_location_under_scope_global():
     def reason(score: str, scope: str) -> str | None:
         described = cell(score, scope, "ntm")
-        return incompatibility(described.model, described.score, described.scope, Component(name="copy"))
+        return incompatibility(described.model, described.score, described.scope, None, Component(name="copy"))
 
     assert [score for score in REGISTRIES["score"].names() if reason(score, "global") is None] == sorted(SCORES)
     assert "location" in str(reason("location", "global"))

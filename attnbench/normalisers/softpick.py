@@ -1,0 +1,27 @@
+"""The softpick: a rectified softmax."""
+
+from torch import Tensor, nn
+
+from attnbench.normalisers.positions import precise, used
+from attnbench.registry import normaliser
+
+EPSILON = 1e-6
+
+
+@normaliser("softpick")
+class Softpick(nn.Module):
+    """Rectified softmax: a position with a logit of 0 or below has no weight, and a query may attend to nothing.
+
+    Formula: α_i = relu(exp(z_i) − 1) / (Σ_j |exp(z_j) − 1| + ε), with ε = 1e-6
+    Source: Zuhri, Fuadi & Aji 2025, eq. 2 (arXiv 2504.20966)
+    """
+
+    def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns the weights (B,T,S); exactly 0 outside the mask, and in a row without valid positions."""
+        allowed, given = used(logits, mask), precise(logits)
+        given = given.masked_fill(~allowed, 0)  # exp(0) − 1 = 0 adds nothing to the sum
+        # Numerator and denominator are multiplied by exp(−m), m = max(z, 0), so that no exponential overflows.
+        largest = given.amax(-1, keepdim=True).clamp(min=0).detach()
+        above = (given - largest).exp() - (-largest).exp()
+        weights = above.relu() / (above.abs().sum(-1, keepdim=True) + EPSILON * (-largest).exp())
+        return weights.masked_fill(~allowed, 0).to(logits.dtype)

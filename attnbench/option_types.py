@@ -1,0 +1,16 @@
+"""Types of options of built-in parts, beside those of pydantic. They are read without importing torch."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+
+def _refuse_even(value: int) -> int:
+    if value % 2 == 0:
+        raise PydanticCustomError("grid", f"should be an odd number of at least 1, found {value}")
+    return value
+
+
+_ODD: dict[str, Any] = {"type": "integer", "minimum": 1, "not": {"multipleOf": 2}}
+OddInt = Annotated[int, Field(gt=0), AfterValidator(_refuse_even), WithJsonSchema(_ODD)]

@@ -1,0 +1,47 @@
+"""The additive score with coverage: the sum of the weights of all earlier steps."""
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from attnbench.registry import score
+from attnbench.scores.base import StatefulScore, lengthened
+
+
+@score("coverage")
+class Coverage(StatefulScore):
+    """Additive score that sees how much each position was attended to so far, with a loss against attending again.
+
+    Formula: score(s, h_i) = vᵀ tanh(W s + V h_i + w c_i), with c = Σ_{t'<t} α_{t'}; loss: λ Σ_i min(α_i, c_i)
+    Source: See, Liu & Manning 2017, eq. 10–13 (arXiv 1704.04368)
+
+    λ is the option `weight`. The loss is a mean over the target words; `loss` in tables does not include it.
+
+    Parameters: `query_proj.weight` W (D,D), `key_proj.weight` V (D,D), `coverage_proj.weight` w (D,1) and `v.weight`
+    (1,D).
+    """
+
+    def __init__(self, width: int, weight: NonNegativeFloat = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+        self.query_proj = nn.Linear(width, width, bias=False)
+        self.key_proj = nn.Linear(width, width, bias=False)
+        self.coverage_proj = nn.Linear(1, width, bias=False)
+        self.v = nn.Linear(width, 1, bias=False)
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        return self.key_proj(keys)
+
+    def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = lengthened(state, prepared.shape[-2])
+        hidden = (prepared + self.query_proj(query) + self.coverage_proj(state.unsqueeze(-1))).tanh()
+        return self.v(hidden).mT, state
+
+    def update(self, state: Tensor, weights: Tensor) -> Tensor:
+        """Returns the coverage (B,S) after a step with weights (B,1,S)."""
+        return state + weights.squeeze(-2)
+
+    def penalty(self, weights: Tensor) -> Tensor:
+        """Returns λ Σ_i min(α_{t,i}, c_{t,i}) (B,T) of the weights (B,T,S) of all steps."""
+        earlier = weights.cumsum(-2) - weights
+        return self.weight * torch.minimum(weights, earlier).sum(-1)
