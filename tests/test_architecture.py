@@ -30,7 +30,7 @@ LAYERS = [
     {"user_code"},
     {"plugin_folder"},
     {"registry", "products", "noise", "syntax"},
-    {"files"},
+    {"files", "option_types"},
     {"errors"},
     {"messages", "metrics", "safe_path"},
     {"escapes"},

@@ -1,5 +1,7 @@
 """Base classes of the built-in scores."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,7 +35,7 @@ class Score(nn.Module):
         return self.compare(query, self.prepare(keys))
 
 
-class StatefulScore(nn.Module):
+class StatefulScore(nn.Module, ABC):
     """A score that carries something from one step to the next, such as the weights of the step before.
 
     A score with a method `start` is called with one query at a time, in order:
@@ -51,9 +53,9 @@ class StatefulScore(nn.Module):
         """Returns the part of the score that depends on the keys (B,S,D) alone, as `Score.prepare`."""
         return keys
 
+    @abstractmethod
     def start(self, prepared: Tensor) -> Tensor:
-        """Returns the state before the first step: no weight on any position (B,S)."""
-        return prepared.new_zeros(prepared.shape[:2])
+        """Returns the state before the first step, for prepared keys (B,S,…)."""
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Returns the logits (B,T,S) of each query (B,T,D) at the first step, for keys (B,S,D)."""
@@ -61,9 +63,9 @@ class StatefulScore(nn.Module):
         first = [self.compare(each, prepared, self.start(prepared))[0] for each in query.split(1, dim=-2)]
         return torch.cat(first, dim=-2)
 
+    @abstractmethod
     def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logits (B,1,S) of a query (B,1,D), and the state."""
-        raise NotImplementedError
 
 
 def lengthened(state: Tensor, length: int) -> Tensor:

@@ -32,6 +32,10 @@ class Coverage(StatefulScore):
     def prepare(self, keys: Tensor) -> Tensor:
         return self.key_proj(keys)
 
+    def start(self, prepared: Tensor) -> Tensor:
+        """Returns the coverage before the first step, 0 (B,S)."""
+        return prepared.new_zeros(prepared.shape[:2])
+
     def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         state = lengthened(state, prepared.shape[-2])
         hidden = (prepared + self.query_proj(query) + self.coverage_proj(state.unsqueeze(-1))).tanh()

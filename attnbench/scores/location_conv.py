@@ -43,6 +43,10 @@ class LocationConv(StatefulScore):
     def prepare(self, keys: Tensor) -> Tensor:
         return self.key_proj(keys)
 
+    def start(self, prepared: Tensor) -> Tensor:
+        """Returns the weights before the first step, 0 (B,S)."""
+        return prepared.new_zeros(prepared.shape[:2])
+
     def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         state = lengthened(state, prepared.shape[-2])
         # Padded positions have weight 0, as have those beyond the ends: padding has no influence.
