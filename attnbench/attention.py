@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from attnbench import registry
 from attnbench.cell import Component
 from attnbench.errors import did_you_mean, fail
+from attnbench.masking import valid_positions
 from attnbench.products import weighted_sums
-from attnbench.scopes.masking import valid_positions
 
 # What an attention carries from one step to the next: that of its score and that of its scope, each a tensor, a
 # (nested) tuple of tensors, or () for a part that carries nothing. An attention that carries nothing has the state ().

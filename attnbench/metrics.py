@@ -122,13 +122,6 @@ _ALL = (
         interval_decimals=2,
     ),
     Metric(
-        "attended",
-        "The mean share of source positions with an attention weight above one millionth.",
-        0,
-        decimals=3,
-        interval_decimals=2,
-    ),
-    Metric(
         "steps_to_95",
         "The first validation step with an exact match of at least .95.",
         LOWER,
@@ -173,6 +166,13 @@ _ALL = (
         interval_decimals=2,
         accuracy=True,
         margin=0.02,
+    ),
+    Metric(
+        "attended",
+        "The mean share of source positions with an attention weight above one millionth.",
+        0,
+        decimals=3,
+        interval_decimals=2,
     ),
 )
 METRICS = {metric.name: metric for metric in _ALL}

@@ -177,7 +177,7 @@ FAULTS = [
     # Scopes and masking.
     Fault(
         "padding attended",
-        "scopes/masking.py",
+        "masking.py",
         "valid_positions",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)",
         "torch.arange(source_length, device=lengths.device) >= 0 * lengths.unsqueeze(-1)",
@@ -185,7 +185,7 @@ FAULTS = [
     ),
     Fault(
         "the last word masked",
-        "scopes/masking.py",
+        "masking.py",
         "valid_positions",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1)",
         "torch.arange(source_length, device=lengths.device) < lengths.unsqueeze(-1) - 2",
@@ -193,7 +193,7 @@ FAULTS = [
     ),
     Fault(
         "softmax over the queries",
-        "scopes/masking.py",
+        "masking.py",
         "masked_softmax",
         "logits.softmax(-1)",
         "logits.softmax(-2)",
@@ -451,7 +451,7 @@ HELD_OUT = [
     # Masking.
     Fault(
         "masked logits are 0, not minus infinity",
-        "scopes/masking.py",
+        "masking.py",
         "masked_softmax",
         "logits.masked_fill(~allowed, -torch.inf)",
         "logits.masked_fill(~allowed, 0)",
@@ -568,7 +568,7 @@ HELD_OUT = [
     # The ten that follow were added before the rule with the floor had been tried on any fault, and are untried.
     Fault(
         "padding takes part in the softmax, and its weight is lost",
-        "scopes/masking.py",
+        "masking.py",
         "masked_softmax",
         "logits.masked_fill(~allowed, -torch.inf).softmax(-1)",
         "logits.softmax(-1)",

@@ -23,13 +23,13 @@ LAYERS = [
     {"training"},
     {"models"},
     {"attention", "tasks"},
-    {"scores", "normalisers"},
-    {"scopes"},
+    {"scores", "scopes"},
+    {"normalisers"},
     {"plugins", "outcome", "cell"},
     {"uncached_imports"},
     {"user_code"},
     {"plugin_folder"},
-    {"registry", "products", "noise", "syntax"},
+    {"registry", "products", "noise", "masking", "syntax"},
     {"files", "option_types"},
     {"errors"},
     {"messages", "metrics", "safe_path"},
@@ -56,7 +56,7 @@ INNER_LAYERS = {
 # The package itself holds the public names; they are imported on first use.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"noise", "products", "scores", "scopes", "normalisers", "attention", "models", "training"},
+    "torch": {"masking", "noise", "products", "scores", "scopes", "normalisers", "attention", "models", "training"},
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),

@@ -7,11 +7,11 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attnbench.masking import valid_positions
 from attnbench.models import addressing
 from attnbench.models.base import MakeAttention, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS
 from attnbench.registry import model
-from attnbench.scopes.masking import valid_positions
 
 # Initial value of all memory entries. Collier & Beel 2018 found that training converges about twice as fast with a
 # small constant as with other initialisations.

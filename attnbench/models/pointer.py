@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from attnbench.attention import Attention, Source, State
 from attnbench.errors import fail
+from attnbench.masking import valid_positions
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.models.values import ValueEmbedding
 from attnbench.registry import model
-from attnbench.scopes.masking import valid_positions
 
 
 class PointerMemory(NamedTuple):

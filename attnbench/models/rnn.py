@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from attnbench.attention import Attended, Source, State
 from attnbench.errors import fail
+from attnbench.masking import log_weights_of, valid_positions
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import KINDS, Encoder, project_words
 from attnbench.registry import model
-from attnbench.scopes.masking import log_weights_of, valid_positions
 
 
 class RecurrentMemory(NamedTuple):

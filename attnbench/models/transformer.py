@@ -6,11 +6,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from attnbench.masking import valid_positions
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq
 from attnbench.models.multihead import Heads, MultiHead
 from attnbench.models.positions import distance_bias, sinusoids
 from attnbench.registry import model
-from attnbench.scopes.masking import valid_positions
 
 
 class TransformerMemory(NamedTuple):

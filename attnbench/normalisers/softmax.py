@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from attnbench.masking import masked_log_softmax, masked_softmax
 from attnbench.registry import normaliser
-from attnbench.scopes.masking import masked_log_softmax, masked_softmax
 
 
 @normaliser("softmax")

@@ -6,9 +6,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from attnbench.masking import masked_log_softmax, masked_softmax
 from attnbench.normalisers.positions import number_of, used
 from attnbench.registry import normaliser
-from attnbench.scopes.masking import masked_log_softmax, masked_softmax
 
 
 @normaliser("ssmax")

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
+from attnbench.masking import log_weights_of
+from attnbench.normalisers.softmax import Softmax
 from attnbench.registry import scope
-from attnbench.scopes.masking import log_weights_of
 
 
 @scope("global")
@@ -17,9 +18,9 @@ class Global(nn.Module):
     L_b is the length of source b.
     """
 
-    def __init__(self, normaliser: nn.Module) -> None:
+    def __init__(self, normaliser: nn.Module | None = None) -> None:
         super().__init__()
-        self.normaliser = normaliser
+        self.normaliser = Softmax() if normaliser is None else normaliser
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:
         """Returns the weights (B,T,S). The arguments are the same for every scope; `Attention` describes them."""

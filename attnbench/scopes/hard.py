@@ -6,9 +6,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from attnbench.masking import log_weights_of, masked_softmax
 from attnbench.noise import Noise
+from attnbench.normalisers.softmax import Softmax
 from attnbench.registry import scope
-from attnbench.scopes.masking import log_weights_of, masked_softmax
 
 
 @scope("hard")
@@ -35,14 +36,14 @@ class Hard(nn.Module):
 
     def __init__(
         self,
-        normaliser: nn.Module,
+        normaliser: nn.Module | None = None,
         estimator: Literal["reinforce", "straight_through", "gumbel", "exact"] = "reinforce",
         reinforce_weight: NonNegativeFloat = 1.0,
         entropy_weight: NonNegativeFloat = 0.002,
         temperature: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
-        self.normaliser = normaliser
+        self.normaliser = Softmax() if normaliser is None else normaliser
         self.estimator = estimator
         self.reinforce_weight = reinforce_weight
         self.entropy_weight = entropy_weight

@@ -4,8 +4,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from attnbench.masking import log_weights_of
+from attnbench.normalisers.softmax import Softmax
 from attnbench.registry import scope
-from attnbench.scopes.masking import log_weights_of
 
 
 @scope("local-m")
@@ -18,9 +19,9 @@ class LocalMonotonic(nn.Module):
     L_b is the length of source b. Positions outside the source are excluded from the softmax.
     """
 
-    def __init__(self, normaliser: nn.Module, window: PositiveInt = 10) -> None:
+    def __init__(self, normaliser: nn.Module | None = None, window: PositiveInt = 10) -> None:
         super().__init__()
-        self.normaliser = normaliser
+        self.normaliser = Softmax() if normaliser is None else normaliser
         self.window = window
 
     def forward(self, logits: Tensor, mask: Tensor | None, query: Tensor, lengths: Tensor, step: int) -> Tensor:

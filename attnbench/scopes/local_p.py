@@ -4,8 +4,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from attnbench.masking import log_weights_of
+from attnbench.normalisers.softmax import Softmax
 from attnbench.registry import scope
-from attnbench.scopes.masking import log_weights_of
 
 
 @scope("local-p")
@@ -21,9 +22,9 @@ class LocalPredictive(nn.Module):
     gradient reaches p_t only through the Gaussian, because the edge of the window is not differentiable.
     """
 
-    def __init__(self, width: int, normaliser: nn.Module, window: PositiveInt = 10) -> None:
+    def __init__(self, width: int, normaliser: nn.Module | None = None, window: PositiveInt = 10) -> None:
         super().__init__()
-        self.normaliser = normaliser
+        self.normaliser = Softmax() if normaliser is None else normaliser
         self.window = window
         self.deviation = window / 2
         self.centre_proj = nn.Linear(width, width, bias=False)

@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from attnbench.attention import Attention, build_score
 from attnbench.cell import Cell, Component
 from attnbench.errors import AttnbenchError, fail
+from attnbench.masking import valid_positions
 from attnbench.messages import message_of
 from attnbench.models.base import Seq2Seq
 from attnbench.registry import REGISTRIES
-from attnbench.scopes.masking import valid_positions
 from attnbench.tasks.base import BOS, EOS, SPECIAL, Task
 from attnbench.training.batches import Batch
 from attnbench.training.build import build_model, construct

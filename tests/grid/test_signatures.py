@@ -17,7 +17,7 @@ import functools
 import torch
 
 import attnbench
-from attnbench.scopes.masking import masked_softmax
+from attnbench.masking import masked_softmax
 
 """
 GRID = {

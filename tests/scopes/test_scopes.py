@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import attnbench
 from attnbench import registry
-from attnbench.scopes.masking import masked_log_softmax
+from attnbench.masking import masked_log_softmax
 
 GLOBAL = Case("global")
 

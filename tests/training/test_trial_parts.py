@@ -18,7 +18,7 @@ HEAD = """import random
 import numpy
 import torch
 import attnbench
-from attnbench.scopes.masking import masked_softmax
+from attnbench.masking import masked_softmax
 from attnbench.scopes.hard import Hard
 from attnbench.scores.location import Location
 from attnbench.scores.additive import Additive
