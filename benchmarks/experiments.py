@@ -24,6 +24,8 @@ TABLES = {
     "self_attention": {"task": ["exact_match", "exact_match@12", "aer"]},
     "pointer_sort": {"data.max_length": ["exact_match", "exact_match_unseen"]},
     "positions": {"task": ["exact_match", "exact_match@12"]},
+    "normalisers": {"task": ["exact_match", "exact_match@12", "aer", "attended"]},
+    "length": {"scope": [f"exact_match@{n}" for n in (10, 20, 50, 100)]},
     "ntm_copy": {"task": [*(f"exact_match@{n}" for n in (20, 40, 80, 120)), "token_accuracy@120"]},
 }
 

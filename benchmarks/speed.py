@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [PART ...]
 
-Parts: quickstart, start, workers, arithmetic, cost, and beside other toolkits ours, joey, joey_default, yoyodyne,
+Parts: quickstart, start, workers, arithmetic, cost, parts, and beside other toolkits ours, joey, joey_default, yoyodyne,
 yoyodyne_default; all unless some are named. What was measured before stays in results/speed.json, so that a part can be
 measured again by itself. All of them take an hour on two cores that do nothing else.
 """
@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 import speed_cost  # noqa: E402
 import speed_page  # noqa: E402
+import speed_parts  # noqa: E402
 import speed_peers  # noqa: E402
 import yaml  # noqa: E402
 
@@ -110,6 +111,7 @@ PARTS: dict[str, Callable[[], Figures]] = {
     "workers": workers,
     "arithmetic": speed_cost.arithmetic,
     "cost": speed_cost.cost,
+    "parts": speed_parts.parts,
     "ours": speed_peers.ours,
     "joey": speed_peers.joey_nmt,
     "joey_default": speed_peers.joey_default,

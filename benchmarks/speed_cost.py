@@ -16,7 +16,10 @@ from attnbench.registry import REGISTRIES
 from attnbench.training.train import Training
 
 CPU = torch.device("cpu")
-DEFAULT = {"width": 64, "batch": 32, "replicas": 3, "length": 10, "score": "additive", "model": "rnn"}
+DEFAULT = {
+    "width": 64, "batch": 32, "replicas": 3, "length": 10,
+    "model": "rnn", "score": "additive", "scope": "global", "normaliser": "softmax",
+}  # fmt: skip
 AXES: dict[str, list[int]] = {
     "width": [32, 64, 128, 256, 512, 1024],
     "length": [10, 25, 50, 100, 200, 400],
@@ -37,21 +40,24 @@ def training(setting: dict[str, Any]) -> Training:
     """A training of the copy task on one core, with every source of the same length."""
     torch.set_num_threads(1)
     kind = setting["model"]
-    width = REGISTRIES["model"].entry(kind)
-    options = width.resolve({"width": setting["width"]} if width.takes("width") else {})
-    score = Component(name=setting["score"], options=REGISTRIES["score"].entry(setting["score"]).resolve({}))
-    scope = "self" if kind in ("transformer", "lstmn") else "global"
+    options = {"width": setting["width"]} if REGISTRIES["model"].entry(kind).takes("width") else {}
+    scope = "self" if kind in ("transformer", "lstmn") else setting["scope"]
     length, replicas = setting["length"], setting["replicas"]
     cell = Cell(
-        model=Component(name=kind, options=options),
-        score=score,
-        scope=Component(name=scope, options=REGISTRIES["scope"].entry(scope).resolve({})),
-        task=Component(name="copy", options=REGISTRIES["task"].entry("copy").resolve({})),
+        model=_component("model", kind, **options),
+        score=_component("score", setting["score"]),
+        scope=_component("scope", scope),
+        normaliser=_component("normaliser", setting["normaliser"], **setting.get("options", {})),
+        task=_component("task", "copy"),
         data=Data(min_length=length, max_length=length, validation_examples=10, test_examples=10),
         train=Train(batch_size=setting["batch"], steps=10**6),
         seed=0,
     )
     return Training(Pack(cell=cell, seeds=tuple(range(replicas)), ids=("",) * replicas), CPU, lambda _: None)
+
+
+def _component(kind: str, name: str, **options: Any) -> Component:
+    return Component(name=name, options=REGISTRIES[kind].entry(name).resolve(options))
 
 
 def step_seconds(trained: Training, seconds: float = SECONDS) -> float:
