@@ -2,9 +2,9 @@
 
     python benchmarks/speed.py [PART ...]
 
-Parts: quickstart, start, workers, arithmetic, cost, parts, and beside other toolkits ours, joey, joey_default, yoyodyne,
-yoyodyne_default; all unless some are named. What was measured before stays in results/speed.json, so that a part can be
-measured again by itself. All of them take an hour on two cores that do nothing else.
+Parts: quickstart, start, workers, arithmetic, cost, parts, and beside other toolkits ours, joey, joey_default,
+yoyodyne, yoyodyne_default; all unless some are named. What was measured before stays in results/speed.json, so that a
+part can be measured again by itself. All of them take an hour on two cores that do nothing else.
 """
 
 import json
