@@ -121,12 +121,13 @@ def _parts(f: Figures) -> list[str]:
     sizes = {label: one for label, one in f.items() if isinstance(one, dict)}
     names = list(next(iter(sizes.values()))["ratios"])
     baseline = " | ".join(f"{one['milliseconds']:,.0f} ms" for one in sizes.values())
-    rows = [f"| {name} | {' | '.join(f'{one["ratios"][name]:.2f}×' for one in sizes.values())} |" for name in names]
+    ratios = {name: [f"{one['ratios'][name]:.2f}×" for one in sizes.values()] for name in names}
+    rows = [f"| {name} | {' | '.join(of_sizes)} |" for name, of_sizes in ratios.items()]
     return [
         "## Normalisers, and attention that looks at the step before",
         "",
-        "The time of a training step, as a multiple of that with additive, softmax and the scope global (first row; GRU, "
-        "batch 32, three seeds, copy). The parts took their steps in turn, on one core; medians of at least "
+        "The time of a training step, as a multiple of that with additive, softmax and the scope global (first row; "
+        "GRU, batch 32, three seeds, copy). The parts took their steps in turn, on one core; medians of at least "
         f"{min(one['steps'] for one in sizes.values())} steps.",
         "",
         f"| | {' | '.join(sizes)} |",
