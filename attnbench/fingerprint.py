@@ -20,7 +20,7 @@ from attnbench.user_code import FILE
 PACKAGE = Path(__file__).parent
 TRAINING = PACKAGE / "training" / "train.py"
 # Imported by the training code, but no number depends on them: error messages, descriptions, plain data classes.
-NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "messages.py", "training/trial.py"})
+NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "messages.py"})
 
 SINCE = "changed since: "
 
@@ -84,7 +84,11 @@ def _of_files(roots: frozenset[Path]) -> Fingerprint:
         found.add(file)
         waiting |= _imported(file) - found
     names = {file.relative_to(PACKAGE).as_posix(): file for file in found if file.is_relative_to(PACKAGE)}
-    return {name: _syntax_digest(file) for name, file in sorted(names.items()) if name not in NOT_COUNTED}
+    return {name: _syntax_digest(file) for name, file in sorted(names.items()) if _counts(name)}
+
+
+def _counts(name: str) -> bool:
+    return name not in NOT_COUNTED and not name.startswith("training/trial/")
 
 
 @cache

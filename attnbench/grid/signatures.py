@@ -2,7 +2,7 @@
 
 A method counts as wrong if Python itself would refuse the call, or if its arguments have the names that attnbench uses
 in another order. Where a class decides at run time what is called (`__getattr__`, a callable assigned in the
-constructor, a property), nothing is reported: the trial in training/trial.py calls the part before it is trained. A
+constructor, a property), nothing is reported: the trial in training/trial/ calls the part before it is trained. A
 model must also be a subclass of Seq2Seq, and a class that is called as a whole but has no `__call__` a subclass of
 torch.nn.Module.
 """
@@ -36,7 +36,8 @@ class Call(NamedTuple):
     required: bool = True
 
 
-# The callers: attention.py for scores and scopes, tasks/streams.py and tasks/draw.py, training/stack.py for models.
+# The callers: attention.py for scores, scopes and normalisers, tasks/streams.py and tasks/draw.py for tasks, and
+# training/stack.py for models.
 SCORE = Call("forward", ("query", "keys"), "query (B,T,D) and keys (B,S,D); it returns logits (B,T,S)")
 PREPARE = Call("prepare", ("keys",), "keys (B,S,D); compare gets what it returns", required=False)
 COMPARE = Call("compare", ("query", "prepared"), "query (B,T,D) and what prepare returned; it returns logits (B,T,S)")
@@ -52,6 +53,14 @@ OBJECTIVE = Call(
     "log_likelihood (B,T), logits (B,T,S), weights (B,T,S), mask (B,1,S) or None and target_mask (B,T); "
     "it returns the loss ()",
     required=False,
+)
+# A score or a scope with a method start carries a state from one step to the next: the state is its last argument.
+START_SCORE = Call("start", ("keys",), "keys (B,S,D), or what prepare returned; it returns the first state")
+START_SCOPE = Call("start", ("values",), "values (B,S,D); it returns the first state")
+UPDATE = Call("update", ("state", "weights"), "the state and the weights (B,1,S); it returns the state", required=False)
+PENALTY = Call("penalty", ("weights",), "weights (B,T,S); it returns what the loss grows by, (B,T)", required=False)
+NORMALISER = Call(
+    "forward", ("logits", "mask"), "logits (B,T,S) and a mask (B,1,S), (B,T,S) or None; it returns weights (B,T,S)"
 )
 CHECK = Call(
     "check", ("length",), "a source length; it returns None, or the reason why there are no sources of this length"
@@ -122,14 +131,22 @@ def _missing_base(entry: Entry, cls: type, calls: list[Call]) -> str | None:
 
 
 def _calls(entry: Entry, cls: type) -> Iterator[Call]:
+    stateful = _find(cls, START_SCORE.method) is not MISSING
     if entry.kind == "score":
         yield PREPARE
         # A score with compare is never called as a whole.
         has_compare = _find(cls, COMPARE.method) is not MISSING or _is_set_later(cls, COMPARE.method)
-        yield COMPARE if has_compare else _called_as_a_whole(cls, SCORE)
+        compare = COMPARE if has_compare else _called_as_a_whole(cls, SCORE)
+        yield _with_state(compare) if stateful else compare
+        yield from (START_SCORE, UPDATE) if stateful else ()
+        yield PENALTY
     elif entry.kind == "scope":
-        yield _called_as_a_whole(cls, SCOPE)
+        scope = _called_as_a_whole(cls, SCOPE)
+        yield _with_state(scope) if stateful else scope
+        yield from (START_SCOPE,) if stateful else ()
         yield OBJECTIVE
+    elif entry.kind == "normaliser":
+        yield _called_as_a_whole(cls, NORMALISER)
     elif entry.kind == "task":
         yield CHECK
         yield GENERATE
@@ -137,6 +154,11 @@ def _calls(entry: Entry, cls: type) -> Iterator[Call]:
             yield UNSEEN
     elif entry.kind == "model":
         yield from MODEL
+
+
+def _with_state(call: Call) -> Call:
+    meaning = f"{call.meaning.replace('; it returns', ', and the state; it returns')} and the state"
+    return call._replace(arguments=(*call.arguments, "state"), meaning=meaning)
 
 
 def _called_as_a_whole(cls: type, call: Call) -> Call:

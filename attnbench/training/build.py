@@ -9,7 +9,7 @@ import torch
 
 from attnbench import registry
 from attnbench.attention import Attention
-from attnbench.cell import Cell, Data
+from attnbench.cell import Cell, Component, Data
 from attnbench.models.base import Seq2Seq
 from attnbench.tasks.base import PAD, Task
 
@@ -29,8 +29,6 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         seed: the seed of the initial weights.
     """
     built = 0
-    # Cells of earlier versions have a normaliser, the softmax, under every scope.
-    normaliser = cell.normaliser if registry.scope.entry(cell.scope.name).takes("normaliser") else None
 
     def attention(width: int, over: Literal["source", "target"] = "source") -> Attention:
         nonlocal built
@@ -42,7 +40,7 @@ def build_model(cell: Cell, task: Task, max_source_length: int, seed: int) -> Se
         # initialises after its attention would depend on them, and runs with the same seed would not be paired.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("attention", seed, built))  # the attentions of one model differ
-            return Attention(cell.score, cell.scope, normaliser, width=width, max_source_length=longest)
+            return Attention(cell.score, cell.scope, normaliser_of(cell), width=width, max_source_length=longest)
 
     # Seeded before the model is built: seeding afterwards leaves the initial weights to chance.
     torch.manual_seed(torch_seed("model", seed))
@@ -53,6 +51,12 @@ def _depends_on_length(cell: Cell) -> bool:
     """Returns whether the score or the normaliser of a cell depends on the largest number of keys."""
     parts = [(kind, part) for kind, part in cell.components().items() if kind in ("score", "normaliser")]
     return any(registry.REGISTRIES[kind].entry(part.name).takes(LONGEST) for kind, part in parts)
+
+
+def normaliser_of(cell: Cell) -> Component | None:
+    """Returns the normaliser of a cell; None under a scope that uses none."""
+    # Cells of earlier versions have a normaliser, the softmax, under every scope.
+    return cell.normaliser if registry.scope.entry(cell.scope.name).takes("normaliser") else None
 
 
 def construct(cell: Cell, task: Task, attention: Callable[..., Attention]) -> Seq2Seq:

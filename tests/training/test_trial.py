@@ -37,10 +37,39 @@ MISTAKES = {
 }
 
 
-def outcome_of(code: str, folder: Path, scope: str = "global"):
+FORWARD = """
+    def forward(self, source, lengths, previous):
+        memory, (last, carried) = self.encode(source, lengths)
+        query = torch.tanh(self.advance(torch.cat([last.unsqueeze(1).expand(-1, previous.shape[1], -1),
+                                                   self.target(previous)], dim=-1)))
+        read = self.attention.read(query, memory, 0, state=carried)
+        both = torch.cat([query, read.context], dim=-1)
+        return attnbench.Output(self.readout(both), read.weights)
+"""
+# A score and a scope that look at the step before, and a model that does not pass on what they carry.
+WITHOUT_STATE = {
+    "nothing": (
+        ("self.attention.read(new.unsqueeze(1), memory, index, state=carried)",
+         "self.attention.read(new.unsqueeze(1), memory, index)"),
+        "this attention carries something from one step to the next, and step 1 got nothing: pass state",
+    ),
+    "nothing, and no step": (
+        ("self.attention.read(new.unsqueeze(1), memory, index, state=carried)",
+         "self.attention.read(new.unsqueeze(1), memory)"),
+        "gives its attention no state at step 1",
+    ),
+    "another forward": (
+        ("        return (both, read.state), self.readout(both), read.weights.squeeze(1)\n",
+         "        return (both, read.state), self.readout(both), read.weights.squeeze(1)\n" + FORWARD),
+        "returns other weights from forward than from its steps, one after the other",
+    ),
+}  # fmt: skip
+
+
+def outcome_of(code: str, folder: Path, scope: str = "global", score: str = "additive"):
     file = folder / "mine.py"
     file.write_text(code)
-    described = pack((0, 1), "additive", scope).model_copy(update={"plugins": (file,)})
+    described = pack((0, 1), score, scope).model_copy(update={"plugins": (file,)})
     model = described.cell.model.model_copy(update={"name": "wordwise", "options": {"width": 8}})
     described = described.model_copy(update={"cell": described.cell.model_copy(update={"model": model})})
     return attempt(described, "cpu", "attnbench.training.train:train", lambda _: None)[0]
@@ -71,3 +100,45 @@ def test_a_scope_with_an_objective_of_its_own_is_not_trained_without_it(tmp_path
     found = outcome_of(SOUND, tmp_path, "hard")
     assert found.status == "failed"
     assert "attention.objective" in found.error
+
+
+@pytest.mark.parametrize(("score", "scope"), [("location_conv", "global"), ("gmm", "global"), ("dot", "monotonic")])
+def test_a_model_that_carries_the_state_of_its_attention_is_trained(tmp_path, score, scope):
+    assert outcome_of(SOUND, tmp_path, scope, score).error is None
+
+
+@pytest.mark.parametrize(
+    ("score", "scope", "mistake"),
+    [
+        *(("location_conv", "global", mistake) for mistake in WITHOUT_STATE),
+        ("dot", "monotonic", "nothing"),
+        ("dot", "monotonic", "nothing, and no step"),
+    ],
+)
+def test_a_model_that_does_not_carry_the_state_of_its_attention_is_not_trained(tmp_path, mistake, score, scope):
+    (right, wrong), message = WITHOUT_STATE[mistake]
+    assert right in SOUND
+    found = outcome_of(SOUND.replace(right, wrong), tmp_path, scope, score)
+    assert found.status == "failed"
+    assert message in found.error
+
+
+@pytest.mark.parametrize("mistake", WITHOUT_STATE)
+def test_such_a_model_is_trained_where_nothing_is_carried(tmp_path, mistake):
+    right, wrong = WITHOUT_STATE[mistake][0]
+    assert outcome_of(SOUND.replace(right, wrong), tmp_path).status == "done"
+
+
+def test_a_score_that_adds_to_the_loss_is_not_trained_without_it(tmp_path):
+    found = outcome_of(SOUND, tmp_path, score="coverage")
+    assert found.status == "failed"
+    assert "its score adds to the loss" in found.error
+
+
+def test_a_score_that_adds_to_the_loss_is_trained_with_it(tmp_path):
+    objective = """
+    def objective(self, output, log_likelihood, lengths, target_mask):
+        loss = super().objective(output, log_likelihood, lengths, target_mask)
+        return loss + self.attention.penalty(output.weights, target_mask)
+"""
+    assert outcome_of(SOUND + objective, tmp_path, score="coverage").error is None

@@ -132,6 +132,75 @@ SCORES = {
         "returned (3, 5) for the logits",
     ),
 }
+START = "    def start(self, keys):\n        return keys.new_zeros(keys.shape[:2])\n"
+UPDATE = "    def update(self, state, weights):\n        return state + weights.squeeze(1)\n"
+
+
+def stateful(*lines: str, rest: str = START + UPDATE) -> str:
+    return _class("score", "def forward(self, query, keys, state):", lines, "", "torch.nn.Module") + rest
+
+
+STATEFUL_SCORES = {
+    "no state": (stateful(DOT, "return logits"), "raised TypeError: a score with a method start should return (logits"),
+    "the shape": (stateful(DOT, "return logits[..., :1], state"), "returned (3, 1, 1) for the logits (B,T,S)"),
+    "a state of the whole batch": (
+        stateful(DOT, "return logits - state.mean(0), state"),
+        "for sentence 0 of a batch than for the sentence alone",
+    ),
+    "start of the whole batch": (
+        stateful(
+            DOT,
+            "return logits - state.unsqueeze(1), state",
+            rest=UPDATE + START.replace("new_zeros(keys.shape[:2])", "mean((0, 2)).expand(keys.shape[:2])"),
+        ),
+        "for sentence 0 of a batch than for the sentence alone",
+    ),
+    "a branch on the state": (
+        stateful(DOT, "if state.sum() > 0:", "    return logits, state", "return -logits, state"),
+        "use torch.where",
+        15,
+    ),
+    "the shape of the state": (
+        stateful(DOT, "return logits + state.unsqueeze(1), state", rest=START + UPDATE.replace(".squeeze(1)", "")),
+        "returned (3, 3, 3, 5) for the logits",
+    ),
+}
+STATEFUL_SCOPES = {
+    "no state": (
+        _class(
+            "scope", "def forward(self, logits, mask, query, lengths, step, last):", (SOFT, "return weights"), "",
+            "torch.nn.Module",
+        )
+        + START,
+        "raised TypeError: a scope with a method start should return (weights",
+    ),
+}  # fmt: skip
+
+
+def normaliser(*lines: str, constants: str = "") -> str:
+    code = _class("normaliser", "def forward(self, logits, mask):", lines, "", "torch.nn.Module")
+    return code.replace("    def forward", f"{constants}    def forward")
+
+
+NORMALISERS = {
+    "(B,1,S)": (normaliser(SOFT, "return weights[:, :1]"), "returned (3, 1, 5) for the weights (B,T,S)"),
+    "outside the mask": (normaliser("return logits.softmax(-1)"), "other than 0 where the mask is False"),
+    "negative": (normaliser(SOFT, "return -weights"), "returned weights below 0"),
+    "the padded length": (normaliser(SOFT, "return weights / logits.shape[-1]"), "with padding than without"),
+    "the batch": (
+        normaliser("return masked_softmax(logits * logits.abs().mean(0).mean(), mask)"),
+        "returned other weights for sentence 0 of a batch",
+    ),
+    "its sum": (
+        normaliser(SOFT, "return weights / 2", constants="    sums_to_one = True\n"),
+        "declares sums_to_one = True, and returned a row of weights with the sum 0.5",
+    ),
+    "its zeros": (
+        normaliser(SOFT, "return torch.where(weights > 0.2, weights, 0)", constants="    positive = True\n"),
+        "declares positive = True, and returned a weight of 0 for a valid position",
+    ),
+    "a branch": (normaliser("if logits.sum() > 0: pass", SOFT, "return weights"), "use torch.where", 14),
+}
 SCOPES = {
     "(B,1,S)": (scope(SOFT, "return weights[:, :1]"), "returned (3, 1, 5) for the weights (B,T,S), expected (3, 2, 5)"),
     "two values": (scope(SOFT, "return weights, logits"), "returned tuple for the weights"),
@@ -180,7 +249,23 @@ SCOPES = {
         "has an objective that returned (3,), expected a finite scalar ()",
     ),
 }
+WRONG = {
+    "score": SCORES,
+    "scope": SCOPES,
+    "normaliser": NORMALISERS,
+    "stateful score": STATEFUL_SCORES,
+    "stateful scope": STATEFUL_SCOPES,
+}
 RIGHT = {
+    "carries its weights": ("score", stateful(DOT, "return logits - state.unsqueeze(1), state")),
+    "carries nothing on": ("score", stateful(DOT, "return logits, state", rest=START)),
+    "a sum above 1": (
+        "normaliser",
+        normaliser(
+            "weights = logits.exp() / logits.exp().detach() * 0.5", "return weights if mask is None else weights * mask"
+        ),
+    ),
+    "half": ("normaliser", normaliser(SOFT, "return weights / 2")),
     "dot": ("score", score(DOT, "return logits")),
     "with parameters": (
         "score",
@@ -232,11 +317,10 @@ def trial(code: str, kind: str, folder: Path, model: str = "rnn", **data) -> Non
     try_model(cell, build_task(cell.task, cell.data), cell.data.max_length + 1)
 
 
-@pytest.mark.parametrize(
-    ("kind", "case"), [*(("score", case) for case in SCORES), *(("scope", case) for case in SCOPES)]
-)
-def test_a_mistake_is_reported_with_its_place(kind, case, tmp_path):
-    code, message, *line = (SCORES if kind == "score" else SCOPES)[case]
+@pytest.mark.parametrize(("group", "case"), [(group, case) for group, cases in WRONG.items() for case in cases])
+def test_a_mistake_is_reported_with_its_place(group, case, tmp_path):
+    code, message, *line = WRONG[group][case]
+    kind = group.split(" ")[-1]
     with pytest.raises(AttnbenchError) as raised:
         trial(code, kind, tmp_path)
     (problem,) = raised.value.problems
