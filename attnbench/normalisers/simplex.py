@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.normalisers.positions import precise, used
+from attnbench.normalisers.positions import below_largest, used
 
 # A bisection halves the interval of the threshold, which is at most 1 long, this many times.
 HALVINGS = {torch.float32: 30, torch.float64: 60}
@@ -24,11 +24,7 @@ def simplex_weights(logits: Tensor, mask: Tensor | None, alpha: float) -> Tensor
         with respect to the logits are supported.
     """
     allowed = used(logits, mask)
-    scaled = precise(logits * (alpha - 1))
-    # Only differences from the largest logit count. The smallest number instead of −∞, so that a row without any
-    # position to use has no NaN before it is cleared.
-    scaled = scaled.masked_fill(~allowed, torch.finfo(scaled.dtype).min)
-    scaled = scaled - scaled.amax(-1, keepdim=True).detach()
+    scaled = (alpha - 1) * below_largest(logits, allowed)
     return _Projection.apply(scaled, alpha).masked_fill(~allowed, 0).to(logits.dtype)
 
 
@@ -92,7 +88,8 @@ def _threshold_entmax15(scaled: Tensor) -> Tensor:
 
 def _at_support(thresholds: Tensor, above: Tensor) -> Tensor:
     """Returns the threshold (…,1) of the largest support whose positions are all above it."""
-    return thresholds.gather(-1, above.sum(-1, keepdim=True) - 1)
+    # A NaN is above nothing. The index stays valid, so that a diverged model has weights of NaN and not an error.
+    return thresholds.gather(-1, (above.sum(-1, keepdim=True) - 1).clamp(min=0))
 
 
 def _threshold_by_bisection(scaled: Tensor, alpha: float) -> Tensor:

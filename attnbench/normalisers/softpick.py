@@ -1,5 +1,6 @@
 """The softpick: a rectified softmax."""
 
+import torch
 from torch import Tensor, nn
 
 from attnbench.normalisers.positions import precise, used
@@ -22,6 +23,7 @@ class Softpick(nn.Module):
         given = given.masked_fill(~allowed, 0)  # exp(0) − 1 = 0 adds nothing to the sum
         # Numerator and denominator are multiplied by exp(−m), m = max(z, 0), so that no exponential overflows.
         largest = given.amax(-1, keepdim=True).clamp(min=0).detach()
-        above = (given - largest).exp() - (-largest).exp()
-        weights = above.relu() / (above.abs().sum(-1, keepdim=True) + EPSILON * (-largest).exp())
-        return weights.masked_fill(~allowed, 0).to(logits.dtype)
+        # |exp(z) − 1| = exp(max(z, 0)) (1 − exp(−|z|)): a difference of exponentials would round small logits.
+        size = (given.clamp(min=0) - largest).exp() * -torch.expm1(-given.abs())
+        weights = size / (size.sum(-1, keepdim=True) + EPSILON * (-largest).exp())
+        return weights.masked_fill(~allowed | (given <= 0), 0).to(logits.dtype)

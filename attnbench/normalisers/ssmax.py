@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from attnbench.masking import masked_log_softmax, masked_softmax
-from attnbench.normalisers.positions import number_of, used
+from attnbench.normalisers.positions import below_largest, number_of, used
 from attnbench.registry import normaliser
 
 
@@ -32,15 +32,14 @@ class ScalableSoftmax(nn.Module):
 
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the weights (B,T,S); exactly 0 outside the mask, and in a row without valid positions."""
-        return masked_softmax(*self._scaled(logits, mask))
+        return masked_softmax(*self._scaled(logits, mask)).to(logits.dtype)
 
     def log_weights(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns log α (B,T,S), computed from the logits; −∞ at excluded positions."""
-        return masked_log_softmax(*self._scaled(logits, mask))
+        return masked_log_softmax(*self._scaled(logits, mask)).to(logits.dtype)
 
     def _scaled(self, logits: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the scaled logits and the mask of the positions to use."""
         allowed = used(logits, mask)
-        # For a single position ln n is 0, and 0 · −∞ is NaN: excluded logits are filled before the product.
-        factor = self.scale * number_of(allowed).to(self.scale.dtype).log()
-        return logits.masked_fill(~allowed, 0) * factor.to(logits.dtype), allowed
+        below = below_largest(logits, allowed)
+        return self.scale * number_of(allowed).to(below.dtype).log() * below, allowed
