@@ -1,11 +1,14 @@
 """The equations of the papers as plain loops over b, t and i in float64: what every score and scope must equal."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
+# The weights of one row (S,) of logits (S,) at these positions.
+Normalise = Callable[[Array, Any], Array]
 
 
 def score_logits(name: str, state: dict[str, Array], query: Array, keys: Array, strength: float | None = None) -> Array:
@@ -43,6 +46,16 @@ def _logit(name: str, state: dict[str, Array], s: Array, h: Array, i: int, stren
         return _inner(s, h)
     if name == "scaled_dot":
         return _inner(s, h) / math.sqrt(width)
+    if name == "distance":
+        tau = math.log(1 + math.exp(state["scale"]))
+        return -sum((x - y) ** 2 for x, y in zip(s, h, strict=True)) / (2 * tau**2)
+    if name == "bilinear":
+        u, v = state["query_proj.weight"].T, state["key_proj.weight"].T  # (D,rank)
+        m = [[_inner(u[j], v[k]) for k in range(width)] for j in range(width)]
+        return sum(s[j] * m[j][k] * h[k] for j in range(width) for k in range(width))
+    if name == "trilinear":
+        w = np.concatenate([state[f"{part}_proj.weight"][0] for part in ("query", "key", "product")])
+        return _inner(w, np.concatenate([s, h, s * h]))
     raise KeyError(name)
 
 
@@ -53,28 +66,39 @@ def scope_weights(
     weights = np.zeros_like(logits)
     for b in range(logits.shape[0]):
         for t in range(logits.shape[1]):
-            weights[b, t] = _row(name, state, logits[b, t], query[b, t], int(lengths[b]), step + t, window)
+            weights[b, t] = scope_row(name, state, logits[b, t], query[b, t], int(lengths[b]), step + t, window)
     return weights
 
 
-def _row(name: str, state: dict[str, Array], logits: Array, s: Array, length: int, step: int, window: int) -> Array:
+def scope_row(
+    name: str,
+    state: dict[str, Array],
+    logits: Array,
+    s: Array,
+    length: int,
+    step: int,
+    window: int,
+    normalise: Normalise | None = None,
+) -> Array:
+    """The weights (S,) of one query in evaluation, by default with the softmax."""
+    normalise = normalise or softmax
     sentence = range(length)
     if name == "none":
         return np.zeros_like(logits)
     if name == "global":
-        return softmax(logits, sentence)
+        return normalise(logits, sentence)
     if name == "hard":
-        alpha = softmax(logits, sentence)
+        alpha = normalise(logits, sentence)
         drawn = np.zeros_like(alpha)
         if alpha.any():
             drawn[int(np.argmax(alpha))] = 1
         return drawn
     if name == "local-m":
         here = min(step, length - 1)
-        return softmax(logits, [i for i in sentence if here - window <= i <= here + window])
+        return normalise(logits, [i for i in sentence if here - window <= i <= here + window])
     if name == "local-p":
         p = centre(state, s, length)
-        weights = softmax(logits, [i for i in sentence if math.floor(p) - window <= i <= math.floor(p) + window])
+        weights = normalise(logits, [i for i in sentence if math.floor(p) - window <= i <= math.floor(p) + window])
         sigma = window / 2
         return np.array([w * math.exp(-((i - p) ** 2) / (2 * sigma**2)) for i, w in enumerate(weights)])
     raise KeyError(name)

@@ -24,18 +24,32 @@ class Case(NamedTuple):
     scope: str
     training: bool = False
     options: Mapping[str, Any] = MappingProxyType({})
+    noise: bool = True
 
     def __str__(self) -> str:
-        return "-".join([self.scope, *self.options.values(), "training" if self.training else "evaluation"])
+        mode = "training" if self.training else "evaluation"
+        return "-".join([self.scope, *self.options.values(), mode, *([] if self.noise else ["without-noise"])])
+
+
+class Silence(torch.nn.Module):
+    """Noise of 0, in the place of `attnbench.noise.Noise`: what is left is the expectation, and deterministic."""
+
+    def begin(self) -> None:
+        pass
+
+    def normal(self, like: Tensor, step: int = 0) -> Tensor:
+        return torch.zeros_like(like)
 
 
 ESTIMATORS = ("reinforce", "straight_through", "gumbel", "exact")
 CASES = [
     *(Case(scope, training) for scope in SCOPES for training in (False, True)),
     *(Case("hard", True, {"estimator": estimator}) for estimator in ESTIMATORS),
+    Case("monotonic", True, noise=False),
 ]
+NOISY = Case("monotonic", True)
 # The cases that draw nothing. The first minibatch of `reinforce` is a soft one.
-DETERMINISTIC = [c for c in CASES if c.options.get("estimator") in (None, "exact", "reinforce")]
+DETERMINISTIC = [c for c in CASES if c.options.get("estimator") in (None, "exact", "reinforce") and c != NOISY]
 # The cases whose weights have a gradient.
 DIFFERENTIABLE = [c for c in CASES if c.training]
 
@@ -48,6 +62,8 @@ def build(score: str, case: Case, seed: int = 0, dtype: torch.dtype = torch.floa
         scope["window"] = options.pop("window", WINDOW)
     longest = options.pop("max_source_length", LONGEST)
     attend = attnbench.Attention(score=score, scope=scope, width=WIDTH, max_source_length=longest, **options)
+    if not case.noise:
+        attend.scope.noise = Silence()
     return attend.to(dtype).train(case.training)
 
 

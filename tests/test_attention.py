@@ -5,12 +5,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from closed_forms import centre, context, scope_weights, score_logits
+from carried_forms import attend_in_turn
+from closed_forms import centre, context
+from normaliser_forms import KIND_NAMES, KINDS, SUM_TO_ONE, normalised, numbers_of
+from normaliser_forms import build as build_normaliser
 from systems import (
     CASES,
     DETERMINISTIC,
     DIFFERENTIABLE,
     LENGTHS,
+    SCOPES,
     SCORES,
     WINDOW,
     Case,
@@ -20,9 +24,13 @@ from systems import (
     outside,
 )  # fmt: skip
 
+from attnbench import registry
+from attnbench.scopes.monotonic import Monotonic
+
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 ISSUE_SCORES = ["cosine", "additive", "location", "general", "dot", "scaled_dot"]
-ISSUE_SCOPES = ["none", "global", "local-m", "local-p", "hard"]
+ISSUE_SCORES += ["location_conv", "coverage", "gmm", "distance", "bilinear", "trilinear"]
+ISSUE_SCOPES = ["none", "global", "local-m", "local-p", "hard", "monotonic"]
 
 every_score = pytest.mark.parametrize("score", SCORES)
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -50,19 +58,60 @@ def test_everything_due_is_registered():
     assert set(ISSUE_SCOPES) <= {case.scope for case in CASES}
 
 
+def states_of(attend):
+    return numpy_state(attend.score), numpy_state(attend.scope)
+
+
+EQUATIONS = [Case(scope) for scope in ISSUE_SCOPES] + [Case("monotonic", True, noise=False)]
+
+
 @pytest.mark.parametrize("score", ISSUE_SCORES)
-@pytest.mark.parametrize("scope", ISSUE_SCOPES)
+@pytest.mark.parametrize("case", EQUATIONS, ids=str)
 @pytest.mark.parametrize(("step", "longest"), [(0, 7), (3, 4)])
-def test_equals_the_equations(score, scope, step, longest):
-    attend = randomised(build(score, Case(scope), max_source_length=longest))
+def test_equals_the_equations(score, case, step, longest):
+    attend = randomised(build(score, case, max_source_length=longest))
+    step = 0 if attend.stateful else step  # the first step, without a state
     query, keys, values = (x.numpy() for x in inputs())
     lengths = LENGTHS.numpy()
-    logits = np.zeros((3, 5, 7)) if scope == "none" else score_logits(score, numpy_state(attend.score), query, keys)
-    weights = scope_weights(scope, numpy_state(attend.scope), logits, query, lengths, step, WINDOW)
     found = attend(*inputs(), LENGTHS, step=step)
+    if case.scope == "none":
+        weights = np.zeros((3, 5, 7))
+    else:
+        options = {"step": step, "window": WINDOW, "training": case.training}
+        _, weights = attend_in_turn(score, case.scope, states_of(attend), query, keys, lengths, **options)
     np.testing.assert_allclose(found.weights.detach().numpy(), weights, rtol=0, atol=1e-10)
-    expected = context(scope, weights, values, lengths)
+    expected = context(case.scope, weights, values, lengths)
     np.testing.assert_allclose(found.context.detach().numpy(), expected, rtol=0, atol=1e-10)
+
+
+USE_A_NORMALISER = [scope for scope in SCOPES if registry.scope.entry(scope).takes("normaliser")]
+# The scope hard draws a position, which needs weights that sum to 1.
+PRODUCT = [
+    pytest.param(scope, name, options, id=f"{scope}-{kind}")
+    for scope in USE_A_NORMALISER
+    for (name, options), kind in zip(KINDS, KIND_NAMES, strict=True)
+    if scope != "hard" or name in SUM_TO_ONE
+]
+
+
+@pytest.mark.parametrize(("scope", "name", "options"), PRODUCT)
+@pytest.mark.parametrize("score", ["dot", "location_conv", "coverage"])
+def test_every_normaliser_under_every_scope_equals_the_equations(score, scope, name, options):
+    """And with what a score carries from step to step, which are the weights after the normaliser and the scope."""
+    assert set(USE_A_NORMALISER) == {"global", "self", "local-m", "local-p", "hard"}
+    attend = randomised(build(score, Case(scope), normaliser={"name": name, **options}))
+    attend.scope.normaliser = build_normaliser(name, options)
+    alpha = {"alpha": options["alpha"]} if "alpha" in options else {}
+
+    def normalise(logits, positions):
+        return normalised(name, logits, positions, **alpha, **numbers_of(attend.normaliser))
+
+    query, keys, _ = inputs()
+    own = "global" if scope == "self" else scope
+    arrays = states_of(attend), query.numpy(), keys.numpy(), LENGTHS.numpy()
+    _, weights = attend_in_turn(score, own, *arrays, window=WINDOW, normalise=normalise)
+    found = attend(*inputs(), LENGTHS).weights.detach().numpy()
+    np.testing.assert_allclose(found, weights, rtol=0, atol=1e-10)
 
 
 @every_score
@@ -132,15 +181,45 @@ def test_the_order_of_the_batch_does_not_matter(score, case):
 @every_score
 @deterministic
 def test_step_by_step_equals_all_at_once(score, case):
-    """A decoder that prepares the source once and reads with one query after the other, telling its step."""
+    """A decoder that prepares the source once and reads in portions, with the step and what the attention carries."""
     attend = build(score, case)
     query, keys, values = inputs()
     source = attend.prepare(keys, values, LENGTHS)
-    whole = attend(query, keys, values, LENGTHS, step=1)
-    for t in range(5):
-        one = attend.read(query[:, t : t + 1], source, step=1 + t)
-        torch.testing.assert_close(one.context, whole.context[:, t : t + 1], rtol=0, atol=1e-12)
-        torch.testing.assert_close(one.weights, whole.weights[:, t : t + 1], rtol=0, atol=1e-12)
+    first = 0 if attend.stateful else 1
+    whole = attend(query, keys, values, LENGTHS, step=first)
+    for sizes in ([1] * 5, [2, 3], [4, 1]):
+        state = attend.start(source)
+        for portion, t in zip(query.split(sizes, 1), [sum(sizes[:n]) for n in range(len(sizes))], strict=True):
+            part = slice(t, t + portion.shape[1])
+            read = attend.read(portion, source, step=first + t, state=state)
+            state = read.state
+            for name in ("context", "weights", "logits"):
+                found, expected = getattr(read, name), getattr(whole, name)[:, part]
+                torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert (state != ()) == (whole.state != ()) == attend.stateful
+
+
+@every_score
+@every_case
+def test_what_is_carried_is_needed_and_belongs_to_the_call(score, case):
+    """A step without what the one before it carried is an error; a state is never changed in place."""
+    attend = build(score, case)
+    query, keys, values = inputs()
+    if not attend.stateful:
+        assert attend(query, keys, values, LENGTHS, step=3).state == ()
+        assert attend.start(attend.prepare(keys, values, LENGTHS)) == ()
+        return
+    with pytest.raises(ValueError, match="state=attended.state"):
+        attend(query, keys, values, LENGTHS, step=1)
+    first = attend(query[:, :1], keys, values, LENGTHS).state
+    before = [leaf.clone() for leaf in leaves_of(first)]
+    attend(query[:, 1:], keys, values, LENGTHS, step=1, state=first)
+    assert all(torch.equal(a, b) for a, b in zip(leaves_of(first), before, strict=True))
+
+
+def leaves_of(state):
+    """All tensors of a state."""
+    return [state] if isinstance(state, torch.Tensor) else [leaf for each in state for leaf in leaves_of(each)]
 
 
 @every_score
@@ -193,7 +272,8 @@ def assert_nothing_is_read(attend, lengths, step, empty):
     assert (out.weights[empty] == 0).all()
     assert (out.context[empty] == 0).all()
     assert out.context.isfinite().all()
-    if attend.score is not None:
+    scans = isinstance(attend.scope, Monotonic) and not attend.training  # it may pass the end of a sentence
+    if attend.score is not None and not scans:
         others = [b for b in range(3) if b not in empty]
         assert (out.weights[others].sum(-1) > 0).all()
     gradients = torch.autograd.grad(out.context.sum(), [*leaves, *attend.parameters()], allow_unused=True)
@@ -217,16 +297,17 @@ def test_a_window_past_the_last_row_of_location_gives_zero_weights_and_a_zero_co
 @deterministic
 def test_stacked_replicas_give_what_each_gives_alone(score, case):
     replicas = [randomised(build(score, case), seed) for seed in range(3)]
+    step = 0 if replicas[0].stateful else 1
     parameters, buffers = torch.func.stack_module_state(replicas)
     arguments = [torch.stack(x) for x in zip(*(inputs(seed) for seed in range(3)), strict=True)]
     base = copy.deepcopy(replicas[0])
 
     def read(parameters, buffers, *arguments):
-        out = torch.func.functional_call(base, (parameters, buffers), (*arguments, LENGTHS), {"step": 1})
+        out = torch.func.functional_call(base, (parameters, buffers), (*arguments, LENGTHS), {"step": step})
         return out.context, out.weights
 
     stacked = torch.func.vmap(read, randomness="different")(parameters, buffers, *arguments)
     for k, replica in enumerate(replicas):
-        alone = replica(*(x[k] for x in arguments), LENGTHS, step=1)
+        alone = replica(*(x[k] for x in arguments), LENGTHS, step=step)
         torch.testing.assert_close(stacked[0][k], alone.context, rtol=0, atol=1e-12)
         torch.testing.assert_close(stacked[1][k], alone.weights, rtol=0, atol=1e-12)

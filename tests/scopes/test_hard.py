@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 from closed_forms import softmax
+from normaliser_forms import normalised
 from scipy import stats
 from torch import Tensor
 
 import attnbench
+from attnbench import registry
 
 LOGITS = torch.tensor([[1.0, -0.5, 0.3], [-1.2, 0.4, 0.9]]).double()  # (T,S)
 ALPHA = np.array([softmax(row.numpy(), range(3)) for row in LOGITS])
 
 
-def hard(estimator="reinforce", training=True, width=3, **options):
-    attend = attnbench.Attention("dot", "hard", width=width, estimator=estimator, **options)
+def hard(estimator="reinforce", training=True, width=3, normaliser=None, **options):
+    attend = attnbench.Attention("dot", "hard", normaliser, width=width, estimator=estimator, **options)
     return attend.double().train(training)
 
 
@@ -114,6 +116,107 @@ def test_gumbel_backward_is_the_relaxed_softmax(temperature):
         assert stats.kstest(noise.ravel(), "logistic").pvalue > 1e-3
 
 
+# The normalisers other than the softmax whose weights sum to 1, with one position that has no weight but under ssmax.
+OTHERS = ("sparsemax", "entmax", "ssmax")
+every_other = pytest.mark.parametrize("name", OTHERS)
+
+
+def other(name, estimator="reinforce", training=True, **options):
+    """Hard attention with another normaliser, for sources of 3 positions."""
+    attend = hard(estimator, training, normaliser=name, max_source_length=3, **options)
+    if name == "ssmax":
+        attend.normaliser.scale.data.fill_(2.0)
+    return attend
+
+
+def alpha_of(name) -> np.ndarray:
+    """α (T,S) of LOGITS, from the equation."""
+    return np.array([normalised(name, row.tolist(), range(3), scale=2.0) for row in LOGITS])
+
+
+def test_the_other_normalisers_are_those_that_sum_to_one():
+    names = [name for name in registry.normaliser.names() if registry.normaliser.entry(name).declares("sums_to_one")]
+    assert set(names) == {"softmax", *OTHERS}
+    for name in ("sparsemax", "entmax"):
+        assert (alpha_of(name) == 0).any()
+    assert (alpha_of("ssmax") > 0).all()
+
+
+@every_other
+@pytest.mark.parametrize("estimator", ["reinforce", "straight_through", "gumbel", "exact"])
+def test_evaluation_takes_the_largest_weight_of_every_normaliser(estimator, name):
+    weights = weigh(other(name, estimator, training=False), LOGITS[None])
+    assert weights[0].tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+@every_other
+@pytest.mark.parametrize("estimator", ["reinforce", "straight_through", "gumbel"])
+def test_draws_follow_the_weights_of_every_normaliser(estimator, name):
+    """A position without weight is never drawn."""
+    attend = other(name, estimator)
+    if estimator == "reinforce":
+        sampling(attend)
+    count, alpha = 20_000, alpha_of(name)
+    weights = weigh(attend, LOGITS.expand(count, -1, -1)).detach()
+    assert is_one_hot(weights)
+    assert (weights[:, torch.as_tensor(alpha == 0)] == 0).all()
+    pairs = torch.einsum("bi,bj->ij", weights[:, 0], weights[:, 1]).numpy()
+    expected = np.outer(alpha[0], alpha[1]) * count
+    drawn = expected > 0
+    assert stats.chisquare(pairs[drawn], expected[drawn]).pvalue > 1e-3
+
+
+class Given(torch.nn.Module):
+    """Gumbel noise that is given."""
+
+    def __init__(self, noise: Tensor) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def begin(self) -> None:
+        pass
+
+    def gumbel(self, like: Tensor, step: int = 0) -> Tensor:
+        return self.noise.expand_as(like)
+
+
+@every_other
+def test_straight_through_has_the_gradient_of_the_normaliser(name):
+    logits = LOGITS[None].clone().requires_grad_()
+    attend = other(name, "straight_through")
+    weights = weigh(attend, logits)
+    assert is_one_hot(weights)
+    leaf = LOGITS[None].clone().requires_grad_()
+    np.testing.assert_allclose(jacobian(weights, logits), jacobian(attend.normaliser(leaf), leaf), rtol=0, atol=1e-12)
+
+
+@every_other
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_gumbel_has_the_gradient_of_the_relaxed_weights(name, temperature):
+    """softmax((log α + g) / τ) over the positions that have weight, with the noise g of the draw."""
+    noise = torch.tensor([[0.3, -1.0, 1.9], [2.5, 0.1, -0.4]]).double()
+    attend = other(name, "gumbel", temperature=temperature)
+    attend.scope.noise = Given(noise)
+    logits = LOGITS[None].clone().requires_grad_()
+    weights = weigh(attend, logits)
+    leaf = LOGITS[None].clone().requires_grad_()
+    alpha, relaxed = attend.normaliser(leaf), torch.zeros(1, 2, 3).double()
+    for t in range(2):
+        there = torch.as_tensor(alpha_of(name)[t] > 0).nonzero().flatten()
+        noisy = alpha[0, t, there].log() + noise[t, there]
+        assert weights[0, t].argmax() == there[noisy.argmax()]
+        relaxed[0, t, there] = (noisy / temperature).softmax(-1)
+    np.testing.assert_allclose(jacobian(weights, logits), jacobian(relaxed, leaf), rtol=0, atol=1e-12)
+    assert is_one_hot(weights)
+
+
+@every_other
+def test_exact_has_the_weights_of_every_normaliser(name):
+    attend = other(name, "exact")
+    np.testing.assert_allclose(weigh(attend, LOGITS[None])[0].detach(), alpha_of(name), rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda x: weigh(attend, x), [LOGITS[None].clone().requires_grad_()])
+
+
 def test_exact_draws_nothing():
     logits = LOGITS[None].clone().requires_grad_()
     attend = hard("exact")
@@ -199,32 +302,40 @@ TO_LOGITS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(7)).dou
 TO_FIRST = torch.randn(3, 4, generator=torch.Generator().manual_seed(8)).double()
 TO_SECOND = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(9)).double()
 PARAMETERS = torch.tensor([0.4, -0.3, 0.8, 0.1]).double()
+# What the logits of each step are multiplied by, so that a sparse normaliser leaves out a position, but not all but one.
+FACTORS = {"sparsemax": (1.0, 0.28), "entmax": (1.6, 0.5)}
 
 
-def tables(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def case_logits(parameters: Tensor, normaliser: str) -> Tensor:
+    """The logits (…,2,3) of both steps."""
+    factors = torch.tensor(FACTORS.get(normaliser, (1.0, 1.0))).double()
+    return torch.einsum("tip,...p->...ti", TO_LOGITS, parameters) * factors[:, None]
+
+
+def tables(parameters: Tensor, normaliser: str = "softmax") -> tuple[Tensor, Tensor, Tensor]:
     """α (…,2,3), log p(y_1|i) (…,3) and log p(y_2|i,j) (…,3,3)."""
-    alpha = torch.einsum("tip,...p->...ti", TO_LOGITS, parameters).softmax(-1)
+    alpha = hard(normaliser=normaliser, max_source_length=3).normaliser(case_logits(parameters, normaliser))
     first = torch.nn.functional.logsigmoid(torch.einsum("ip,...p->...i", TO_FIRST, parameters) * 2)
     second = torch.nn.functional.logsigmoid(torch.einsum("ijp,...p->...ij", TO_SECOND, parameters) * 2)
     return alpha, first, second
 
 
-def enumerated(parameters: Tensor) -> tuple[Tensor, Tensor]:
+def enumerated(parameters: Tensor, normaliser: str = "softmax") -> tuple[Tensor, Tensor]:
     """The expectation Σ_{ij} α_i α_j log p(y|i,j), and the exact objective log Σ_{ij} α_i α_j p(y|i,j)."""
-    alpha, first, second = tables(parameters)
+    alpha, first, second = tables(parameters, normaliser)
     pairs = [(alpha[0, i] * alpha[1, j], first[i] + second[i, j]) for i in range(3) for j in range(3)]
     return torch.stack([w * r for w, r in pairs]).sum(), torch.stack([w * r.exp() for w, r in pairs]).sum().log()
 
 
-def reinforce_samples(baseline: float, count: int = 40_000) -> Tensor:
+def reinforce_samples(baseline: float, normaliser: str = "softmax", count: int = 40_000) -> Tensor:
     """The ascent gradient of `objective` with λ_e = 0, one draw per row, (N,4). Two words per sentence."""
     torch.manual_seed(2)
-    attend = sampling(hard(entropy_weight=0.0))
+    attend = sampling(hard(normaliser=normaliser, max_source_length=3, entropy_weight=0.0))
     attend.scope.baseline.fill_(baseline)
     leaf = PARAMETERS.repeat(count, 1).requires_grad_()
-    logits = torch.einsum("tip,bp->bti", TO_LOGITS, leaf)
+    logits = case_logits(leaf, normaliser)
     weights = weigh(attend, logits)
-    _, first, second = tables(leaf)
+    _, first, second = tables(leaf, normaliser)
     likelihood = torch.stack(
         [(weights[:, 0] * first).sum(-1), torch.einsum("bi,bj,bij->b", weights[:, 0], weights[:, 1], second)], -1
     )
@@ -232,11 +343,18 @@ def reinforce_samples(baseline: float, count: int = 40_000) -> Tensor:
     return -torch.autograd.grad(loss, leaf)[0] * (2 * count)
 
 
+@pytest.mark.parametrize("normaliser", ["softmax", *OTHERS])
 @pytest.mark.parametrize("baseline", [0.0, -3.0])
-def test_reinforce_gradient_is_unbiased_for_the_enumerated_expectation_and_not_for_the_exact_objective(baseline):
+def test_reinforce_gradient_is_unbiased_for_the_enumerated_expectation_and_not_for_the_exact_objective(
+    baseline, normaliser
+):
     leaf = PARAMETERS.clone().requires_grad_()
-    expectation, exact = (torch.autograd.grad(value, leaf, retain_graph=True)[0] for value in enumerated(leaf))
-    samples = reinforce_samples(baseline)
+    alpha = tables(leaf, normaliser)[0]
+    assert bool((alpha == 0).any()) is (normaliser in ("sparsemax", "entmax"))  # else the case shows nothing of them
+    assert ((alpha > 0).sum(-1) > 1).all()
+    found = enumerated(leaf, normaliser)
+    expectation, exact = (torch.autograd.grad(value, leaf, retain_graph=True)[0] for value in found)
+    samples = reinforce_samples(baseline, normaliser)
     error = samples.std(0) / math.sqrt(len(samples))
     assert (error < 0.05 * expectation.norm()).all()  # else the interval would hold anything
     assert ((samples.mean(0) - expectation).abs() < 4.5 * error).all()

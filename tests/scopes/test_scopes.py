@@ -1,7 +1,11 @@
-"""The scopes none, global, local-m and local-p by themselves: windows, centres, masks and limits."""
+"""The scopes none, global, local-m and local-p by themselves: windows, centres, masks and limits.
+
+The others have files of their own, test_hard.py and test_monotonic.py.
+"""
 
 import math
 
+import normaliser_forms
 import numpy as np
 import pytest
 import torch
@@ -125,7 +129,9 @@ def test_very_negative_logits_normalise(case, dtype):
     weights = attend_to_logits(case.scope, logits, lengths, case.training, **options).weights
     assert weights.isfinite().all()
     assert (weights[1, :, 4:] == 0).all()
-    if case.scope != "local-p":  # its rows may sum to less
+    if case.scope == "monotonic":  # no position is likely enough to stop at
+        assert (weights == 0).all()
+    elif case.scope != "local-p":  # its rows may sum to less
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, dtype=dtype))
 
 
@@ -179,6 +185,29 @@ def test_log_weights_are_the_logarithm_of_the_weights_also_where_these_underflow
         assert wide.min(-1).values.isneginf().any()
         assert exact[exact.isfinite()].min() < -1000
         torch.testing.assert_close(wide.double(), exact, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", normaliser_forms.NAMES)
+@pytest.mark.parametrize("scope", ["global", "local-m", "local-p", "self"])
+def test_log_weights_are_those_of_the_normaliser(scope, name):
+    """−∞ exactly where the weight is 0; of a positive normaliser that is outside the mask and the window alone."""
+    normaliser = normaliser_forms.build(name)
+    for scale in (1.0, 2000.0):
+        logits = scale * torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(3)).double()
+        mask = (torch.arange(7) < LENGTHS[:, None])[:, None]
+        query = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(4)).double()
+        built = build("dot", Case(scope), seed=2).scope
+        built.normaliser = normaliser
+        leaf = logits.clone().requires_grad_()
+        found, weights = (each(leaf, mask, query, LENGTHS, 0) for each in (built.log_weights, built))
+        if registry.normaliser.entry(name).declares("positive"):
+            reached = build("dot", Case(scope), seed=2).scope(0 * logits, mask, query, LENGTHS, 0) > 0
+            assert torch.equal(found.isfinite(), reached)
+        else:
+            assert torch.equal(found.isneginf(), weights == 0)
+        torch.testing.assert_close(found.exp(), weights, rtol=1e-10, atol=1e-14)
+        found.masked_fill(found.isneginf(), 0).sum().backward()
+        assert leaf.grad.isfinite().all()
 
 
 def test_log_weights_of_a_row_without_valid_positions_have_no_nan():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from carried_forms import CARRYING
 from closed_forms import score_logits
 from systems import LONGEST, SCORES, WIDTH, inputs, numpy_state
 
@@ -23,6 +24,10 @@ TABLE = [
     ("general", {}, {"key_proj.weight": (6, 6)}),
     ("dot", {}, {}),
     ("scaled_dot", {}, {}),
+    ("distance", {}, {"scale": ()}),
+    ("bilinear", {}, {"query_proj.weight": (8, 6), "key_proj.weight": (8, 6)}),
+    ("bilinear", {"rank": 2}, {"query_proj.weight": (2, 6), "key_proj.weight": (2, 6)}),
+    ("trilinear", {}, {f"{part}_proj.weight": (1, 6) for part in ("query", "key", "product")}),
 ]
 
 
@@ -118,9 +123,38 @@ def test_additive_on_long_sources_has_second_derivatives(monkeypatch, stacked):
     assert torch.autograd.gradgradcheck(logits, leaves)
 
 
-@pytest.mark.parametrize("name", SCORES)
+def test_every_score_is_in_a_table():
+    """The others carry something from step to step: tests/scores/test_carrying_scores.py."""
+    assert {name for name, _, _ in TABLE} | set(CARRYING) == set(SCORES)
+
+
+def test_distance_starts_with_the_factor_of_scaled_dot_and_is_zero_at_the_query():
+    for width in (4, 64, 512):
+        score = attnbench.build_score("distance", width=width).double()
+        query = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(0)).double()
+        found, products = score(query, query), query @ query.mT / math.sqrt(width)
+        torch.testing.assert_close(found.diagonal(dim1=1, dim2=2), torch.zeros(2, 3).double(), rtol=0, atol=1e-12)
+        squares = (query * query).sum(-1) / (2 * math.sqrt(width))
+        torch.testing.assert_close(found, products - squares.unsqueeze(1) - squares.unsqueeze(2), rtol=1e-6, atol=1e-6)
+
+
+def test_bilinear_of_full_rank_is_general_and_of_low_rank_is_not():
+    query, keys, _ = inputs()
+    for rank in (1, 3, 6, 8):
+        score = built("bilinear", rank=rank)
+        matrix = score.query_proj.weight.T @ score.key_proj.weight
+        assert torch.linalg.matrix_rank(matrix) == min(rank, WIDTH)
+        general = built("general")
+        with torch.no_grad():
+            general.key_proj.weight.copy_(matrix)
+        torch.testing.assert_close(score(query, keys), general(query, keys), rtol=0, atol=1e-12)
+    with pytest.raises(attnbench.AttnbenchError, match="rank"):
+        built("bilinear", rank=0)
+
+
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in ("location_conv", "gmm")])
 def test_no_biases(name):
-    """Without biases the logits of a zero query and zero keys are 0."""
+    """The equations of `location_conv` and `gmm` have some. Without biases the logits of a zero query and zero keys are 0."""
     assert not any("bias" in key for key in built(name).state_dict())
     assert torch.equal(built(name)(torch.zeros(1, 2, WIDTH).double(), torch.zeros(1, 3, WIDTH).double()).abs(),
                        torch.zeros(1, 2, 3).double())  # fmt: skip
@@ -134,7 +168,10 @@ def test_prepare_then_compare_is_forward(name):
         pytest.skip("this score has no half that depends on the keys alone")
     query, keys, _ = inputs()
     prepared = score.prepare(keys)
-    steps = [score.compare(query[:, t : t + 1], prepared) for t in range(query.shape[1])]
+    if name in CARRYING:  # as every query were at the first step
+        steps = [score.compare(each, prepared, score.start(prepared))[0] for each in query.split(1, 1)]
+    else:
+        steps = [score.compare(query[:, t : t + 1], prepared) for t in range(query.shape[1])]
     torch.testing.assert_close(torch.cat(steps, 1), score(query, keys), rtol=0, atol=1e-12)
 
 
