@@ -11,7 +11,7 @@ CARRYING = ("location_conv", "coverage", "gmm")  # scores
 
 @dataclass
 class Carried:
-    """What the attention to one sentence has seen: the weights (S_t,) of all earlier steps, and the centres of `gmm`."""
+    """What the attention to one sentence carries: the weights (S_t,) of all earlier steps, and the centres of `gmm`."""
 
     rows: list[Array] = field(default_factory=list)
     centres: Array | None = None
@@ -96,7 +96,7 @@ def expected_stops(p: list[float], before: Array) -> Array:
     weights = np.zeros(len(p))
     for i in range(len(p)):
         for k in range(i + 1):
-            weights[i] += p[i] * before[k] * math.prod(1 - p[l] for l in range(k, i))
+            weights[i] += p[i] * before[k] * math.prod(1 - p[j] for j in range(k, i))
     return weights
 
 

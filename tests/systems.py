@@ -37,7 +37,7 @@ class Silence(torch.nn.Module):
     def begin(self) -> None:
         pass
 
-    def normal(self, like: Tensor, step: int = 0) -> Tensor:
+    def normal(self, like: Tensor, _step: int) -> Tensor:
         return torch.zeros_like(like)
 
 

@@ -154,7 +154,7 @@ def test_bilinear_of_full_rank_is_general_and_of_low_rank_is_not():
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in ("location_conv", "gmm")])
 def test_no_biases(name):
-    """The equations of `location_conv` and `gmm` have some. Without biases the logits of a zero query and zero keys are 0."""
+    """Only `location_conv` and `gmm` have some. Without them the logits of a zero query and zero keys are 0."""
     assert not any("bias" in key for key in built(name).state_dict())
     assert torch.equal(built(name)(torch.zeros(1, 2, WIDTH).double(), torch.zeros(1, 3, WIDTH).double()).abs(),
                        torch.zeros(1, 2, 3).double())  # fmt: skip
