@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from closed_forms import score_logits, softmax
+from carried_forms import Carried, attend_one
 
 from attnbench import registry
 from attnbench.cell import Cell, Component, Data, Train
@@ -34,7 +34,14 @@ def describe(options: dict[str, Any]) -> str:
     return "-".join(f"{k}={v}" if isinstance(v, bool) else str(v) for k, v in options.items()) or "default"
 
 
-def cell(score: str | None = "dot", scope: str = "global", model: str = "rnn", seed: int = 0, **options: Any) -> Cell:
+def cell(
+    score: str | None = "dot",
+    scope: str = "global",
+    model: str = "rnn",
+    seed: int = 0,
+    normaliser: str = "softmax",
+    **options: Any,
+) -> Cell:
     """A cell on copy; options go to the scope or the model that declares them, the others are those of WIDTH etc."""
     given = {"width": WIDTH, "embedding": EMBEDDING} | options
     parts = {}
@@ -44,6 +51,8 @@ def cell(score: str | None = "dot", scope: str = "global", model: str = "rnn", s
         parts[kind] = Component(name=name, options=entry.resolve(own))
     chosen = None if scope == "none" or score is None else Component(name=score)
     data = Data(vocabulary=VOCABULARY, max_length=LONGEST - 1)
+    if registry.scope.entry(scope).takes("normaliser"):
+        parts["normaliser"] = Component(name=normaliser, options=registry.normaliser.entry(normaliser).resolve({}))
     return Cell(score=chosen, task=Component(name="copy"), data=data, train=Train(), seed=seed, **parts)
 
 
@@ -119,11 +128,18 @@ def encode(state: dict[str, Array], kind: str, source: list[int]) -> Array:
 
 
 def run(
-    model: Seq2Seq, options: dict[str, Any], score: str | None, source: list[int], previous: list[int]
+    model: Seq2Seq,
+    options: dict[str, Any],
+    score: str | None,
+    source: list[int],
+    previous: list[int],
+    scope: str = "global",
+    **attending: Any,
 ) -> tuple[Array, Array]:
-    """The word logits (T,V) and the weights (T,S) of one sentence (S) after the previous words (T), global scope.
+    """The word logits (T,V) and the weights (T,S) of one sentence (S) after the previous words (T).
 
-    A score of None is no attention. The weights are in the order of `source` as it is given.
+    A score of None is no attention. The weights are in the order of `source` as it is given. `attending` are options
+    of `carried_forms.attend_one`.
     """
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     kind, turned = options.get("cell", "gru"), options.get("reverse_source", False)
@@ -131,12 +147,12 @@ def run(
     s, memory, fed = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
     if options.get("init", "encoder") == "encoder":
         s = np.tanh(state["init_proj.weight"] @ h[0, WIDTH // 2 :])
-    logits, rows = [], []
+    logits, rows, carried = [], [], Carried()
     for y in previous:
         word = state["target_embedding.weight"][y]
         a = state["word_proj.weight"] @ word + state["word_proj.bias"]
         if options.get("query", "previous") == "previous":
-            alpha = attend(state, score, s, h)
+            alpha = attend(state, score, scope, s, h, carried, **attending)
             c = mix(alpha, h)
             a = a + state["feed_proj.weight"] @ c
             u = state["recurrent_proj.weight"] @ s + state["recurrent_proj.bias"]
@@ -147,7 +163,7 @@ def run(
                 a = a + state["feed_proj.weight"] @ fed
             u = state["recurrent_proj.weight"] @ s + state["recurrent_proj.bias"]
             s, memory = advance(kind, a, u, s, memory)
-            alpha = attend(state, score, s, h)
+            alpha = attend(state, score, scope, s, h, carried, **attending)
             read = fed = np.tanh(state["combine.weight"] @ np.concatenate([mix(alpha, h), s]))
         logits.append(state["readout.weight"] @ read + state["readout.bias"])
         rows.append(np.zeros(len(h)) if alpha is None else alpha)
@@ -155,12 +171,18 @@ def run(
     return np.stack(logits), np.concatenate([weights[:, -2::-1], weights[:, -1:]], 1) if turned else weights
 
 
-def attend(state: dict[str, Array], score: str | None, s: Array, h: Array) -> Array | None:
-    """softmax_i score(s, h_i) over all positions."""
+def attend(
+    state: dict[str, Array], score: str | None, scope: str, s: Array, h: Array, carried: Carried, **attending: Any
+) -> Array | None:
+    """The weights of all positions, under the scope `global` softmax_i score(s, h_i); the step is counted in `carried`."""
     if score is None:
         return None
-    own = {k.removeprefix("attention.score."): v for k, v in state.items() if k.startswith("attention.score.")}
-    return softmax(score_logits(score, own, s[None, None], h[None])[0, 0], range(len(h)))
+    states = tuple(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        for prefix in ("attention.score.", "attention.scope.")
+    )
+    step = len(carried.rows)
+    return attend_one(score, scope, (states[0], states[1]), s, h, carried, step=step, **attending)[1]
 
 
 def mix(alpha: Array | None, h: Array) -> Array:

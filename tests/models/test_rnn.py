@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch
 from rnn_equations import LENGTHS, LONGEST, SCORES, WIDTH, batch, build, describe, run, variants
+from systems import Silence
 from torch import Tensor
 
 VARIANTS = variants()
 EXACT = {"rtol": 0, "atol": 1e-10}
-REFERENCE = [(options, score) for options in VARIANTS for score in ("dot", "additive")]
+REFERENCE = [(options, score) for options in VARIANTS for score in ("dot", "additive", "coverage")]
+# Every way of attending that looks at the step before, in both orders of query and RNN.
+CARRYING = [
+    *((score, scope) for score in ("location_conv", "coverage", "gmm") for scope in ("global", "local-m", "hard")),
+    *((score, "monotonic") for score in ("additive", "location_conv", "coverage", "gmm")),
+]
 
 
 def log_probabilities(words: Tensor) -> Tensor:
@@ -26,6 +32,39 @@ def test_the_model_is_its_equations(options, score):
         np.testing.assert_allclose(found.logits[b].detach(), words, rtol=0, atol=1e-10)
         np.testing.assert_allclose(found.weights[b, :, :length].detach(), weights, rtol=0, atol=1e-10)
         assert (found.weights[b, :, length:] == 0).all()
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("feeding", [None, False, True])
+@pytest.mark.parametrize(("score", "scope"), CARRYING)
+def test_what_attention_carries_goes_from_step_to_step(score, scope, feeding, training):
+    """As in the loops, in one pass and step by step; in training the scope monotonic without its noise."""
+    if scope == "hard" and training:
+        options = {"estimator": "exact"}  # whose state moves on with the soft context
+    else:
+        options = {"window": 1}
+    order = {"query": "previous"} if feeding is None else {"query": "current", "input_feeding": feeding}
+    model = build(score, scope, **order, **options).train(training)
+    if scope == "monotonic":
+        model.attention.scope.noise = Silence()
+        model.attention.scope.offset.data.fill_(0.3)  # else hardly any position is stopped at
+    source, lengths, previous = batch()
+    found = model(source, lengths, previous)
+    memory, state = model.encode(source, lengths)
+    steps = []
+    for index, word in enumerate(previous.unbind(1)):
+        state, *step = model.step(memory, state, word, index)
+        steps.append(step)
+    words, weights = (torch.stack(each, 1) for each in zip(*steps, strict=True))
+    torch.testing.assert_close(weights, found.weights, **EXACT)
+    own = "global" if scope == "hard" and training else scope
+    for b, length in enumerate(lengths.tolist()):
+        sentence = source[b, :length].tolist(), previous[b].tolist()
+        expected, rows = run(model, order, score, *sentence, scope=own, window=1, training=training)
+        np.testing.assert_allclose(words[b].detach(), expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(weights[b, :, :length].detach(), rows, rtol=0, atol=1e-10)
+        if own == scope:  # the logits of `exact` are those of the marginal likelihood
+            np.testing.assert_allclose(found.logits[b].detach(), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=describe)
@@ -72,14 +111,15 @@ def test_zero_closes_the_side_channel_past_attention(cell, init):
     """The state before the first step depends on the source with `encoder` alone, and then on ←h_0 alone."""
     model = build("dot", "global", init=init, cell=cell)
     source, lengths, _ = batch()
-    _, state = model.encode(source, lengths)
+    _, (state, carried) = model.encode(source, lengths)
+    assert carried == ()
     if init == "zero":
         assert (state == 0).all()
         return
     assert (state[:, :WIDTH] != 0).all()
     assert (state[:, WIDTH:] == 0).all()  # the LSTM's memory
     model.encoder.recurrent_weight.data[0] *= 3  # the forward direction
-    assert torch.equal(model.encode(source, lengths)[1], state)
+    assert torch.equal(model.encode(source, lengths)[1].cell, state)
 
 
 @pytest.mark.parametrize("scope", ["global", "local-m", "local-p", "hard", "none"])
@@ -109,16 +149,22 @@ EXACT_SCOPE = {"estimator": "exact"}
 
 @pytest.mark.parametrize("reverse_source", [False, True])
 @pytest.mark.parametrize("query", ["previous", "current"])
-@pytest.mark.parametrize("score", ["additive", "dot"])
-def test_exact_is_the_likelihood_summed_over_positions(score, query, reverse_source):
+@pytest.mark.parametrize("score", ["additive", "dot", "location_conv"])
+@pytest.mark.parametrize("normaliser", ["softmax", "sparsemax", "entmax", "ssmax"])
+def test_exact_is_the_likelihood_summed_over_positions(normaliser, score, query, reverse_source):
     """log Σ_i α_i p(y | s, h_i), one position at a time: a decoder that is fed h_i for c_t says p(y | s, h_i)."""
-    options = {"query": query, "reverse_source": reverse_source}
+    options = {"query": query, "reverse_source": reverse_source, "normaliser": normaliser}
     model = build(score, "hard", **options, **EXACT_SCOPE).train()
+    if normaliser in ("sparsemax", "entmax"):
+        model.attention.score = _Scaled(model.attention.score)
     soft = build(score, "global", **options).train()  # its states move on with the expected context
     soft.load_state_dict(model.state_dict(), strict=False)
+    soft.attention.score = model.attention.score
     source, lengths, previous = batch()
     found, expected = model(source, lengths, previous), soft(source, lengths, previous)
     torch.testing.assert_close(found.weights, expected.weights, **EXACT)
+    valid = (torch.arange(LONGEST) < lengths[:, None])[:, None]
+    assert bool((found.weights == 0).masked_select(valid).any()) is (normaliser in ("sparsemax", "entmax"))
     for b, length in enumerate(lengths.tolist()):
         alone, words = source[b : b + 1, :length], previous[b : b + 1]
         for t, p in enumerate(_enumerated(soft, alone, words, found.weights[b, :, :length])):
@@ -137,7 +183,7 @@ def _enumerated(model, source: Tensor, previous: Tensor, alpha: Tensor) -> list[
         state, _, _ = model.step(memory, state, y[None], t)
         total = torch.zeros(8, dtype=torch.float64)
         for i, h in enumerate(values):
-            s = state[0]
+            s = state.cell[0]
             if model.query == "previous":
                 read = torch.cat([s, h, embedded])
             else:
@@ -213,6 +259,24 @@ class _Constant(torch.nn.Module):
         return self.value
 
 
+class _Scaled(torch.nn.Module):
+    """The logits of a score times 8, so that a sparse normaliser leaves positions out."""
+
+    def __init__(self, score: torch.nn.Module) -> None:
+        super().__init__()
+        self.score = score
+        for name in ("start", "update"):
+            if hasattr(score, name):
+                setattr(self, name, getattr(score, name))
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        return self.score.prepare(keys)
+
+    def compare(self, query: Tensor, prepared: Tensor, *state: Tensor):
+        found = self.score.compare(query, prepared, *state)
+        return (8 * found[0], found[1]) if state else 8 * found
+
+
 class _Sharp(torch.nn.Module):
     """Logits so far apart that some weights are exactly 0."""
 
@@ -220,7 +284,28 @@ class _Sharp(torch.nn.Module):
         return 1e4 * (query @ keys.mT)
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("scope", ["global", "local-p", "hard"])
+def test_the_loss_of_coverage_is_part_of_the_objective(scope):
+    """Of training, and not of the loss that tables show: Σ_i min(α_i, c_i), the mean over target words."""
+    model = build("coverage", scope, **EXACT_SCOPE).train()
+    source, lengths, previous = batch()
+    output = model(source, lengths, previous)
+    mask = torch.arange(5) < torch.tensor([5, 3, 2, 1])[:, None]
+    likelihood = -torch.rand(4, 5, generator=torch.Generator().manual_seed(1)).double()
+    expected = -(likelihood * mask).sum().item()
+    for b in range(4):
+        covered = np.zeros(LONGEST)
+        for t in range(5):
+            row = output.weights[b, t].detach().numpy()
+            expected += float(mask[b, t]) * np.minimum(row, covered).sum()
+            covered = covered + row
+    found = model.objective(output, likelihood, lengths, mask)
+    assert found.item() == pytest.approx(expected / 11, abs=1e-12)
+    (slope,) = torch.autograd.grad(found, model.attention.score.coverage_proj.weight)
+    assert (slope != 0).any()
+
+
+@pytest.mark.parametrize("score", [score for score in SCORES if score != "coverage"])
 @pytest.mark.parametrize("scope", ["global", "local-p"])
 def test_objective_is_the_mean_negative_log_likelihood_over_words(score, scope):
     model = build(score, scope).train()
