@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from closed_forms import score_logits, softmax
+from carried_forms import Carried, step_logits
+from closed_forms import softmax
 from rnn_equations import EMBEDDING, LONGEST, VOCABULARY, WIDTH, build
 from torch import Tensor
 
@@ -62,24 +63,27 @@ class Steps(NamedTuple):
     weights: Array
 
 
-# The logits (n,) of an attention (state_dict, its prefix) for x_t, what was read a step ago, and the keys (n,D).
-Compare = Callable[[dict[str, Array], str, Array, Array, Array], Array]
+# The logits (n,) of an attention (state_dict, its prefix) for x_t, what was read a step ago, the keys (n,D), and what
+# the attention carries.
+Compare = Callable[[dict[str, Array], str, Array, Array, Array, Carried], Array]
 
 
 def composed(score: str) -> Compare:
     """The score with W_s [x_t; h̃_{t−1}] as its query."""
 
-    def compare(state: dict[str, Array], part: str, x: Array, last: Array, keys: Array) -> Array:
-        return scored(state, part, score, state[f"{part}.query_proj.weight"] @ np.concatenate([x, last]), keys)
+    def compare(state: dict[str, Array], part: str, x: Array, last: Array, keys: Array, carried: Carried) -> Array:
+        query = state[f"{part}.query_proj.weight"] @ np.concatenate([x, last])
+        return scored(state, part, score, query, keys, carried)
 
     return compare
 
 
-def paper(state: dict[str, Array], part: str, x: Array, last: Array, keys: Array) -> Array:
+def paper(state: dict[str, Array], part: str, x: Array, last: Array, keys: Array, carried: Carried) -> Array:
     """a_i = vᵀ tanh(W_h h_i + W_x x_t + W_h̃ h̃_{t−1}), the paper's own score, and its b_j with γ in the place of h.
 
     W_x and W_h̃ are the two blocks of W_q W_s.
     """
+    del carried  # the additive score carries nothing
     joined = state[f"{part}.attention.score.query_proj.weight"] @ state[f"{part}.query_proj.weight"]
     w_x, w_last = joined[:, : len(x)], joined[:, len(x) :]
     w_h, v = state[f"{part}.attention.score.key_proj.weight"], state[f"{part}.attention.score.v.weight"][0]
@@ -90,11 +94,11 @@ def paper(state: dict[str, Array], part: str, x: Array, last: Array, keys: Array
     return found
 
 
-def scored(state: dict[str, Array], part: str, score: str, query: Array, keys: Array) -> Array:
+def scored(state: dict[str, Array], part: str, score: str, query: Array, keys: Array, carried: Carried) -> Array:
     """The logits (n,) of one query (D,) against keys (n,D)."""
     prefix = f"{part}.attention.score."
     own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    return score_logits(score, own, query[None, None], keys[None])[0, 0]
+    return step_logits(score, own, query, keys, carried)
 
 
 def run(model: LSTMN, score: str, fusion: str, source: list[int], previous: list[int], compare: Compare) -> Steps:
@@ -102,25 +106,28 @@ def run(model: LSTMN, score: str, fusion: str, source: list[int], previous: list
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     width = model.width
     tapes: list[Array] = []
-    read = np.zeros(width)
+    read, carried = np.zeros(width), Carried()
     for x in state["source_embedding.weight"][source]:
-        read, c_read, _ = attend(state, "encoder", compare, x, read, tapes, width)
+        read, c_read, _ = attend(state, "encoder", compare, x, read, tapes, width, carried)
         tapes.append(cell(state, "encoder", x, read, c_read, np.zeros(width)))
     encoded, past = tapes, [tapes[-1]]
     read, crossed = np.zeros(width), np.zeros(width)
+    carried, of_cross = Carried(), Carried()
     reads, crosses, words, rows = [], [], [], []
     for x in state["target_embedding.weight"][previous]:
-        read, c_read, _ = attend(state, "decoder", compare, x, read, past, width)
+        read, c_read, _ = attend(state, "decoder", compare, x, read, past, width, carried)
         more, weights = np.zeros(width), np.zeros(len(encoded))
         if fusion == "deep":
-            crossed, alpha, weights = attend(state, "deep", compare, x, crossed, encoded, width)
+            crossed, alpha, weights = attend(state, "deep", compare, x, crossed, encoded, width, of_cross)
             gate = state["deep.gate.weight"]  # W_r, its columns those of x_t first
             z = gate[:, : len(x)] @ x + gate[:, len(x) :] @ crossed + state["deep.gate.bias"]
             more = sigmoid(z) * alpha
         past.append(cell(state, "decoder", x, read, c_read, more))
         output = past[-1][:width]
         if fusion == "shallow":
-            weights = softmax(scored(state, "shallow", score, output, hidden(encoded, width)), range(len(encoded)))
+            logits = scored(state, "shallow", score, output, hidden(encoded, width), of_cross)
+            weights = softmax(logits, range(len(encoded)))
+            of_cross.rows.append(weights)
             context = mix(weights, encoded, width)[:width]
             output = np.tanh(state["shallow.combine.weight"] @ np.concatenate([context, output]))
         reads.append(read)
@@ -131,12 +138,20 @@ def run(model: LSTMN, score: str, fusion: str, source: list[int], previous: list
 
 
 def attend(
-    state: dict[str, Array], part: str, compare: Compare, x: Array, last: Array, tapes: list[Array], width: int
+    state: dict[str, Array],
+    part: str,
+    compare: Compare,
+    x: Array,
+    last: Array,
+    tapes: list[Array],
+    width: int,
+    carried: Carried,
 ) -> tuple[Array, Array, Array]:
     """[h̃_t; c̃_t] = Σ_i s_i [h_i; c_i] in its two halves, and s = softmax_i(a_i) over the tapes as they stand."""
     if not tapes:
         return np.zeros(width), np.zeros(width), np.zeros(0)
-    weights = softmax(compare(state, part, x, last, hidden(tapes, width)), range(len(tapes)))
+    weights = softmax(compare(state, part, x, last, hidden(tapes, width), carried), range(len(tapes)))
+    carried.rows.append(weights)
     both = mix(weights, tapes, width)
     return both[:width], both[width:], weights
 
@@ -171,6 +186,29 @@ SCORE_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "general": {"key_proj.weight": (WIDTH, WIDTH)},
     "location": {"proj.weight": (LONGEST, WIDTH)},
     "scaled_dot": {},
+    "distance": {"scale": ()},
+    "bilinear": {"query_proj.weight": (8, WIDTH), "key_proj.weight": (8, WIDTH)},
+    "trilinear": {f"{part}_proj.weight": (1, WIDTH) for part in ("query", "key", "product")},
+    "location_conv": {
+        "query_proj.weight": (WIDTH, WIDTH),
+        "key_proj.weight": (WIDTH, WIDTH),
+        "filter.weight": (8, 5),
+        "feature_proj.weight": (WIDTH, 8),
+        "feature_proj.bias": (WIDTH,),
+        "v.weight": (1, WIDTH),
+    },
+    "coverage": {
+        "query_proj.weight": (WIDTH, WIDTH),
+        "key_proj.weight": (WIDTH, WIDTH),
+        "coverage_proj.weight": (WIDTH, 1),
+        "v.weight": (1, WIDTH),
+    },
+    "gmm": {
+        "hidden_proj.weight": (WIDTH, WIDTH),
+        "hidden_proj.bias": (WIDTH,),
+        "window_proj.weight": (15, WIDTH),
+        "window_proj.bias": (15,),
+    },
 }
 CELL_SHAPES: dict[str, tuple[int, ...]] = {
     "query_proj.weight": QUERY,

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from closed_forms import context, scope_weights, score_logits
+from carried_forms import Carried, attend_one
+from closed_forms import context
 from rnn_equations import LENGTHS, LONGEST, SCORES, VOCABULARY, WIDTH, Array, advance, build, encode
 from torch import Tensor
 
@@ -85,27 +86,26 @@ def run(
     h = encode(state | {"source_embedding.weight": table}, cell, source)
     s, memory = np.tanh(state["init_proj.weight"] @ h[0, WIDTH // 2 :]), np.zeros(WIDTH)
     weights, words = np.zeros((len(previous), len(source))), np.zeros((len(previous), WORDS))
+    carried = [Carried() for _ in range(len(model.glimpses) + 1)]
     for t, y in enumerate(previous):
         a = state["word_proj.weight"] @ table[y] + state["word_proj.bias"]
         u = state["recurrent_proj.weight"] @ s + state["recurrent_proj.bias"]
         s, memory = advance(cell, a, u, s, memory)
         q = s
         for g in range(len(model.glimpses)):
-            alpha = attend(state, f"glimpses.{g}.", score, scope, q, h, t)
+            alpha = attend(state, f"glimpses.{g}.", score, scope, q, h, carried[g])
             read = context(scope, alpha[None, None], h[None], np.array([len(h)]))[0, 0]
             q = np.tanh(state[f"combine.{g}.weight"] @ np.concatenate([read, q]))
-        weights[t] = attend(state, "attention.", score, scope, q, h, t)
+        weights[t] = attend(state, "attention.", score, scope, q, h, carried[-1])
         for i, x in enumerate(source):
             words[t, x] += weights[t, i]
     return weights, words
 
 
-def attend(state: dict[str, Array], prefix: str, score: str, scope: str, q: Array, h: Array, t: int) -> Array:
-    """The weights (S,) that one attention gives all states of a sentence at step t."""
-    own = {part: own_part(state, f"{prefix}{part}.") for part in ("score", "scope")}
-    logits = score_logits(score, own["score"], q[None, None], h[None])
-    lengths = np.array([len(h)])
-    return scope_weights(scope, own["scope"], logits, q[None, None], lengths, t, WINDOW)[0, 0]
+def attend(state: dict[str, Array], prefix: str, score: str, scope: str, q: Array, h: Array, carried: Carried) -> Array:
+    """The weights (S,) that one attention gives all states of a sentence, at the step that `carried` is at."""
+    states = own_part(state, f"{prefix}score."), own_part(state, f"{prefix}scope.")
+    return attend_one(score, scope, states, q, h, carried, step=len(carried.rows), window=WINDOW)[1]
 
 
 def own_part(state: dict[str, Array], prefix: str) -> dict[str, Array]:

@@ -174,7 +174,7 @@ def run(
 def attend(
     state: dict[str, Array], score: str | None, scope: str, s: Array, h: Array, carried: Carried, **attending: Any
 ) -> Array | None:
-    """The weights of all positions, under the scope `global` softmax_i score(s, h_i); the step is counted in `carried`."""
+    """The weights of all positions, under the scope `global` softmax_i score(s, h_i); `carried` counts the steps."""
     if score is None:
         return None
     states = tuple(

@@ -186,19 +186,22 @@ def test_training_minimises_the_negative_log_weight_on_the_gold_word(score, scop
     source = torch.tensor([[3, 6, 3, 3, 2], [4, 5, 7, 4, 2]])
     previous, target = target_of(source)
     objective, nats = Replica(model)("loss", source, previous, target)
-    terms = []
+    terms, covered = [], 0.0
     for b in range(2):
         alpha, _ = run(model, kind, score, scope, source[b].tolist(), previous[b].tolist())
         for t in range(4):
             if target[b, t] != 0:
                 gold = sum(alpha[t, i] for i in range(5) if source[b, i] == target[b, t])
                 terms.append(-math.log(gold / alpha[t].sum()) if gold else math.inf)
+                covered += np.minimum(alpha[t], alpha[:t].sum(0)).sum()
     assert len(terms) == 7
+    penalty = covered / 7 if score == "coverage" else 0.0
     if math.inf in terms:
         assert 50 < objective.item() < 1000
     else:
-        close(objective, np.mean(terms))
-    assert torch.equal(nats, objective.detach())
+        close(objective, np.mean(terms) + penalty)
+    torch.testing.assert_close(nats + penalty, objective.detach(), **EXACT)
+    assert (penalty > 0.01) == (score == "coverage")
     assert not nats.requires_grad
 
 
@@ -316,7 +319,7 @@ def test_padding_is_inert_bit_for_bit(score, scope, options, glimpses, filler):
 @every_count
 @pytest.mark.parametrize("score", SCORES)
 def test_the_order_of_the_states_has_no_say_in_the_words(score, glimpses):
-    """They are found by their content: the weights go with them. Only `location` knows a place by its number."""
+    """They are found by their content: the weights go with them. Only `location` and `gmm` know a place by number."""
     model = pointer(score, glimpses=glimpses)
     source, _, previous = batch()
     memory, state = model.encode(source[:1], None)
@@ -326,7 +329,8 @@ def test_the_order_of_the_states_has_no_say_in_the_words(score, glimpses):
     _, words, weights = model.step(memory, state, previous[:1, 0], 0)
     _, other, moved = model.step(turned, state, previous[:1, 0], 0)
     follows = torch.allclose(moved, weights[:, order], **EXACT) and torch.allclose(other, words, **EXACT)
-    assert follows == (score != "location")
+    # At the first step, at which `location_conv` and `coverage` have no weights to look at.
+    assert follows == (score not in ("location", "gmm"))
 
 
 @every_cell

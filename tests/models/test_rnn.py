@@ -39,10 +39,8 @@ def test_the_model_is_its_equations(options, score):
 @pytest.mark.parametrize(("score", "scope"), CARRYING)
 def test_what_attention_carries_goes_from_step_to_step(score, scope, feeding, training):
     """As in the loops, in one pass and step by step; in training the scope monotonic without its noise."""
-    if scope == "hard" and training:
-        options = {"estimator": "exact"}  # whose state moves on with the soft context
-    else:
-        options = {"window": 1}
+    # The state of `exact` moves on with the soft context.
+    options = {"estimator": "exact"} if scope == "hard" and training else {"window": 1}
     order = {"query": "previous"} if feeding is None else {"query": "current", "input_feeding": feeding}
     model = build(score, scope, **order, **options).train(training)
     if scope == "monotonic":
