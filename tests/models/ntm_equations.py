@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from closed_forms import score_logits, softmax
+from closed_forms import Normalise, score_logits, softmax
 from rnn_equations import EMBEDDING, VOCABULARY, WIDTH, advance, build, sigmoid
 from torch import Tensor
 
 from attnbench.models.ntm import NTM, Machine
 
 Array = np.ndarray
-SCORES = ("additive", "cosine", "dot", "general", "scaled_dot")
+SCORES = ("additive", "bilinear", "cosine", "distance", "dot", "general", "scaled_dot", "trilinear")
 CONTROLLERS = ("lstm", "gru", "feedforward")
 EXACT = {"rtol": 0, "atol": 1e-10}
 SURE = 60.0  # softmax, sigmoid and tanh of it are 1 to 1e-16
@@ -112,6 +112,9 @@ def shapes(score: str, options: dict[str, Any], vocabulary: int) -> dict[str, tu
         "additive": {"query_proj.weight": square, "key_proj.weight": square, "v.weight": (1, slot_width)},
         "cosine": {"strength": ()},
         "general": {"key_proj.weight": square},
+        "distance": {"scale": ()},
+        "bilinear": {"query_proj.weight": (8, slot_width), "key_proj.weight": (8, slot_width)},
+        "trilinear": {f"{part}_proj.weight": (1, slot_width) for part in ("query", "key", "product")},
     }
     return found | {f"attention.score.{name}": shape for name, shape in own.get(score, {}).items()}
 
@@ -139,10 +142,12 @@ def write(memory: Array, weights: Array, erase: Array, add: Array) -> Array:
     return after
 
 
-def content(score: str, own: dict[str, Array], key: Array, strength: float, memory: Array) -> Array:
-    """w^c(n) = exp(β K(k, M(n))) / Σ_m exp(β K(k, M(m))), eq. 5: (N,)."""
+def content(
+    score: str, own: dict[str, Array], key: Array, strength: float, memory: Array, normalise: Normalise = softmax
+) -> Array:
+    """w^c(n) = exp(β K(k, M(n))) / Σ_m exp(β K(k, M(m))), eq. 5: (N,); or with another normaliser."""
     logits = score_logits(score, own, key[None, None], memory[None])[0, 0]
-    return softmax(strength * logits, range(len(memory)))
+    return normalise(strength * logits, range(len(memory)))
 
 
 def interpolate(by_content: Array, last: Array, gate: float) -> Array:
@@ -165,7 +170,9 @@ def sharpen(weights: Array, power: float) -> Array:
     return np.array([w**power / total for w in weights])
 
 
-def address(score: str, own: dict[str, Array], numbers: Array, memory: Array, last: Array) -> Array:
+def address(
+    score: str, own: dict[str, Array], numbers: Array, memory: Array, last: Array, normalise: Normalise = softmax
+) -> Array:
     """The weights (N,) of one head that gets these numbers: k (M,), β, g, γ, s (2R+1,), each still to be brought
     into the range that the paper asks for."""
     width = memory.shape[1]
@@ -173,7 +180,7 @@ def address(score: str, own: dict[str, Array], numbers: Array, memory: Array, la
     beta, g, gamma = (float(number) for number in numbers[width : width + 3])
     strength, gate, power = softplus(beta), sigmoid(g), 1 + softplus(gamma)
     amounts = softmax(numbers[width + 3 :], range(len(numbers) - width - 3))
-    mixed = interpolate(content(score, own, key, strength, memory), last, gate)
+    mixed = interpolate(content(score, own, key, strength, memory, normalise), last, gate)
     return sharpen(shift(mixed, amounts), power)
 
 
@@ -203,14 +210,14 @@ def start(slots: int, slot_width: int, heads: int) -> Now:
     return Now(blank, at_slot_0, at_slot_0.copy(), nothing, np.zeros(WIDTH), np.zeros(WIDTH), unknown)
 
 
-def step(state: dict[str, Array], score: str, kind: str, last: Now, word: Array) -> Now:
+def step(state: dict[str, Array], score: str, kind: str, last: Now, word: Array, normalise: Normalise = softmax) -> Now:
     """One step with a word (E,) as input: the controller, the addresses, the writing, and then the reading."""
     output, cell = control(state, kind, last, word)
     heads = len(last.reading)
     own = {k.removeprefix("attention.score."): v for k, v in state.items() if k.startswith("attention.score.")}
     numbers = layer(state, "address_proj", output).reshape(2 * heads, -1)
     before = [*last.reading, *last.writing]
-    after = [address(score, own, numbers[h], last.memory, before[h]) for h in range(2 * heads)]
+    after = [address(score, own, numbers[h], last.memory, before[h], normalise) for h in range(2 * heads)]
     reading, writing = np.array(after[:heads]), np.array(after[heads:])
     erase = 1 / (1 + np.exp(-layer(state, "erase_proj", output))).reshape(heads, -1)
     add = np.tanh(layer(state, "add_proj", output)).reshape(heads, -1)
@@ -232,16 +239,18 @@ def layer(state: dict[str, Array], name: str, x: Array) -> Array:
     return state[f"{name}.weight"] @ x + state[f"{name}.bias"]
 
 
-def run(model: NTM, score: str, source: list[int], steps: int, **options: Any) -> tuple[list[Now], Array]:
+def run(
+    model: NTM, score: str, source: list[int], steps: int, normalise: Normalise = softmax, **options: Any
+) -> tuple[list[Now], Array]:
     """The machine after each of the S source words and the T steps of its answer, and the alignment (T,S)."""
     given = SIZES | options
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     now, trace = start(given["slots"], given["slot_width"], given["heads"]), []
     for word in source:
-        now = step(state, score, given["controller"], now, state["source_embedding.weight"][word])
+        now = step(state, score, given["controller"], now, state["source_embedding.weight"][word], normalise)
         trace.append(now)
     for _ in range(steps):
-        now = step(state, score, given["controller"], now, np.zeros(EMBEDDING))
+        now = step(state, score, given["controller"], now, np.zeros(EMBEDDING), normalise)
         trace.append(now)
     return trace, overlap(trace[len(source) :], trace[: len(source)])
 

@@ -1,5 +1,6 @@
 """Multi-head attention against torch's own, and with every score against loops over heads, queries and keys."""
 
+import normaliser_forms
 import numpy as np
 import pytest
 import torch
@@ -76,6 +77,30 @@ def test_every_score_in_every_head_is_its_loop(score, told, kind):
         np.testing.assert_allclose(context[b].detach(), expected[0], **EXACT)
         np.testing.assert_allclose(weights[b].detach(), expected[1], **EXACT)
     assert (weights.masked_select(~(PADDING[:, None] if kind == "cross" else CAUSAL)) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["cross", "causal"])
+@pytest.mark.parametrize("normaliser", normaliser_forms.NAMES)
+def test_every_normaliser_in_every_head_is_its_loop(normaliser, kind):
+    """Its n is the number of positions that a query may use, under the causal mask another for every query."""
+    model = build("scaled_dot", normaliser=normaliser)
+    keys, query = vectors(3, S, WIDTH), vectors(3, T, WIDTH, seed=2)
+    query = query if kind == "cross" else keys
+    context, weights = model.read(query, model.prepare(keys), PADDING if kind == "cross" else CAUSAL)
+    for b, length in enumerate(LENGTHS.tolist()):
+        allowed = [range(length)] * T if kind == "cross" else [range(t + 1) for t in range(S)]
+        expected = multihead(
+            arrays(model), "scaled_dot", query[b].numpy(), keys[b].numpy(), HEADS, allowed, normaliser=normaliser
+        )
+        np.testing.assert_allclose(context[b].detach(), expected[0], **EXACT)
+        np.testing.assert_allclose(weights[b].detach(), expected[1], **EXACT)
+
+
+def test_a_head_has_a_scale_of_ssmax_of_its_own():
+    named = dict(build("dot", heads=4, normaliser="ssmax").named_parameters())
+    scales = [named[f"attention.{h}.attention.scope.normaliser.scale"] for h in range(4)]
+    assert all(scale.shape == () for scale in scales)
+    assert len({scale.item() for scale in scales}) == 4
 
 
 @pytest.mark.parametrize("score", ["cosine", "additive", "location", "general"])
@@ -164,6 +189,9 @@ def test_it_has_the_papers_four_matrices_and_a_score_per_head(heads):
         "general": {"key_proj.weight": (inside, inside)},
         "dot": {},
         "scaled_dot": {},
+        "distance": {"scale": ()},
+        "bilinear": {"query_proj.weight": (8, inside), "key_proj.weight": (8, inside)},
+        "trilinear": {f"{part}_proj.weight": (1, inside) for part in ("query", "key", "product")},
     }
     for score in SCORES:
         found = {name: tuple(p.shape) for name, p in build(score, heads).named_parameters()}

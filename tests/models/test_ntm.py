@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from normaliser_forms import normalised, numbers_of
 from ntm_equations import (
     CONTROLLERS,
     EXACT,
@@ -51,17 +52,23 @@ def is_now(state: Machine, b: int, now: Now, controller: str) -> None:
     assert_close(state.controller[b], np.concatenate(parts))
 
 
+SYSTEMS += [("dot", {"heads": 2, "normaliser": name}) for name in ("sparsemax", "entmax", "ssmax")]
+
+
 @pytest.mark.parametrize(("score", "options"), SYSTEMS, ids=name_of)
 def test_every_step_is_its_equations(score, options):
     """Each sentence by itself and unpadded in the loops; all together and padded in the machine."""
     model = ntm(score, **options)
+    name = options.get("normaliser", "softmax")
+    numbers = numbers_of(model.attention.normaliser)
+    own = options | {"normalise": lambda logits, positions: normalised(name, logits, positions, **numbers)}
     controller = (SIZES | options)["controller"]
     source, lengths, previous = batch()
     whole = model(source, lengths, previous)
     memory, state = model.encode(source, lengths)
     trace = answer(model, memory, state, previous)
     for b, length in enumerate(lengths.tolist()):
-        nows, weights = run(model, score, source[b, :length].tolist(), STEPS, **options)
+        nows, weights = run(model, score, source[b, :length].tolist(), STEPS, **own)
         assert_close(memory[b, :length], [now.writing.mean(0) for now in nows[:length]])
         assert (memory[b, length:] == 0).all()
         is_now(state, b, nows[length - 1], controller)
@@ -258,6 +265,8 @@ def test_the_gradients_of_a_whole_answer_are_those_of_finite_differences(control
 def test_its_parameters_are_those_of_the_equations(score, options):
     """Each with its shape; their number follows. No slot has a parameter, and no target word is embedded."""
     expected = shapes(score, SIZES | options, WORDS)
+    if options.get("normaliser") == "ssmax":
+        expected["attention.scope.normaliser.scale"] = ()
     assert {name: tuple(p.shape) for name, p in ntm(score, **options).named_parameters()} == expected
     assert {name: tuple(p.shape) for name, p in ntm(score, **options | {"slots": 99}).state_dict().items()} == expected
 

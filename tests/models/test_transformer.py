@@ -2,6 +2,7 @@
 
 import itertools
 
+import normaliser_forms
 import numpy as np
 import pytest
 import torch
@@ -36,16 +37,21 @@ every_kind = pytest.mark.parametrize("positions", POSITIONS)
 SEEDS = (0, 5)
 
 
-@every_kind
-@every_score
-def test_the_model_is_its_equations(score, positions):
+CASES = [(score, positions, "softmax") for score in SCORES for positions in POSITIONS]
+CASES += [("scaled_dot", "sinusoidal", name) for name in normaliser_forms.NAMES if name != "softmax"]
+
+
+@pytest.mark.parametrize(("score", "positions", "normaliser"), CASES)
+def test_the_model_is_its_equations(score, positions, normaliser):
     """Every sentence by itself and unpadded in the loops, all together and padded in the model."""
-    model = build(score, positions)
+    model = build(score, positions, normaliser=normaliser)
     source, lengths, previous = batch()
     found = model(source, lengths, previous)
     assert found.heads.shape == (4, HEADS, STEPS, 7)
     for b, length in enumerate(lengths.tolist()):
-        words, heads = run(model, score, positions, source[b, :length].tolist(), previous[b].tolist())
+        words, heads = run(
+            model, score, positions, source[b, :length].tolist(), previous[b].tolist(), normaliser=normaliser
+        )
         np.testing.assert_allclose(found.logits[b].detach(), words, **EXACT)
         np.testing.assert_allclose(found.heads[b, ..., :length].detach(), heads, **EXACT)
         mean = sum(heads) / HEADS
@@ -164,7 +170,7 @@ def test_gradients_of_stacked_replicas_are_those_of_single_models(score, positio
                 assert parameter.grad is None
                 assert found is None
             else:
-                torch.testing.assert_close(found[k], parameter.grad, **EXACT)
+                torch.testing.assert_close(found[k], parameter.grad, rtol=1e-10, atol=1e-10)
 
 
 @every_kind
@@ -248,6 +254,7 @@ def size(score, positions, heads, layers, hidden, max_positions):
     """The number of parameters, by hand."""
     inside = WIDTH // heads
     scores = {"cosine": 1, "additive": 2 * inside**2 + inside, "location": LONGEST * inside, "general": inside**2}
+    scores |= {"distance": 1, "bilinear": 2 * 8 * inside, "trilinear": 3 * inside}
     attention = 4 * WIDTH**2 + heads * scores.get(score, 0)
     inner, norm = 2 * WIDTH * hidden + hidden + WIDTH, 2 * WIDTH
     layer = (attention + inner + 2 * norm) + (2 * attention + inner + 3 * norm)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from closed_forms import score_logits, softmax
+from closed_forms import score_logits
+from normaliser_forms import normalised
 from torch import nn
 
 from attnbench import registry
@@ -18,7 +19,7 @@ from attnbench.models.transformer import Transformer
 
 Array = np.ndarray
 StateDict = dict[str, Array]
-SCORES = ("cosine", "additive", "location", "general", "dot", "scaled_dot")
+SCORES = ("cosine", "additive", "location", "general", "dot", "scaled_dot", "distance", "bilinear", "trilinear")
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 # All sizes differ, so that no two axes can be taken for each other.
 WIDTH, HEADS, LAYERS, HIDDEN = 12, 3, 2, 5
@@ -29,12 +30,12 @@ LENGTHS = torch.tensor([7, 4, 2, 1])  # of the sources below, EOS included
 STEPS = 6
 
 
-def attention(score: str, longest: int = LONGEST, **options: Any) -> MakeAttention:
+def attention(score: str, longest: int = LONGEST, normaliser: str = "softmax", **options: Any) -> MakeAttention:
     """What builds the attention of a head, with options of the score."""
 
     def make(width: int, over: str = "source") -> Attention:
         del over  # the same number of rows for both, fewer than either has positions
-        return Attention(score, "self", width=width, max_source_length=longest, **options)
+        return Attention(score, "self", normaliser, width=width, max_source_length=longest, **options)
 
     return make
 
@@ -53,7 +54,9 @@ def randomised(module: nn.Module, seed: int = 0) -> Any:
     return module.double().eval()
 
 
-def build(score: str, positions: str = "sinusoidal", seed: int = 0, **options: Any) -> Transformer:
+def build(
+    score: str, positions: str = "sinusoidal", seed: int = 0, normaliser: str = "softmax", **options: Any
+) -> Transformer:
     """A model of the sizes above, or of those given."""
     sizes = {"width": WIDTH, "heads": HEADS, "layers": LAYERS, "hidden": HIDDEN, "max_positions": MAX_POSITIONS}
     built = registry.model.build(
@@ -61,7 +64,7 @@ def build(score: str, positions: str = "sinusoidal", seed: int = 0, **options: A
         registry.model.entry("transformer").resolve(sizes | {"positions": positions} | options),
         source_vocabulary=SOURCE_WORDS,
         target_vocabulary=TARGET_WORDS,
-        attention=attention(score),
+        attention=attention(score, normaliser=normaliser),
     )
     return randomised(built, seed)
 
@@ -123,10 +126,12 @@ def multihead(
     heads: int,
     allowed: Sequence[Sequence[int]],
     told: str = "",
+    normaliser: str = "softmax",
 ) -> tuple[Array, Array]:
     """The context (T,D) and the weights (H,T,S) of queries (T,D) over keys (S,D), which are the values too.
 
-    `allowed` lists for each query the positions it may read; `told` is rotary, alibi, or neither.
+    `allowed` lists for each query the positions it may read; `told` is rotary, alibi, or neither. A normaliser's
+    parameter is that of its head.
     """
     width = queries.shape[1] // heads
     weights = np.zeros((heads, len(queries), len(keys)))
@@ -141,10 +146,11 @@ def multihead(
             q, k = (np.stack([turn(x, p) for p, x in enumerate(vectors)]) for vectors in (q, k))
         own = part(state, f"attention.{h}.attention.score.")
         logits = score_logits(score, own, q[None], k[None])[0]
+        numbers = {k: float(v) for k, v in part(state, f"attention.{h}.attention.scope.normaliser.").items()}
         for t in range(len(queries)):
             for i in range(len(keys)):
                 logits[t, i] -= slope(h, heads) * abs(t - i) if told == "alibi" else 0
-            weights[h, t] = softmax(logits[t], allowed[t])
+            weights[h, t] = normalised(normaliser, logits[t], allowed[t], **numbers)
             for i in range(len(keys)):
                 joined[t, rows] += weights[h, t, i] * v[i]
     return np.stack([state["out_proj.weight"] @ x for x in joined]), weights
@@ -185,7 +191,13 @@ def embed(state: StateDict, side: int, words: Sequence[int], positions: str) -> 
 
 
 def run(
-    model: Transformer, score: str, positions: str, source: list[int], previous: list[int], heads: int = HEADS
+    model: Transformer,
+    score: str,
+    positions: str,
+    source: list[int],
+    previous: list[int],
+    heads: int = HEADS,
+    normaliser: str = "softmax",
 ) -> tuple[Array, Array]:
     """The word logits (T,V) and the last layer's cross-weights (H,T,S) of one sentence after the previous words."""
     state = arrays(model)
@@ -195,7 +207,7 @@ def run(
     for n in range(layers):
         own = part(state, f"encoder.{n}.")
         seen = norm(own, "self_attention_norm", x)
-        x = x + multihead(part(own, "self_attention."), score, seen, seen, heads, everywhere, positions)[0]
+        x = x + multihead(part(own, "self_attention."), score, seen, seen, heads, everywhere, positions, normaliser)[0]
         x = x + feed_forward(own, norm(own, "feed_forward_norm", x))
     memory = norm(state, "encoder_norm", x)
     y, weights = embed(state, 1, previous, positions), np.zeros(0)
@@ -203,9 +215,10 @@ def run(
         own = part(state, f"decoder.{n}.")
         seen = norm(own, "self_attention_norm", y)
         past = [range(t + 1) for t in range(len(previous))]
-        y = y + multihead(part(own, "self_attention."), score, seen, seen, heads, past, positions)[0]
+        y = y + multihead(part(own, "self_attention."), score, seen, seen, heads, past, positions, normaliser)[0]
         seen, all_of_it = norm(own, "cross_attention_norm", y), [range(len(source))] * len(previous)
-        read, weights = multihead(part(own, "cross_attention."), score, seen, memory, heads, all_of_it)
+        cross = part(own, "cross_attention.")
+        read, weights = multihead(cross, score, seen, memory, heads, all_of_it, normaliser=normaliser)
         y = y + read
         y = y + feed_forward(own, norm(own, "feed_forward_norm", y))
     y = norm(state, "decoder_norm", y)
