@@ -1,4 +1,4 @@
-"""How far a seed's weights depend on the seeds trained beside it: after 20 steps, for every score, scope and model.
+"""How far a seed's weights depend on the seeds trained beside it: after 20 steps, for every score, scope, normaliser and model.
 
 python benchmarks/stacks.py     writes results/stacks.md
 """
@@ -11,6 +11,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from company import COMBINATIONS, STACKS, STEPS, largest_difference  # noqa: E402
+
+from attnbench import registry  # noqa: E402
 
 PAGE = ROOT / "results" / "stacks.md"
 
@@ -27,15 +29,17 @@ def main() -> None:
         f"(torch {torch.__version__}, one thread). In float64 all agree to 1e-9, which a test requires; in float32, in "
         "which attnbench trains, what remains is rounding.",
         "",
-        f"| model | score | scope | float64, any size | float32: {sizes} |",
-        "|---|---|---|---:|---:|",
+        f"| model | score | scope | normaliser | float64, any size | float32: {sizes} |",
+        "|---|---|---|---|---:|---:|",
     ]
-    for kind, score, scope, options in COMBINATIONS:
-        exact = max(largest_difference(kind, score, scope, options, torch.float64, size) for size in STACKS)
-        single = [largest_difference(kind, score, scope, options, torch.float32, size) for size in STACKS]
+    for kind, score, scope, normaliser, options in COMBINATIONS:
+        part = kind, score, scope, normaliser, options
+        exact = max(largest_difference(*part, torch.float64, size) for size in STACKS)
+        single = [largest_difference(*part, torch.float32, size) for size in STACKS]
         named = " ".join([scope, *options.values()])
         cells = ", ".join("0" if value == 0 else f"{value:.0e}" for value in single)
-        lines.append(f"| {kind} | {score} | {named} | {exact:.0e} | {cells} |")
+        used = normaliser if registry.scope.entry(scope).takes("normaliser") else "–"
+        lines.append(f"| {kind} | {score} | {named} | {used} | {exact:.0e} | {cells} |")
         print(lines[-1], flush=True)
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

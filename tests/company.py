@@ -18,27 +18,37 @@ from attnbench.training.stack import Stack
 STEPS = 20
 STACKS = (2, 3, 5, 8)
 SEED = 5
-Combination = tuple[str, str, str, dict[str, str]]
+Combination = tuple[str, str, str, str, dict[str, str]]  # model, score, scope, normaliser, options of the scope
 
 
 def _combinations() -> list[Combination]:
-    """Every score in each model, and every scope and estimator with one score; without what is incompatible."""
+    """Every score in each model, and every scope, estimator and normaliser with one score; those that are compatible.
+
+    Every score that carries something from step to step is also tried with a scope and a normaliser of another kind.
+    """
     found: list[Combination] = []
     for kind in registry.model.names():
         home = "self" if kind in ("transformer", "lstmn") else "global"
-        found += [(kind, score, home, {}) for score in registry.score.names()]
-        found += [(kind, "additive", scope, {}) for scope in registry.scope.names() if scope not in (home, "hard")]
+        found += [(kind, score, home, "softmax", {}) for score in registry.score.names()]
         found += [
-            (kind, "additive", "hard", {"estimator": estimator})
+            (kind, "additive", scope, "softmax", {}) for scope in registry.scope.names() if scope not in (home, "hard")
+        ]
+        found += [
+            (kind, "additive", "hard", "softmax", {"estimator": estimator})
             for estimator in ("reinforce", "straight_through", "gumbel", "exact")
         ]
+        found += [(kind, "additive", home, name, {}) for name in registry.normaliser.names() if name != "softmax"]
+        carrying = [name for name in registry.score.names() if registry.score.entry(name).declares("start")]
+        found += [(kind, score, "monotonic", "softmax", {}) for score in carrying]
+        found += [(kind, score, home, "sparsemax", {}) for score in carrying]
+    found += [("rnn", "additive", "hard", name, {"estimator": "gumbel"}) for name in ("sparsemax", "entmax", "ssmax")]
     return [one for one in found if _compatible(one)]
 
 
 def _compatible(combination: Combination) -> bool:
-    kind, score, scope, options = combination
+    kind, score, scope, normaliser, options = combination
     try:
-        cell = pack((SEED,), score, scope, kind=kind, scope_options=options).cell
+        cell = pack((SEED,), score, scope, kind=kind, normaliser=normaliser, scope_options=options).cell
     except Exception:
         return False
     return not incompatibility(cell.model, cell.score, cell.scope, cell.normaliser, cell.task)
@@ -48,21 +58,28 @@ COMBINATIONS = _combinations()
 
 
 def largest_difference(
-    kind: str, score: str, scope: str, options: dict[str, Any], dtype: torch.dtype, size: int
+    kind: str, score: str, scope: str, normaliser: str, options: dict[str, Any], dtype: torch.dtype, size: int
 ) -> float:
     """The largest difference between the weights of one seed after STEPS steps by itself and in a stack, in float64."""
-    arguments = kind, score, scope, tuple(options.items()), dtype
+    arguments = kind, score, scope, normaliser, tuple(options.items()), dtype
     alone, beside = trained(*arguments, 1), trained(*arguments, size)
     return max(float((alone[name] - beside[name]).abs().max()) for name in alone)
 
 
 @cache
 def trained(
-    kind: str, score: str, scope: str, options: tuple[tuple[str, str], ...], dtype: torch.dtype, size: int
+    kind: str,
+    score: str,
+    scope: str,
+    normaliser: str,
+    options: tuple[tuple[str, str], ...],
+    dtype: torch.dtype,
+    size: int,
 ) -> dict[str, Tensor]:
     """The weights of seed SEED after STEPS steps in a stack of this size, where it is the last."""
     seeds = (*range(100, 100 + size - 1), SEED)
-    cell = pack(seeds, score, scope, kind=kind, scope_options=dict(options), batch_size=4).cell
+    described = pack(seeds, score, scope, kind=kind, normaliser=normaliser, scope_options=dict(options), batch_size=4)
+    cell = described.cell
     task = build_task(cell.task, DATA)
     stream = TrainingStream(task, cell.task, DATA, seeds, 4)
     stack = Stack(lambda seed: build_model(cell, task, stream.longest + 1, seed).to(dtype), seeds, CPU)

@@ -27,15 +27,19 @@ def pack(
     model: dict[str, Any] | None = None,
     scope_options: dict[str, Any] | None = None,
     kind: str = "rnn",
+    normaliser: str = "softmax",
     **train: Any,
 ) -> Pack:
     """A pack with defaults resolved; keyword arguments that remain are those of `train`."""
     entry = registry.model.entry(kind)
     small = {name: value for name, value in (SMALL | (model or {})).items() if entry.takes(name)}
+    takes = registry.scope.entry(scope).takes("normaliser")
+    chosen = Component(name=normaliser, options=registry.normaliser.entry(normaliser).resolve({})) if takes else None
     cell = Cell(
         model=Component(name=kind, options=entry.resolve(small)),
         score=None if scope == "none" else Component(name=score, options=registry.score.entry(score).resolve({})),
         scope=Component(name=scope, options=registry.scope.entry(scope).resolve(scope_options or {})),
+        normaliser=chosen,
         task=Component(name=task, options=registry.task.entry(task).resolve({})),
         data=data,
         train=Train(**({"steps": 10, "batch_size": 4, "valid_every": 5} | train)),
