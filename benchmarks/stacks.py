@@ -1,4 +1,4 @@
-"""How far a seed's weights depend on the seeds trained beside it: after 20 steps, for every score, scope, normaliser and model.
+"""How far a seed's weights depend on the seeds trained beside it after 20 steps: every score, scope, normaliser, model.
 
 python benchmarks/stacks.py     writes results/stacks.md
 """

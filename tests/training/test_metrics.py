@@ -253,6 +253,25 @@ def test_each_replica_has_its_own_row():
     assert one["bleu"] > two["bleu"]
 
 
+def test_attended_is_the_mean_share_of_positions_with_a_weight():
+    """Of the words of the source and its EOS, for every word of the target and its EOS; a millionth is no weight."""
+    rows = weights([1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [1e-6, 2e-6, 0.5, 0.4], [0, 0, 0, 0], [0.3, 0.3, 0.3, 0.3])
+    # The rows of EOS have one position, of four.
+    shares = [1 / 4, 2 / 4, 3 / 4, 1 / 4, 0, 4 / 4, 1 / 4]
+    assert measure(Told(weights=rows))[0]["attended"] == pytest.approx(sum(shares) / 7)
+    assert measure(Told(weights=rows), attends=False)[0]["attended"] is None
+
+
+def test_rows_that_do_not_sum_to_one_are_measured_as_shares():
+    """Of normalisers with other sums: alignment_mass and alignment_entropy are those of the rows scaled to sum to 1."""
+    scale = np.array([0.5, 2.0, 7.0, 0.01])[:, None]
+    (found,), (expected,) = measure(Told(weights=MIXED * scale)), measure(Told(weights=MIXED))
+    for name in ("alignment_mass", "alignment_entropy", "aer", "attended"):
+        assert found[name] == pytest.approx(expected[name])
+    nothing = measure(Told(weights=MIXED * 0))[0]
+    assert (nothing["alignment_mass"], nothing["alignment_entropy"], nothing["attended"]) == (0, 0, 0)
+
+
 def test_groups_of_different_lengths_are_joined_by_their_words():
     """One sentence of 4 words and one of 2: the mean is over words and sentences, not over groups."""
 
