@@ -231,7 +231,7 @@ def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
 
 
 def test_a_metric_without_meaning_is_none():
-    alignment = {"aer", "alignment_mass", "alignment_entropy"}
+    alignment = {"aer", "alignment_mass", "alignment_entropy", "attended"}
     (found,) = measure(Told(weights=MIXED), attends=False)
     assert {name for name, value in found.items() if value is None} == alignment | {"bleu"}
     (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, None), bleu=True)
