@@ -159,7 +159,7 @@ def test_two_components_of_the_same_option_are_not_confused():
 
 WRONG = [
     (lambda: attnbench.build_score("genral", width=4), "unknown score 'genral'", "did you mean 'general'?"),
-    (lambda: attnbench.build_score("zzzz", width=4), "unknown score 'zzzz'", "known names: additive, cosine"),
+    (lambda: attnbench.build_score("zzzz", width=4), "unknown score 'zzzz'", "known names: additive, bilinear, cosine"),
     (lambda: attnbench.Attention("dot", "locl-m", width=4), "unknown scope 'locl-m'", "did you mean 'local-m'?"),
     (lambda: attnbench.build_score("cosine", 4, strenght=1.0), "no option 'strenght'", "did you mean 'strength'?"),
     (lambda: attnbench.build_score("dot", 4, hidden=1), "no option 'hidden'", "dot takes no options"),

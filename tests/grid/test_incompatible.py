@@ -13,13 +13,26 @@ from attnbench.training.build import build_model
 from grid.conftest import Plans
 
 MODELS = ("rnn", "pointer", "ntm", "transformer", "lstmn")
-SCORES = ("cosine", "additive", "location", "general", "dot", "scaled_dot")
-SCOPES = ("none", "global", "local-m", "local-p", "hard", "self")
+# The scores that look at the step before come last.
+CARRYING = ("location_conv", "coverage", "gmm")
+SCORES = (
+    "cosine",
+    "additive",
+    "location",
+    "general",
+    "dot",
+    "scaled_dot",
+    "distance",
+    "bilinear",
+    "trilinear",
+    *CARRYING,
+)
+SCOPES = ("none", "global", "local-m", "local-p", "hard", "self", "monotonic")
 TASKS = ("copy", "reverse", "sort", "translate")
 BETWEEN = {"global", "local-m", "local-p"}
 # semantics.md §5 and §6, as what goes and not as what is refused: the scopes of each model.
 GOES = {
-    "rnn": BETWEEN | {"none", "hard"},
+    "rnn": BETWEEN | {"none", "hard", "monotonic"},
     "pointer": BETWEEN,
     "ntm": {"global"},
     "transformer": {"self"},
@@ -31,6 +44,7 @@ SCOPE_REASONS = {
     ("pointer", "self"): "scope self needs a model whose queries and keys come from the same sequence, not pointer",
     ("ntm", "self"): "scope self needs a model whose queries and keys come from the same sequence, not ntm",
     ("pointer", "none"): "pointer outputs its attention weights, and scope none computes no weights",
+    ("pointer", "monotonic"): "those of scope monotonic are 0 or 1 in evaluation",
     ("pointer", "hard"): "has no context, for which scope hard draws a position",
     **{
         ("ntm", scope): f"supports only scope global, found {scope}"
@@ -53,8 +67,10 @@ def expected_reason(model: str, score: str, scope: str, task: str) -> str | None
         return SCOPE_REASONS[model, scope]
     if model == "pointer" and task == "translate":
         return "can only output words of the source, and translate needs other words"
-    if model == "ntm" and score == "location":
-        return "needs a score that compares content, which score location does not"
+    if model == "ntm" and score in ("location", *CARRYING):
+        return f"needs a score that compares content, which score {score} does not"
+    if model == "transformer" and score in CARRYING:
+        return f"score {score} looks at the step before, and transformer computes all steps at once"
     if scope == "none" and score != SCORES[0]:
         return "scope none uses no score: same as cell"
     return None
@@ -88,7 +104,7 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
     skipped = {tuple(each.labels[axis] for axis in axes): each.reason for each in found.skipped}
     assert len(cells) == len(found.cells)
     assert len(skipped) == len(found.skipped)
-    assert len(cells) + len(skipped) == 5 * 6 * 6 * 4
+    assert len(cells) + len(skipped) == 5 * 12 * 7 * 4
     for model, score, scope, task in itertools.product(MODELS, SCORES, SCOPES, TASKS):
         why = expected_reason(model, score, scope, task)
         labelled = (model, "–" if scope == "none" else score, scope, task)
@@ -97,8 +113,9 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
             assert (model, score, scope, task) not in skipped
         else:
             assert why in skipped[model, score, scope, task]
-    # rnn: 4 scopes of 6 scores, and one cell for none; pointer: no translate; ntm: no location; then the other two
-    assert len(cells) == (4 * 6 + 1) * 4 + 3 * 6 * 3 + 5 * 4 + 6 * 4 + 6 * 4
+    # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no translate; ntm: no location, and nothing that looks
+    # at the step before; neither does the transformer; lstmn
+    assert len(cells) == (5 * 12 + 1) * 4 + 3 * 12 * 3 + 8 * 4 + 9 * 4 + 12 * 4
 
 
 def test_every_cell_that_is_left_can_be_built_and_run(plan: Plans) -> None:
@@ -124,7 +141,8 @@ def test_a_grid_of_one_model_goes_as_one_of_several_does(plan: Plans, model: str
     text = "name: g\nseeds: 2\ngrid: {score: [" + score + "], scope: [" + ", ".join(SCOPES) + "], task: [copy]}\n"
     included = "include: [{score: dot, scope: " + min(GOES[model]) + ", task: copy, train.steps: 3}]\n"
     found = plan(text + included + f"model: {{kind: {model}}}\n")
-    wanted = set() if (model, score) == ("ntm", "location") else GOES[model]
+    without = {"ntm": ("location", *CARRYING), "transformer": CARRYING}
+    wanted = set() if score in without.get(model, ()) else GOES[model]
     labels = [planned.labels for planned in found.cells if planned.labels["train.steps"] != 3]
     assert sorted((each["scope"], each["seed"]) for each in labels) == sorted(itertools.product(wanted, (0, 1)))
     assert {each.labels["scope"] for each in found.skipped} == set(SCOPES) - wanted
@@ -164,7 +182,7 @@ def test_each_reason_has_only_its_own_model(plan: Plans) -> None:
     text = EVERYTHING.replace(f"[{', '.join(TASKS)}]", "[copy]").replace("heads: 2", "heads: 3, input_feeding: true")
     found = plan(text.replace("width: 8", "width: 10"))
     assert {planned.cell.model.name for planned in found.cells} == {"pointer", "ntm", "lstmn"}
-    assert len(found.cells) == 3 * 6 + 5 + 6
+    assert len(found.cells) == 3 * 12 + 8 + 12
 
 
 def test_a_skip_counts_for_all_seeds(plan: Plans) -> None:
@@ -199,7 +217,7 @@ def test_a_users_own_model_goes_with_everything(plan: Plans, tmp_path: Path) -> 
     text = EVERYTHING.replace(f"[{', '.join(MODELS)}]", "[own]") + "plugins: [p.py]\n"
     text = text.replace("embedding: 4, heads: 2", "heads: 3").replace("width: 8", "width: 10")
     found = plan(text)
-    assert len(found.cells) == (5 * 6 + 1) * 4
+    assert len(found.cells) == (6 * 12 + 1) * 4
     assert all("scope none uses no score" in each.reason for each in found.skipped)
 
 

@@ -11,6 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 import attnbench
 from attnbench import registry
+from attnbench.masking import log_weights_of
 
 SHAPE = (3, 5, 7)
 every_kind = pytest.mark.parametrize(("name", "options"), KINDS, ids=KIND_NAMES)
@@ -84,7 +85,7 @@ def test_sums_and_range_are_what_is_declared(name, options):
         elif name != "sigmoid":
             assert (weights.sum(-1) <= 1 + 1e-12).all()
     # `positive`: every position that may be used has a weight, or at least a logarithm of it.
-    logarithms = attnbench.scopes.masking.log_weights_of(module, logits_of(scale=1000.0), mask)
+    logarithms = log_weights_of(module, logits_of(scale=1000.0), mask)
     if entry.declares("positive"):
         assert torch.equal(logarithms.isfinite(), mask)
     assert not (module(logits_of(scale=1000.0)) > 0).all()
