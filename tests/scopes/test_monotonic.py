@@ -116,6 +116,10 @@ def test_training_adds_standard_normal_noise_and_evaluation_none():
     found = weigh(torch.full((5000, 1, 1), 0.3).double(), noise=True)[:, 0, 0].detach()
     noise = torch.logit(found) - 0.3 + 1
     assert stats.kstest(noise.numpy(), "norm").pvalue > 1e-3
+    # Of later steps α_t = p_t α_{t−1}: every step has noise of its own.
+    steps = weigh(torch.full((2000, 2, 1), 0.3).double(), noise=True)[..., 0].detach()
+    first, second = (torch.logit(p) + 0.7 for p in (steps[:, 0], steps[:, 1] / steps[:, 0]))
+    assert abs(float(torch.corrcoef(torch.stack([first, second]))[0, 1])) < 0.1
     logits = draw(2, 5, 7)
     assert torch.equal(weigh(logits, noise=True, training=False), weigh(logits, training=False))
     # Other numbers at every step, position and pass.
