@@ -38,8 +38,8 @@ def test_a_good_run_prints_the_table_on_stdout_and_its_progress_on_stderr(run, t
     lines = err.splitlines()
     assert lines[0] == "small: 8 cells, 8 to train in 4 packs on 1 worker"
     assert lines[1] == "2 seeds cannot decide between 2 scores: 6 or more can"
-    assert lines[2].startswith("[1/4] additive · global · copy ×2 seeds  exact match 0.")
-    assert lines[5].startswith("[4/4] dot · global · reverse ×2 seeds  exact match ")
+    assert lines[2].startswith("[1/4] additive · copy ×2 seeds  exact match 0.")
+    assert lines[5].startswith("[4/4] dot · reverse ×2 seeds  exact match ")
     assert lines[6] == f"Results: {tmp_path / 'results' / 'small'}"
     assert "MLflow" not in err
 
