@@ -215,7 +215,7 @@ def _packs(running: list[RunningPack], width: int, longest: int) -> RenderableTy
     for name in widths:
         grid.add_column(width=LEAST_WIDTHS[name] if name == "bar" else None, no_wrap=True, style="dim")
     for pack, line in zip(running, numbers, strict=True):
-        columns = {"bar": _bar(pack.fraction), **line}
+        columns: dict[str, RenderableType] = {"bar": _bar(pack.fraction), **line}
         grid.add_row(Text(f"{INDENT}{pack.label}"), *(columns[name] for name in widths))
     return grid
 

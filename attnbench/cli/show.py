@@ -198,8 +198,9 @@ def _drawing(
         console.width,
     )
     heads = alignments.heads.shape[1]
-    which = f", the mean of {heads} heads (--head H)" if head is None else f", head {head} of {heads}"
-    above = f"Test sentence {example} of {len(alignments.source)} (--example N){which if heads else ''}"
+    which = "the mean of the heads" if head is None else f"head {head}"
+    choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
+    above = f"Test sentence {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
     line = Text(f"{above}: source above, target at the left")
     # The empty line keeps the title apart from the source words above the map.
     return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])
