@@ -1,5 +1,6 @@
 """The command line as a whole: light to start, clear about mistakes, honest about bugs."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +27,15 @@ def test_help_is_light_and_names_every_verb():
     assert weight.seconds < 1
     verbs = ("run", "expand", "table", "show", "ui", "list", "init", "schema")
     assert [verb for verb in verbs if f"│ {verb} " not in weight.output] == []
+
+
+def test_a_paragraph_of_help_is_broken_by_the_terminal_alone(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    for verb, command in cli.VERBS.items():
+        assert call(verb, "--help") == 0
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        paragraphs = [" ".join(text.split()) for text in inspect.getdoc(command).split("\n\n")]
+        assert [text for text in paragraphs if text not in lines] == [], verb
 
 
 def test_version(capsys):

@@ -1,3 +1,4 @@
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -159,6 +160,17 @@ def test_a_cell_is_found_by_its_labels(call):
     assert call("quick", "--where", "score=dot, seed=0") == call("quick", "000000000000")
     both = call("quick", "--where", "seed=0,seed=4", COLUMNS="100")
     assert both == call("quick", "000000000000", "000000000004", COLUMNS="100")
+
+
+def test_the_suggested_condition_finds_a_cell_of_the_run(tmp_path):
+    """It named the score dot, also where the run has none."""
+    grid = plan("own", score=["mine rank=4"], task=["copy"], seed=[7])
+    store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
+    with pytest.raises(AttnbenchError) as error:
+        _found(store, [], [])
+    command = shlex.split(error.value.problems[0].hint.removeprefix("e.g. ").partition(";")[0])
+    assert command[:4] == ["attnbench", "show", "own", "--where"]
+    assert _found(store, [], command[4:]) == [grid.cells[0].id]
 
 
 def test_a_label_with_a_comma_is_one_condition(tmp_path):
