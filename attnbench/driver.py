@@ -29,12 +29,14 @@ class Planned:
         packs: the packs to train now.
         states: the state of each cell before the run, by id.
         workers: the number of packs trained at a time.
+        reused: the ids of the cells that this run has copied from other runs.
     """
 
     plan: Plan
     packs: list[Pack]
     states: dict[str, CellState]
     workers: int
+    reused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

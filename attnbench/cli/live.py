@@ -149,11 +149,12 @@ def plan_summary(status: RunStatus) -> str:
     planned = status.planned
     plan, packs = planned.plan, planned.packs
     trained = {cell for pack in packs for cell in pack.ids}
-    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells]
+    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells if cell.id not in planned.reused]
     kept = Counter(state.name for state, again in states if not again)
     changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
     facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
+    facts += [f"{len(planned.reused)} reused"] if planned.reused else []
     unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
     facts += [f"{stale_note(number, reason)} and kept" for reason, number in unchanged.items()]
     facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []

@@ -313,6 +313,8 @@ def test_the_number_of_cells_done_before_is_printed():
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
     first_line = told.splitlines()[0]
     assert first_line.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale")
+    plain(Planned(PLAN, PACKS[1:], states, 1, frozenset([first])))
+    assert plain.console.file.getvalue().splitlines()[-2].startswith("quick: 8 cells, 1 reused, 1 failed before (")
     plain(Planned(PLAN, PACKS[2:], states, 1))
     assert (
         "1 done before, 2 cells trained with an earlier a.py: stale and kept, 1 failed" in plain.console.file.getvalue()

@@ -13,6 +13,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import METRICS
 from attnbench.store.provenance import Provenance, read
+from attnbench.user_code import FILE
 
 MOST_SEEDS = 40  # that are listed
 
@@ -81,7 +82,8 @@ def _commands(data: ReportData, trained: list[Provenance]) -> list[str]:
     grid = shlex.quote(f"{data.store.name}.yaml")
     revision = trained[-1].git if trained else None
     checkout = [f"git checkout {revision.removesuffix('-dirty')}"] if revision else []
-    install = [f"pip install attnbench=={trained[-1].attnbench}"] if trained else []
+    # From a checkout, as the README installs it.
+    install = [f"pip install ./attnbench  # version {trained[-1].attnbench}"] if trained else []
     run = [f"attnbench run {grid}", f"attnbench compare {name}", f"attnbench report {name}"]
     return [*checkout, *install, *run]
 
@@ -95,6 +97,10 @@ def _remarks(data: ReportData) -> list[Html]:
     lines = []
     if any((one.git or "").endswith("-dirty") for one in read(data.store.folder)):
         lines.append("-dirty: the repository had changes that were not committed.")
+    own = {name for record in data.records.values() for name in record.get("code") or () if name.startswith(FILE)}
+    if own:
+        names = ", ".join(sorted(name.removeprefix(FILE) for name in own))
+        lines.append(f"The grid needs your own files, which are not on this page: {names}.")
     if any(record["digests"] for record in data.records.values()):
         lines.append("The grid names data files: save it in the folder from which their paths are relative.")
     return [*saved, *(element("p", line, class_="note") for line in lines)]

@@ -322,13 +322,22 @@ def test_the_provenance_has_dates_versions_machine_seeds_time_and_commands(run):
     }
     assert part.one("pre").text.splitlines() == [
         "git checkout 0123abcd",
-        "pip install attnbench==0.1.0",
+        "pip install ./attnbench  # version 0.1.0",
         "attnbench run quick.yaml",
         "attnbench compare quick",
         "attnbench report quick",
     ]
     assert "not committed" in part.text
     assert downloads(part)["quick.yaml"] == "name: made-up\n"
+
+
+def test_the_users_own_files_are_named_that_the_grid_needs(run):
+    def trained_with_a_plugin(record):
+        record["code"] = {"plugin:my_score.py": "0", "scores/dot.py": "1"}
+
+    assert "own files" not in section(parse(report(run)), "provenance").text
+    made_up_run.rewrite(next((run.folder / "cells").iterdir()), trained_with_a_plugin)
+    assert "not on this page: my_score.py." in section(parse(report(Store(run.folder))), "provenance").text
 
 
 def test_the_total_time_counts_each_pack_once(tmp_path):
