@@ -11,7 +11,6 @@ from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.tables import scrollable
 from attnbench.errors import AttnbenchError
 from attnbench.messages import NO_VALUE
-from attnbench.metrics import METRICS
 from attnbench.store.provenance import Provenance, read
 from attnbench.user_code import FILE
 
@@ -58,17 +57,15 @@ def _distinct(values: Iterable[str], between: str = "; ") -> str:
 
 
 def _time(data: ReportData) -> str:
-    """The training time of all packs. The seeds of a pack are trained together, and each has the time of the pack."""
-    packs = {}
-    for record in data.records.values():
-        if seconds := record["metrics"].get(METRICS["seconds"].name):
-            packs[_pack(record)] = seconds
-    if not packs:
+    """The training time of all cells. The seeds of a pack are trained together, and each has its share of the time."""
+    timed = [record for record in data.records.values() if record["metrics"].get("seconds")]
+    if not timed:
         return NO_VALUE
-    minutes, seconds = divmod(round(sum(packs.values())), 60)
+    packs = len(set(map(_pack, timed)))
+    minutes, seconds = divmod(round(sum(record["metrics"]["seconds"] for record in timed)), 60)
     hours, minutes = divmod(minutes, 60)
     shown = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    return f"{shown} of training, summed over {len(packs)} pack{'s' * (len(packs) != 1)}"
+    return f"{shown} of training, summed over {packs} pack{'s' * (packs != 1)}"
 
 
 def _pack(record: dict[str, Any]) -> str:
