@@ -17,7 +17,7 @@ import torch
 from fake_training import FAKE, pack
 
 from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
-from attnbench.engines.processes import ProcessEngine, Worker
+from attnbench.engines.processes import ProcessEngine, Worker, _cause
 from attnbench.engines.serial import SerialEngine
 from attnbench.engines.worker_handle import START_SECONDS
 from attnbench.errors import AttnbenchError
@@ -202,10 +202,19 @@ def test_what_cannot_be_sent_back_fails(processes):
     assert done["1-0"].status == "done"
 
 
-def test_what_the_driver_cannot_read_fails(processes):
-    done = outcomes(processes, pack(0, "unreadable", seeds=1), pack(1))
-    assert done["0-0"].error.startswith("the results cannot be read: ValueError: invalid literal for int()")
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [("unreadable", "ValueError: invalid literal for int()"), ("unreadable, exits", "SystemExit: 3")],
+)
+def test_what_the_driver_cannot_read_fails(processes, does, error):
+    done = outcomes(processes, pack(0, does, seeds=1), pack(1))
+    assert done["0-0"].error.startswith(f"the results cannot be read: {error}")
     assert done["1-0"].status == "done"
+
+
+def test_a_signal_without_a_name_is_named_by_its_number():
+    assert "signal 35" in _cause(-35)
+    assert "SIGKILL, perhaps out of memory" in _cause(-signal.SIGKILL)
 
 
 def test_a_worker_that_is_stopped_in_a_message_exceeds_its_limit_and_the_others_finish(processes):
