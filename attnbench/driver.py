@@ -156,10 +156,13 @@ class Driver:
         planned = [outcome for outcome in outcomes if outcome.cell in self.cells]
         cells = [self.cells[outcome.cell] for outcome in planned]
         # One fingerprint for all, because the cells of a pack differ in the seed alone.
-        unplaced = len(self.store.unplaced)
+        unplaced, cut = len(self.store.unplaced), len(self.store.cut)
         digests = self.store.write_pack(planned, cells, fingerprint(cells[0].cell), together)
         for pack in self.store.unplaced[unplaced:]:
             self.notify(Notice("\n".join(map(str, pack.problems()))))
+        if too_large := self.store.cut[cut:]:
+            kept = "some sentences, training steps or heads are left out"
+            self.notify(Notice(f"the alignments of {', '.join(too_large)} are too large for a file each: {kept}"))
         # By identity: equality would compare the arrays of the outcomes.
         self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
         if self.tracker:
