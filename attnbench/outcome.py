@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-
 NO_HEADS = np.zeros((0, 0, 0, 0), np.float32)  # of a model with a single head
 
 
