@@ -453,6 +453,13 @@ def test_the_grid_is_kept_as_it_was_run(tmp_path):
     assert (write_run(tmp_path, plan(), []).folder / "grid.yaml").read_text() == "name: made-up\n"
 
 
+def test_a_grid_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    store = write_run(tmp_path, plan(), [])
+    monkeypatch.setattr("attnbench.store.store.MOST_BYTES", 10)
+    with pytest.raises(AttnbenchError, match=r"grid\.yaml: cannot be read: it is larger than 10 bytes"):
+        store.grid_text()
+
+
 def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     results = write_run(tmp_path, plan("quickstart"), []).folder.parent
     monkeypatch.chdir(tmp_path)
