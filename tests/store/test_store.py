@@ -468,6 +468,9 @@ def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     Path("mine.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"there is no run 'other'\n  → attnbench run mine\.yaml"):
         Store.open("mine.yaml", results)
+    Path("my grid.yaml").write_text("name: other\n")
+    with pytest.raises(AttnbenchError, match=r"→ attnbench run 'my grid\.yaml'"):
+        Store.open("my grid.yaml", results)
     for text in ("name: [1]", "seeds: 3", "3", "", "{"):
         Path("mine.yaml").write_text(text)
         with pytest.raises(AttnbenchError, match=r"mine\.yaml"):
