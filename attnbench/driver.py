@@ -221,7 +221,7 @@ class Driver:
         if len(kept) < len(written):
             gone = f"{_cells(len(written) - len(kept))} were written, but their files are gone"
             problems.insert(0, Problem(gone, folder, "was the folder moved or deleted during the run?"))
-        if self.begun:
+        if self.begun and (kept or not self.store.unplaced):  # else "0 are kept" would contradict the problems above
             hint = "the same command continues with what is missing"
             problems.append(Problem(f"{_cells(len(kept))} of this run are kept", folder, hint))
         error = Unwritten if self.write_error or self.store.unplaced else Stopped

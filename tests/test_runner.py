@@ -308,6 +308,16 @@ def test_a_pack_that_cannot_be_placed_is_kept_and_neither_lost_nor_trained_again
     assert fake.trained == []
 
 
+def test_a_run_that_could_place_nothing_does_not_contradict_itself(fake, store):
+    def block(event):
+        if isinstance(event, Planned):
+            (store.folder / "cells" / f"{event.packs[0].ids[0]}.json").mkdir()
+
+    with pytest.raises(runner.Unwritten, match="2 finished cells are kept here") as caught:
+        fake(listener=block, limit=1)
+    assert "0 finished cells" not in str(caught.value)
+
+
 def test_a_closed_terminal_does_not_end_the_run(fake, store):
     def closed(_):
         raise OSError(errno.EIO, "Input/output error")

@@ -11,6 +11,7 @@ from weigh import weigh
 import attnbench
 from attnbench import cli
 from attnbench.cli import complete
+from attnbench.driver import Stopped
 from attnbench.errors import AttnbenchError, Exit, Problem
 
 
@@ -132,6 +133,12 @@ def test_a_mistake_is_reported_in_full_and_without_traceback(break_init, capsys)
     told = capsys.readouterr()
     assert told.err == "g.yaml:3:4: unknown score 'dott'\n  → did you mean 'dot'?\n[bold]x\n"
     assert told.out == ""
+
+
+def test_a_run_that_ended_early_has_another_status_than_a_mistake(break_init, capsys):
+    break_init(Stopped(Problem("no worker process can be started"), Problem("4 finished cells of this run are kept")))
+    assert call("run", "grid.yaml") == Exit.CELLS_FAILED
+    assert capsys.readouterr().err == "no worker process can be started\n4 finished cells of this run are kept\n"
 
 
 def test_a_long_mistake_is_not_broken_into_lines(break_init, capsys):

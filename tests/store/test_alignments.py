@@ -61,6 +61,13 @@ def test_an_archive_without_an_array_is_refused(file):
         read_alignments(file)
 
 
+@pytest.mark.parametrize("read", [read_alignments, file_digest])
+def test_an_archive_that_is_too_large_is_not_read(file, monkeypatch, read):
+    monkeypatch.setattr(alignments, "MOST_BYTES", 100)
+    with pytest.raises((AttnbenchError, OSError), match="larger than 100 bytes"):
+        read(file)
+
+
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(file, monkeypatch):
     monkeypatch.setattr(alignments, "MOST_BYTES", 1000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it was unpacked"))

@@ -12,7 +12,7 @@ from attnbench.store.lock import HOLDER, LOCK, held
 from attnbench.store.provenance import current, note
 from attnbench.store.store import Store
 
-FIRST = "000000000000"
+FIRST, SECOND = "000000000000", "000000000001"
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def run(tmp_path):
     return store, grid, outcomes
 
 
-@pytest.mark.parametrize("place", [f"cells/{FIRST}.json", f"alignments/{FIRST}.npz"])
+@pytest.mark.parametrize("place", [f"cells/{FIRST}.json", f"cells/{SECOND}.json", f"alignments/{FIRST}.npz"])
 def test_a_folder_in_the_place_of_a_file_wedges_nothing(run, place):
     store, grid, outcomes = run
     obstacle = store.folder / place
