@@ -29,12 +29,14 @@ class Planned:
         packs: the packs to train now.
         states: the state of each cell before the run, by id.
         workers: the number of packs trained at a time.
+        reused: the ids of the cells that this run has copied from other runs.
     """
 
     plan: Plan
     packs: list[Pack]
     states: dict[str, CellState]
     workers: int
+    reused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,13 @@ class Driver:
         planned = [outcome for outcome in outcomes if outcome.cell in self.cells]
         cells = [self.cells[outcome.cell] for outcome in planned]
         # One fingerprint for all, because the cells of a pack differ in the seed alone.
-        unplaced = len(self.store.unplaced)
+        unplaced, cut = len(self.store.unplaced), len(self.store.cut)
         digests = self.store.write_pack(planned, cells, fingerprint(cells[0].cell), together)
         for pack in self.store.unplaced[unplaced:]:
             self.notify(Notice("\n".join(map(str, pack.problems()))))
+        if too_large := self.store.cut[cut:]:
+            kept = "some sentences, training steps or heads are left out"
+            self.notify(Notice(f"the alignments of {', '.join(too_large)} are too large for a file each: {kept}"))
         # By identity: equality would compare the arrays of the outcomes.
         self.unwritten = [pack for pack in self.unwritten if pack is not outcomes]
         if self.tracker:
@@ -216,7 +221,7 @@ class Driver:
         if len(kept) < len(written):
             gone = f"{_cells(len(written) - len(kept))} were written, but their files are gone"
             problems.insert(0, Problem(gone, folder, "was the folder moved or deleted during the run?"))
-        if self.begun:
+        if self.begun and (kept or not self.store.unplaced):  # else "0 are kept" would contradict the problems above
             hint = "the same command continues with what is missing"
             problems.append(Problem(f"{_cells(len(kept))} of this run are kept", folder, hint))
         error = Unwritten if self.write_error or self.store.unplaced else Stopped

@@ -19,6 +19,7 @@ STDOUT = Path("-")  # as the name of an output file
 _STDOUT = (str(STDOUT), "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _DESCRIPTORS = ("/dev/stderr", "/dev/fd/", "/proc/")  # open files of this process, also where they are regular files
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+_CHUNK = 1_000_000  # bytes
 _NAME_PART = 40  # characters of a file's name that its temporary file has, since a name has at most 255 bytes
 
 
@@ -41,8 +42,12 @@ def read_file(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         with open(handle, "rb", closefd=False) as file:
-            # One byte more, because a file may grow, and those in /proc have the size 0.
-            content = file.read(most + 1) if state.st_size <= most else b""
+            # One byte more than its size, by which a file that has grown is noticed. Not `most`: Python reserves memory
+            # for as many bytes as it is asked to read.
+            content = file.read(state.st_size + 1) if state.st_size <= most else b""
+            # Also those in /proc, whose size is 0.
+            while state.st_size < len(content) <= most and (more := file.read(_CHUNK)):
+                content += more
         if max(state.st_size, len(content)) > most:
             raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", str(path))
     finally:
@@ -72,7 +77,9 @@ def write_atomically(path: Path, content: str | Callable[[BinaryIO], None]) -> N
     # In the same folder, because a rename is atomic only within one file system.
     temporary = path.with_name(f".{path.name[:_NAME_PART]}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of an earlier process with the same number
+        # "x" does not follow a link that somebody else has put there, in a folder such as /tmp.
+        with temporary.open("xb") as file:
             if isinstance(content, str):
                 file.write(content.encode())
             else:

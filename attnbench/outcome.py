@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-
-def _no_heads() -> np.ndarray:
-    return np.zeros((0, 0, 0, 0), np.float32)
+NO_HEADS = np.zeros((0, 0, 0, 0), np.float32)  # of a model with a single head
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Alignments:
     forming_links: np.ndarray
     forming: np.ndarray
     steps: np.ndarray
-    heads: np.ndarray = field(default_factory=_no_heads)
-    forming_heads: np.ndarray = field(default_factory=_no_heads)
+    heads: np.ndarray = field(default_factory=lambda: NO_HEADS)
+    forming_heads: np.ndarray = field(default_factory=lambda: NO_HEADS)
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def run(
             if found:
                 copy_cells(found, store)
                 states |= states_of(copied, store)
-            planned = Planned(plan, todo, states, trainer.workers)
+            planned = Planned(plan, todo, states, trainer.workers, frozenset(cell.id for cell in copied))
             notify = notifier(listener)
             notify(planned)
             for notice in notices:

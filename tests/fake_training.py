@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -28,6 +29,14 @@ class Unreadable:
         return int, ("not a number",)
 
 
+class Exiting:
+    """Can be pickled; unpickling it calls sys.exit."""
+
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        return sys.exit, (3,)
+
+
+MADE_OF = {"unpicklable": lambda: None, "unreadable": Unreadable(), "unreadable, exits": Exiting()}
 RAISES = {
     "raise unprintable": Unprintable(),
     "raise KeyboardInterrupt": KeyboardInterrupt("in a plugin"),
@@ -46,12 +55,10 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
         raise SystemExit(3)
     if does == "die" or (does.startswith("die once, ") and not _was_here(does.removeprefix("die once, "))):
         os.kill(os.getpid(), signal.SIGKILL)
-    if does == "unpicklable":
-        return [Outcome(pack.ids[0], "done", 0, versions={"made of": lambda: None})]
+    if does in MADE_OF:
+        return [Outcome(pack.ids[0], "done", 0, versions={"made of": MADE_OF[does]})]
     if does in RAISES:
         raise RAISES[does]
-    if does == "unreadable":
-        return [Outcome(pack.ids[0], "done", 0, versions={"made of": Unreadable()})]
     if does == "stop in a message":
         Connection._send = _stop_halfway
     if does.startswith("fork and die, "):

@@ -44,7 +44,7 @@ INNER_LAYERS = {
         {"table", "plan", "checkpoints"},
         {"index"},
         {"record", "commit", "lock", "provenance"},
-        {"alignments", "atomic", "schema", "results_folder"},
+        {"alignments", "atomic", "schema", "results_folder", "git_revision"},
     ],
     "tracking": [
         {"worker", "sync"},

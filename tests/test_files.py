@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +40,29 @@ def test_a_file_is_read_up_to_its_limit(folder):
     with pytest.raises(OSError, match="larger than 6 bytes"):
         read_file(folder / "file", 6)
     assert read_file(Path("/proc/self/status"), 100_000), "whose size is said to be 0"
+
+
+def test_reading_reserves_no_memory_for_what_the_limit_allows(folder):
+    tracemalloc.start()
+    try:
+        read_file(folder / "file", 2**30)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_without_a_size_is_read_to_its_end():
+    assert read_file(Path("/proc/self/status"), 100_000).startswith(b"Name:")
+    with pytest.raises(OSError, match="larger than 9 bytes"):
+        read_file(Path("/proc/self/status"), 9)
+
+
+def test_a_link_at_the_place_of_the_temporary_file_is_not_followed(folder):
+    (folder / f".out.{os.getpid()}.tmp").symlink_to("file")
+    write_output(folder / "out", "new")
+    assert (folder / "file").read_text() == "content"
+    assert (folder / "out").read_text() == "new"
+    assert not (folder / "out").is_symlink()
 
 
 def test_an_output_is_written_through_a_link_and_keeps_its_permissions(folder):

@@ -308,6 +308,16 @@ def test_a_pack_that_cannot_be_placed_is_kept_and_neither_lost_nor_trained_again
     assert fake.trained == []
 
 
+def test_a_run_that_could_place_nothing_does_not_contradict_itself(fake, store):
+    def block(event):
+        if isinstance(event, Planned):
+            (store.folder / "cells" / f"{event.packs[0].ids[0]}.json").mkdir()
+
+    with pytest.raises(runner.Unwritten, match="2 finished cells are kept here") as caught:
+        fake(listener=block, limit=1)
+    assert "0 finished cells" not in str(caught.value)
+
+
 def test_a_closed_terminal_does_not_end_the_run(fake, store):
     def closed(_):
         raise OSError(errno.EIO, "Input/output error")
@@ -510,3 +520,19 @@ def test_a_run_begins_with_what_is_unknown_or_left_out_of_sentence_pairs(tmp_pat
     )
     record = Store(tmp_path / "pairs").read(frame["cell"][0])
     assert record["facts"]["unknown_target_words_test"] == 0.25
+
+
+def test_alignments_too_large_for_a_file_lose_no_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("attnbench.store.alignments.MOST_BYTES", 100)
+    grid = {
+        "name": "large",
+        "seeds": 1,
+        "grid": {"score": ["dot"], "task": ["copy"]},
+        "model": {"width": 8, "embedding": 4},
+        "train": {"steps": 2, "valid_every": 2, "batch_size": 2},
+    }
+    events = []
+    frame = runner.run(grid, results=tmp_path, engine="serial", mlflow=False, listener=events.append)
+    assert list(frame["status"]) == ["done"]
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert notice.startswith(f"the alignments of {frame['cell'][0]} are too large for a file each")

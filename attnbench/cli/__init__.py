@@ -1,5 +1,7 @@
 """The command line: `attnbench VERB`. One file per verb; a verb parses its options, calls the package and prints."""
 
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -43,7 +45,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "schema": schema.schema,
 }
 for verb, command in VERBS.items():
-    app.command(name=verb)(command)
+    # Each paragraph in one line: rich would keep the line breaks of the docstring.
+    app.command(name=verb, help=re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or ""))(command)
 
 
 def _version(requested: bool) -> None:

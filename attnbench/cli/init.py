@@ -77,7 +77,13 @@ def _write_starter(file: Path) -> None:
     # Another file is another grid: under the same name, its results would take the place of the first one's.
     text = text if file.name == GRID.name else _for_file(text, file)
     _write({file: text}, "give another name: attnbench init FILE")
-    echo(f"Wrote {file}. Next: {shlex.join(['attnbench', 'run', str(file)])}", error=True)
+    echo(f"Wrote {file}.", error=True)
+    _echo_next(
+        [
+            (shlex.join(["attnbench", "expand", str(file)]), "list the cells"),
+            (shlex.join(["attnbench", "run", str(file)]), "train them"),
+        ]
+    )
 
 
 def _for_file(text: str, file: Path) -> str:
@@ -114,13 +120,18 @@ def _write_part(kind: str, name: str) -> None:
     _write(files, f"give another name: attnbench init --{kind} NAME")
     code, grid = files
     commands = [
-        (f"attnbench expand {grid}", "list the cells and the time they take"),
-        (f"attnbench run {grid}", "train them, and print the table"),
-        (f"attnbench compare {name} {COMPARISONS[kind]}", "which is better, and how certain that is"),
+        (f"attnbench expand {grid}", "list the cells"),
+        (f"attnbench run {grid}", "train them"),
+        (f"attnbench compare {name} {COMPARISONS[kind]}", "which is better?"),
     ]
+    echo(f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it.", error=True)
+    _echo_next(commands)
+
+
+def _echo_next(commands: list[tuple[str, str]]) -> None:
+    """Prints commands with their purposes, in words so few that a narrow terminal does not break the lines."""
     width = max(len(command) for command, _ in commands)
-    lines = [f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it. Next:"]
-    lines += [f"  {command:{width}}   # {purpose}" for command, purpose in commands]
+    lines = ["Next:", *(f"  {command:{width}}   # {purpose}" for command, purpose in commands)]
     echo("\n".join(lines), error=True)
 
 

@@ -55,7 +55,8 @@ def _chosen(names: dict[str, list[str]], what: str | None) -> dict[str, list[str
         return found
     every = dict.fromkeys(name for known in names.values() for name in known)
     near = did_you_mean(what, [*names, *every])
-    hint = near if near.startswith("did") else f"list one of {', '.join(names)}, or a single name"
+    every_kind = f"list one of {', '.join(names)}, or a single name; --plugin FILE adds those of a file"
+    hint = near if near.startswith("did") else every_kind
     raise fail(f"there is no {what!r} to list", hint=hint)
 
 

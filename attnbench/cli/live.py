@@ -23,7 +23,8 @@ from attnbench.runner import Notice, Planned
 from attnbench.store.status import DONE, FAILED, STALE, stale_note
 
 FRAMES_PER_SECOND = 4
-BAR, GAP = 12, 2  # widths in characters
+GAP, INDENT = 2, "  "
+LEAST_WIDTHS = {"bar": 12, "step": 8, "loss": 10, "match": 10}  # of the columns beside a pack's label, in characters
 TABLE_FRAME = 4  # lines of the results table in addition to its rows
 
 
@@ -118,7 +119,7 @@ class LiveView(SummaryView):
         running = list(self.status.running.values())
         shown = running if len(running) <= max(1, room // 2) else running[: max(0, room // 2 - 1)]
         yield _overall(self.status)
-        yield _packs(shown, options.max_width)
+        yield _packs(shown, options.max_width, self.status.longest_label)
         lines = 1 + len(shown)
         if hidden := len(running) - len(shown):
             yield Text(f"  … {hidden} more in training", style="dim")
@@ -148,11 +149,12 @@ def plan_summary(status: RunStatus) -> str:
     planned = status.planned
     plan, packs = planned.plan, planned.packs
     trained = {cell for pack in packs for cell in pack.ids}
-    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells]
+    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells if cell.id not in planned.reused]
     kept = Counter(state.name for state, again in states if not again)
     changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
     facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
+    facts += [f"{len(planned.reused)} reused"] if planned.reused else []
     unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
     facts += [f"{stale_note(number, reason)} and kept" for reason, number in unchanged.items()]
     facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
@@ -194,27 +196,38 @@ def _bar(share: float) -> ProgressBar:
     return ProgressBar(1.0, share, complete_style="cyan", finished_style="green")
 
 
-def _packs(running: list[RunningPack], width: int) -> RenderableType:
-    """Returns a line per pack in training: progress bar, step, loss or "evaluating", last validation accuracy."""
+def _packs(running: list[RunningPack], width: int, longest: int) -> RenderableType:
+    """Returns a line per pack in training: progress bar, step, loss or "evaluating", last validation accuracy.
+
+    In a narrow window, the bar is left out and then the loss, where the longest label of the run would be cut
+    otherwise: packs whose labels begin alike could not be told apart.
+    """
     numbers = [_numbers(pack.progress) for pack in running]
-    taken = sum(max((len(line[column]) for line in numbers), default=0) + GAP for column in range(3))
+    widths = {
+        name: GAP + max(least, *(len(line.get(name, "")) for line in numbers), 0)
+        for name, least in LEAST_WIDTHS.items()
+    }
+    for name in ("bar", "loss"):
+        if len(INDENT) + longest + GAP + sum(widths.values()) > width:
+            del widths[name]
     grid = Table.grid(padding=(0, GAP, 0, 0))
-    # In a narrow window the labels are cut, not the numbers.
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - taken - BAR - 2 * GAP))
-    grid.add_column(width=BAR)
-    for _ in range(3):
-        grid.add_column(no_wrap=True, style="dim")
+    # If that is not enough, the labels are cut, not the numbers.
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - sum(widths.values()) - GAP))
+    for name in widths:
+        grid.add_column(width=LEAST_WIDTHS[name] if name == "bar" else None, no_wrap=True, style="dim")
     for pack, line in zip(running, numbers, strict=True):
-        grid.add_row(Text(f"  {pack.label}"), _bar(pack.fraction), *line)
+        columns: dict[str, RenderableType] = {"bar": _bar(pack.fraction), **line}
+        grid.add_row(Text(f"{INDENT}{pack.label}"), *(columns[name] for name in widths))
     return grid
 
 
-def _numbers(progress: Progress | None) -> tuple[str, str, str]:
+def _numbers(progress: Progress | None) -> dict[str, str]:
     if progress is None:
-        return "starting", "", ""
+        return {"step": "starting", "loss": "", "match": ""}
     match = "" if progress.exact_match is None else f"match {progress.exact_match:.2f}"
     loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-    return f"{progress.step}/{progress.steps}", "evaluating" if progress.evaluating else loss, match
+    step = f"{progress.step}/{progress.steps}"
+    return {"step": step, "loss": "evaluating" if progress.evaluating else loss, "match": match}
 
 
 def _results(status: RunStatus, width: int, room: int) -> Table:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnbench.cli.console import Console
+    from attnbench.cli.live import View
     from attnbench.grid.expand import Plan
     from attnbench.store.store import Store
 
@@ -165,6 +166,7 @@ def run(
     from attnbench.cli.live import watch
 
     console = Console(stderr=True)
+    view: View | None = None
     try:
         with _interrupt_on_signals(), watch(console, quiet) as view:
             frame = runner.run(
@@ -189,9 +191,10 @@ def run(
                 listener=view,
             )
     except KeyboardInterrupt:
-        console.print("Interrupted. Finished cells are saved: run the same command again to continue.")
+        console.print(_interrupted(view))
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not quiet:
+        assert view is not None
         plan = view.status.planned.plan
         try:
             _print_results(frame, plan, console, None if no_mlflow else tracking_uri or "", results)
@@ -203,6 +206,15 @@ def run(
     # After the tables: failed cells are no reason to hide the results of the others.
     if (frame["status"] == "failed").any():
         raise typer.Exit(Exit.CELLS_FAILED)
+
+
+def _interrupted(view: "View | None") -> str:
+    """Returns what is printed after an interruption; there is no status yet where the grid was still being read."""
+    status = getattr(view, "status", None)
+    finished = (
+        f"{status.cells_ended} of {status.cells_total} cells are finished and" if status else "Finished cells are"
+    )
+    return f"Interrupted. {finished} saved: run the same command again to continue."
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The current status of a run, updated from its events; shown by the live view and the plain log."""
 
 import time
+from collections.abc import Iterable
+from functools import cached_property
 from statistics import fmean
 
 from attnbench.analysis.labels import text
@@ -73,8 +75,11 @@ class RunStatus:
         self.cells_ended = len(kept)
         self.cells_failed = self.packs_ended = 0
         self.running: dict[str, RunningPack] = {}
-        several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
-        self.kinds = (*(("model",) if several_models else ()), "score", "scope")
+        # Labels have little room: what all cells share is left out, except for the score and the task.
+        optional = ("model", "scope", *planned.plan.axes)
+        values = {name: {cell.labels[name] for cell in planned.plan.cells} for name in optional}
+        self._varying = {name for name, found in values.items() if len(found) > 1}
+        self.kinds = tuple(name for name in ("model", "score", "scope") if name == "score" or name in self._varying)
         # Packs are weighted by their estimated time, because some take many times as long as others.
         self._weight = sum(map(pack_seconds, planned.packs))
         self._weight_ended = 0.0
@@ -159,11 +164,19 @@ class RunStatus:
         self.rows.pop(row, None)
         self.rows[row] = None
 
-    def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
-        """Returns a cell's labels of these names and of all other axes, as "additive · global · copy · width 32"."""
-        axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
-        words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_VALUE]
+    def label(self, cell: PlannedCell, names: Iterable[str]) -> str:
+        """Returns a cell's labels of these names and of the other axes that vary, as "additive · copy · width 32"."""
+        axes = [axis for axis in self.planned.plan.axes if axis in self._varying - {"model.kind"}]
+        axes = [axis for axis in axes if cell.labels[axis] is not None]
+        # Without attention, a cell has no score, and is named by its scope.
+        names = ("scope" if name == "score" and cell.labels["score"] == NO_VALUE else name for name in names)
+        words = [str(cell.labels[name]) for name in dict.fromkeys(names) if cell.labels[name] != NO_VALUE]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
+
+    @cached_property
+    def longest_label(self) -> int:
+        """The length of the longest label of this run's packs."""
+        return max((len(self._pack_label(pack)) for pack in self.planned.packs), default=0)
 
     def _first_cell(self, pack: Pack) -> PlannedCell:
         """Returns the first cell of a pack that the grid has; a pack of an earlier run may have more seeds."""

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from attnbench.files import STDOUT, write_output
+from attnbench.cli.output import echo
+from attnbench.files import STDOUT, is_stdout, write_output
 
 
 def schema(
@@ -25,3 +26,5 @@ def schema(
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     write_output(output, text)
+    if not is_stdout(output):
+        echo(f"Wrote {output}", error=True)

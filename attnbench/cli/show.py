@@ -1,6 +1,7 @@
 """`attnbench show`: shows one cell in detail, or several side by side."""
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -97,8 +98,8 @@ def _found(store: "Store", cells: list[str], where: list[str]) -> list[str]:
     from attnbench.analysis.labels import filtered, label_columns, values_of
 
     if bool(cells) == bool(where):
-        hint = f"e.g. attnbench show {store.name} --where score=dot,task=copy,seed=0; the ids are in table.csv"
-        raise fail("a cell is named by its id or by --where" + ", not by both" * bool(cells), "show", hint)
+        what = "a cell is named by its id or by --where" + ", not by both" * bool(cells)
+        raise fail(what, "show", _example_of(store))
     if cells:
         return list(dict.fromkeys(map(store.find, cells)))
     # A comma within a label, such as [8, 12], is not followed by a column and "=".
@@ -109,6 +110,20 @@ def _found(store: "Store", cells: list[str], where: list[str]) -> list[str]:
         hint = f"add a condition: they differ in {', '.join(varying)}"
         raise fail(f"{len(rows)} cells fulfil {', '.join(conditions)}; at most {MOST_CELLS} are shown", "--where", hint)
     return list(rows["cell"])
+
+
+def _example_of(store: "Store") -> str:
+    """A hint with a command that shows a cell of the run."""
+    from attnbench.analysis.labels import NONE, text
+
+    frame = store.frame()
+    ids = f"the ids are in {store.folder / 'table.csv'}"
+    if frame.empty:
+        return ids
+    labels = frame.iloc[0][["score", "task", "seed"]].to_dict()
+    written = {name: NONE if label in (None, NO_VALUE) else text(label) for name, label in labels.items()}
+    conditions = shlex.quote(",".join(f"{name}={value}" for name, value in written.items()))
+    return f"e.g. attnbench show {shlex.quote(store.name)} --where {conditions}; {ids}"
 
 
 def _check_drawable(alignments: "Alignments | None", example: int, head: int | None, cell: str) -> None:
@@ -198,8 +213,9 @@ def _drawing(
         console.width,
     )
     heads = alignments.heads.shape[1]
-    which = f", the mean of {heads} heads (--head H)" if head is None else f", head {head} of {heads}"
-    above = f"Test sentence {example} of {len(alignments.source)} (--example N){which if heads else ''}"
+    which = "the mean of the heads" if head is None else f"head {head}"
+    choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
+    above = f"Test sentence {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
     line = Text(f"{above}: source above, target at the left")
     # The empty line keeps the title apart from the source words above the map.
     return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])

@@ -174,7 +174,10 @@ class ProcessEngine:
 def _cause(exit_code: int) -> str:
     if exit_code >= 0:
         return f" (exit code {exit_code})"
-    name = signal.Signals(-exit_code).name
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:  # most real-time signals have no name
+        name = f"signal {-exit_code}"
     return f" ({name}{', perhaps out of memory' if name == 'SIGKILL' else ''})"
 
 

@@ -132,7 +132,9 @@ class Worker:
         content = self.connection.recv_bytes()
         try:
             message: Message = pickle.loads(content)
-        except Exception as error:  # for example an object of a module that only the worker can import
+        # For example an object of a module that only the worker can import. A plugin's class may also call sys.exit,
+        # which would end this thread, and the driver would wait for ever.
+        except BaseException as error:
             return failed(order, f"the results cannot be read: {reason(error)}")
         return message
 

@@ -28,13 +28,13 @@ class Place:
 
 
 class Problems:
-    """Collects the problems of a grid, without duplicates."""
+    """Collects the problems of a file, without duplicates."""
 
     def __init__(self) -> None:
         self._found: dict[Problem, tuple[int, int]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, place: Place, what: str, hint: str = "") -> None:
         """Records a problem at a place.

@@ -5,15 +5,18 @@ import io
 import math
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from attnbench.errors import fail
 from attnbench.files import cause, read_file, write_atomically
-from attnbench.outcome import Alignments
+from attnbench.outcome import NO_HEADS, Alignments
 
 MOST_BYTES = 1_000_000_000  # of an archive, and of its arrays together: 28 alignments of 8 heads and 1,000 words
+WRITTEN_SHARE = 0.99  # of MOST_BYTES that the arrays may have: an archive of random bytes is a little larger than they
 HINT = "delete the two files of this cell and run the grid again"
 _TEXT_ARRAYS = ("source", "target", "forming_source", "forming_target")
 _NUMBER_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
@@ -23,6 +26,51 @@ _BROKEN_ARCHIVE = (
     OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def fitting(alignments: Alignments) -> Alignments | None:
+    """As many of the alignments as an archive has room for: all of them, unless they are of thousands of words.
+
+    Otherwise half of the room is for the first test sentences, and half for training steps, evenly spaced to the last
+    one. Where not one of each fits, the heads are left out; None where it does not fit without them either.
+    """
+    room = int(WRITTEN_SHARE * MOST_BYTES)
+    for one in (alignments, replace(alignments, heads=NO_HEADS, forming_heads=NO_HEADS)):
+        sentences, steps = len(one.weights), len(one.forming)
+        per_sentence, per_step = _sizes(one)
+        if sentences * per_sentence + steps * per_step <= room:
+            return one
+        few = min(sentences, room // 2 // per_sentence), min(steps, room // 2 // per_step)
+        if all(few):
+            return _first(one, *few)
+    return None
+
+
+def _sizes(alignments: Alignments) -> tuple[int, int]:
+    """The bytes of a test sentence and of a training step, with the words as `write_alignments` stores them."""
+
+    def of(arrays: Sequence[np.ndarray], sentences: Sequence[list[str]]) -> int:
+        letters = max((len(word) for words in sentences for word in words), default=0)
+        words = 4 * letters * max(map(len, sentences), default=0)  # NumPy stores 4 bytes per letter
+        return 2 * words + sum(array.nbytes for array in arrays)
+
+    a = alignments
+    test = of((a.weights[:1], a.links[:1], a.heads[:1]), [*a.source, *a.target])
+    forming = of((a.forming[:1], a.forming_links, a.forming_heads[:1]), [a.forming_source, a.forming_target])
+    return max(test, 1), max(forming, 1)
+
+
+def _first(alignments: Alignments, sentences: int, steps: int) -> Alignments:
+    """The first test sentences, and this number of training steps."""
+    last = len(alignments.steps) - 1
+    kept = np.linspace(last, 0, steps).round().astype(int)[::-1]  # one alone is the last
+    a = alignments
+    return replace(
+        a,
+        **{name: getattr(a, name)[:sentences] for name in ("source", "target", "weights", "links", "heads")},
+        **{name: getattr(a, name)[kept] for name in ("forming", "steps")},
+        forming_heads=a.forming_heads[kept] if a.forming_heads.size else a.forming_heads,
+    )
 
 
 def write_alignments(path: Path, alignments: Alignments) -> None:

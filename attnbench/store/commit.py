@@ -23,7 +23,7 @@ from attnbench.files import write_atomically
 
 WRITING, WRITTEN = ".writing-", ".written-"
 # Written by the driver alone, which holds the lock.
-DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", "provenance.json", ".index")
+DRIVER_FILES = ("plan.json", "grid.yaml", "table.csv", "provenance.json", ".index", ".lock.json")
 CHECKPOINTS = "checkpoints"  # the folder of packs in training
 FOLDERS = {".npz": "alignments", ".json": "cells"}  # by suffix. Alignments are moved first: the .json completes a cell
 

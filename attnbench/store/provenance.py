@@ -5,7 +5,6 @@ The entries are a file of their own, so that the files of the cells are the same
 
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from attnbench.store.atomic import UNREADABLE, read_sealed, sealed, write_json
+from attnbench.store.git_revision import git_revision
 
 PROVENANCE = "provenance.json"
 LARGEST = 10_000_000  # bytes; an entry has about 300
-GIT_ANSWERS_WITHIN = 10.0  # seconds
 
 
 class Provenance(BaseModel):
@@ -89,30 +88,6 @@ def read(run: Path) -> list[Provenance]:
     except UNREADABLE:
         return []
     return ProvenanceFile.model_validate(content).trained
-
-
-def git_revision(folder: Path) -> str | None:
-    """The revision of the Git repository that a folder is in, with "-dirty" where a tracked file was changed."""
-    head = _git(folder, "rev-parse", "HEAD")
-    if not head:
-        return None
-    return f"{head}-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """The output of a git command; None without git, outside of a repository, or where it takes too long."""
-    # The monitor is a program that the repository names; the lock would disturb the user's own git commands.
-    options = ["--no-optional-locks", "-c", "core.fsmonitor=false"]
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            ["git", "-C", str(folder), *options, *arguments],
-            capture_output=True,
-            timeout=GIT_ANSWERS_WITHIN,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        return done.stdout.decode(errors="replace").strip()
-    return None
 
 
 def _cpu() -> str:

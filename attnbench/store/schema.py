@@ -1,7 +1,8 @@
 """What the JSON files of a run contain, as pydantic models: `PlanFile` of plan.json, `CellRecord` of cells/<id>.json.
 
-Whoever reads a record or a plan relies on what is checked here. Both are strict, and open to keys of later versions.
-Fields with a default are missing in the files of earlier versions. The digest is checked by `read_sealed`.
+Whoever reads a record or a plan relies on what is checked here. Both are strict, and open to keys of later versions,
+but not to settings in `config` that this version does not have: it could not train such a cell. Fields with a default
+are missing in the files of earlier versions. The digest is checked by `read_sealed`.
 """
 
 import math

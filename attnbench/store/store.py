@@ -21,7 +21,7 @@ from attnbench.files import cause, read_file, write_atomically
 from attnbench.fingerprint import Fingerprint, changed, describe_changes, stale_note
 from attnbench.grid.packs import Composition
 from attnbench.outcome import Alignments, Outcome
-from attnbench.store.alignments import file_digest, read_alignments, write_alignments
+from attnbench.store.alignments import file_digest, fitting, read_alignments, write_alignments
 from attnbench.store.atomic import UNREADABLE, make_writable, write_json
 from attnbench.store.checkpoints import delete_checkpoints
 from attnbench.store.commit import CHECKPOINTS, Unplaced, pending_packs, recover, write_together
@@ -45,7 +45,8 @@ class Store:
 
     A cell with a truncated, missing or edited file counts as not done. After `summaries()`, `states()` or `frame()`,
     `broken` has a message per such cell, with the file and the reason, and `unsealed` the cells whose files have no
-    digest. After `recover()` and `write_pack()`, `unplaced` has the packs that could not be moved to their place.
+    digest. After `recover()` and `write_pack()`, `unplaced` has the packs that could not be moved to their place, and
+    `cut` the cells whose alignments are too large to be stored whole.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,6 +54,7 @@ class Store:
         self.broken: dict[str, str] = {}
         self.unsealed: list[str] = []
         self.unplaced: list[Unplaced] = []
+        self.cut: list[str] = []
         self._index = Index(folder)
 
     @classmethod
@@ -150,10 +152,13 @@ class Store:
         def fill(folder: Path) -> None:
             for outcome, cell, origin in zip(outcomes, planned, sources, strict=True):
                 arrays = folder / f"{outcome.cell}.npz"
-                if outcome.alignments is not None:
-                    write_alignments(arrays, outcome.alignments)
+                alignments = outcome.alignments and fitting(outcome.alignments)
+                if alignments is not outcome.alignments:
+                    self.cut.append(outcome.cell)
+                if alignments is not None:
+                    write_alignments(arrays, alignments)
                 # Part of the record, so that a scan detects a lost or changed alignments file.
-                digest = None if outcome.alignments is None else file_digest(arrays)
+                digest = None if alignments is None else file_digest(arrays)
                 records.append(record_of(outcome, cell, code, digest, pack, origin))
                 write_json(folder / f"{outcome.cell}.json", records[-1])
 

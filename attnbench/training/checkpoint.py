@@ -27,7 +27,8 @@ EVERY_SECONDS = 30.0
 SHARE = 0.01
 BYTES_PER_SECOND = 50e6
 
-MAX_FACTS = 2**28  # bytes of a checkpoint besides its tensors: far more than the histories of a pack need
+# Bytes of a checkpoint besides its tensors, histories and alignments: far more than a pack needs.
+MAX_FACTS = 2**26
 # What reading a damaged archive, or restoring an invalid state, may raise. Pydantic's errors are ValueErrors.
 INVALID = (
     OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, MemoryError, RecursionError,
@@ -56,8 +57,11 @@ class Checkpoints:
         self._since = time.perf_counter()
         self._refused = False
 
-    def read(self) -> State | None:
+    def read(self, records: Callable[[], int]) -> State | None:
         """Returns the saved state; None if there is none.
+
+        Args:
+            records: returns the largest number of bytes that the histories and the alignments of the pack may have.
 
         Raises:
             Unusable: if it cannot be read, or was made by other code, data or versions.
@@ -65,7 +69,7 @@ class Checkpoints:
         if self._place is None or not self._place.file.is_file():
             return None
         try:
-            state, made_by = _read(self._place.file, self._size)
+            state, made_by = _read(self._place.file, self._size + records() + MAX_FACTS)
         except INVALID as error:
             raise self.unusable(error) from error
         for name, now in self._made_by.items():
@@ -139,13 +143,13 @@ def _write(file: Path, state: State, made_by: Mapping[str, str]) -> None:
         raise
 
 
-def _read(file: Path, size: int) -> tuple[State, dict[str, str]]:
+def _read(file: Path, most: int) -> tuple[State, dict[str, str]]:
     """Returns the state, and what it was made by.
 
     Raises:
-        one of INVALID: if the file is damaged, or too large for `size` bytes of tensors.
+        one of INVALID: if the file is damaged, or has more than `most` bytes.
     """
-    if file.stat().st_size > size + MAX_FACTS:
+    if file.stat().st_size > most:
         raise ValueError("it is too large")
     with zipfile.ZipFile(file) as archive:
         # Compressed entries could unpack to any size; attnbench writes none.

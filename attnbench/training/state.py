@@ -12,6 +12,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from attnbench.training.train import Training
 
+ROW_BYTES = 600  # of a row of a history as JSON: at most eight numbers and their names
+
 Attributes = dict[str, dict[str, bool | int | float | str]]
 
 
@@ -125,6 +127,19 @@ def _restore_formations(training: "Training", saved: State) -> None:
         start = part.stop
     if saved.weights.shape != (start, *found.weights.shape[2:]) or saved.heads.shape[:1] != (start,):
         raise ValueError("its alignments have another shape")
+
+
+def record_bytes(training: "Training") -> int:
+    """Returns the largest number of bytes that the histories and the recorded alignments of a pack may have."""
+    replicas, settings = len(training.pack.seeds), training.settings
+    validations = settings.steps // settings.valid_every + 1
+    doublings = validations.bit_length()
+    # A row per validation and, early in training, up to LOSS_POINTS between two of them; alignments as in Formation.
+    history = (validations + 100 * (doublings + 1)) * ROW_BYTES
+    if not training.attends:
+        return replicas * history
+    found = training.alignment()
+    return replicas * (history + (doublings + 2) * (found.weights[0, 0].nbytes + found.heads[0, 0].nbytes))
 
 
 def to_bytes(tensors: Sequence[Tensor]) -> np.ndarray:

@@ -20,7 +20,7 @@ from attnbench.training.checkpoint import INVALID, Checkpoints, Unusable
 from attnbench.training.metrics import Metrics, evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
-from attnbench.training.state import restore, size_of, state_of, tensors_of
+from attnbench.training.state import record_bytes, restore, size_of, state_of, tensors_of
 from attnbench.training.trial import try_model
 
 REPORT_EVERY = 0.5  # minimum number of seconds between two progress reports
@@ -114,7 +114,7 @@ class Training:
         Raises:
             Unusable: if the checkpoint cannot be used. The state is then undefined.
         """
-        saved = self.checkpoints.read()
+        saved = self.checkpoints.read(lambda: record_bytes(self))
         if saved is None:
             return
         try:

@@ -14,6 +14,7 @@ from attnbench.analysis.paired import (
     corrected,
     fewest_pairs,
     holm,
+    holm_of_one,
     mean_ranks,
     paired,
     probability_of_improvement,
@@ -199,6 +200,23 @@ def test_many_comparisons_of_few_seeds_are_inconclusive():
     assert [verdict(one) for one in several] == [Verdict.INCONCLUSIVE] * 7
     assert [one.smallest_p for one in several] == [7 / 32] * 7
     assert [one.p for one in several] == [7 / 32, *[1] * 6]
+
+
+def test_holm_of_one_is_holm_with_the_other_value_in_its_place():
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 12):
+        for _ in range(200):
+            values = np.round(random.random(count) ** 3, 2).tolist()  # with ties
+            others = np.round(random.random(count) * np.where(random.random(count) < 0.8, values, 1.0), 2).tolist()
+            expected = [holm([*values[:i], other, *values[i + 1 :]])[i] for i, other in enumerate(others)]
+            assert holm_of_one(values, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_correction_of_many_comparisons_takes_no_time_with_the_square_of_their_number(monkeypatch):
+    calls = []
+    monkeypatch.setattr("attnbench.analysis.paired.holm", lambda values: calls.append(1) or [1.0] * len(values))
+    corrected([paired(np.arange(1, 9))] * 50)
+    assert len(calls) == 2
 
 
 def test_a_correction_keeps_the_order_and_all_else():

@@ -187,6 +187,8 @@ def test_the_table_interprets_no_markup_and_fits_80_columns(tmp_path):
     print_check(result, console)
     out = console.file.getvalue()
     assert max(map(len, out.splitlines())) <= 80
+    assert "baseline → run" in out
+    assert "[interval]" in out
     assert "[31m" in out  # from the name
     assert "\x1b" not in out
     assert "[red]%0A" in "".join(out.split())

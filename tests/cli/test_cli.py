@@ -1,5 +1,6 @@
 """The command line as a whole: light to start, clear about mistakes, honest about bugs."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from weigh import weigh
 import attnbench
 from attnbench import cli
 from attnbench.cli import complete
+from attnbench.driver import Stopped
 from attnbench.errors import AttnbenchError, Exit, Problem
 
 
@@ -26,6 +28,15 @@ def test_help_is_light_and_names_every_verb():
     assert weight.seconds < 1
     verbs = ("run", "expand", "table", "show", "ui", "list", "init", "schema")
     assert [verb for verb in verbs if f"│ {verb} " not in weight.output] == []
+
+
+def test_a_paragraph_of_help_is_broken_by_the_terminal_alone(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    for verb, command in cli.VERBS.items():
+        assert call(verb, "--help") == 0
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        paragraphs = [" ".join(text.split()) for text in inspect.getdoc(command).split("\n\n")]
+        assert [text for text in paragraphs if text not in lines] == [], verb
 
 
 def test_version(capsys):
@@ -122,6 +133,12 @@ def test_a_mistake_is_reported_in_full_and_without_traceback(break_init, capsys)
     told = capsys.readouterr()
     assert told.err == "g.yaml:3:4: unknown score 'dott'\n  → did you mean 'dot'?\n[bold]x\n"
     assert told.out == ""
+
+
+def test_a_run_that_ended_early_has_another_status_than_a_mistake(break_init, capsys):
+    break_init(Stopped(Problem("no worker process can be started"), Problem("4 finished cells of this run are kept")))
+    assert call("run", "grid.yaml") == Exit.CELLS_FAILED
+    assert capsys.readouterr().err == "no worker process can be started\n4 finished cells of this run are kept\n"
 
 
 def test_a_long_mistake_is_not_broken_into_lines(break_init, capsys):

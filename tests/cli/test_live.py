@@ -56,18 +56,36 @@ def test_a_frame_shows_the_whole_the_running_packs_and_the_results(view):
     assert head.startswith("quick ")
     assert "2/8 cells · 0:00:0" in head
     assert head.endswith("1 failed")
-    assert "additive · global · [b]translate · width 32 ×2 seeds" in translate
+    assert "additive · [b]translate ×2 seeds" in translate
     assert translate.endswith("starting")
-    assert "scaled_dot · global · copy · width 32 ×2 seeds" in scaled
+    assert "scaled_dot · copy ×2 seeds" in scaled
     assert scaled.endswith("400/800   loss 0.012  match 0.94")
     assert any(line.endswith("0.75") and "additive" in line for line in map(str.rstrip, table))
     assert any("[b]translate" in line for line in table)
 
 
 def test_numbers_stay_whole_in_a_narrow_window(view):
-    lines = frame(view, width=70)
-    assert all(len(line) <= 70 for line in lines)
-    assert lines[2].endswith("400/800   loss 0.012  match 0.94")
+    lines = frame(view, width=40)
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[2].endswith("…  400/800   match 0.94")
+
+
+@pytest.mark.parametrize(("width", "shown"), [(110, "bar loss match"), (90, "loss match"), (80, "match")])
+def test_packs_can_be_told_apart_in_a_narrow_window(width, shown):
+    """Labels that begin alike and differ at the end, and axes with one value, which are left out."""
+    made = plan(
+        "q", score=["distance temperature=0.5"], task=["copy"], model__width=[16, 24], train__steps=[9], seed=[0]
+    )
+    view = LiveView(console())
+    made_packs = [PACKS[0].model_copy(update={"ids": (cell.id,)}) for cell in made.cells]
+    view(Planned(made, made_packs, {cell.id: CellState("todo") for cell in made.cells}, 2))
+    for pack in made_packs:
+        view(Started(pack))
+        view(Progress(pack.ids[0], 100, 250, 0.5, 0.25))
+    lines = frame(view, width=width)[1:3]
+    assert [line[:51] for line in lines] == [f"  distance temperature=0.5 · copy · width {w} seed 0" for w in (16, 24)]
+    words = {"━": "bar", "loss": "loss", "match": "match"}
+    assert all(" ".join(name for word, name in words.items() if word in line) == shown for line in lines)
 
 
 def test_the_results_give_way_in_a_low_window(view):
@@ -81,7 +99,7 @@ def test_before_the_plan_is_known_a_placeholder_is_shown():
 
 def test_a_failure_is_printed_as_it_comes_with_its_reason(view):
     told = " ".join(view.console.file.getvalue().split())
-    assert "additive · global · copy · width 32 ×2 seeds, seed 1: [red]NaN[/red]" in told
+    assert "additive · copy ×2 seeds, seed 1: [red]NaN[/red]" in told
 
 
 def test_control_characters_of_a_reason_do_not_reach_the_terminal(view):
@@ -94,7 +112,7 @@ def test_control_characters_of_a_reason_do_not_reach_the_terminal(view):
 def test_a_reason_that_fails_a_whole_pack_is_printed_once(view):
     view(Finished(PACKS[2], [Outcome(cell, "failed", seed, error="broken") for seed, cell in enumerate(PACKS[2].ids)]))
     told = " ".join(view.console.file.getvalue().split())
-    assert told.endswith("scaled_dot · global · copy · width 32 ×2 seeds: broken")
+    assert told.endswith("scaled_dot · copy ×2 seeds: broken")
     assert view.status.cells_failed == 3
 
 
@@ -162,7 +180,10 @@ def test_what_was_done_before_is_counted():
     assert view.status.share() == pytest.approx(3 / 4)
     head, _, *table = frame(view)
     assert "6/8 cells" in head
-    assert [line.split()[-2:] for line in table if "width" in line] == [["0.25", "0.25"], ["32", "0.75"]]
+    assert [line.split()[-2:] for line in table if line[1:].startswith(("add", "scaled"))] == [
+        ["0.25", "0.25"],
+        ["scaled_dot", "0.75"],
+    ]
 
 
 def test_with_a_limit_the_cells_that_are_not_trained_now_are_not_counted():
@@ -184,7 +205,7 @@ def test_a_pack_that_continues_says_so_and_its_earlier_steps_take_no_time(clock)
         assert view.status.share() == pytest.approx(0.75 / 4)
         assert view.status.seconds_left() == pytest.approx(130)
         told = " ".join(view.console.file.getvalue().split())
-        assert told.count("additive · global · copy · width 32 ×2 seeds: continues from step 400 of 800") == 1
+        assert told.count("additive · copy ×2 seeds: continues from step 400 of 800") == 1
 
 
 @pytest.mark.parametrize("kind", [LiveView, PlainView, View])
@@ -248,8 +269,8 @@ def test_the_last_result_is_shown_although_it_is_the_worst():
     last = view.status.planned.packs[-1]
     view(Finished(last, [Outcome(cell, "done", 0, {"exact_match": 0.0}) for cell in last.ids]))
     lines = [line.split() for line in frame(view) if line.startswith(" score")]
-    assert lines[0] == ["score28", "·", "global", "0.28"]
-    assert lines[-1] == ["score29", "·", "global", "0.00"]
+    assert lines[0] == ["score28", "0.28"]
+    assert lines[-1] == ["score29", "0.00"]
 
 
 def test_seeds_that_were_spread_over_packs_have_one_mean():
@@ -277,8 +298,8 @@ def test_plain_lines_say_each_pack_and_each_failure():
     lines = plain.console.file.getvalue().splitlines()
     assert lines[0] == "quick: 8 cells, 8 to train in 4 packs on 2 workers"
     assert lines[1] == "2 seeds cannot decide between 2 scores: 6 or more can"
-    assert lines[2].startswith("[1/4] additive · global · copy · width 32 ×2 seeds  exact match 0.75  0.")
-    assert lines[3] == "failed: additive · global · copy · width 32 ×2 seeds, seed 1: [red]NaN[/red]"
+    assert lines[2].startswith("[1/4] additive · copy ×2 seeds  exact match 0.75  0.")
+    assert lines[3] == "failed: additive · copy ×2 seeds, seed 1: [red]NaN[/red]"
     assert lines[4:] == ["the server went away"]
 
 
@@ -292,6 +313,8 @@ def test_the_number_of_cells_done_before_is_printed():
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
     first_line = told.splitlines()[0]
     assert first_line.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale")
+    plain(Planned(PLAN, PACKS[1:], states, 1, frozenset([first])))
+    assert plain.console.file.getvalue().splitlines()[-2].startswith("quick: 8 cells, 1 reused, 1 failed before (")
     plain(Planned(PLAN, PACKS[2:], states, 1))
     assert (
         "1 done before, 2 cells trained with an earlier a.py: stale and kept, 1 failed" in plain.console.file.getvalue()

@@ -22,9 +22,11 @@ def test_the_schema_has_every_key_of_a_grid():
     assert set(GridFile.model_fields) <= json.loads(call())["properties"].keys()
 
 
-def test_the_schema_is_written_to_a_file(tmp_path):
+def test_the_schema_is_written_to_a_file(tmp_path, capsys):
     file = tmp_path / "grid.schema.json"
-    assert call("-o", str(file)) == ""
+    schema(file)
+    assert capsys.readouterr() == ("", f"Wrote {file}\n")
+    assert call("-o", str(file)) == ""  # stdout
     assert file.read_text() == call()
 
 

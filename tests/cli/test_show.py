@@ -1,3 +1,4 @@
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -89,17 +90,17 @@ def test_a_colour_terminal_gets_shades(call):
 def test_one_head_is_drawn_where_it_is_asked_for(call):
     """The mean has .9 on its diagonal, the first head .8 and .1 beside it, the last one all."""
     mean = call("quick", "000000000004")
-    assert "Test sentence 0 of 2 (--example N), the mean of 3 heads (--head H): source above" in mean
+    assert "Test sentence 0 (--example N: 0 to 1), the mean of the heads (--head H: 0 to 2): source above" in mean
     assert ["b", "·", "[9]", "·"] in [line.split() for line in mean.splitlines()]
     spread, sure = ["b", "1", "[8]", "1"], ["b", "·", "[9]", "·"]
     for example, head, row in (0, 0, spread), (0, 2, sure), (1, 0, sure), (1, 2, spread):
         out = call("quick", "000000000004", "--head", str(head), "--example", str(example))
-        assert f"Test sentence {example} of 2 (--example N), head {head} of 3: source above" in out
+        assert f"Test sentence {example} (--example N: 0 to 1), head {head} (--head H: 0 to 2): source above" in out
         assert [line.split() for line in out.splitlines()][-2] == row
 
 
 def test_an_alignment_of_one_head_does_not_mention_heads(call):
-    assert "Test sentence 0 of 2 (--example N): source above, target at the left" in call("quick", "000000000000")
+    assert "Test sentence 0 (--example N: 0 to 1): source above, target at the left" in call("quick", "000000000000")
 
 
 def test_a_missing_head_is_reported(call, tmp_path, capsys):
@@ -159,6 +160,17 @@ def test_a_cell_is_found_by_its_labels(call):
     assert call("quick", "--where", "score=dot, seed=0") == call("quick", "000000000000")
     both = call("quick", "--where", "seed=0,seed=4", COLUMNS="100")
     assert both == call("quick", "000000000000", "000000000004", COLUMNS="100")
+
+
+def test_the_suggested_condition_finds_a_cell_of_the_run(tmp_path):
+    """It named the score dot, also where the run has none."""
+    grid = plan("own", score=["mine rank=4"], task=["copy"], seed=[7])
+    store = write_run(tmp_path, grid, [outcome(grid.cells[0], exact_match=0.5)])
+    with pytest.raises(AttnbenchError) as error:
+        _found(store, [], [])
+    command = shlex.split(error.value.problems[0].hint.removeprefix("e.g. ").partition(";")[0])
+    assert command[:4] == ["attnbench", "show", "own", "--where"]
+    assert _found(store, [], command[4:]) == [grid.cells[0].id]
 
 
 def test_a_label_with_a_comma_is_one_condition(tmp_path):

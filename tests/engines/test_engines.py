@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,11 +17,12 @@ import pytest
 import torch
 from fake_training import FAKE, pack
 
-from attnbench.engines.base import Engine, Finished, Started, available_cores, reason
-from attnbench.engines.processes import ProcessEngine, Worker
+from attnbench.engines.base import Engine, Finished, Started, available_cores, failed, reason
+from attnbench.engines.processes import ProcessEngine, Worker, _cause
 from attnbench.engines.serial import SerialEngine
-from attnbench.engines.worker_handle import START_SECONDS
+from attnbench.engines.worker_handle import NEVER, START_SECONDS
 from attnbench.errors import AttnbenchError
+from attnbench.messages import LONGEST
 from attnbench.outcome import Outcome, Progress
 
 
@@ -94,6 +96,10 @@ def test_a_long_message_of_a_plugin_is_cut_in_the_middle(engine):
     assert " … [5,000,010 characters] … " in error
     assert "xxx end (" in error
     assert len(error) < 2100
+
+
+def test_a_long_reason_of_any_origin_is_cut():
+    assert [len(outcome.error or "") for outcome in failed(pack(0), "x" * 5_000_000)] == [LONGEST, LONGEST]
 
 
 def test_the_place_of_a_failure_is_not_in_a_library():
@@ -202,10 +208,19 @@ def test_what_cannot_be_sent_back_fails(processes):
     assert done["1-0"].status == "done"
 
 
-def test_what_the_driver_cannot_read_fails(processes):
-    done = outcomes(processes, pack(0, "unreadable", seeds=1), pack(1))
-    assert done["0-0"].error.startswith("the results cannot be read: ValueError: invalid literal for int()")
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [("unreadable", "ValueError: invalid literal for int()"), ("unreadable, exits", "SystemExit: 3")],
+)
+def test_what_the_driver_cannot_read_fails(processes, does, error):
+    done = outcomes(processes, pack(0, does, seeds=1), pack(1))
+    assert done["0-0"].error.startswith(f"the results cannot be read: {error}")
     assert done["1-0"].status == "done"
+
+
+def test_a_signal_without_a_name_is_named_by_its_number():
+    assert "signal 35" in _cause(-35)
+    assert "SIGKILL, perhaps out of memory" in _cause(-signal.SIGKILL)
 
 
 def test_a_worker_that_is_stopped_in_a_message_exceeds_its_limit_and_the_others_finish(processes):
@@ -250,6 +265,21 @@ def test_a_worker_that_is_stopped_before_its_next_pack_is_replaced(processes, mo
     done = outcomes(processes, *(pack(number) for number in range(2, 6)))
     assert 0 < given[0] < START_SECONDS
     assert {outcome.status for outcome in done.values()} == {"done"}
+
+
+def test_a_worker_has_a_deadline_whenever_it_should_begin_a_pack():
+    """Also between two packs: it may be stopped after the first, with the second one already given."""
+    worker = object.__new__(Worker)
+    worker.packs, worker.deadline = deque([pack(0), pack(1)]), NEVER
+    worker.becomes_ready()
+    assert worker.deadline < NEVER
+    worker.begins()
+    assert worker.deadline == NEVER, "without train.timeout"
+    worker.ends()
+    assert worker.deadline < NEVER
+    worker.begins()
+    worker.ends()
+    assert worker.deadline == NEVER, "there is nothing to do"
 
 
 def test_workers_that_are_never_ready_end_the_run(processes, monkeypatch):

@@ -1,5 +1,6 @@
 """The connection to a Ray cluster: a second attempt where Ray's own server failed to start, none elsewhere."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ class FakeRay:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.attempts = 0
+        self.safe: list[str | None] = []
 
     def is_initialized(self) -> bool:
         return False
@@ -26,6 +28,7 @@ class FakeRay:
 
     def init(self, **_: object) -> None:
         self.attempts += 1
+        self.safe.append(os.environ.get("PYTHONSAFEPATH"))
         if self.errors:
             raise self.errors.pop(0)
 
@@ -56,3 +59,9 @@ def test_any_other_failure_is_reported_at_once(joined):
     with pytest.raises(AttnbenchError, match="cannot start Ray: ray client connection timeout"):
         joined(error)
     assert joined().attempts == 1
+
+
+def test_no_process_that_ray_starts_searches_the_working_folder(joined, monkeypatch):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    assert joined(ConnectionAbortedError("Starting Ray client server failed")).safe == ["1", "1"]
+    assert "PYTHONSAFEPATH" not in os.environ

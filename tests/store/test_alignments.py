@@ -61,6 +61,13 @@ def test_an_archive_without_an_array_is_refused(file):
         read_alignments(file)
 
 
+@pytest.mark.parametrize("read", [read_alignments, file_digest])
+def test_an_archive_that_is_too_large_is_not_read(file, monkeypatch, read):
+    monkeypatch.setattr(alignments, "MOST_BYTES", 100)
+    with pytest.raises((AttnbenchError, OSError), match="larger than 100 bytes"):
+        read(file)
+
+
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(file, monkeypatch):
     monkeypatch.setattr(alignments, "MOST_BYTES", 1000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it was unpacked"))
@@ -94,6 +101,42 @@ def test_a_cells_archive_is_compared_with_its_record_before_it_is_drawn(tmp_path
     write_alignments(file, diagonal(["a", "c"])) if change == "edited" else file.unlink()
     with pytest.raises(AttnbenchError, match="digest does not match" if change == "edited" else "No such file"):
         store.alignments(grid.cells[0].id)
+
+
+@pytest.mark.parametrize(
+    ("room", "sentences", "steps", "heads"),
+    [(240_000, 5, 4, 2), (160_000, 3, 3, 2), (60_000, 1, 1, 2), (30_000, 1, 1, 0), (10_000, None, None, None)],
+)
+def test_alignments_that_an_archive_has_no_room_for_are_kept_in_part(
+    tmp_path, monkeypatch, room, sentences, steps, heads
+):
+    """A finished training was lost, because the archive of its alignments was larger than what is read."""
+    one = diagonal(["word"] * 30, count=5, heads=2)
+    given = replace(one, forming=one.forming[:4], forming_heads=one.forming_heads[:4], steps=np.array([0, 10, 20, 40]))
+    monkeypatch.setattr(alignments, "MOST_BYTES", room)
+    grid = plan()
+    store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given)])
+    assert list(store.states().values()) == ["done"]
+    found = store.alignments(grid.cells[0].id)
+    if sentences is None:
+        assert found is None
+        return
+    assert (len(found.source), len(found.steps), found.heads.shape[1]) == (sentences, steps, heads)
+    assert found.steps[-1] == 40
+    np.testing.assert_array_equal(found.weights, given.weights[:sentences])
+    np.testing.assert_array_equal(found.forming[-1], given.forming[-1])
+    size = sum(array.nbytes for array in arrays_of(store.folder / "alignments" / f"{grid.cells[0].id}.npz").values())
+    assert size <= room
+
+
+def test_a_word_of_a_million_letters_is_not_stored_for_every_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(alignments, "MOST_BYTES", 10_000_000)
+    one = diagonal(["a"] * 20)
+    given = replace(one, source=[["a" * 1_000_000, *one.source[0][1:]], one.source[1]])
+    grid = plan()
+    store = write_run(tmp_path, grid, [replace(outcome(grid.cells[0]), alignments=given)])
+    assert list(store.states().values()) == ["done"]
+    assert store.alignments(grid.cells[0].id) is None
 
 
 def test_a_record_without_a_seal_has_the_archive_beside_it(tmp_path):

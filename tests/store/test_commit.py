@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from made_up_run import diagonal, outcome, plan, write_run
 
+from attnbench.store.lock import HOLDER, LOCK, held
+from attnbench.store.provenance import current, note
 from attnbench.store.store import Store
 
-FIRST = "000000000000"
+FIRST, SECOND = "000000000000", "000000000001"
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def run(tmp_path):
     return store, grid, outcomes
 
 
-@pytest.mark.parametrize("place", [f"cells/{FIRST}.json", f"alignments/{FIRST}.npz"])
+@pytest.mark.parametrize("place", [f"cells/{FIRST}.json", f"cells/{SECOND}.json", f"alignments/{FIRST}.npz"])
 def test_a_folder_in_the_place_of_a_file_wedges_nothing(run, place):
     store, grid, outcomes = run
     obstacle = store.folder / place
@@ -120,3 +122,17 @@ def test_a_move_across_disks_is_synced_before_the_source_is_deleted(run, monkeyp
     assert temporary[0] == "synced"
     assert temporary[1].startswith(f".{FIRST}.json")
     assert (renamed, folder) == (("renamed", f"{FIRST}.json"), ("synced", "cells"))
+
+
+def test_no_file_of_a_run_leaves_a_temporary_one_behind(run):
+    store, grid, outcomes = run
+    store.write_pack(outcomes, grid.cells, {})
+    with held(store.folder):
+        note(store.folder, current(store.folder, "0.1.0", "serial", 1, 2))
+        store.write_table()
+    written = [file for file in store.folder.rglob("*") if file.is_file() and file.name != LOCK]
+    assert {"plan.json", "grid.yaml", "table.csv", "provenance.json", HOLDER} < {file.name for file in written}
+    for file in written:
+        file.with_name(f".{file.name}.123.tmp").touch()
+    store.recover()
+    assert list(store.folder.rglob("*.tmp")) == []

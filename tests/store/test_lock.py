@@ -45,6 +45,14 @@ def test_a_dead_process_holds_no_lock(holder, tmp_path, end):
         assert f'"process": {os.getpid()}' in (tmp_path / ".lock.json").read_text()
 
 
+@pytest.mark.usefixtures("holder")
+def test_a_holder_is_only_read_from_a_small_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("attnbench.store.lock.MOST_BYTES", 10)
+    with pytest.raises(AttnbenchError) as caught, held(tmp_path):
+        pass
+    assert caught.value.problems[0].what == "another process is running this grid"
+
+
 def test_it_is_released_at_the_end_and_after_an_error(tmp_path):
     with pytest.raises(KeyError), held(tmp_path):
         raise KeyError

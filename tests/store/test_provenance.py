@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from attnbench.store.atomic import sealed
-from attnbench.store.provenance import PROVENANCE, Provenance, current, git_revision, note, read
+from attnbench.store.git_revision import git_revision
+from attnbench.store.provenance import PROVENANCE, Provenance, current, note, read
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -75,15 +76,20 @@ def test_the_present_is_complete(tmp_path):
     assert read(tmp_path) == [now]
 
 
-@needs_git
-def test_the_git_revision_is_that_of_the_repository_of_the_folder(tmp_path):
-    def git(*arguments):
-        settings = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-        done = subprocess.run(
-            ["git", "-C", tmp_path, *settings, *arguments], check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
+@pytest.fixture
+def git(tmp_path):
+    """`git(arguments)` runs git in the folder, and gives what it prints."""
+    settings = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
 
+    def run(*arguments):
+        command = ["git", "-C", tmp_path, *settings, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    return run
+
+
+@needs_git
+def test_the_git_revision_is_that_of_the_repository_of_the_folder(tmp_path, git):
     git("init", "-q")
     assert git_revision(tmp_path) is None  # without a commit
     (tmp_path / "grid.yaml").write_text("one")
@@ -96,6 +102,30 @@ def test_the_git_revision_is_that_of_the_repository_of_the_folder(tmp_path):
     assert git_revision(tmp_path / "results") == revision
     (tmp_path / "grid.yaml").write_text("two")
     assert git_revision(tmp_path) == f"{revision}-dirty"
+
+
+@needs_git
+@pytest.mark.parametrize("name", ["plain", "a=b", "a.b"])
+@pytest.mark.parametrize("kind", ["clean", "process"])
+def test_no_program_that_the_repository_names_is_executed(tmp_path, git, name, kind, monkeypatch):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\ncat\n")
+    program.chmod(0o755)
+    (tmp_path / ".gitattributes").write_text(f"*.yaml filter={name}\n")
+    (tmp_path / "grid.yaml").write_text("one")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    revision = git("rev-parse", "HEAD")
+    git("config", f"filter.{name}.{kind}", str(program))
+    git("config", f"filter.{name}.required", "true")
+    git("config", "core.fsmonitor", str(program))
+    (tmp_path / "grid.yaml").write_text("two")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "*")
+    assert git_revision(tmp_path) == f"{revision}-dirty"
+    assert not (tmp_path / "executed").exists()
 
 
 def test_without_git_there_is_no_revision(tmp_path, monkeypatch):

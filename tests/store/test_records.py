@@ -185,3 +185,11 @@ def test_a_plan_without_its_digest_was_edited(store):
     file.write_text(json.dumps(content))
     with pytest.raises(AttnbenchError, match="it has no digest"):
         store.frame()
+
+
+def test_a_record_that_is_too_large_is_not_read(store, monkeypatch):
+    monkeypatch.setattr("attnbench.store.record.MOST_BYTES", 100)
+    (store.folder / ".index").unlink()
+    again = Store(store.folder)
+    assert again.states() == {}
+    assert "it is larger than 100 bytes" in again.broken["000000000000"]

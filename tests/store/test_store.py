@@ -453,6 +453,13 @@ def test_the_grid_is_kept_as_it_was_run(tmp_path):
     assert (write_run(tmp_path, plan(), []).folder / "grid.yaml").read_text() == "name: made-up\n"
 
 
+def test_a_grid_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    store = write_run(tmp_path, plan(), [])
+    monkeypatch.setattr("attnbench.store.store.MOST_BYTES", 10)
+    with pytest.raises(AttnbenchError, match=r"grid\.yaml: cannot be read: it is larger than 10 bytes"):
+        store.grid_text()
+
+
 def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     results = write_run(tmp_path, plan("quickstart"), []).folder.parent
     monkeypatch.chdir(tmp_path)
@@ -461,6 +468,9 @@ def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     Path("mine.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"there is no run 'other'\n  → attnbench run mine\.yaml"):
         Store.open("mine.yaml", results)
+    Path("my grid.yaml").write_text("name: other\n")
+    with pytest.raises(AttnbenchError, match=r"→ attnbench run 'my grid\.yaml'"):
+        Store.open("my grid.yaml", results)
     for text in ("name: [1]", "seeds: 3", "3", "", "{"):
         Path("mine.yaml").write_text(text)
         with pytest.raises(AttnbenchError, match=r"mine\.yaml"):

@@ -123,3 +123,12 @@ def test_time_passes_evenly_between_validations() -> None:
     times = [at for name, _, at, _ in series_points(history, 5000) if name == "train/loss"]
     assert times == [6000, 7000, 8000, 8000]
     assert [at for _, _, at, _ in series_points(losses, 5000)] == [5000] * 3
+
+
+def test_the_times_of_a_long_history_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    interp = np.interp
+    monkeypatch.setattr(np, "interp", lambda *arguments: calls.append(1) or interp(*arguments))
+    history = [{"step": step, "train/loss": 1.0, "seconds": float(step)} for step in range(1, 100)]
+    assert len(list(series_points(history, 0))) == 198
+    assert len(calls) == 1

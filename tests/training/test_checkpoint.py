@@ -429,6 +429,17 @@ def test_a_large_file_is_not_read(checked):
     assert restarted(described) == ["its checkpoint cannot be read (it is too large); it starts again"]
 
 
+def test_one_with_a_long_history_and_large_alignments_is_read(checked, monkeypatch):
+    """64 seeds with sentences of 300 words had more than MAX_FACTS: the pack started again after every interruption."""
+    monkeypatch.setattr(module, "MAX_FACTS", 30_000)
+    described = checked(pack(SEEDS, steps=60, valid_every=1))
+    interrupted(described, 50)
+    with zipfile.ZipFile(described.checkpoint.file) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    assert sizes["facts.npy"] + sizes["weights.npy"] > 40_000
+    same(train(pack(SEEDS, steps=60, valid_every=1)), in_pieces(described, 55))
+
+
 def test_it_holds_no_pickles_and_is_not_compressed(checked):
     described = checked(pack(SEEDS, **STEPS))
     interrupted(described, 9)

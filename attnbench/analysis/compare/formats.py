@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 VERDICT_STYLES = {Verdict.BETTER: "bold green", Verdict.WORSE: "bold red"}
 REFERENCE = "reference"  # in place of the verdict, in the row of what the others are compared with
+LEAST_NAME = 8  # columns for a name that is broken
 RIGHT = ("mean", "p", "rank", "needed")  # columns of numbers
 
 
@@ -114,7 +115,8 @@ def to_stacked_table(contrast: Contrast, breaks: bool) -> "Table":
 
     stacked = [(_stacked(head(contrast), items, breaks), line) for items, line in rows(contrast)]
     heads = _stacked(head(contrast), head(contrast), breaks=False)
-    heads[2:4] = [f"{name}\n[95 % interval]" for name in heads[2:4]]
+    # The caption says that it is the 95 % interval.
+    heads[2:4] = [f"{name}\n[interval]" for name in heads[2:4]]
     table = _empty_table()
     for place, name in enumerate(heads):
         lines = [part for items in (heads, *(items for items, _ in stacked)) for part in items[place].split("\n")]
@@ -125,7 +127,7 @@ def to_stacked_table(contrast: Contrast, breaks: bool) -> "Table":
             justify="right" if name.split("\n")[0] in RIGHT else "left",
             no_wrap=not first,
             overflow="fold",
-            min_width=min(8, longest) if first else longest,
+            min_width=None if first else longest,
         )
     for items, line in stacked:
         cells = [Text(item) for item in items]
@@ -172,11 +174,22 @@ def print_contrast(contrast: Contrast, console: "Console") -> None:
     table = to_table(contrast)
     if natural_width(table, console) > sentence_width(console):
         table = to_stacked_table(contrast, breaks=is_limited(console))
+        if is_limited(console):
+            _narrow_names(table, console, max(len(reference.task) for reference in contrast.references))
     print_sentences(console, Text(title(contrast), style="bold"))
     print_sentences(console, Text("\n".join([*conclusions(contrast), *contrast.settings])))
     with wide_enough(console, natural_width(table, console), least=least_width(table, console)):
         console.print(table)
     print_sentences(console, Text("\n".join(caption(contrast)), style="dim"))
+
+
+def _narrow_names(table: "Table", console: "Console", longest_task: int) -> None:
+    """Gives the first column the width that the others leave: rich would not make it narrower than its longest word."""
+    names = table.columns[0]
+    natural = natural_width(table, console)
+    names.width = max(LEAST_NAME, longest_task)
+    least = natural_width(table, console)
+    names.width += min(natural, max(console.width, least)) - least
 
 
 def to_markdown(contrast: Contrast) -> str:

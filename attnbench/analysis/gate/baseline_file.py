@@ -24,9 +24,10 @@ from typing import Any
 from attnbench.analysis.gate.baseline import DECIMALS, NEVER, BaselineRow, has_result, join_seeds, unknown_metric
 from attnbench.analysis.settings import key_of
 from attnbench.cell import KINDS
-from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.errors import fail
 from attnbench.escapes import from_spreadsheet, spreadsheet
 from attnbench.files import cause, read_file, write_output
+from attnbench.grid.document import Place, Problems
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -87,7 +88,7 @@ def read(file: Path) -> list[BaselineRow]:
     """The rows of a baseline.
 
     Raises:
-        AttnbenchError: with the line of every mistake in it.
+        AttnbenchError: with the line of every mistake in it; of very many, with the first ones.
     """
     try:
         content = read_file(file, MOST_BYTES).decode("utf-8-sig")  # spreadsheets write a byte order mark
@@ -105,8 +106,8 @@ class _Reader:
         self.file = file
         lines = [f"{line}\n" for line in content.split("\n")]
         self.start = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-        self.comments, self.table = lines[: self.start], lines[self.start :]
-        self.problems: list[Problem] = []
+        self.lines, self.comments, self.table = lines, lines[: self.start], lines[self.start :]
+        self.problems = Problems()
         self.columns: list[str] = []
         self.reported_edit = False
 
@@ -116,8 +117,7 @@ class _Reader:
         if not rows and not self.problems:
             self._report(self.start + 1, "the file has no rows")
         self._report_duplicates(rows)
-        if self.problems:
-            raise AttnbenchError(*self.problems)
+        self.problems.raise_all()
         return rows
 
     def _shared(self) -> dict[str, str]:
@@ -201,9 +201,8 @@ class _Reader:
                 self._report(row.line, f"line {line} already has {row.metric} of this configuration")
 
     def _report(self, line: int, what: str, hint: str = _HINT) -> None:
-        lines = [*self.comments, *self.table]
-        source = lines[line - 1].rstrip()[:200] if line <= len(lines) else ""
-        self.problems.append(Problem(what, f"{self.file}:{line}", hint, source))
+        source = self.lines[line - 1].rstrip()[:200] if line <= len(self.lines) else ""
+        self.problems.add(Place(f"{self.file}:{line}", source, line), what, hint)
 
 
 def _number(value: str) -> float:

@@ -87,7 +87,7 @@ def _table(check: Check, width: int | None) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False)
     for head in HEADS:
         breaks = width is None and head in ("configuration", "metric")
-        table.add_column(head, overflow="fold", no_wrap=not breaks)
+        table.add_column(Text(head), overflow="fold", no_wrap=not breaks)
     names, found = _names(check), changed(check)
     numbers = [_change(finding) for finding in found]
     room = None if width is None else _room(width, found, numbers)

@@ -11,8 +11,8 @@ from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.tables import scrollable
 from attnbench.errors import AttnbenchError
 from attnbench.messages import NO_VALUE
-from attnbench.metrics import METRICS
 from attnbench.store.provenance import Provenance, read
+from attnbench.user_code import FILE
 
 MOST_SEEDS = 40  # that are listed
 
@@ -57,17 +57,15 @@ def _distinct(values: Iterable[str], between: str = "; ") -> str:
 
 
 def _time(data: ReportData) -> str:
-    """The training time of all packs. The seeds of a pack are trained together, and each has the time of the pack."""
-    packs = {}
-    for record in data.records.values():
-        if seconds := record["metrics"].get(METRICS["seconds"].name):
-            packs[_pack(record)] = seconds
-    if not packs:
+    """The training time of all cells. The seeds of a pack are trained together, and each has its share of the time."""
+    timed = [record for record in data.records.values() if record["metrics"].get("seconds")]
+    if not timed:
         return NO_VALUE
-    minutes, seconds = divmod(round(sum(packs.values())), 60)
+    packs = len(set(map(_pack, timed)))
+    minutes, seconds = divmod(round(sum(record["metrics"]["seconds"] for record in timed)), 60)
     hours, minutes = divmod(minutes, 60)
     shown = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    return f"{shown} of training, summed over {len(packs)} pack{'s' * (len(packs) != 1)}"
+    return f"{shown} of training, summed over {packs} pack{'s' * (packs != 1)}"
 
 
 def _pack(record: dict[str, Any]) -> str:
@@ -81,7 +79,8 @@ def _commands(data: ReportData, trained: list[Provenance]) -> list[str]:
     grid = shlex.quote(f"{data.store.name}.yaml")
     revision = trained[-1].git if trained else None
     checkout = [f"git checkout {revision.removesuffix('-dirty')}"] if revision else []
-    install = [f"pip install attnbench=={trained[-1].attnbench}"] if trained else []
+    # From a checkout, as the README installs it.
+    install = [f"pip install ./attnbench  # version {trained[-1].attnbench}"] if trained else []
     run = [f"attnbench run {grid}", f"attnbench compare {name}", f"attnbench report {name}"]
     return [*checkout, *install, *run]
 
@@ -95,6 +94,10 @@ def _remarks(data: ReportData) -> list[Html]:
     lines = []
     if any((one.git or "").endswith("-dirty") for one in read(data.store.folder)):
         lines.append("-dirty: the repository had changes that were not committed.")
+    own = {name for record in data.records.values() for name in record.get("code") or () if name.startswith(FILE)}
+    if own:
+        names = ", ".join(sorted(name.removeprefix(FILE) for name in own))
+        lines.append(f"The grid needs your own files, which are not on this page: {names}.")
     if any(record["digests"] for record in data.records.values()):
         lines.append("The grid names data files: save it in the folder from which their paths are relative.")
     return [*saved, *(element("p", line, class_="note") for line in lines)]

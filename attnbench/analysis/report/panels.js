@@ -7,7 +7,7 @@ function alignmentOf(sheet, sentence, head, step) {
   const frames = sheet.dataset.frames.split(" "), steps = numbers(sheet.dataset.steps), heads = Number(sheet.dataset.heads);
   const rows = (id) => Number(document.getElementById(id).dataset.box.split(" ")[7]);
   const tests = frames.length - (steps.length > 0);
-  if (head > heads) return { missing: `no head ${head}` };
+  if (head > heads) return { missing: `no head ${head - 1}` };
   let frame = frames[sentence], part, known = null;
   if (sentence === "validation") {
     if (!steps.length) return { missing: "not recorded" };
@@ -44,8 +44,8 @@ function showAlignment(cell, sheet, choice) {
   panel.querySelector("use").setAttribute("href", `#${found.frame}`);
   const linked = Number(frame.dataset.linked);
   const parts = [
-    choice.sentence === "validation" ? `validation sentence at step ${found.step}` : `test sentence ${choice.sentence + 1}`,
-    choice.head ? `head ${choice.head}` : "",
+    choice.sentence === "validation" ? `validation sentence at step ${found.step}` : `test sentence ${choice.sentence}`,
+    choice.head ? `head ${choice.head - 1}` : "",
     linked ? `${found.correct} of ${linked} target words with gold links have their largest weight on one` : "",
   ];
   const name = `${cell.dataset.name} (cell ${sheet.dataset.cell}, seed ${sheet.dataset.seed})`;
@@ -79,7 +79,8 @@ for (const table of document.querySelectorAll("table.panels")) {
     list.addEventListener("change", show);
     return list;
   };
-  const counted = (number, name) => Array.from({ length: number }, (_, n) => [`${name} ${n + 1}`, n]);
+  // From 0, as in `attnbench show --example` and `--head`.
+  const counted = (number, name) => Array.from({ length: number }, (_, n) => [`${name} ${n}`, n]);
   const validation = steps.length ? [["validation sentence, by training step", "validation"]] : [];
   const sentence = select("Sentence", [...counted(tests, "test sentence"), ...validation]);
   const seed = select("Seed", seeds.map((one) => [one, one]));

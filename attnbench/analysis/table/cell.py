@@ -1,7 +1,9 @@
 """One cell of a comparison table: a statistic over the seeds, its interval, and how it compares with the best."""
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -176,6 +178,13 @@ def _worst(results: Mapping[Key, SeedResults], metric: Metric) -> float:
     return metric.worst(value for seeds in results.values() for value in seeds.values.values())
 
 
+def _pairs_of_cells(seeds: Mapping[Key, Seeds]) -> int:
+    """The number of pairs of cells that share a seed."""
+    groups = Counter(frozenset(own) for own in seeds.values() if own)
+    within = sum(number * (number - 1) // 2 for number in groups.values())
+    return within + sum(n * m for (one, n), (other, m) in combinations(groups.items(), 2) if one & other)
+
+
 def _verdicts(seeds: Mapping[Key, Seeds], best: Key, metric: Metric, resolution: float) -> dict[Key, Verdict]:
     """The verdict of every other cell against the best, paired by seed and corrected for all pairs of cells.
 
@@ -185,6 +194,10 @@ def _verdicts(seeds: Mapping[Key, Seeds], best: Key, metric: Metric, resolution:
     # No values can lead to better or worse then, and to equivalent only with the seeds that one pair needs; most
     # tables of few seeds need no test.
     if all(pairs < FEWEST["mean"] for pairs in shared.values()):
+        return {key: Verdict.INCONCLUSIVE for key, pairs in shared.items() if pairs}
+    # The same where the correction for so many comparisons makes even the smallest p too large. A large table has
+    # millions of pairs of cells, and would take hours.
+    if _pairs_of_cells(seeds) * 2.0 ** -max(map(len, seeds.values())) > ALPHA:
         return {key: Verdict.INCONCLUSIVE for key, pairs in shared.items() if pairs}
 
     def differences(a: Key, b: Key) -> list[float]:

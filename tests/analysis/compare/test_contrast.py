@@ -275,13 +275,23 @@ def test_an_impossible_comparison_is_reported(tmp_path, arguments, words):
 
 def test_where_nothing_is_shared_what_parts_the_cells_is_named(tmp_path):
     frame = frame_of(tmp_path, 2, task=["copy"], model__width=[32, 64], model__cell=["gru", "lstm"])
-    dot = frame["score"] == "dot"
-    frame = frame[(dot & (frame["model.width"] == 32)) | ((frame["score"] == "general") & (frame["model.width"] == 64))]
-    frame = frame[frame["model.cell"] == "gru"]
-    frame.loc[frame.index[0], "model.width"] = 16
-    with pytest.raises(AttnbenchError, match=r"vary in model\.width; select") as caught:
-        contrast(frame, "score", name="made-up")
+    frame = frame[frame["score"] != "additive"]
+    narrow, gru, dot = frame["model.width"] == 32, frame["model.cell"] == "gru", frame["score"] == "dot"
+    with pytest.raises(AttnbenchError, match=r"vary in model\.width, model\.cell; select") as caught:
+        contrast(frame[(narrow == gru) == dot], "score", name="made-up")
     assert "made-up: no value shares a setting and a seed with" in str(caught.value)
+
+
+def test_where_a_setting_has_no_common_value_its_values_are_named(tmp_path):
+    """Then no choice of cells helps: the hint was to select some with --where."""
+    frame = frame_of(tmp_path, 2, task=["copy"], model__width=[16, 32, 64])
+    dot, wide = frame["score"] == "dot", frame["model.width"] == 64
+    frame["model.width"] = frame["model.width"].astype(float)  # as where one of two runs has no such axis
+    with pytest.raises(AttnbenchError) as caught:
+        contrast(frame[dot != wide], "score", against="dot", name="made-up")
+    words = "model.width is 16, 32 in dot and 64 in the rest: train both with the same values"
+    assert words in str(caught.value)
+    assert "no cell can be paired with one of dot" in str(caught.value)
 
 
 def test_the_caption_says_what_so_few_pairs_tell(tmp_path):

@@ -11,6 +11,7 @@ from attnbench.analysis.gate.baseline import NEVER, configurations, key_of, rows
 from attnbench.analysis.gate.baseline_file import read, to_text, write
 from attnbench.analysis.gate.power import smallest_fall, what_is_seen
 from attnbench.errors import AttnbenchError
+from attnbench.grid.document import MAX_PROBLEMS
 from attnbench.grid.expand import Plan
 
 AXES = {"score": ["general", "dot"], "model__width": [64, 8], "seed": [0, 1, 2]}
@@ -312,3 +313,13 @@ def test_a_configuration_without_finished_cells_has_only_labels(tmp_path):
     store = write_run(tmp_path, Plan(grid.name, grid.axes, grid.cells, []), [])
     (one,) = configurations(store)
     assert (one.key, one.unfinished, one.labels["score"]) == ("", (0, 1), "dot")
+
+
+def test_many_mistakes_are_not_all_reported(tmp_path):
+    write(rows_of(made(tmp_path)), file := tmp_path / "b.csv")
+    with file.open("a") as out:
+        out.writelines(f"row {number}\n" for number in range(10_000))
+    with pytest.raises(AttnbenchError) as caught:
+        read(file)
+    assert len(caught.value.problems) == MAX_PROBLEMS + 1
+    assert "there may be more" in caught.value.problems[-1].what

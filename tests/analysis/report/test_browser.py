@@ -178,6 +178,7 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     """Row 2 has two heads. A sentence has 13 words: its sheet has 2 sentences of 3 parts, then 2 steps of 3 parts."""
     script = f"""{PANELS}
     output.push([...document.querySelectorAll("#alignments select")].map((list) => list.options.length));
+    output.push([sentence, head].map((list) => list.options[1].text));
     output.push(slider.closest("label").hidden);
     set(sentence, "1"); state(2); state(0);
     set(seed, "1"); set(head, "2"); state(2); state(0);
@@ -188,19 +189,21 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     found = opened(page, tmp_path, script)
     size = 13
     good = "13 of 13 target words with gold links have their largest weight on one"
-    assert found[:2] == [[3, 2, 3], True]
+    # Numbered from 0, as by `attnbench show --example 0 --head 0`.
+    assert found[:2] == [[3, 2, 3], ["test sentence 1", "head 0"]]
+    assert found.pop(2) is True
     one, other = found[2:4]
     assert one[0] == f"0 {3 * size} {size} {size}"  # after three parts of the first sentence
-    assert one[1] == f"a, copy (cell 000000000008, seed 0): test sentence 2; {good}"
+    assert one[1] == f"a, copy (cell 000000000008, seed 0): test sentence 1; {good}"
     assert other[0] == f"0 {size} {size} {size}"  # without heads, after one part
     with_head, without = found[4:6]
     assert with_head[0] == f"0 {5 * size} {size} {size}"
-    assert "seed 1): test sentence 2; head 2; 13 of 13" in with_head[1]
-    assert without[2] == "no head 2"
+    assert "seed 1): test sentence 1; head 1; 13 of 13" in with_head[1]
+    assert without[2] == "no head 1"
     assert found[6] == [False, "1"]  # the last step, as in MLflow
     last, first, mean = found[7:]
     assert last[0] == f"0 {11 * size} {size} {size}"
-    assert "validation sentence at step 200; head 2" in last[1]
+    assert "validation sentence at step 200; head 1" in last[1]
     assert first[0] == f"0 {8 * size} {size} {size}"
     assert mean[0] == f"0 {2 * size} {size} {size}"
     assert "validation sentence at step 100; 13 of 13" in mean[1]

@@ -322,7 +322,7 @@ def test_the_provenance_has_dates_versions_machine_seeds_time_and_commands(run):
     }
     assert part.one("pre").text.splitlines() == [
         "git checkout 0123abcd",
-        "pip install attnbench==0.1.0",
+        "pip install ./attnbench  # version 0.1.0",
         "attnbench run quick.yaml",
         "attnbench compare quick",
         "attnbench report quick",
@@ -331,11 +331,22 @@ def test_the_provenance_has_dates_versions_machine_seeds_time_and_commands(run):
     assert downloads(part)["quick.yaml"] == "name: made-up\n"
 
 
-def test_the_total_time_counts_each_pack_once(tmp_path):
-    grid = made_up_run.plan("timed", seed=[0, 1, 2])
-    store = made_up_run.write_run(tmp_path, grid, [done(c, seconds=3725.0) for c in grid.cells])
+def test_the_users_own_files_are_named_that_the_grid_needs(run):
+    def trained_with_a_plugin(record):
+        record["code"] = {"plugin:my_score.py": "0", "scores/dot.py": "1"}
+
+    assert "own files" not in section(parse(report(run)), "provenance").text
+    made_up_run.rewrite(next((run.folder / "cells").iterdir()), trained_with_a_plugin)
+    assert "not on this page: my_score.py." in section(parse(report(Store(run.folder))), "provenance").text
+
+
+def test_the_total_time_is_the_sum_of_the_seeds_shares(tmp_path):
+    grid = made_up_run.plan("timed", score=["dot", "general"], seed=[0, 1, 2])
+    store = made_up_run.write_run(tmp_path, grid, [])
+    for pack in (grid.cells[:3], grid.cells[3:]):
+        store.write_pack([done(c, seconds=620.0) for c in pack], pack, {})
     facts = dict(section(parse(report(store)), "provenance").one("table").rows())
-    assert facts["total time"] == "1 h 2 min of training, summed over 1 pack"
+    assert facts["total time"] == "1 h 2 min of training, summed over 2 packs"
     assert facts["CPU"] == "not recorded: trained by an earlier version"
 
 

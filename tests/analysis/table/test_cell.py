@@ -13,7 +13,7 @@ from rich.console import Console
 
 from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.stats import estimate
-from attnbench.analysis.table import formats
+from attnbench.analysis.table import cell, formats
 from attnbench.analysis.table.cell import FEWEST, SeedResults, TooFew, summarise
 from attnbench.analysis.table.comparison import comparison
 from attnbench.metrics import METRICS
@@ -65,6 +65,20 @@ def test_verdicts_against_the_best_of_a_column(ten):
     said = "Bold: best of its column; the others are worse, except ≈ not found worse, ? inconclusive: too few seeds"
     assert f"{said} (exact sign-flip test over shared seeds, Holm over all pairs, p ≤ .05)." in text
     assert "cannot distinguish" not in text
+
+
+@pytest.mark.parametrize(("scores", "seeds"), [(11, 10), (12, 10), (5, 7), (5, 8)])
+def test_a_table_in_which_nothing_can_be_found_is_not_tested(scores, seeds, monkeypatch):
+    """A table of 60 rows took seconds, one of 400 rows hours."""
+    metric = METRICS["exact_match"]
+    values = {f"s{n}": {seed: 0.9 - 0.1 * n + 0.001 * seed for seed in range(seeds)} for n in range(scores)}
+    calls = []
+    plain = cell.compared_with
+    monkeypatch.setattr(cell, "compared_with", lambda *args, **more: calls.append(1) or plain(*args, **more))
+    found = cell._verdicts(values, "s0", metric, 0.0)
+    monkeypatch.setattr(cell, "_pairs_of_cells", lambda _: 0)
+    assert cell._verdicts(values, "s0", metric, 0.0) == found
+    assert len(calls) == (2 if seeds == 8 else 1)  # that without the short cut, and the first where it is none
 
 
 def test_every_format_has_the_marks(ten):
