@@ -74,7 +74,8 @@ class RunStatus:
         self.cells_failed = self.packs_ended = 0
         self.running: dict[str, RunningPack] = {}
         several_models = len({cell.labels["model"] for cell in planned.plan.cells}) > 1
-        self.kinds = (*(("model",) if several_models else ()), "score", "scope")
+        normaliser = ("normaliser",) if "normaliser" in planned.plan.axes else ()
+        self.kinds = (*(("model",) if several_models else ()), "score", "scope", *normaliser)
         # Packs are weighted by their estimated time, because some take many times as long as others.
         self._weight = sum(map(pack_seconds, planned.packs))
         self._weight_ended = 0.0
@@ -161,7 +162,8 @@ class RunStatus:
 
     def label(self, cell: PlannedCell, names: tuple[str, ...]) -> str:
         """Returns a cell's labels of these names and of all other axes, as "additive · global · copy · width 32"."""
-        axes = [axis for axis in self.planned.plan.axes if axis != "model.kind" and cell.labels[axis] is not None]
+        others = [axis for axis in self.planned.plan.axes if axis not in ("model.kind", "normaliser")]
+        axes = [axis for axis in others if cell.labels[axis] is not None]
         words = [str(cell.labels[name]) for name in names if cell.labels[name] != NO_VALUE]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
 
