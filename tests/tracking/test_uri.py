@@ -55,6 +55,8 @@ def test_a_printed_command_names_the_folder_as_a_shell_reads_it(tmp_path, monkey
     assert shlex.split(line)[-2:] == ["--tracking-uri", f"sqlite:///{name}"]
     command = shlex.split(Tracker("run", None, Path(name)).catch_up_command)
     assert command == ["attnbench", "sync", "run", "--results", str(tmp_path / name)]
+    command = shlex.split(Tracker("run", f"sqlite:///{name}", Path(name)).catch_up_command)
+    assert command[-2:] == ["--tracking-uri", f"sqlite:///{name}"]
 
 
 def test_init_prints_a_command_that_can_be_pasted(tmp_path, monkeypatch):
