@@ -97,7 +97,7 @@ OPTIONS = [
 def test_every_option_is_passed_on(options, passed, monkeypatch):
     given = {}
 
-    def stop(grid, **arguments):
+    def stop(_, **arguments):
         given.update(arguments)
         raise AttnbenchError("stopped here")
 
