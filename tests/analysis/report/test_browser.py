@@ -10,6 +10,7 @@ import time
 from xml.etree import ElementTree
 
 import made_up_run
+import numpy as np
 import pytest
 from browser import DRIVER, browser
 
@@ -207,6 +208,36 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     assert first[0] == f"0 {8 * size} {size} {size}"
     assert mean[0] == f"0 {2 * size} {size} {size}"
     assert "validation sentence at step 100; 13 of 13" in mean[1]
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory):
+    """A page with charts of every section, and alignments of five training steps."""
+    grid = made_up_run.plan("charts", score=["dot", "general"], model__width=[8, 16])
+    words = made_up_run.diagonal(["a", "b"])
+    forming = words.forming[:1].repeat(5, axis=0)
+    words = dataclasses.replace(
+        words, forming=forming, forming_heads=np.zeros((5, 0, 3, 3)), steps=np.arange(100, 600, 100)
+    )
+    history = [{"step": step, "valid/exact_match": step / 200, "valid/loss": 1.0} for step in (100, 200)]
+    made = [made_up_run.outcome(c, exact_match=0.5, exact_match_at_9=0.5, exact_match_at_20=0.5) for c in grid.cells]
+    made = [dataclasses.replace(one, history=history, alignments=words) for one in made]
+    return report(made_up_run.write_run(tmp_path_factory.mktemp("charts"), grid, made))
+
+
+def test_the_slider_opens_at_the_last_of_many_steps(charts, tmp_path):
+    script = f"""{PANELS} set(sentence, "validation"); output.push([slider.min, slider.max, slider.value]); state(0)"""
+    values, panel = opened(charts, tmp_path, script)
+    assert values == ["0", "4", "4"]
+    assert "validation sentence at step 500" in panel[1]
+
+
+def test_every_chart_and_alignment_can_be_saved(charts, tmp_path):
+    script = """for (const one of document.querySelectorAll("figure.chart, .panels td"))
+      output.push([one.closest("section").id, one.querySelectorAll(".download").length])"""
+    found = opened(charts, tmp_path, script)
+    assert {section for section, _ in found} == {"length", "learning", "axes", "alignments"}
+    assert {buttons for _, buttons in found} == {1}
 
 
 def test_the_words_of_a_panel_have_the_colour_of_the_page(page, tmp_path):
