@@ -10,7 +10,6 @@ import time
 from xml.etree import ElementTree
 
 import made_up_run
-import numpy as np
 import pytest
 from browser import DRIVER, browser
 
@@ -212,24 +211,13 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
 
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory):
-    """A page with charts of every section, and alignments of five training steps."""
+    """A page with charts of every section."""
     grid = made_up_run.plan("charts", score=["dot", "general"], model__width=[8, 16])
     words = made_up_run.diagonal(["a", "b"])
-    forming = words.forming[:1].repeat(5, axis=0)
-    words = dataclasses.replace(
-        words, forming=forming, forming_heads=np.zeros((5, 0, 3, 3)), steps=np.arange(100, 600, 100)
-    )
     history = [{"step": step, "valid/exact_match": step / 200, "valid/loss": 1.0} for step in (100, 200)]
     made = [made_up_run.outcome(c, exact_match=0.5, exact_match_at_9=0.5, exact_match_at_20=0.5) for c in grid.cells]
     made = [dataclasses.replace(one, history=history, alignments=words) for one in made]
     return report(made_up_run.write_run(tmp_path_factory.mktemp("charts"), grid, made))
-
-
-def test_the_slider_opens_at_the_last_of_many_steps(charts, tmp_path):
-    script = f"""{PANELS} set(sentence, "validation"); output.push([slider.min, slider.max, slider.value]); state(0)"""
-    values, panel = opened(charts, tmp_path, script)
-    assert values == ["0", "4", "4"]
-    assert "validation sentence at step 500" in panel[1]
 
 
 def test_every_chart_and_alignment_can_be_saved(charts, tmp_path):
@@ -306,16 +294,18 @@ def wait_until(holds):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_chart_is_as_wide_as_its_share_of_the_page(page, tmp_path, width):
     measure = """<script>document.title = JSON.stringify([...document.querySelectorAll("#length figure")].map(
-      (one) => [one, one.parentNode].map((box) => Math.round(box.getBoundingClientRect().width))))</script></body>"""
+      (one) => [one, one.parentNode, one.querySelector("svg")].map((box) => Math.round(box.getBoundingClientRect().width))
+    ))</script></body>"""
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace("</body>", measure)
     frame = f"<body><iframe width={width} height=900 style='border: 0' srcdoc='{html.escape(page)}'></iframe></body>"
-    (one, whole), (other, _) = opened(
+    (one, whole, drawn), (other, *_) = opened(
         frame, tmp_path, "output.push(...JSON.parse(frames[0].document.title))", "--window-size=1300,900"
     )
     if width == 390:
         assert one == other == whole
     else:
         assert one + other == pytest.approx(whole - 16, abs=2)  # two tasks side by side, with a gap
+    assert drawn == pytest.approx(one - 56, abs=1)  # all but the margins of the numbers at the axes
 
 
 @pytest.mark.parametrize("width", [390, 1280])
