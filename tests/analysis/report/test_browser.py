@@ -294,8 +294,8 @@ def wait_until(holds):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_chart_is_as_wide_as_its_share_of_the_page(page, tmp_path, width):
     measure = """<script>document.title = JSON.stringify([...document.querySelectorAll("#length figure")].map(
-      (one) => [one, one.parentNode, one.querySelector("svg")].map((box) => box.getBoundingClientRect().width).map(Math.round)
-    ))</script></body>"""
+      (one) => [one, one.parentNode, one.querySelector("svg")]
+        .map((box) => Math.round(box.getBoundingClientRect().width))))</script></body>"""
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace("</body>", measure)
     frame = f"<body><iframe width={width} height=900 style='border: 0' srcdoc='{html.escape(page)}'></iframe></body>"
     (one, whole, drawn), (other, *_) = opened(
