@@ -135,6 +135,15 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(command, folder, m
     assert capsys.readouterr().err == "standard output cannot be written: No space left on device\n"
 
 
+@NEEDS_DEV_FULL
+def test_what_is_still_buffered_at_the_end_is_not_lost_without_an_error(monkeypatch):
+    """Python would report it after the exit status is decided."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OutputError, match="No space left"), guarded():
+            sys.stdout.write("not flushed")
+
+
 def test_a_closed_output_is_an_error_too(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)  # as Python sets it for `attnbench --version >&-`
     assert call("--version") == Exit.OUTPUT
