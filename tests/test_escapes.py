@@ -14,7 +14,7 @@ from attnbench.analysis.csv_text import csv_text
 from attnbench.analysis.gate.baseline import rows_of
 from attnbench.analysis.gate.baseline_file import read, write
 from attnbench.analysis.table import formats as table_formats
-from attnbench.errors import Problem
+from attnbench.errors import AttnbenchError, Problem
 from attnbench.escapes import from_spreadsheet, harmless, markdown, one_line, spreadsheet
 from attnbench.grid.document import Document
 from attnbench.store.lock import HOLDER, _holder
@@ -54,6 +54,18 @@ def test_the_line_of_a_grid_is_harmless_and_its_caret_stays_in_place():
 def test_the_holder_of_a_lock_is_shown_on_one_line(tmp_path):
     (tmp_path / HOLDER).write_text('{"process": 1, "host": "h\\u001b[1m\\nfinished", "since": "\\u202eyesterday"}')
     assert _holder(tmp_path) == ": process 1 on h\ufffd[1m finished, since \ufffdyesterday"
+
+
+def test_the_lines_of_a_baseline_are_harmless(tmp_path):
+    """A problem quotes the names of columns and what is written in them."""
+    file = tmp_path / "base\x1b[2J.csv"
+    file.write_text("# metrics\x1b[1m\u202e\nscore,od\x1b[8md,\u202emetric\na\x1b]0;title\x07,b\n", encoding="utf-8")
+    with pytest.raises(AttnbenchError) as raised:
+        read(file)
+    for text in map(str, raised.value.problems):
+        assert set(ACTED_ON).isdisjoint(text)
+    problem = Problem("what\x1b[2J", "where\u202e", "hint\x9b1m", "")
+    assert str(problem) == "where\ufffd: what\ufffd[2J\n  → hint\ufffd1m"
 
 
 def test_markdown_shows_a_text_literally():

@@ -142,6 +142,21 @@ def test_accuracy_is_only_averaged_over_seeds(tmp_path_factory: pytest.TempPathF
     assert panels[0].images[0].get_clim() == (0, 1)
 
 
+@pytest.mark.parametrize("axis", ["score", "task", "model__width"])
+def test_labels_of_the_heat_map_are_drawn_literally(axis: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As mathematics, the first two could not be parsed, and matplotlib would warn of the third: it has no font."""
+    rows = frame(tmp_path_factory, **{"score": ["dot"], axis: ["$\\alpha_$", "x $\\frac{$", "a\u0378_b^c"]})
+    assert png(accuracy_heatmap(rows)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_labels_of_panels_are_drawn_literally(place: int) -> None:
+    for label in ("$\\alpha_$", "x $\\frac{$", "a\u0378_b^c"):
+        row, column, title = [label if n == place else "dot" for n in range(3)]
+        figure = alignment_panels({(row, column): Panel(np.eye(3), WORDS, WORDS)}, title)
+        assert png(figure).startswith(b"\x89PNG")
+
+
 def test_a_score_without_results_is_a_dash(tmp_path_factory: pytest.TempPathFactory) -> None:
     rows = frame(tmp_path_factory, score=["dot", "additive"], task=["sort", "copy"])
     rows.loc[1, "exact_match"] = None

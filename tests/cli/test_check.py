@@ -144,6 +144,17 @@ def test_json_and_csv_have_every_row_and_the_same_names(bad):
     assert list(rows[0]) == list(records[0])
 
 
+def test_numbers_for_machines_have_no_noise_in_their_last_digits(call, base, tmp_path):
+    """0.596 - 0.996 is -0.4, with noise in its 16th digit."""
+    train(tmp_path, accuracy={"dot": 0.6})
+    records = json.loads(call("check", "ci", "--baseline", base.name, "--format", "json")[1])
+    rows = csv.DictReader(io.StringIO(call("check", "ci", "--baseline", base.name, "--format", "csv")[1]))
+    for row in (*records, *rows):
+        for name in ("baseline", "run", "difference", "low", "high"):
+            if row[name] not in (None, ""):
+                assert len(str(row[name]).lstrip("-0.")) <= 14, (name, row[name])
+
+
 def test_github_commands_are_one_line_each_and_escaped(bad, base):
     out = bad("--format", "github")[1]
     *commands, summary = out.splitlines()

@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import made_up_run
 import pytest
+from fake_training import FAKE
 
-from attnbench import cli
+from attnbench import cli, runner
 from attnbench.cli.console import Console
 from attnbench.cli.output import OutputError, echo, guarded
+from attnbench.engines.serial import SerialEngine
 from attnbench.errors import Exit
 
 GRID = """
@@ -72,6 +75,38 @@ def test_every_command_prints_in_any_encoding(command, encoding, folder, monkeyp
     written.getvalue().decode("utf-8" if arguments[0] in ("schema", "init") else encoding)
 
 
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
+    """Calls `attnbench run` with a training that takes no time."""
+    monkeypatch.setitem(runner.ENGINES, "serial", partial(SerialEngine, train=FAKE))
+    arguments = ["run", str(folder / "grid.yaml"), "--results", str(tmp_path), "--engine", "serial", "--no-mlflow"]
+    return lambda: call(*arguments)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_a_run_prints_in_any_encoding(encoding, run, monkeypatch):
+    """Its progress, which has signs of its own, goes to stderr."""
+    out, err = io.BytesIO(), io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding))
+    # Python's own stderr never fails, but one that was replaced does.
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(err, encoding))
+    assert run() == 0
+    assert "words: exact_match" in out.getvalue().decode(encoding)
+    assert "6 cells, 6 to train" in err.getvalue().decode(encoding)
+    assert f"[1/2] dot {'.' if encoding == 'ascii' else '·'} copy" in err.getvalue().decode(encoding)
+
+
+@NEEDS_DEV_FULL
+def test_a_run_whose_table_cannot_be_written_says_where_its_results_are(run, monkeypatch, capsys, tmp_path):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run() == Exit.OUTPUT
+    told = capsys.readouterr().err
+    assert "standard output cannot be written: No space left on device\n" in told
+    assert f"the results are saved in {tmp_path / 'words'}" in told
+    assert len(list((tmp_path / "words" / "cells").glob("*.json"))) == 6
+
+
 def test_a_sign_that_the_encoding_lacks_becomes_one_that_looks_like_it(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
@@ -98,6 +133,15 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(command, folder, m
         monkeypatch.setattr(sys, "stdout", full)
         assert call(*COMMANDS[command][0]) == Exit.OUTPUT
     assert capsys.readouterr().err == "standard output cannot be written: No space left on device\n"
+
+
+@NEEDS_DEV_FULL
+def test_what_is_still_buffered_at_the_end_is_not_lost_without_an_error(monkeypatch):
+    """Python would report it after the exit status is decided."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OutputError, match="No space left"), guarded():
+            sys.stdout.write("not flushed")
 
 
 def test_a_closed_output_is_an_error_too(monkeypatch, capsys):

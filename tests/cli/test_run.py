@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from small_grid import SMALL, files_below, write_grid
 
-from attnbench import cli
-from attnbench.errors import Exit
+from attnbench import cli, runner
+from attnbench.errors import AttnbenchError, Exit
 from attnbench.store.store import Store
 
 
@@ -77,6 +77,43 @@ def test_options_reach_the_run(run, tmp_path):
     store = Store(tmp_path / "results" / "small")
     (cell,) = store.states()
     assert store.read(cell)["config"]["train"]["steps"] == 2
+
+
+OPTIONS = [
+    ((), {"name": None, "reuse": True, "fresh": False, "limit": None, "mlflow": True, "results": Path("results")}),
+    (("--as", "other"), {"name": "other"}),
+    (("--no-reuse",), {"reuse": False}),
+    (("--fresh",), {"fresh": True}),
+    (("--retry-failed",), {"retry_failed": True}),
+    (("--keep-stale",), {"keep_stale": True}),
+    (("--fail-fast",), {"fail_fast": True}),
+    (("--plugin", "mine.py"), {"plugins": ["mine.py"]}),
+    (("--results", "my results"), {"results": Path("my results")}),
+    (("--tracking-uri", "http://server", "--workers", "3"), {"tracking_uri": "http://server", "workers": 3}),
+]
+
+
+@pytest.mark.parametrize(("options", "passed"), OPTIONS)
+def test_every_option_is_passed_on(options, passed, monkeypatch):
+    given = {}
+
+    def stop(_, **arguments):
+        given.update(arguments)
+        raise AttnbenchError("stopped here")
+
+    monkeypatch.delenv("ATTNBENCH_RESULTS", raising=False)
+    monkeypatch.setattr(runner, "run", stop)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["run", "grid.yaml", *options])
+    assert end.value.code == Exit.USAGE
+    assert {name: given[name] for name in passed} == passed
+
+
+def test_the_environment_names_the_results_folder(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("ATTNBENCH_RESULTS", str(tmp_path / "elsewhere"))
+    with pytest.raises(SystemExit):
+        cli.main(["table", "none-such"])
+    assert str(tmp_path / "elsewhere") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

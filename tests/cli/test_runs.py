@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+from datetime import datetime
 
 import pytest
 from made_up_run import failed, outcome, plan, write_run
@@ -56,6 +57,13 @@ def test_the_formats_for_machines(call, results):
     size = sum(file.stat().st_size for file in (results / "second").rglob("*") if file.is_file())
     assert rows[1]["size"] == size
     assert [row["name"] for row in csv.DictReader(io.StringIO(call("--format", "csv").stdout))] == ["first", "second"]
+
+
+def test_the_time_is_that_of_the_last_change(call, results):
+    newest = datetime(2031, 2, 3, 4, 5, 6).astimezone()
+    os.utime(next((results / "second" / "cells").glob("*.json")), (0, newest.timestamp()))
+    assert json.loads(call("--format", "json").stdout)[1]["when"] == newest.isoformat()
+    assert "2031-02-03 04:05" in call().stdout.splitlines()[4]
 
 
 def test_stale_cells_are_not_counted_as_done(call, results):

@@ -435,8 +435,9 @@ def test_open_takes_a_name_or_a_folder_and_suggests(tmp_path, monkeypatch):
     with pytest.raises(AttnbenchError, match=r"its runs: quickstart$") as caught:
         Store.open("other", results)
     assert caught.value.problems[0].where == str(results)
-    with pytest.raises(AttnbenchError, match="train one first"):
+    with pytest.raises(AttnbenchError, match="no such folder\n  → train one first") as caught:
         Store.open("quickstart", tmp_path / "empty")
+    assert caught.value.problems[0].where == str(tmp_path / "empty")
 
 
 def test_a_folder_that_cannot_be_created_or_written_is_reported(tmp_path, monkeypatch):

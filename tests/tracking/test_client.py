@@ -260,6 +260,18 @@ def test_a_picture_that_fails_costs_the_picture(results: Path, monkeypatch: pyte
     assert "exact_match.png" not in files
 
 
+def test_a_picture_that_mlflow_does_not_take_costs_the_picture(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = mlflow.exceptions.MlflowException("not this one", databricks_pb2.INVALID_PARAMETER_VALUE)
+    monkeypatch.setattr(mlflow.MlflowClient, "log_image", raises(refused))
+    plan = made_up_run.plan("refused-picture")
+    tracker = track(results, plan, [trained(plan.cells[0])])
+    (line,) = tracker.not_logged.lines()
+    assert line.startswith("picture not logged: dot · copy · seed 0")
+    assert not tracker.not_logged.has_cells
+    (run,) = runs(results, "refused-picture", "cell")
+    assert (run.info.status, run.data.metrics["exact_match"]) == ("FINISHED", 0.75)
+
+
 def test_letters_without_a_font_are_listed_once(results: Path) -> None:
     plan = made_up_run.plan("letters", seed=[0, 1])
     alignments = made_up_run.diagonal(["\u0378a", "\u0379\u0378"])

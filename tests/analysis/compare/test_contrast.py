@@ -396,3 +396,16 @@ def test_a_value_whose_seeds_fall_into_two_groups_is_named(tmp_path):
         tmp_path / "b", 8, task=["copy"], score=["dot", "general"], accuracy=lambda x: 0.4 + 0.03 * x["seed"]
     )
     assert not contrast(spread, "score", against="general").notes
+
+
+def test_numbers_for_machines_have_no_noise_in_their_last_digits(tmp_path):
+    found = contrast(frame_of(tmp_path), "score")
+
+    def noisy(rows):
+        numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
+        return [value for value in numbers if float(f"{value:.14g}") != value]
+
+    assert noisy(formats.records(found))
+    assert noisy(json.loads(formats.to_json(found))) == []
+    as_text = [row["mean"] for row in csv.DictReader(io.StringIO(formats.to_csv(found)))]
+    assert [float(f"{float(text):.14g}") for text in as_text] == [float(text) for text in as_text]

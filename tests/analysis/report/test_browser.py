@@ -209,6 +209,25 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     assert "validation sentence at step 100; 13 of 13" in mean[1]
 
 
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory):
+    """A page with charts of every section."""
+    grid = made_up_run.plan("charts", score=["dot", "general"], model__width=[8, 16])
+    words = made_up_run.diagonal(["a", "b"])
+    history = [{"step": step, "valid/exact_match": step / 200, "valid/loss": 1.0} for step in (100, 200)]
+    made = [made_up_run.outcome(c, exact_match=0.5, exact_match_at_9=0.5, exact_match_at_20=0.5) for c in grid.cells]
+    made = [dataclasses.replace(one, history=history, alignments=words) for one in made]
+    return report(made_up_run.write_run(tmp_path_factory.mktemp("charts"), grid, made))
+
+
+def test_every_chart_and_alignment_can_be_saved(charts, tmp_path):
+    script = """for (const one of document.querySelectorAll("figure.chart, .panels td"))
+      output.push([one.closest("section").id, one.querySelectorAll(".download").length])"""
+    found = opened(charts, tmp_path, script)
+    assert {section for section, _ in found} == {"length", "learning", "axes", "alignments"}
+    assert {buttons for _, buttons in found} == {1}
+
+
 def test_the_words_of_a_panel_have_the_colour_of_the_page(page, tmp_path):
     """They are copied by <use>, where not every rule of the style sheet applies."""
     script = """for (const theme of ["", "light"]) {
@@ -275,16 +294,18 @@ def wait_until(holds):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_chart_is_as_wide_as_its_share_of_the_page(page, tmp_path, width):
     measure = """<script>document.title = JSON.stringify([...document.querySelectorAll("#length figure")].map(
-      (one) => [one, one.parentNode].map((box) => Math.round(box.getBoundingClientRect().width))))</script></body>"""
+      (one) => [one, one.parentNode, one.querySelector("svg")]
+        .map((box) => Math.round(box.getBoundingClientRect().width))))</script></body>"""
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace("</body>", measure)
     frame = f"<body><iframe width={width} height=900 style='border: 0' srcdoc='{html.escape(page)}'></iframe></body>"
-    (one, whole), (other, _) = opened(
+    (one, whole, drawn), (other, *_) = opened(
         frame, tmp_path, "output.push(...JSON.parse(frames[0].document.title))", "--window-size=1300,900"
     )
     if width == 390:
         assert one == other == whole
     else:
         assert one + other == pytest.approx(whole - 16, abs=2)  # two tasks side by side, with a gap
+    assert drawn == pytest.approx(one - 56, abs=1)  # all but the margins of the numbers at the axes
 
 
 @pytest.mark.parametrize("width", [390, 1280])

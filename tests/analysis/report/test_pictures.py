@@ -27,7 +27,7 @@ from attnbench.analysis.report.charts import (
 )
 from attnbench.analysis.report.page import report
 from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
-from attnbench.analysis.report.series import COLOURS, facets
+from attnbench.analysis.report.series import COLOURS, facets, mark
 from attnbench.analysis.report.sheets import picture_of, sheet_of
 
 WORDS = ["a", "b", "c"]
@@ -365,3 +365,8 @@ def test_the_length_of_bars_is_proportional_to_their_values(tmp_path):
     track, bar, interval = section.one("svg", class_="bar").all("rect")
     assert (track["width"], bar["width"]) == ("100", "30")
     assert (interval["x"], interval["width"]) == ("20", "20")
+
+
+def test_every_colour_has_a_mark_of_its_own():
+    """For readers who cannot tell the colours apart."""
+    assert len({str(mark(colour, 0, 0, 1)) for colour in range(COLOURS)}) == COLOURS
