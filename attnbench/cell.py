@@ -15,8 +15,9 @@ from pydantic import (
 )
 
 KINDS = ("model", "score", "scope", "normaliser", "task")  # of the components of a cell
-# The columns that every table of cells begins with; the axes of the grid follow, which may include the normaliser.
-LABELS = ("model", "score", "scope", "task", "seed")
+# Those with a column in every table of cells. The normaliser has one only where it is an axis.
+COLUMN_KINDS = ("model", "score", "scope", "task")
+LABELS = (*COLUMN_KINDS, "seed")  # the columns that every table of cells begins with; the axes of the grid follow
 
 
 class Section(BaseModel):

@@ -1,6 +1,8 @@
-"""Words pydantic's errors as "should be ..., found ...", and shortens messages."""
+"""Words pydantic's errors as "should be ..., found ...", types of options as "int > 0", and shortens messages."""
 
 import json
+import typing
+from types import NoneType, UnionType
 from typing import Any
 
 NO_VALUE = "–"  # stands for a value that does not exist, in every table and list
@@ -25,6 +27,9 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "multiple_of": "a multiple of {multiple_of}",
 }
+# The bounds in the metadata of pydantic's types, with their signs.
+_BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+_TYPES: dict[Any, str] = {NoneType: "null", float: "number", bool: "true | false", str: "text", Any: "anything"}
 
 
 def say(error: Any) -> str:
@@ -35,7 +40,13 @@ def say(error: Any) -> str:
     if error["type"] not in _EXPECTED:
         message = str(error["msg"])
         return f"{message[0].lower()}{message[1:]}, found {show(error['input'])}"
-    return f"should be {_EXPECTED[error['type']].format(**error.get('ctx', {}))}, found {show(error['input'])}"
+    # A bound of a number is written 1, not 1.0, as in a grid file.
+    bounds = {name: int(b) if _is_whole(b) else b for name, b in error.get("ctx", {}).items()}
+    return f"should be {_EXPECTED[error['type']].format(**bounds)}, found {show(error['input'])}"
+
+
+def _is_whole(bound: Any) -> bool:
+    return isinstance(bound, float) and bound.is_integer()
 
 
 def show(value: Any) -> str:
@@ -44,6 +55,43 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def written(value: Any) -> str:
+    """Formats a value as in a grid file."""
+    return value if isinstance(value, str) else json.dumps(int(value) if _is_whole(value) else value, default=str)
+
+
+def type_text(kind: Any) -> str:
+    """Formats the type of an option: `int > 0`, `gru | lstm`, `number or null`. A title in its metadata is taken."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        title = next((t for item in arguments[1:] if (t := getattr(item, "title", None))), None)
+        return title or f"{type_text(arguments[0])} {' and '.join(_bounds(arguments[1:]))}".strip()
+    if origin is typing.Literal:
+        return " | ".join(map(written, arguments))
+    if origin in (typing.Union, UnionType):
+        return " or ".join(map(type_text, arguments))
+    if kind in _TYPES:
+        return _TYPES[kind]
+    return kind.__name__ if isinstance(kind, type) and not arguments else str(kind)
+
+
+def range_text(kind: Any) -> str:
+    """Formats a type with several bounds as `type_text` does; "" for any other, whose one bound the message has."""
+    bounds = _bounds(typing.get_args(kind)[1:]) if typing.get_origin(kind) is typing.Annotated else []
+    return type_text(kind) if len(bounds) > 1 else ""
+
+
+def _bounds(metadata: tuple[Any, ...]) -> list[str]:
+    """Returns the bounds in the metadata of an annotation, from pydantic's types and Field()."""
+    flat = [item for entry in metadata for item in getattr(entry, "metadata", [entry])]
+    return [
+        f"{sign} {written(bound)}"
+        for item in flat
+        for name, sign in _BOUNDS.items()
+        if (bound := getattr(item, name, None)) is not None
+    ]
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

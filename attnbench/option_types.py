@@ -7,10 +7,10 @@ from pydantic_core import PydanticCustomError
 
 
 def _refuse_even(value: int) -> int:
-    if value % 2 == 0:
+    if value < 1 or value % 2 == 0:
         raise PydanticCustomError("grid", f"should be an odd number of at least 1, found {value}")
     return value
 
 
 _ODD: dict[str, Any] = {"type": "integer", "minimum": 1, "not": {"multipleOf": 2}}
-OddInt = Annotated[int, Field(gt=0), AfterValidator(_refuse_even), WithJsonSchema(_ODD)]
+OddInt = Annotated[int, Field(title="odd int > 0"), AfterValidator(_refuse_even), WithJsonSchema(_ODD)]

@@ -22,7 +22,7 @@ import pydantic
 import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.messages import message_of, say
+from attnbench.messages import message_of, range_text, say
 from attnbench.option_types import OddInt
 
 REQUIRED = inspect.Parameter.empty
@@ -155,7 +155,9 @@ class Entry:
             return Problem(f"{self.kind} {self.name!r} has no option {name!r}", name, hint)
         if error["type"] == "missing":
             return Problem(f"{self.kind} {self.name!r} needs the option {name!r}", name)
-        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {say(error)}", name)
+        range_ = next((range_text(option.type) for option in self.options if option.name == name), "")
+        hint = f"a valid {name} is a {range_}" if range_ else ""
+        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {say(error)}", name, hint)
 
 
 class Registry:

@@ -37,6 +37,7 @@ def _cell(labels: dict[str, Any]) -> Cell:
         model=Component(name=labels["model"], options={"width": 64}),
         score=None if labels["score"] == "–" else Component(name=labels["score"]),
         scope=Component(name=labels["scope"].split(" ")[0]),
+        normaliser=None if (weighing := labels.get("normaliser", "softmax")) == "–" else Component(name=weighing),
         task=Component(name=labels["task"]),
         data=Data(test_lengths=(9, 20)),
         train=Train(),

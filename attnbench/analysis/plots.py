@@ -15,7 +15,7 @@ import numpy as np
 from attnbench.analysis.fonts import MONO, drawable, style
 from attnbench.analysis.heatmap import columns
 from attnbench.analysis.labels import label_columns
-from attnbench.cell import LABELS
+from attnbench.cell import KINDS, LABELS
 from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def by_setting(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """
     axes = ["model", "scope", *(column for column in label_columns(frame) if column not in LABELS)]
     for values, rows in frame.groupby(axes, sort=False, dropna=False):
-        varying = [(a, v) for a, v in zip(axes, values, strict=True) if a == "scope" or frame[a].nunique() > 1]
-        yield " · ".join(str(v) if a in ("model", "scope") else f"{a} {v}" for a, v in varying), rows
+        named = [(a, v) for a, v in zip(axes, values, strict=True) if a == "scope" or frame[a].nunique() > 1]
+        yield " · ".join(str(v) if a in KINDS else f"{a} {v}" for a, v in named if v != NO_VALUE), rows
 
 
 def png(figure: Figure) -> bytes:

@@ -6,18 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attnbench.cell import KINDS
+from attnbench.cell import KINDS, SOFTMAX
 from attnbench.errors import AttnbenchError, Problem
 from attnbench.grid.identity import DIGITS, PATHS, pairs_digest
 
+_NOT_SET = {"normaliser": SOFTMAX.name}  # what a setting is that is left out; any other is "not set"
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.-]*")
 
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
     """The fields of a cell except its seed, by dotted path, as text.
 
-    A component is two kinds of entries: its name (`score`) and its options (`score.scale`). A data file is represented
-    by its digest at training: the file may have been edited or moved since.
+    A component is two kinds of entries: its name (`score`) and its options (`score.scale`). The normaliser is left out
+    where it is the softmax or not used, as in the id of a cell: earlier versions did not record it, and the keys of
+    baselines stay the same. A data file is represented by its digest at training: the file may have been edited or
+    moved since.
 
     Args:
         record: of the cell, with `config` and `digests`.
@@ -29,6 +32,8 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
     settings: dict[str, str] = {}
     for section, value in config.items():
         fields = value if isinstance(value, dict) else {}  # skips the seed, the only field that is not a mapping
+        if section == "normaliser" and value in (None, SOFTMAX.model_dump()):
+            continue
         if section in KINDS:
             settings[section] = _setting(fields.get("name"))
             fields = fields.get("options", {})
@@ -68,4 +73,8 @@ def key_of(settings: dict[str, str]) -> str:
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """The settings that are not the same, each as "train.steps: 800 → 20"."""
     names = [name for name in (*old, *(n for n in new if n not in old)) if old.get(name) != new.get(name)]
-    return [f"{name}: {old.get(name, 'not set')} → {new.get(name, 'not set')}" for name in names]
+
+    def shown(settings: Mapping[str, str], name: str) -> str:
+        return settings.get(name, _NOT_SET.get(name, "not set"))
+
+    return [f"{name}: {shown(old, name)} → {shown(new, name)}" for name in names]

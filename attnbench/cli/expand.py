@@ -131,10 +131,10 @@ def _table(plan: "Plan", rows: list[CellRow], folds: bool) -> "Table":
     from rich.text import Text
 
     from attnbench.analysis.labels import KIND, text
-    from attnbench.cell import KINDS
+    from attnbench.cell import COLUMN_KINDS
 
     one_model = len({row["model"] for row in rows}) <= 1
-    kinds = [kind for kind in KINDS if not (one_model and kind == "model")]
+    kinds = [kind for kind in COLUMN_KINDS if not (one_model and kind == "model")]
     # The axis model.kind is the column "model" already.
     names = [*kinds, *(axis for axis in plan.axes if axis != KIND)]
     table = Table(title=Text(plan.name, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, header_style="cyan")

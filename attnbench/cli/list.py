@@ -1,4 +1,4 @@
-"""`attnbench list`: lists every score, scope, task and model."""
+"""`attnbench list`: lists every score, scope, normaliser, task and model."""
 
 from typing import Annotated, Any
 
@@ -7,16 +7,14 @@ import typer
 from attnbench.cli import complete
 from attnbench.cli.options import Plugin
 from attnbench.errors import did_you_mean, fail
-
-# The bounds in the metadata of pydantic's types, with their signs.
-_BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+from attnbench.messages import type_text, written
 
 
 def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="scores|scopes|tasks|models|NAME",
+            metavar="scores|scopes|normalisers|tasks|models|NAME",
             help="List only these, or only the one of this name.",
             show_default=False,
             autocompletion=complete.parts,
@@ -24,7 +22,7 @@ def list_(
     ] = None,
     plugin: Plugin = None,
 ) -> None:
-    """List scores, scopes, tasks and models with their formula, source and options."""
+    """List scores, scopes, normalisers, tasks and models with their formula, source and options."""
     from attnbench.cli.console import Console
     from attnbench.plugins import load_entry_points, load_plugin
     from attnbench.registry import REGISTRIES
@@ -95,50 +93,7 @@ def doc_field(doc: str, label: str) -> str:
 def _option(option: Any) -> str:
     from attnbench.registry import REQUIRED
 
-    default = f"default {_value(option.default)}"
+    default = f"default {written(option.default)}"
     if option.default is REQUIRED:
         default = "default from the data" if option.name == "max_source_length" else "required"
     return f"{option.name}: {type_text(option.type)} ({default})"
-
-
-def _value(value: Any) -> str:
-    """Formats a value as in a grid file."""
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def type_text(kind: Any) -> str:
-    """Formats a type for users of grid files: `int > 0`, `gru | lstm`, `number or null`."""
-    import typing
-    from types import NoneType, UnionType
-
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        bounds = " and ".join(_bounds(arguments[1:]))
-        return f"{type_text(arguments[0])} {bounds}".strip()
-    if origin is typing.Literal:
-        return " | ".join(map(_value, arguments))
-    if origin in (typing.Union, UnionType):
-        return " or ".join(map(type_text, arguments))
-    names: dict[Any, str] = {
-        NoneType: "null",
-        float: "number",
-        bool: "true | false",
-        str: "text",
-        typing.Any: "anything",
-    }
-    if kind in names:
-        return names[kind]
-    return kind.__name__ if isinstance(kind, type) and not arguments else str(kind)
-
-
-def _bounds(metadata: tuple[Any, ...]) -> list[str]:
-    """Returns the bounds in the metadata of an annotation, from pydantic's types and Field()."""
-    flat = [item for entry in metadata for item in getattr(entry, "metadata", [entry])]
-    return [
-        f"{sign} {_value(bound)}"
-        for item in flat
-        for name, sign in _BOUNDS.items()
-        if (bound := getattr(item, name, None)) is not None
-    ]

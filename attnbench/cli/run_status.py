@@ -79,7 +79,8 @@ class RunStatus:
         optional = ("model", "scope", *planned.plan.axes)
         values = {name: {cell.labels[name] for cell in planned.plan.cells} for name in optional}
         self._varying = {name for name, found in values.items() if len(found) > 1}
-        self.kinds = tuple(name for name in ("model", "score", "scope") if name == "score" or name in self._varying)
+        kinds = ("model", "score", "scope", "normaliser")
+        self.kinds = tuple(name for name in kinds if name == "score" or name in self._varying)
         # Packs are weighted by their estimated time, because some take many times as long as others.
         self._weight = sum(map(pack_seconds, planned.packs))
         self._weight_ended = 0.0
@@ -166,7 +167,7 @@ class RunStatus:
 
     def label(self, cell: PlannedCell, names: Iterable[str]) -> str:
         """Returns a cell's labels of these names and of the other axes that vary, as "additive · copy · width 32"."""
-        axes = [axis for axis in self.planned.plan.axes if axis in self._varying - {"model.kind"}]
+        axes = [axis for axis in self.planned.plan.axes if axis in self._varying - {"model.kind", "normaliser"}]
         axes = [axis for axis in axes if cell.labels[axis] is not None]
         # Without attention, a cell has no score, and is named by its scope.
         names = ("scope" if name == "score" and cell.labels["score"] == NO_VALUE else name for name in names)

@@ -208,9 +208,9 @@ class AxesReader:
 
     def _check_normalisers(self, groups: tuple[tuple[Combination, ...], ...], includes: Iterable[Combination]) -> None:
         """Records normalisers in a grid without a scope that uses one."""
-        parts = [*chain.from_iterable(groups), *includes]
-        scopes = list({value.name: value for part in parts if (value := part.get("scope"))}.values()) or [GLOBAL]
-        if "scope" in self._unreadable or any(find("scope", scope.name).takes("normaliser") for scope in scopes):
+        scopes = [value for part in chain.from_iterable(groups) if (value := part.get("scope"))] or [GLOBAL]
+        used = [*scopes, *(combination["scope"] for combination in includes)]
+        if "scope" in self._unreadable or any(find("scope", scope.name).takes("normaliser") for scope in used):
             return
         for section in ("grid", "zip"):
             self._refuse_unused_normaliser(scopes[0], (section,), getattr(self.file, section))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from attnbench.cell import LABELS, Cell, Component, Data, Train
+from attnbench.cell import COLUMN_KINDS, LABELS, Cell, Component, Data, Train
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id, data_digests
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
@@ -207,7 +207,7 @@ class _Expansion:
             return combination[kind].label if kind in combination else NO_VALUE
 
         labels = {"model": self.resolver.configured("model.kind", combination), "seed": None}
-        labels |= {kind: name(kind) for kind in ("score", "scope", "task")}
+        labels |= {kind: name(kind) for kind in COLUMN_KINDS if kind != "model"}
         written = {axis: self._written_label(axis, combination) for axis in self.axes}
         self.skipped.append(Skipped(labels | written, str(reason)))
 

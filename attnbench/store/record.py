@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.cell import SOFTMAX
 from attnbench.grid.packs import Composition
 from attnbench.outcome import Outcome
 from attnbench.store.atomic import read_sealed, sealed
@@ -67,4 +68,10 @@ def read_record(file: Path) -> Record:
         raise ValueError("not the record of this cell")
     for key in ("code", "digests", "facts"):  # earlier versions did not record them
         record.setdefault(key, {})
+    record["config"].setdefault("normaliser", _earlier_normaliser(record["config"]))
     return record
+
+
+def _earlier_normaliser(config: Record) -> Record | None:
+    """The normaliser of a cell of an earlier version, which had the softmax only."""
+    return None if config["scope"]["name"] == "none" else SOFTMAX.model_dump()

@@ -52,9 +52,9 @@ def run_name(labels: Mapping[str, Any], varying: Collection[str]) -> str:
         labels: the labels of the cell.
         varying: those of "model" and "scope" that have several values in the grid.
     """
-    first = [name for name in KINDS if name in ("score", "task", *varying)]
-    words = [str(labels[name]) for name in first if labels[name] != NO_VALUE]
-    named = {*LABELS, KIND}  # the kind of model is part of the model's label
+    first = [name for name in KINDS if name in ("score", "normaliser", "task", *varying)]
+    words = [str(labels[name]) for name in first if labels.get(name, NO_VALUE) != NO_VALUE]
+    named = {*LABELS, "normaliser", KIND}  # the kind of model is part of the model's label
     axes = [f"{name} {text(value)}" for name, value in labels.items() if name not in named and value is not None]
     seed = f" · seed {labels['seed']}"
     return shortened(one_line(" · ".join([*words, *axes])), MAX_NAME - len(seed)) + seed

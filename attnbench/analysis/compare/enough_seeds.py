@@ -7,7 +7,12 @@ from attnbench.analysis.paired import ALPHA, fewest_pairs
 from attnbench.analysis.table.cell import comparisons
 from attnbench.messages import NO_VALUE
 
-AXES = ("score", "scope", "model")  # the first of them that varies is what `compare` is expected to be asked for
+AXES = (
+    "score",
+    "scope",
+    "normaliser",
+    "model",
+)  # the first of them that varies is what `compare` is expected to be asked for
 
 
 def too_few_seeds(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -16,7 +21,7 @@ def too_few_seeds(cells: Sequence[Mapping[str, Any]]) -> str:
     Args:
         cells: the labels of the cells.
     """
-    values = {axis: {cell[axis] for cell in cells} - {NO_VALUE} for axis in AXES}
+    values = {axis: {cell.get(axis, NO_VALUE) for cell in cells} - {NO_VALUE} for axis in AXES}
     axis = next((axis for axis in AXES if len(values[axis]) > 1), None)
     if axis is None:
         return ""

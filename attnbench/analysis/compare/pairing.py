@@ -1,15 +1,18 @@
 """Which results are compared: the metric by value of the axis, setting and seed, with failed seeds as the worst."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, label_columns, values_of
 from attnbench.analysis.per_pack import measurements
+from attnbench.cell import SOFTMAX
+from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NORMALISER = "normaliser"
 ALL_TASKS = "all"  # the task of a line over all tasks
 Block = tuple[Label, ...]  # all labels except the axis and the seed; the task comes first
 Results = Mapping[tuple[Label, Block], Mapping[Any, float]]  # the metric by seed, for a value of the axis in a block
@@ -71,11 +74,29 @@ def _follows(frame: "pd.DataFrame", column: str, axis: str) -> bool:
 
 
 def side_by_side(frames: "Sequence[tuple[str, pd.DataFrame]]") -> "pd.DataFrame":
-    """The rows of several runs with a label column `run`; an axis that a run does not have is empty there."""
+    """The rows of several runs with a label column `run`.
+
+    An axis that a run does not have is empty there, except that its normaliser is the softmax.
+    """
     import pandas as pd
 
+    weighed = [frame for _, frame in frames if NORMALISER in frame.columns]
+    if weighed:
+        unused = {scope for frame in weighed for scope in frame.loc[frame[NORMALISER] == NO_VALUE, "scope"]}
+        frames = [(name, _with_normaliser(frame, unused)) for name, frame in frames]
     named = [frame.assign(run=name) for name, frame in frames]
     joined = pd.concat(named, ignore_index=True)
     labels = list(dict.fromkeys(c for _, frame in frames for c in label_columns(frame)))
     rest = [c for c in joined.columns if c not in ("cell", "status", "run", *labels)]
     return joined[["cell", "status", "run", *labels, *rest]]
+
+
+def _with_normaliser(frame: "pd.DataFrame", unused: Collection[Label]) -> "pd.DataFrame":
+    """The rows of a run with a column of the normaliser, which no scope in `unused` has."""
+    if NORMALISER in frame.columns:
+        return frame
+    labels = [NO_VALUE if scope in unused else SOFTMAX.name for scope in values_of(frame, "scope")]
+    # Before the metrics, where the label columns are.
+    together = frame.copy()
+    together.insert(list(frame.columns).index("task"), NORMALISER, labels)
+    return together

@@ -191,7 +191,7 @@ def unknown_metric(metric: str) -> Problem | None:
 
 def name_of(labels: dict[str, str]) -> str:
     """A configuration's readable name: "rnn · dot · global · copy · model.width 64"."""
-    return " · ".join([labels[name] for name in KINDS if labels[name] != NO_VALUE] + [
+    return " · ".join([labels[name] for name in KINDS if labels.get(name, NO_VALUE) != NO_VALUE] + [
         f"{name} {value}" for name, value in labels.items() if name not in KINDS and value != NO_VALUE
     ])  # fmt: skip
 

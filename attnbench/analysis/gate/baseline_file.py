@@ -23,7 +23,7 @@ from typing import Any
 
 from attnbench.analysis.gate.baseline import DECIMALS, NEVER, BaselineRow, has_result, join_seeds, unknown_metric
 from attnbench.analysis.settings import key_of
-from attnbench.cell import KINDS
+from attnbench.cell import COLUMN_KINDS
 from attnbench.errors import fail
 from attnbench.escapes import from_spreadsheet, spreadsheet
 from attnbench.files import cause, read_file, write_output
@@ -49,19 +49,19 @@ def write(rows: Sequence[BaselineRow], file: Path) -> None:
 
 def to_text(rows: Sequence[BaselineRow]) -> str:
     """The file's content."""
-    axes = sorted({name for row in rows for name in row.labels} - set(KINDS))
+    axes = sorted({name for row in rows for name in row.labels} - set(COLUMN_KINDS))
     first = rows[0].settings
     shared = {k: v for k, v in first.items() if all(row.settings.get(k) == v for row in rows)}
     if all(shared.get(k, v) == v for row in rows for k, v in _implied(row.labels).items()):
-        shared = {k: v for k, v in shared.items() if k not in KINDS}
+        shared = {k: v for k, v in shared.items() if k not in COLUMN_KINDS}
     out = io.StringIO()
     out.writelines(f"# {name}={value}\n" for name, value in sorted(shared.items()))
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*KINDS, *axes, *COLUMNS])
+    writer.writerow([*COLUMN_KINDS, *axes, *COLUMNS])
     for row in sorted(rows, key=lambda row: _order(row, axes)):
         given = shared.items() | _implied(row.labels).items()
         own = "; ".join(f"{k}={v}" for k, v in sorted(row.settings.items()) if (k, v) not in given)
-        labels = [spreadsheet(row.labels.get(name, NO_VALUE)) for name in (*KINDS, *axes)]
+        labels = [spreadsheet(row.labels.get(name, NO_VALUE)) for name in (*COLUMN_KINDS, *axes)]
         values = " ".join(map(_text, row.values.values()))
         writer.writerow([*labels, row.configuration, row.metric, join_seeds(row.values), values, own, row.versions])
     return out.getvalue()
@@ -73,13 +73,13 @@ def _text(value: float) -> str:
 
 def _implied(labels: dict[str, str]) -> dict[str, str]:
     """The settings that follow from the labels: the names of the components. They are not written a second time."""
-    names = {name: labels[name].split(" ")[0] for name in KINDS}
+    names = {name: labels[name].split(" ")[0] for name in COLUMN_KINDS}
     return {name: "null" if value == NO_VALUE else value for name, value in names.items()}
 
 
 def _order(row: BaselineRow, axes: Iterable[str]) -> tuple[Any, ...]:
     """A sort key: by label, with the numbers in it by value (8 before 64), then by metric."""
-    labels = [row.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)]
+    labels = [row.labels.get(name, NO_VALUE) for name in (*COLUMN_KINDS, *axes)]
     parts = [[(1, int(p), "") if p.isdecimal() else (0, 0, p) for p in re.split(r"(\d+)", label)] for label in labels]
     return (*parts, row.configuration, row.metric)
 
@@ -145,7 +145,7 @@ class _Reader:
             self._report(self.start + reader.line_num, f"not valid CSV: {error}")
 
     def _columns_are_valid(self) -> bool:
-        missing = [name for name in (*KINDS, *COLUMNS) if name not in self.columns]
+        missing = [name for name in (*COLUMN_KINDS, *COLUMNS) if name not in self.columns]
         twice = [name for name, count in Counter(self.columns).items() if count > 1]
         if missing or twice:
             mistakes = [f"there is no column {name}" for name in missing]

@@ -15,7 +15,7 @@ from attnbench.analysis.gate.check import Check, Finding
 from attnbench.analysis.gate.judge import GateVerdict, Statistic, learned
 from attnbench.analysis.numbers import rounded
 from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
-from attnbench.cell import KINDS
+from attnbench.cell import COLUMN_KINDS
 from attnbench.errors import Exit
 from attnbench.escapes import markdown, one_line
 from attnbench.messages import NO_VALUE
@@ -231,11 +231,11 @@ def to_json(check: Check) -> str:
 
 
 def _records(check: Check) -> list[dict[str, Any]]:
-    axes = sorted({name for finding in check.findings for name in finding.labels} - set(KINDS))
+    axes = sorted({name for finding in check.findings for name in finding.labels} - set(COLUMN_KINDS))
     records = []
     for finding in check.findings:
         judgement, (before, now) = finding.judgement, finding.means
-        labels = {name: finding.labels.get(name, NO_VALUE) for name in (*KINDS, *axes)}
+        labels = {name: finding.labels.get(name, NO_VALUE) for name in (*COLUMN_KINDS, *axes)}
         numbers = {
             "baseline": before,
             "run": now,
