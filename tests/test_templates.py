@@ -1,5 +1,6 @@
 """The files that `attnbench init --score NAME` and its like write: they pass the contract of their kind, and train."""
 
+import math
 import os
 import re
 import subprocess
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from task_contract import check_contract
 
+import attnbench
 from attnbench.cli import main
 from attnbench.cli.init import COMPARISONS
 from attnbench.plugins import load_plugin
@@ -60,6 +63,37 @@ def test_a_template_passes_the_contract_tests_of_its_kind(kind, template):
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None, done.stdout[-2000:]
     assert int(passed[1]) >= FEWEST[kind]
+
+
+def test_the_normalisers_template_has_what_it_declares_and_obeys_the_mask(template):
+    template("normaliser")
+    load_plugin("brand_new.py")
+    entry = REGISTRIES["normaliser"].entry("brand_new")
+    assert entry.declares("sums_to_one")
+    assert entry.declares("positive")
+    logits = torch.tensor([[[0.0, 3.0, -2.0, 7.0], [1e4, -1e4, 1e4, 0.0], [1.0, 2.0, 3.0, 4.0]]])
+    mask = torch.tensor([[[True, True, False, False], [True, True, True, False], [False, False, False, False]]])
+    for temperature in (0.5, 2.0):
+        built = attnbench.build_normaliser("brand_new", temperature=temperature)
+        for given in (logits, logits.masked_fill(~mask, -torch.inf)):
+            weights = built(given, mask)
+            assert (weights[~mask] == 0).all()
+            assert weights.sum(-1).tolist() == [pytest.approx([1.0, 1.0, 0.0])]
+        ratio = float(weights[0, 0, 1] / weights[0, 0, 0])
+        assert ratio == pytest.approx(math.exp(3 / temperature))
+        assert (weights[0, 1, [0, 2]] == 0.5).all()
+
+
+def test_the_scopes_template_goes_with_every_normaliser(template):
+    template("scope")
+    load_plugin("brand_new.py")
+    logits = torch.tensor([[[0.0, 2.0, 1.9, 1.0]]])
+    for name in REGISTRIES["normaliser"].names():
+        attend = attnbench.Attention("dot", "brand_new", name, width=4, max_source_length=4, keep=2)
+        weights = attend.scope(logits, None, logits, torch.tensor([4]), 0)
+        expected = attend.normaliser(logits, torch.tensor([[[False, True, True, False]]]))
+        assert torch.equal(weights, expected), name
+        assert (weights[0, 0, 1:3] > 0).all(), name
 
 
 def test_the_tasks_template_passes_the_contract_of_tasks(template):

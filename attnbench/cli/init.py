@@ -28,6 +28,7 @@ YAML_VALUES = re.compile(r"(?i:null|true|false|yes|no|on|off|y|n)")  # YAML read
 COMPARISONS = {
     "score": "--against general",
     "scope": "--axis scope --against global",
+    "normaliser": "--axis normaliser --against softmax",
     "task": "--against general",
     "model": "--axis model --against rnn",
 }
@@ -50,14 +51,15 @@ def init(
     ] = None,
     score: Annotated[str | None, _part("score", "a score")] = None,
     scope: Annotated[str | None, _part("scope", "a scope")] = None,
+    normaliser: Annotated[str | None, _part("normaliser", "a normaliser")] = None,
     task: Annotated[str | None, _part("task", "a task")] = None,
     model: Annotated[str | None, _part("model", "a model")] = None,
 ) -> None:
-    """Write a commented starter grid, or a working custom score, scope, task or model. No file is overwritten.
+    """Write a commented starter grid, or a working custom part, such as a score. No file is overwritten.
 
     Then `attnbench run` trains the grid: `attnbench init --score mine` and `attnbench run mine.yaml`.
     """
-    requested = {"score": score, "scope": scope, "task": task, "model": model}
+    requested = {"score": score, "scope": scope, "normaliser": normaliser, "task": task, "model": model}
     parts = {kind: name for kind, name in requested.items() if name is not None}
     if len(parts) + (file is not None) > 1:
         options = [f"--{kind}" for kind in parts]

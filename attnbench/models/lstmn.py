@@ -35,7 +35,7 @@ class LSTMNState(NamedTuple):
 class LSTMN(Seq2Seq):
     """Long short-term memory-network: LSTMs that attend to their own past.
 
-    Formula: s = softmax_{i<t} score(W_s [x_t; h̃_{t−1}], h_i); [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i];
+    Formula: s = normaliser_{i<t} score(W_s [x_t; h̃_{t−1}], h_i); [h̃_t; c̃_t] = Σ_i s_i [h_i; c_i];
         i, f, o = σ(W [x_t; h̃_t] + b); ĉ = tanh(W [x_t; h̃_t] + b); c_t = f ⊙ c̃_t + i ⊙ ĉ;
         h_t = o ⊙ tanh(c_t)
     Source: Cheng, Dong & Lapata 2016, §3.1, fusion: §4 (arXiv 1601.06733); the paper uses the additive score

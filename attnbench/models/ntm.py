@@ -38,7 +38,7 @@ class Machine(NamedTuple):
 class NTM(Seq2Seq):
     """Neural Turing machine: a controller with read and write heads on a memory.
 
-    Formula: w^c = softmax_n β·score(k, M(n)); w^g = g·w^c + (1 − g)·w_{t−1}; w̃(n) = Σ_j w^g(n − j)·s(j);
+    Formula: w^c = normaliser_n β·score(k, M(n)); w^g = g·w^c + (1 − g)·w_{t−1}; w̃(n) = Σ_j w^g(n − j)·s(j);
         w = w̃^γ / Σ w̃^γ; M(n) ← M(n) ⊙ (1 − w(n)·e) + w(n)·a; r = Σ_n w(n)·M(n); p(y_t) = softmax(W_o [h_t; r_t])
     Source: Graves, Wayne & Danihelka 2014, §3 (arXiv 1410.5401); constant initial memory: Collier & Beel 2018
         (arXiv 1807.08518)

@@ -1,4 +1,4 @@
-"""Global attention: a softmax over all valid positions."""
+"""Global attention: all valid positions."""
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from attnbench.registry import scope
 class Global(nn.Module):
     """Soft attention over all valid positions.
 
-    Formula: α_t = softmax(e_t) over i < L_b
+    Formula: α_t = normaliser(e_t) over i < L_b, by default the softmax
     Source: Bahdanau, Cho & Bengio 2015, eq. 6 (arXiv 1409.0473); Xu et al. 2015, §4.2 (arXiv 1502.03044); Luong, Pham &
         Manning 2015, §3.1 (arXiv 1508.04025)
 

@@ -16,7 +16,7 @@ from attnbench.registry import scope
 class Hard(nn.Module):
     """One position per step: sampled from α in training, argmax in evaluation.
 
-    Formula: c_t = h_i with i ~ α_t; ∂L/∂W = ∂log p(y|i)/∂W + λ_r (R − b) ∂log p(i)/∂W + λ_e ∂H(α)/∂W
+    Formula: c_t = h_i with i ~ α_t = normaliser(e_t); ∂L/∂W = ∂log p(y|i)/∂W + λ_r (R − b) ∂log p(i)/∂W + λ_e ∂H(α)/∂W
     Source: Xu et al. 2015, eq. 11–13 and §4.1 (arXiv 1502.03044); gumbel: Jang, Gu & Poole 2017 (arXiv 1611.01144);
         straight_through: Bengio, Léonard & Courville 2013 (arXiv 1308.3432)
 

@@ -13,10 +13,10 @@ from attnbench.registry import scope
 class LocalMonotonic(nn.Module):
     """Soft attention in a window of W = `window` positions on either side of t.
 
-    Formula: α_t = softmax(e_t) over |i − p_t| ≤ W, with p_t = min(t, L_b − 1)
+    Formula: α_t = normaliser(e_t) over |i − p_t| ≤ W, with p_t = min(t, L_b − 1)
     Source: Luong, Pham & Manning 2015, §3.2, "local-m" (arXiv 1508.04025)
 
-    L_b is the length of source b. Positions outside the source are excluded from the softmax.
+    L_b is the length of source b. Positions outside the window are excluded before the normaliser.
     """
 
     def __init__(self, normaliser: nn.Module | None = None, window: PositiveInt = 10) -> None:

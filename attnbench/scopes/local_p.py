@@ -13,13 +13,13 @@ from attnbench.registry import scope
 class LocalPredictive(nn.Module):
     """Soft attention in a window around a position predicted from the query.
 
-    Formula: α_t = softmax(e_t) over |i − ⌊p_t⌋| ≤ W, times exp(−(i−p_t)²/(2σ²)), with σ = W/2 and
+    Formula: α_t = normaliser(e_t) over |i − ⌊p_t⌋| ≤ W, times exp(−(i−p_t)²/(2σ²)), with σ = W/2 and
         p_t = (L_b − 1) · sigmoid(v_pᵀ tanh(W_p s))
     Source: Luong, Pham & Manning 2015, eq. 9–10 (arXiv 1508.04025)
 
     W is the option `window` and L_b the length of source b. The parameters are `centre_proj.weight` W_p (D,D) and
-    `centre_v.weight` v_pᵀ (1,D). The weights are not renormalised after the Gaussian, so a row sums to at most 1. The
-    gradient reaches p_t only through the Gaussian, because the edge of the window is not differentiable.
+    `centre_v.weight` v_pᵀ (1,D). The weights are not renormalised after the Gaussian, so with the softmax a row sums to
+    at most 1. The gradient reaches p_t only through the Gaussian, because the edge of the window is not differentiable.
     """
 
     def __init__(self, width: int, normaliser: nn.Module | None = None, window: PositiveInt = 10) -> None:

@@ -11,7 +11,7 @@ from attnbench.registry import scope
 class SelfAttention(nn.Module):
     """Self-attention over the positions that the mask of the model allows.
 
-    Formula: α_t = softmax(e_t) over the allowed positions
+    Formula: α_t = normaliser(e_t) over the allowed positions, by default the softmax
     Source: Cheng, Dong & Lapata 2016, §3.1 (arXiv 1601.06733); Vaswani et al. 2017, §3.2.3 (arXiv 1706.03762)
 
     Queries and keys come from the same sequence. Depending on the model and the layer, a query may use the whole

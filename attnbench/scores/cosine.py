@@ -12,10 +12,11 @@ from attnbench.scores.base import Score
 
 @score("cosine")
 class Cosine(Score):
-    """Cosine similarity times a strength β, which is learned by default.
+    """Cosine similarity times a strength β, learned by default: QK normalisation with a learned scale.
 
     Formula: score(s, h) = β · cos(s, h), with β = softplus(strength) + 1
-    Source: Graves, Wayne & Danihelka 2014, eq. 5–6 (arXiv 1410.5401)
+    Source: Graves, Wayne & Danihelka 2014, eq. 5–6 (arXiv 1410.5401); QK normalisation: Henry et al. 2020, §3
+        (arXiv 2010.04245)
 
     The parameter is `strength` (). β is learned by default because with β = 1 the largest possible weight over n keys
     is e²/(e² + n − 1), which is .28 for n = 20. The option `strength` fixes β to a number; 1 gives the plain cosine.

@@ -7,8 +7,10 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from typer.testing import CliRunner
 
 from attnbench import registry
-from attnbench.cli.list import doc_field, list_, type_text
+from attnbench.cli.list import doc_field, list_
 from attnbench.errors import AttnbenchError
+from attnbench.messages import type_text
+from attnbench.option_types import OddInt
 
 PLUGIN = '''
 from attnbench.registry import score
@@ -35,7 +37,7 @@ def call(*arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("kind", ["score", "scope", "task", "model"])
+@pytest.mark.parametrize("kind", ["score", "scope", "normaliser", "task", "model"])
 def test_every_name_is_listed_under_its_kind(kind):
     lines = call(f"{kind}s").splitlines()
     assert lines[0] == f"{kind}s"
@@ -47,13 +49,13 @@ def test_every_name_is_listed_under_its_kind(kind):
 
 def test_all_kinds_are_listed_without_an_argument():
     lines = call().splitlines()
-    assert [line for line in lines if line and line[0] != " "] == ["scores", "scopes", "tasks", "models"]
+    assert [line for line in lines if line and line[0] != " "] == ["scores", "scopes", "normalisers", "tasks", "models"]
 
 
 def test_a_builtin_is_listed_with_formula_source_and_options():
     out = call("scopes")
     local = out[out.index("  local-p") :]
-    assert "formula α_t = softmax(e_t)" in local
+    assert "formula α_t = normaliser(e_t)" in local
     assert "source  Luong" in local
     assert "option  window: int > 0 (default 10)" in local
     assert "origin" not in local
@@ -84,7 +86,9 @@ def test_a_single_part_is_listed_by_its_name():
     assert [line.strip() for line in out.splitlines() if line[:2] == "  " and line[2:3].strip()] == ["additive"]
     with pytest.raises(AttnbenchError, match="did you mean 'additive'"):
         call("additiv")
-    with pytest.raises(AttnbenchError, match="list one of scores, scopes, tasks, models, or a single name"):
+    with pytest.raises(
+        AttnbenchError, match="list one of scores, scopes, normalisers, tasks, models, or a single name"
+    ):
         call("xyzzy")
 
 
@@ -104,6 +108,8 @@ def test_an_unknown_kind_is_reported():
         (Annotated[float, Field(gt=0, le=1)], "number > 0 and ≤ 1"),
         (list[int], "list[int]"),
         (bool, "true | false"),
+        (OddInt, "odd int > 0"),
+        (Annotated[float, Field(gt=1, le=4)], "number > 1 and ≤ 4"),
     ],
 )
 def test_types_are_described_in_plain_words(kind, shown):
@@ -112,3 +118,13 @@ def test_types_are_described_in_plain_words(kind, shown):
 
 def test_a_doc_without_the_field_gives_nothing():
     assert doc_field("What it is.\n\nNo Formula: here.", "Formula") == ""
+
+
+def test_a_normaliser_and_a_score_with_a_state_are_listed_with_the_ranges_of_their_options():
+    assert "option  alpha: number > 1 and ≤ 4 (default 1.5)" in call("entmax")
+    assert "option  sink: zero | learned (default zero)" in call("softmax1")
+    assert "option  kernel: odd int > 0 (default 5)" in call("location_conv")
+
+
+def test_the_cosine_is_listed_as_the_normalisation_of_queries_and_keys():
+    assert "QK normalisation with a learned scale" in call("cosine")
