@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_training import FAKE
+from made_up_run import rewrite
 from small_grid import SMALL
 
 from attnbench import runner
@@ -38,6 +39,15 @@ def fake(monkeypatch, tmp_path):
 
 def records(store):
     return {cell: json.loads((store.folder / "cells" / f"{cell}.json").read_text()) for cell in store.states()}
+
+
+def test_cells_of_an_earlier_version_which_had_the_softmax_only_are_copied(fake, tmp_path):
+    fake()
+    for file in (tmp_path / "small" / "cells").glob("*.json"):
+        rewrite(file, lambda record: record["config"].pop("normaliser"))
+    assert fake(name="second", grid=GRID["grid"] | {"normaliser": ["softmax"]}) == []
+    assert set(Store(tmp_path / "second").frame()["normaliser"]) == {"softmax"}
+    assert len(fake(name="third", grid=GRID["grid"] | {"normaliser": ["softmax", "sparsemax"]})) == 8
 
 
 def test_identical_cells_of_another_run_are_copied_with_their_origin(fake, tmp_path):
