@@ -1,6 +1,6 @@
 """An alignment as a heat map for the terminal: decides the shade or digit of each weight, and how words are placed.
 
-The scale is fixed to 0..1, so that heat maps can be compared.
+The scale is fixed to 0..1, so that heat maps can be compared. A weight of exactly 0 has neither a dot nor a digit.
 """
 
 import unicodedata
@@ -13,13 +13,29 @@ from rich.text import Text
 CELL = 3  # terminal columns per weight
 LONGEST_WORD = 12
 
+# Darker shades have a dot of this colour, which tells a small weight from one of exactly 0.
+DARK = 51
+DOT = "rgb(128,128,128)"
+
+
+def _shade(grey: int) -> Style:
+    return Style(bgcolor=f"rgb({grey},{grey},{grey})")
+
+
+GOLD = Style(color="dark_orange", bold=True)
 COLOUR_LEGEND = Text.assemble(
     "weight 0 ",
-    *((" " * CELL, Style(bgcolor=f"rgb({grey},{grey},{grey})")) for grey in range(0, 256, 51)),
+    (" " * CELL, _shade(0)),
+    " above 0 ",
+    (" · ", _shade(0) + Style(color=DOT)),
+    *((" " * CELL, _shade(grey)) for grey in range(DARK, 256, 51)),
     " 1 · gold link ",
-    ("◆", "bold dark_orange"),
+    ("◆", GOLD),
+    ", ",
+    ("◇", GOLD),
+    " at weight 0",
 )
-PLAIN_LEGEND = Text("weight in tenths: · below .1, 1 from .1, … 9 from .9 · [ ] gold link")
+PLAIN_LEGEND = Text("weight: blank 0, · below .1, 1 from .1, … 9 from .9 · [ ] gold link")
 
 
 def heat_map(
@@ -36,8 +52,8 @@ def heat_map(
         weights: (T,S), each in 0..1.
         source, target: the S and T words.
         links: (T,S), true for gold links; None where the task has none.
-        colour: True for a grey background per weight (black is 0, white is 1) and an orange mark per gold link; False
-            for digits, the tenths of the weight, in brackets for gold links.
+        colour: True for a grey background per weight (black is 0, white is 1), with a dot where a dark one is not 0,
+            and an orange mark per gold link; False for digits, the tenths of the weight, in brackets for gold links.
         width: terminal columns; a source that is too long is drawn in several parts, one below the other.
     """
     names = [_fit(word) for word in target]
@@ -60,12 +76,12 @@ def heat_map(
 def _cell(weight: float, gold: bool, colour: bool) -> Text:
     if not colour:
         tenths = min(9, int(weight * 10 + 1e-6))  # .7 in single precision is slightly below .7
-        digit = str(tenths) if tenths else "·"
+        digit = str(tenths) if tenths else "·" if weight > 0 else " "
         return Text(f"[{digit}]" if gold else f" {digit} ")
     grey = round(255 * min(1.0, max(0.0, weight)))
-    return Text(
-        " ◆ " if gold else " " * CELL, Style(color="dark_orange", bold=True, bgcolor=f"rgb({grey},{grey},{grey})")
-    )
+    if gold:
+        return Text(" ◆ " if weight > 0 else " ◇ ", _shade(grey) + GOLD)
+    return Text(" · " if weight > 0 and grey < DARK else " " * CELL, _shade(grey) + Style(color=DOT))
 
 
 def _heading(words: Sequence[str], margin: int) -> list[Text]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "Blues"
+# Of a weight of exactly 0, in the pictures of alignments. A small weight is nearly white: a grey is told from it, and
+# from all others, which are blue.
+ZERO = "#e4e4e4"
+WITH_ZERO: dict[str, Any] = {"extend": "min", "extendrect": True, "extendfrac": 0.08}  # of a colour bar
 GOLD = "#ff9500"
 # The width of a letter of MONO relative to the font size; all have the same, so margins can be computed. Chinese
 # characters, which other fonts have, take less than two of them.
@@ -52,13 +56,15 @@ class AlignmentPainter:
 
     def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
         from matplotlib import colormaps
+        from matplotlib.colors import to_rgba
 
         self._shape = len(target), len(source)
         source, target = list(map(drawable, source)), list(map(drawable, target))
         self._cell = _cell_size(*self._shape)
         self._figure, axes = _empty_alignment(source, target, self._cell)
         self._canvas = _canvas(self._figure)
-        self._colours = (colormaps[COLOURS](np.linspace(0, 1, 256)) * 255).round().astype(np.uint8)
+        shades = np.concatenate([colormaps[COLOURS](np.linspace(0, 1, 256)), [to_rgba(ZERO)]])
+        self._colours = (shades * 255).round().astype(np.uint8)
         self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10, **style(""))
         self._above = [_outline(axes, links), *axes.spines.values()]
         for artist in (*self._above, self._title):
@@ -78,7 +84,7 @@ class AlignmentPainter:
             raise ValueError(f"weights of shape (T,S) = {self._shape} expected, found {weights.shape}")
         self._canvas.restore_region(self._empty)
         # Each weight covers whole pixels, so they can be copied, several times faster than matplotlib resamples.
-        levels = (np.clip(weights, 0, 1) * 255).round().astype(np.uint8)
+        levels = np.where(weights == 0, 256, (np.clip(weights, 0, 1) * 255).round()).astype(np.intp)
         cells = self._colours[levels].repeat(self._cell, axis=0).repeat(self._cell, axis=1)
         bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
         np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
@@ -114,7 +120,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
                 grid[r, c].set_ylabel(drawable(row), fontsize=11, **style(row))
             if r == 0:
                 grid[r, c].set_title(drawable(column), fontsize=11, **style(column))
-    _shared_scale(figure, list(grid.flat), "attention weight")
+    _shared_scale(figure, list(grid.flat), "attention weight", with_zero=True)
     figure.suptitle(drawable(title), fontsize=12, **style(title))
     return figure
 
@@ -200,17 +206,25 @@ def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) ->
     axes.set(xlim=(-0.5, len(source) - 0.5), ylim=(len(target) - 0.5, -0.5))
     _label_words(axes, source, target, size)
     scale = figure.add_axes(((left + width + 10) / full[0], below / full[1], 9 / full[0], height / full[1]))
-    figure.colorbar(_mappable(), cax=scale, ticks=[0, 0.5, 1])
+    figure.colorbar(_mappable(), cax=scale, ticks=[0.5, 1], **WITH_ZERO)
     scale.tick_params(labelsize=8, length=2)
+    _label_zero(scale)
     return figure, axes
 
 
 def _mappable() -> ScalarMappable:
     """The colour map of values in 0..1, for a colour bar."""
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    return ScalarMappable(Normalize(0, 1), COLOURS)
+    return ScalarMappable(Normalize(0, 1), colormaps[COLOURS].with_extremes(under=ZERO))
+
+
+def _label_zero(scale: Axes) -> None:
+    """Labels the colour of a weight of exactly 0, which is below a colour bar that was drawn `WITH_ZERO`."""
+    place = {"xy": (1, -WITH_ZERO["extendfrac"] / 2), "xycoords": "axes fraction", "xytext": (5, 0)}
+    scale.annotate("0", **place, textcoords="offset points", va="center", fontsize=8, annotation_clip=False)
 
 
 def _rotated(words: Sequence[str]) -> bool:
@@ -226,8 +240,13 @@ def _label_words(axes: Axes, source: Sequence[str], target: Sequence[str], size:
     axes.spines[:].set_linewidth(0.5)
 
 
-def _heat(axes: Axes, weights: np.ndarray) -> Any:
-    return axes.imshow(weights, cmap=COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+def _heat(axes: Axes, values: np.ndarray, with_zero: bool = False) -> Any:
+    """Draws values in 0..1 as colours; with_zero: those that are exactly 0 in a colour of their own."""
+    from matplotlib import colormaps
+
+    colours = colormaps[COLOURS].with_extremes(bad=ZERO if with_zero else (0, 0, 0, 0))
+    values = np.ma.masked_where(values == 0, values) if with_zero else values
+    return axes.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
 
 
 def _outline(axes: Axes, links: np.ndarray | None) -> Any:
@@ -252,7 +271,7 @@ def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
         axes.text(0.5, 0.5, NO_VALUE, ha="center", va="center", fontsize=14, transform=axes.transAxes)
         axes.spines[:].set_visible(False)
         return
-    _heat(axes, panel.weights)
+    _heat(axes, panel.weights, with_zero=True)
     _outline(axes, panel.links)
     if with_words:
         _label_words(axes, *_words(panel), min(6.5, 72 / max(panel.weights.shape)))
@@ -275,8 +294,11 @@ def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> Non
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if value > 0.6 else "black")
 
 
-def _shared_scale(figure: Figure, axes: list[Axes], label: str) -> None:
+def _shared_scale(figure: Figure, axes: list[Axes], label: str, with_zero: bool = False) -> None:
     """Draws one colour bar for all panels."""
-    bar = figure.colorbar(_mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35)
+    more = WITH_ZERO | {"ticks": [0.2, 0.4, 0.6, 0.8, 1]} if with_zero else {}
+    bar = figure.colorbar(_mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35, **more)
     bar.set_label(label, fontsize=9, **style(label))
     bar.ax.tick_params(labelsize=8)
+    if with_zero:
+        _label_zero(bar.ax)

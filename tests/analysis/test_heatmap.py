@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from attnbench.analysis.heatmap import heat_map
+from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND, heat_map
 
 WEIGHTS = np.array([[0.95, 0.05, 0.0], [0.3, 0.1, 0.6]])
 
@@ -9,11 +9,12 @@ WEIGHTS = np.array([[0.95, 0.05, 0.0], [0.3, 0.1, 0.6]])
 def test_digits_are_tenths_and_brackets_mark_gold_links():
     links = np.array([[1, 0, 0], [0, 0, 1]])
     lines = heat_map(WEIGHTS, ["a", "b", "c"], ["x", "yy"], links, colour=False).plain.splitlines()
-    assert lines == ["    a  b  c ", "x  [9] ·  · ", "yy  3  1 [6]"]
+    assert lines == ["    a  b  c ", "x  [9] ·    ", "yy  3  1 [6]"]
 
 
 @pytest.mark.parametrize(
-    ("weight", "digit"), [(0.0, "·"), (0.0999, "·"), (0.1, "1"), (0.3, "3"), (np.float32(0.7), "7"), (1.0, "9")]
+    ("weight", "digit"),
+    [(0.0, " "), (1e-9, "·"), (0.0999, "·"), (0.1, "1"), (0.3, "3"), (np.float32(0.7), "7"), (1.0, "9")],
 )
 def test_the_scale_is_fixed(weight, digit):
     assert heat_map(np.array([[weight]]), ["a"], ["x"], None, colour=False).plain.splitlines()[1] == f"x  {digit} "
@@ -26,6 +27,20 @@ def test_colours_run_from_black_to_white_and_gold_is_marked():
     assert drawing.plain.splitlines()[1] == "x     ◆    "
 
 
+def test_in_colour_a_dot_tells_a_small_weight_from_0_and_a_gold_link_says_which_it_is():
+    weights = np.array([[0.0, 1e-9, 0.19, 0.21], [0.0, 1e-9, 1.0, 0.0]])
+    links = np.array([[0, 0, 0, 0], [1, 1, 1, 0]])
+    lines = heat_map(weights, list("abcd"), ["x", "y"], links, colour=True).plain.splitlines()
+    assert lines[1:] == ["x     ·  ·    ", "y  ◇  ◆  ◆    "]
+
+
+@pytest.mark.parametrize("legend", [PLAIN_LEGEND, COLOUR_LEGEND])
+def test_the_legends_fit_80_columns_and_explain_0(legend):
+    assert legend.cell_len <= 80
+    assert "0" in legend.plain
+    assert legend.plain.count("·") >= 2
+
+
 def test_long_source_words_are_written_vertically_above_their_column():
     lines = heat_map(WEIGHTS, ["the", "cat", "x"], ["x", "y"], None, colour=False).plain.splitlines()
     assert [line.rstrip() for line in lines[:3]] == ["   t  c", "   h  a", "   e  t  x"]
@@ -33,7 +48,7 @@ def test_long_source_words_are_written_vertically_above_their_column():
 
 def test_a_long_source_is_drawn_in_parts_that_fit():
     source = [str(n % 10) for n in range(60)]
-    weights = np.eye(60)[50:51]
+    weights = np.eye(60)[50:51] * 0.94 + 0.001
     text = heat_map(weights, source, ["x"], None, colour=False, width=80).plain
     assert max(map(len, text.splitlines())) <= 80
     parts = text.split("\n\n")
@@ -50,4 +65,4 @@ def test_twenty_words_and_the_end_fit_80_columns_in_one_part():
 
 def test_wide_letters_keep_the_columns():
     lines = heat_map(np.eye(2), ["猫", "b"], ["猫", "x"], None, colour=False).plain.splitlines()
-    assert lines == ["    猫 b ", "猫  9  · ", "x   ·  9 "]
+    assert lines == ["    猫 b ", "猫  9    ", "x      9 "]

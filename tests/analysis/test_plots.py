@@ -17,6 +17,7 @@ from attnbench.store.store import Store
 
 WORDS = ["a", "b", "c"]
 DARK, PALE, ORANGE = np.array([8, 48, 107]), np.array([247, 251, 255]), np.array([255, 149, 0])
+GREY = np.array([228, 228, 228])
 
 
 def alignment_image(weights, source, target, links, title=""):
@@ -37,12 +38,12 @@ def test_source_runs_across_and_target_down() -> None:
     weights = np.zeros((3, 3))
     weights[0, 2] = 1
     rows, columns = np.nonzero(near(weights_area(alignment_image(weights, WORDS, WORDS, None)), DARK))
-    pale_rows, pale_columns = np.nonzero(near(weights_area(alignment_image(weights, WORDS, WORDS, None)), PALE))
+    pale_rows, pale_columns = np.nonzero(near(weights_area(alignment_image(weights, WORDS, WORDS, None)), GREY))
     assert rows.mean() < pale_rows.mean()
     assert columns.mean() > pale_columns.mean()
 
 
-@pytest.mark.parametrize(("value", "colour"), [(1.0, DARK), (0.0, PALE)])
+@pytest.mark.parametrize(("value", "colour"), [(1.0, DARK), (1e-9, PALE), (0.0, GREY)])
 def test_the_scale_is_fixed_whatever_the_weights(value: float, colour: np.ndarray) -> None:
     picture = weights_area(alignment_image(np.full((3, 3), value), WORDS, WORDS, None))
     assert near(picture, colour).sum() > 3000
@@ -59,7 +60,7 @@ def test_gold_links_are_outlined_at_their_positions() -> None:
     assert near(with_gold, ORANGE, 40).sum() > 30
     assert not near(without, ORANGE, 40).any()
     assert np.ptp(rows) < 40
-    middle = np.argwhere(near(weights_area(without), PALE)).mean(axis=0)
+    middle = np.argwhere(near(weights_area(without), GREY)).mean(axis=0)
     assert rows.mean() > middle[0]
     assert columns.mean() < middle[1]
 
@@ -85,6 +86,23 @@ def test_painting_again_leaves_no_trace_of_the_previous_image() -> None:
 def test_weights_of_another_sentence_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 3\) expected, found \(2, 3\)"):
         AlignmentPainter(WORDS, WORDS, None).paint(np.zeros((2, 3)))
+
+
+def test_panels_show_exact_zeros_apart_from_small_weights() -> None:
+    weights = np.array([[1.0, 0.0], [1e-12, 1 - 1e-12]])
+    (axes, bar) = alignment_panels({("dot", "copy"): Panel(weights, ["a", "b"], ["a", "b"])}).axes
+    (image,) = axes.images
+    colours = (image.cmap(image.norm(image.get_array())) * 255).round()[..., :3]
+    assert (colours[0, 1] == GREY).all()
+    assert (colours[1, 0] == PALE).all()
+    assert [text.get_text() for text in bar.texts] == ["0"]
+
+
+def test_a_table_of_accuracies_has_no_colour_of_its_own_for_0(tmp_path_factory: pytest.TempPathFactory) -> None:
+    axes = accuracy_heatmap(frame(tmp_path_factory, score=["dot", "general"])).axes[0]
+    (image,) = axes.images
+    colours = (image.cmap(image.norm(image.get_array())) * 255).round()[..., :3]
+    assert (colours.reshape(-1, 3)[0] == PALE).all(), "the first accuracy is 0"
 
 
 def test_panels_have_rows_of_scores_and_columns_of_tasks() -> None:

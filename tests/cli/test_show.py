@@ -53,9 +53,10 @@ def call(tmp_path):
 def test_a_cell_shows_what_it_is_its_metrics_and_where_it_looked(call):
     out = call("quick", "000000000000")
     assert out.startswith("quick 000000000000 done\n")
-    assert "score  dot" in out
     assert "steps=800" in out
     rows = [line.split() for line in out.splitlines()]
+    assert ["score", "dot"] in rows
+    assert ["normaliser", "softmax"] in rows
     assert ["exact_match", "0.980", "1.000", "0.250"] in rows
     assert ["loss", "0.062", "–", "–"] in rows
     assert ["a", "[9]", "·", "·"] in rows
@@ -92,7 +93,7 @@ def test_one_head_is_drawn_where_it_is_asked_for(call):
     mean = call("quick", "000000000004")
     assert "Test sentence 0 (--example N: 0 to 1), the mean of the heads (--head H: 0 to 2): source above" in mean
     assert ["b", "·", "[9]", "·"] in [line.split() for line in mean.splitlines()]
-    spread, sure = ["b", "1", "[8]", "1"], ["b", "·", "[9]", "·"]
+    spread, sure = ["b", "1", "[8]", "1"], ["b", "[9]"]
     for example, head, row in (0, 0, spread), (0, 2, sure), (1, 0, sure), (1, 2, spread):
         out = call("quick", "000000000004", "--head", str(head), "--example", str(example))
         assert f"Test sentence {example} (--example N: 0 to 1), head {head} (--head H: 0 to 2): source above" in out

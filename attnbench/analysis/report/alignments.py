@@ -14,7 +14,7 @@ from attnbench.analysis.plots import Panel
 from attnbench.analysis.report.data import ReportData, row_label, short_names
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
-from attnbench.analysis.report.sheets import LEVELS, Sheet, data_url, sheet_of
+from attnbench.analysis.report.sheets import LEVELS, ZERO_LEVEL, Sheet, data_url, sheet_of
 from attnbench.analysis.table.comparison import Key, RowLabels
 from attnbench.errors import AttnbenchError
 from attnbench.messages import NO_VALUE
@@ -190,5 +190,9 @@ def _sheet(one: SeedSheet, frames: Frames, with_picture: bool) -> Html:
 
 def _scale() -> Html:
     """The colour scale from 0 to 1 of all panels."""
-    gradient = element("img", src=data_url(np.arange(LEVELS, dtype=np.uint8)[None]), alt="", width=160, height=12)
-    return element("p", "weight 0 ", gradient, " 1", class_="scale")
+
+    def image(levels: np.ndarray, width: int) -> Html:
+        return element("img", src=data_url(levels.astype(np.uint8)[None]), alt="", width=width, height=12)
+
+    nothing = image(np.full(1, ZERO_LEVEL), 12)
+    return element("p", nothing, " weight exactly 0 · above 0 ", image(np.arange(LEVELS), 160), " 1", class_="scale")

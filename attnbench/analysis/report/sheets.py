@@ -1,6 +1,7 @@
 """The alignments of a cell as one picture: every sentence, head and training step, one below the other.
 
-A picture per alignment would be ten times as large. The weights are rounded to LEVELS shades.
+A picture per alignment would be ten times as large. The weights are rounded to LEVELS shades; a
+weight of exactly 0 has a colour of its own.
 """
 
 import base64
@@ -11,12 +12,13 @@ from io import BytesIO
 
 import numpy as np
 
-from attnbench.analysis.plots import COLOURS
+from attnbench.analysis.plots import COLOURS, ZERO
 from attnbench.analysis.report.markup import Html, element
 from attnbench.analysis.report.panel import Sentence, correct
 from attnbench.outcome import Alignments
 
 LEVELS = 32  # a weight is shown with an error of at most 1/62
+ZERO_LEVEL = LEVELS  # of a weight of exactly 0
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,14 @@ def picture_of(parts: list[np.ndarray]) -> Html:
     levels = np.zeros((height, width), np.uint8)
     top = 0
     for part in parts:
-        levels[top : top + part.shape[0], : part.shape[1]] = (np.clip(part, 0, 1) * (LEVELS - 1)).round()
+        shades = (np.clip(part, 0, 1) * (LEVELS - 1)).round()
+        levels[top : top + part.shape[0], : part.shape[1]] = np.where(part == 0, ZERO_LEVEL, shades)
         top += part.shape[0]
     return element("image", href=data_url(levels), width=width, height=height, preserveAspectRatio="none")
 
 
 def data_url(levels: np.ndarray) -> str:
-    """Levels (H,W) from 0 to LEVELS − 1 as a PNG image of one pixel each."""
+    """Levels (H,W) from 0 to LEVELS − 1, and ZERO_LEVEL, as a PNG image of one pixel each."""
     from PIL import Image
 
     image = Image.fromarray(levels)
@@ -121,5 +124,7 @@ def data_url(levels: np.ndarray) -> str:
 def _palette() -> bytes:
     """The colours of the levels as RGB bytes, from the colours of plots.py."""
     from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
 
-    return (colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3] * 255).round().astype(np.uint8).tobytes()
+    colours = [*colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3], to_rgb(ZERO)]
+    return (np.array(colours) * 255).round().astype(np.uint8).tobytes()

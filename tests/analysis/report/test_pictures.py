@@ -237,6 +237,13 @@ def test_all_panels_share_one_scale():
     assert (half[0, 0] == full[0, 0]).all()
 
 
+def test_a_weight_of_0_has_a_colour_that_no_other_weight_has():
+    levels = [0.0, *np.linspace(1e-9, 1, 100)]
+    zero, *others = pixels(drawn(panel_of([levels]))[0].one("image")["href"])[0].tolist()
+    assert zero not in others
+    assert len(set(zero)) == 1, "a grey, which is grey in the inverted colours of a dark page as well"
+
+
 def test_gold_links_are_outlined_at_their_positions():
     links = np.zeros((2, 3), bool)
     links[1, 2] = True
@@ -326,7 +333,9 @@ def test_panels_are_arranged_by_row_and_task_and_missing_ones_are_named(tmp_path
     assert [note.text for note in section.all("small")] == ["seed 1"]  # seed 0 has no alignment there
     assert "No alignment: –." in section.text
     assert "seed 0" in section.all("p")[0].text
-    scale = pixels(section.one("img")["src"]).sum(axis=2)[0]
+    nothing, scale = (pixels(image["src"]).sum(axis=2)[0] for image in section.all("img"))
+    assert nothing.size == 1
+    assert nothing[0] not in scale
     assert (np.diff(scale) <= 0).all()
     assert (scale[0], scale[-1]) == (scale.max(), scale.min())
 
