@@ -136,7 +136,7 @@ def after_readme(reader):
     assert Path("results/starter/report.html").exists()
     run("run", "own-score.yaml", "--no-mlflow", "--engine", "serial", "--quiet")
     run("table", "own-score")
-    assert "distance temperature=0.5" in reader.capsys.readouterr().out
+    assert "euclidean temperature=0.5" in reader.capsys.readouterr().out
     score = next(block for block in blocks("README.md", "python") if "@attnbench.score" in block)
     assert len(score.split("class ")[1].splitlines()) <= 10, "the README promises few lines"
 
@@ -159,7 +159,8 @@ def after_grid(_):
 def after_own_parts(_):
     """Only that they train; tests/models/test_every_model.py holds the model to what every model promises."""
     assert len(done("mine")) == 3 * 2 * 8
-    assert len(done("rotate")) == 2 * 2 * 8
+    assert len(done("rotate")) == 2 * 2 * 2 * 8
+    assert len(done("look-back")) == 3 * 2 * 8
     assert len([row for row in done("own-model") if ",wordwise," in row]) == 2 * 2 * 8
 
 
