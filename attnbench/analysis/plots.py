@@ -223,17 +223,11 @@ def _mappable() -> ScalarMappable:
 
 def _label_zero(scale: Axes) -> None:
     """Labels the colour of a weight of exactly 0, which is below a colour bar that was drawn `WITH_ZERO`."""
-    place = 1, -WITH_ZERO["extendfrac"] / 2
+    middle = (1, -WITH_ZERO["extendfrac"] / 2)
     scale.annotate(
-        "0",
-        place,
-        (5, 0),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
+        "0", middle, (5, 0), xycoords="axes fraction", textcoords="offset points", va="center", fontsize=8,
         annotation_clip=False,
-    )
+    )  # fmt: skip
 
 
 def _rotated(words: Sequence[str]) -> bool:
