@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import made_up_run
 import pytest
+from fake_training import FAKE
 
-from attnbench import cli
+from attnbench import cli, runner
 from attnbench.cli.console import Console
 from attnbench.cli.output import OutputError, echo, guarded
+from attnbench.engines.serial import SerialEngine
 from attnbench.errors import Exit
+from attnbench.store.store import Store
 
 GRID = """
 name: words
@@ -72,6 +76,33 @@ def test_every_command_prints_in_any_encoding(command, encoding, folder, monkeyp
     written.getvalue().decode("utf-8" if arguments[0] in ("schema", "init") else encoding)
 
 
+def test_a_table_is_drawn_with_signs_that_the_encoding_has(folder, monkeypatch):
+    """rich draws lines of ASCII where it knows the encoding; drawn with others, they would be rows of "?"."""
+    written = io.BytesIO()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert call("table", "good") == 0
+    assert b"?" not in written.getvalue()
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """Calls `attnbench run` with a training that takes no time."""
+    monkeypatch.setitem(runner.ENGINES, "serial", partial(SerialEngine, train=FAKE))
+    monkeypatch.chdir(folder)
+    return lambda: call("run", "grid.yaml", "--engine", "serial", "--no-mlflow")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_a_run_prints_in_any_encoding(encoding, run, monkeypatch):
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, stream in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(stream, encoding))
+    assert run() == 0
+    assert "words: exact_match" in written["stdout"].getvalue().decode(encoding)
+    assert "words: 6 cells" in written["stderr"].getvalue().decode(encoding)
+
+
 def test_a_sign_that_the_encoding_lacks_becomes_one_that_looks_like_it(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
@@ -98,6 +129,18 @@ def test_output_that_cannot_be_written_is_an_error_of_its_own(command, folder, m
         monkeypatch.setattr(sys, "stdout", full)
         assert call(*COMMANDS[command][0]) == Exit.OUTPUT
     assert capsys.readouterr().err == "standard output cannot be written: No space left on device\n"
+
+
+@NEEDS_DEV_FULL
+def test_a_run_whose_table_cannot_be_written_says_how_to_print_it(run, folder, monkeypatch, capsys):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run() == Exit.OUTPUT
+    assert capsys.readouterr().err.endswith(
+        "standard output cannot be written: No space left on device\n"
+        "  → the results are saved in results/words: print them by attnbench table words\n"
+    )
+    assert Store(folder / "results" / "words").states()
 
 
 def test_a_closed_output_is_an_error_too(monkeypatch, capsys):
