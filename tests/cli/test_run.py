@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from small_grid import SMALL, files_below, write_grid
 
-from attnbench import cli
-from attnbench.errors import Exit
+from attnbench import cli, runner
+from attnbench.errors import AttnbenchError, Exit
 from attnbench.store.store import Store
 
 
@@ -68,6 +68,63 @@ def test_a_raising_cell_fails_alone(run):
 
 def test_quiet_prints_nothing_when_all_is_well(run):
     assert run("--quiet") == (Exit.OK, "", "")
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Calls `attnbench run g.yaml`, and gives the arguments that the runner gets; nothing is trained."""
+
+    def call(*options: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+
+        def note(grid: Path, **arguments: object) -> None:
+            found.update(arguments, grid=grid)
+            raise AttnbenchError("noted")
+
+        monkeypatch.setattr(runner, "run", note)
+        with pytest.raises(SystemExit):
+            cli.main(["run", "g.yaml", *options])
+        del found["listener"]
+        return found
+
+    return call
+
+
+def test_every_option_is_given_to_the_runner(given):
+    options = "--as second --set a=1 --set b=2 --plugin p.py --limit 3 --retry-failed --keep-stale --no-reuse --fresh "
+    options += "--fail-fast --workers 2 --engine ray --device cpu --address auto --gpus-per-pack 0.5 --results there "
+    options += "--no-mlflow --tracking-uri sqlite:///x.db"
+    assert given(*options.split()) == {
+        "grid": Path("g.yaml"),
+        "name": "second",
+        "overrides": ["a=1", "b=2"],
+        "plugins": ["p.py"],
+        "limit": 3,
+        "retry_failed": True,
+        "keep_stale": True,
+        "reuse": False,
+        "fresh": True,
+        "fail_fast": True,
+        "workers": 2,
+        "engine": "ray",
+        "device": "cpu",
+        "address": "auto",
+        "gpus_per_pack": 0.5,
+        "results": Path("there"),
+        "mlflow": False,
+        "tracking_uri": "sqlite:///x.db",
+    }
+
+
+def test_without_options_cells_of_other_runs_are_reused_and_the_grid_gives_the_name(given):
+    found = given()
+    assert (found["reuse"], found["name"], found["fresh"], found["mlflow"]) == (True, None, False, True)
+
+
+def test_the_environment_names_the_results_folder(given, monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_RESULTS", "elsewhere")
+    assert given()["results"] == Path("elsewhere")
+    assert given("--results", "here")["results"] == Path("here")
 
 
 def test_options_reach_the_run(run, tmp_path):
