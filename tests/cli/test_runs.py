@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 from made_up_run import failed, outcome, plan, write_run
@@ -56,6 +57,16 @@ def test_the_formats_for_machines(call, results):
     size = sum(file.stat().st_size for file in (results / "second").rglob("*") if file.is_file())
     assert rows[1]["size"] == size
     assert [row["name"] for row in csv.DictReader(io.StringIO(call("--format", "csv").stdout))] == ["first", "second"]
+
+
+def test_the_last_change_and_the_size_are_shown(call, results):
+    files = [file for file in (results / "second").rglob("*") if file.is_file()]
+    changed = datetime(2024, 2, 29, 12, 30).astimezone()
+    for minutes, file in enumerate(files):
+        os.utime(file, (0, (changed - timedelta(minutes=minutes)).timestamp()))
+    assert json.loads(call("--format", "json").stdout)[1]["when"] == changed.isoformat(timespec="seconds")
+    size = size_text(sum(file.stat().st_size for file in files))
+    assert call().stdout.splitlines()[4].split()[-4:] == ["2024-02-29", "12:30", *size.split()]
 
 
 def test_stale_cells_are_not_counted_as_done(call, results):

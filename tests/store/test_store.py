@@ -15,6 +15,7 @@ from attnbench.grid.expand import Skipped
 from attnbench.metrics import METRICS
 from attnbench.outcome import Outcome
 from attnbench.store.alignments import read_alignments
+from attnbench.store.results_folder import no_such_run
 from attnbench.store.store import Store
 
 CONTRACT = "cell,status,model,score,scope,task,seed"
@@ -451,6 +452,21 @@ def test_a_folder_that_cannot_be_created_or_written_is_reported(tmp_path, monkey
 
 def test_the_grid_is_kept_as_it_was_run(tmp_path):
     assert (write_run(tmp_path, plan(), []).folder / "grid.yaml").read_text() == "name: made-up\n"
+
+
+def test_without_any_run_the_message_says_so(tmp_path):
+    for folder, why in ((tmp_path, "nor any other"), (tmp_path / "none", "since there is no such folder")):
+        (problem,) = no_such_run("quick", folder).problems
+        assert (problem.what, problem.where) == (f"there is no run 'quick', {why}", str(folder))
+        assert "attnbench run GRID.yaml" in problem.hint
+
+
+def test_of_many_runs_some_are_named(tmp_path):
+    for number in range(12):
+        (tmp_path / f"r{number:02}").mkdir()
+        (tmp_path / f"r{number:02}" / "plan.json").touch()
+    (problem,) = no_such_run("quick", tmp_path).problems
+    assert problem.hint.endswith("r08, r09 and 2 more (attnbench runs)")
 
 
 def test_open_takes_the_grid_file(tmp_path, monkeypatch):
