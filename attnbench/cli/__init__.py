@@ -88,8 +88,8 @@ def _run(arguments: Sequence[str] | None) -> None:
         _print_problems(error)
         sys.exit(error.exit)
     except Exception:
-        traceback.print_exc()
-        print("This is a bug in attnbench. Please report it with the lines above.", file=sys.stderr)
+        echo(traceback.format_exc(), end="", error=True)
+        echo("This is a bug in attnbench. Please report it with the lines above.", error=True)
         sys.exit(Exit.CELLS_FAILED)
 
 

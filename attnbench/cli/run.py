@@ -199,7 +199,8 @@ def run(
         try:
             _print_results(frame, plan, console, None if no_mlflow else tracking_uri or "", results)
         except OutputError as error:
-            error.hint = f"the results are saved in {results / plan.name}: print them by attnbench table"
+            again = f"{_command()} table {shlex.quote(plan.name)}{results_argument(results)}"
+            error.hint = f"the results are saved in {results / plan.name}: print them by {again}"
             raise
         except AttnbenchError as error:  # not a reason to say that nothing was trained
             raise runner.Stopped(*error.problems) from error
