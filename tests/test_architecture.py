@@ -31,7 +31,7 @@ LAYERS = [
     {"registry", "products", "noise", "syntax"},
     {"files"},
     {"errors"},
-    {"messages", "metrics", "safe_path"},
+    {"messages", "metrics", "safe_path", "contained"},
     {"escapes"},
 ]
 # The same inside a folder, by file.

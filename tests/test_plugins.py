@@ -59,6 +59,15 @@ def test_a_plugins_score_is_built_and_attends(tmp_path):
     assert registry.score.origin("halved").startswith(f"{tmp_path / 'my_plugin.py'}:")
 
 
+def test_an_import_changes_neither_the_working_folder_nor_stdout(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = f"import os\nprint('loading')\nos.chdir({os.sep!r})\n{PLUGIN}"
+    load_plugin(write(tmp_path, text, "noisy_plugin.py"))
+    assert os.getcwd() == str(tmp_path)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "loading\n")
+
+
 def test_a_second_load_does_nothing(tmp_path, monkeypatch):
     file = write(tmp_path)
     load_plugin(file)

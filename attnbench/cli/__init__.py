@@ -13,7 +13,7 @@ import typer
 from attnbench import __version__
 from attnbench.cli import baseline, check, compare, expand, init, report, run, runs, schema, show, sync, table, ui
 from attnbench.cli import list as list_verb
-from attnbench.cli.output import OutputError, echo, guarded
+from attnbench.cli.output import OutputError, echo, guarded, limit_terminal_size
 from attnbench.cli.verbs import Verbs
 from attnbench.errors import AttnbenchError, Exit, Problem
 
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     An AttnbenchError is printed without a traceback, and so is an OutputError; any other exception is a bug and printed
     with its traceback.
     """
+    limit_terminal_size()
     try:
         with guarded():
             _run(arguments)

@@ -203,3 +203,10 @@ def test_commands_print_only_by_echo_and_the_console():
         assert "typer.echo" not in text, file
         if file.name not in ("console.py", "live.py"):  # the live view is given its console
             assert "from rich.console import Console" not in text, file
+
+
+@pytest.mark.parametrize("columns", ["1000000000", "9" * 20, "9" * 5000, "²", "-5", "abc", "0", ""])
+def test_any_width_of_the_terminal_can_be_asked_for(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert call("list", "scopes") == Exit.OK
+    assert 0 < len(capsys.readouterr().out) < 1_000_000

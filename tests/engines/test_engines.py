@@ -132,6 +132,15 @@ def test_a_plugin_that_breaks_fails_its_pack(engine, tmp_path):
     assert "ZeroDivisionError" in done["1-0"].error
 
 
+def test_training_neither_moves_this_process_nor_prints_on_its_stdout(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert outcomes(SerialEngine(1, "cpu", FAKE), pack(0, "leave and print"))["0-0"].status == "done"
+    assert os.getcwd() == str(tmp_path)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "printed in training" in shown.err
+
+
 def test_a_worker_that_dies_twice_fails_its_pack_and_is_replaced(processes):
     done = outcomes(processes, pack(0, "die"), pack(1), pack(2, "die"), pack(3), pack(4), pack(5))
     assert {cell for cell, outcome in done.items() if outcome.status == "failed"} == {"0-0", "0-1", "2-0", "2-1"}
