@@ -67,6 +67,11 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
     if does == "leave and print":
         print("printed in training")
         os.chdir(os.sep)
+    if does == "change the process":
+        import torch
+
+        os.chdir("/")
+        torch.set_default_dtype(torch.float64)
     if does == "nap":
         time.sleep(0.02)
     if does == "sleep":
