@@ -1,6 +1,7 @@
 """The command line: `attnbench VERB`. One file per verb; a verb parses its options, calls the package and prints."""
 
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with its traceback.
     """
     limit_terminal_size()
+    # No command opens a window. matplotlib cannot be imported if this names a backend that it does not have.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         with guarded():
             _run(arguments)

@@ -25,7 +25,7 @@ def interrupted_by_signals() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         importing = frame is not None and frame.f_code.co_filename.startswith(IMPORTING)
         if importing and next(tries) < MOST_TRIES:
-            again = Timer(AGAIN_AFTER, _send, (main, number))
+            again = Timer(AGAIN_AFTER, _send, (main, signal.Signals(number)))
             again.daemon = True
             again.start()
             return
@@ -43,7 +43,7 @@ def interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _send(thread: int, number: int) -> None:
+def _send(thread: int, number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(thread, number)  # also ends a wait
     else:
