@@ -141,6 +141,8 @@ def write_output(path: Path, text: str) -> None:
     if not os.path.isdir(target.parent):
         raise fail("cannot be written: there is no such folder", str(target.parent), "create it first")
     mode = target.stat().st_mode if os.path.isfile(target) else None
+    if mode is not None and not os.access(target, os.W_OK):  # replacing it needs no permission but the folder's
+        raise fail("cannot be written: the file is read-only", str(path), "give another name, or allow it: chmod u+w")
 
     def write(file: BinaryIO) -> None:
         if mode is not None:

@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from attnbench import plugin_folder
+from attnbench.contained import contained
 from attnbench.errors import AttnbenchError, fail
 from attnbench.messages import message_of
 from attnbench.registry import REGISTRIES, Entry
@@ -58,7 +59,8 @@ def load_plugin(plugin: str | Path, keep: bool = False) -> None:
     before = set(sys.modules)
     import_from_source()
     try:
-        importlib.import_module(module)
+        with contained():
+            importlib.import_module(module)
         _remember(name, module)
     except BaseException as error:
         for new in set(sys.modules) - before:

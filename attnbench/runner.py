@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench import __version__
 from attnbench.cell import Pack
+from attnbench.contained import contained
 from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
@@ -268,7 +269,8 @@ def _check_data(todo: Sequence[Pack]) -> list[str]:
     from attnbench.tasks.streams import check_data, missing_lengths  # imports NumPy, and takes some ms per task
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
-    facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
+    with contained():  # custom tasks are built
+        facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
     messages = [data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
     missing = [(cell, missing_lengths(cell.task, cell.data)) for cell in distinct.values()]
     return messages + [missing_lengths_message(cell, lengths) for cell, lengths in missing if lengths]

@@ -64,6 +64,14 @@ def train(pack: Pack, device: str, report: Callable[[Progress], None]) -> list[O
     if does.startswith("fork and die, "):
         _fork(does.removeprefix("fork and die, "))
         os.kill(os.getpid(), signal.SIGKILL)
+    if does == "leave and print":
+        print("printed in training")
+        os.chdir(os.sep)
+    if does == "change the process":
+        import torch
+
+        os.chdir("/")
+        torch.set_default_dtype(torch.float64)
     if does == "nap":
         time.sleep(0.02)
     if does == "sleep":

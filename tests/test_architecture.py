@@ -32,7 +32,7 @@ LAYERS = [
     {"registry", "products", "noise", "masking", "syntax"},
     {"files", "option_types"},
     {"errors"},
-    {"messages", "metrics", "safe_path"},
+    {"messages", "metrics", "safe_path", "contained"},
     {"escapes"},
 ]
 # The same inside a folder, by file.

@@ -159,3 +159,13 @@ def test_an_output_on_a_full_disk_is_left_as_it_was(tmp_path):
     with full_disk(100), pytest.raises(AttnbenchError, match="too large"):
         write_output(tmp_path / "file", "long" * 1000)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("file", "before")]
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path, monkeypatch):
+    file = tmp_path / "base.csv"
+    file.write_text("protected")
+    file.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everything
+    with pytest.raises(AttnbenchError, match="read-only"):
+        write_output(file, "new")
+    assert file.read_text() == "protected"

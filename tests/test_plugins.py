@@ -3,6 +3,7 @@
 import os
 import py_compile
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_a_plugins_score_is_built_and_attends(tmp_path):
     )
     assert (out.weights[:, 0, 2:] == 0).all()
     assert registry.score.origin("halved").startswith(f"{tmp_path / 'my_plugin.py'}:")
+
+
+def test_an_import_changes_neither_the_working_folder_nor_stdout(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = f"import os\nprint('loading')\nos.chdir({os.sep!r})\n{PLUGIN}"
+    load_plugin(write(tmp_path, text, "noisy_plugin.py"))
+    assert os.getcwd() == str(tmp_path)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "loading\n")
 
 
 def test_a_second_load_does_nothing(tmp_path, monkeypatch):
@@ -166,3 +176,23 @@ def test_any_exception_at_import_is_reported_in_short(tmp_path, raised, told):
         load_plugin(write(tmp_path, text + f"raise {raised}\n"))
     assert told in str(error.value)
     assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("import os; os.chdir('/')", os.getcwd),
+        ("torch.set_default_dtype(torch.float64)", torch.get_default_dtype),
+        ("torch.set_default_device('meta')", torch.get_default_device),
+        ("torch.set_grad_enabled(False)", torch.is_grad_enabled),
+        ("torch.set_float32_matmul_precision('medium')", torch.get_float32_matmul_precision),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "raise ValueError"])
+def test_what_importing_a_plugin_changes_in_the_process_is_restored(tmp_path, monkeypatch, statement, state, end):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "changing_plugin.py").write_text(f"import torch\n{statement}\n{end}")
+    before = state()
+    with suppress(AttnbenchError):
+        load_plugin(tmp_path / "changing_plugin.py")
+    assert state() == before

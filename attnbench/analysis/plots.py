@@ -6,9 +6,10 @@ canvas and not with pyplot, which opens windows and has global state. matplotlib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 COLOURS = "Blues"
 # Of a weight of exactly 0, in the pictures of alignments. A small weight is nearly white: a grey is told from it, and
@@ -48,12 +52,26 @@ class Panel:
     links: np.ndarray | None = None
 
 
+def _in_own_style(draw: Callable[P, T]) -> Callable[P, T]:
+    """Draws with matplotlib's defaults: a matplotlibrc file of the user, or of the working folder, may use LaTeX."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **options: P.kwargs) -> T:
+        from matplotlib.style import context
+
+        with context("default"):
+            return draw(*args, **options)
+
+    return drawn
+
+
 class AlignmentPainter:
     """Draws many alignments of one sentence, for example one per validation.
 
     Words, frame and gold links are drawn only once. For 15 words this takes matplotlib about 100 ms, the weights 2 ms.
     """
 
+    @_in_own_style
     def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
         from matplotlib import colormaps
         from matplotlib.colors import to_rgba
@@ -97,6 +115,7 @@ class AlignmentPainter:
         return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
 
 
+@_in_own_style
 def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") -> Figure:
     """A figure with a panel per row and column; words are only drawn where they differ from the panel above.
 
@@ -125,6 +144,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
     return figure
 
 
+@_in_own_style
 def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure:
     """The mean of a metric over the seeds, by score (down) and task (across), with a panel per setting of other axes.
 
@@ -163,6 +183,7 @@ def by_setting(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
         yield " · ".join(str(v) if a in KINDS else f"{a} {v}" for a, v in named if v != NO_VALUE), rows
 
 
+@_in_own_style
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     from io import BytesIO

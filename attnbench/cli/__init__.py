@@ -1,6 +1,7 @@
 """The command line: `attnbench VERB`. One file per verb; a verb parses its options, calls the package and prints."""
 
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -13,7 +14,7 @@ import typer
 from attnbench import __version__
 from attnbench.cli import baseline, check, compare, expand, init, report, run, runs, schema, show, sync, table, ui
 from attnbench.cli import list as list_verb
-from attnbench.cli.output import OutputError, echo, guarded
+from attnbench.cli.output import OutputError, echo, guarded, limit_terminal_size
 from attnbench.cli.verbs import Verbs
 from attnbench.errors import AttnbenchError, Exit, Problem
 
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     An AttnbenchError is printed without a traceback, and so is an OutputError; any other exception is a bug and printed
     with its traceback.
     """
+    limit_terminal_size()
+    # No command opens a window. matplotlib cannot be imported if this names a backend that it does not have.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         with guarded():
             _run(arguments)
@@ -88,8 +92,8 @@ def _run(arguments: Sequence[str] | None) -> None:
         _print_problems(error)
         sys.exit(error.exit)
     except Exception:
-        traceback.print_exc()
-        print("This is a bug in attnbench. Please report it with the lines above.", file=sys.stderr)
+        echo(traceback.format_exc(), end="", error=True)
+        echo("This is a bug in attnbench. Please report it with the lines above.", error=True)
         sys.exit(Exit.CELLS_FAILED)
 
 

@@ -19,6 +19,7 @@ _LOOKALIKES = {
     "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}": ">",
 }  # fmt: skip
 _REPLACE = "attnbench.replace"
+MOST_COLUMNS = 1000  # rich fills lines with spaces: of 10**9 columns they would not fit into memory
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -28,6 +29,16 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_REPLACE, _replace)
+
+
+def limit_terminal_size() -> None:
+    """Makes the variables COLUMNS and LINES usable for rich: it prints nothing in 0 columns, and takes any number."""
+    for name in ("COLUMNS", "LINES"):
+        text = os.environ.get(name, "")
+        if text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0:
+            os.environ[name] = str(min(int(text), MOST_COLUMNS))
+        else:
+            os.environ.pop(name, None)
 
 
 class OutputError(OSError):

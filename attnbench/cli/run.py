@@ -2,16 +2,14 @@
 
 import shlex
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli.interrupt import interrupted_by_signals
 from attnbench.cli.options import (
     RESULTS,
     GridFile,
@@ -168,7 +166,7 @@ def run(
     console = Console(stderr=True)
     view: View | None = None
     try:
-        with _interrupt_on_signals(), watch(console, quiet) as view:
+        with interrupted_by_signals(), watch(console, quiet) as view:
             frame = runner.run(
                 grid,
                 name=as_,
@@ -199,7 +197,8 @@ def run(
         try:
             _print_results(frame, plan, console, None if no_mlflow else tracking_uri or "", results)
         except OutputError as error:
-            error.hint = f"the results are saved in {results / plan.name}: print them by attnbench table"
+            again = f"{_command()} table {shlex.quote(plan.name)}{results_argument(results)}"
+            error.hint = f"the results are saved in {results / plan.name}: print them by {again}"
             raise
         except AttnbenchError as error:  # not a reason to say that nothing was trained
             raise runner.Stopped(*error.problems) from error
@@ -215,24 +214,6 @@ def _interrupted(view: "View | None") -> str:
         f"{status.cells_ended} of {status.cells_total} cells are finished and" if status else "Finished cells are"
     )
     return f"Interrupted. {finished} saved: run the same command again to continue."
-
-
-@contextmanager
-def _interrupt_on_signals() -> Iterator[None]:
-    """Treats a closed terminal or a `kill` as Ctrl-C: finished cells are saved, and the workers are stopped."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    present = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # Ignored signals stay ignored: with nohup, closing the terminal must not end the run.
-    names = [name for name in present if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 def _print_results(

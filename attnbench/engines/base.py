@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from attnbench.cell import Pack
+from attnbench.contained import contained
 from attnbench.engines.inputs import check_data, checked_after_reading, load_code
 from attnbench.errors import AttnbenchError, fail
 from attnbench.messages import message_of, shortened
@@ -78,7 +79,7 @@ def attempt(pack: Pack, device: str, train: str, report: Report) -> list[Outcome
     try:
         load_code(pack)
         check_data(pack)
-        with checked_after_reading(pack, report) as reporting:
+        with contained(), checked_after_reading(pack, report) as reporting:
             return _train_function(train)(pack, resolve_device(device), reporting)
     except AttnbenchError as error:
         return failed(pack, message_of(error))

@@ -109,9 +109,9 @@ class Index:
             new.append(_line(f"{cell} {stamp}", summary))
         codes = [_line(f"{CODE} {key}", json.dumps(self._codes[key])) for key in self._codes.keys() - known]
         # Appended: rewriting the whole file after every pack takes time that grows with the square of the run.
-        # A pipe in its place would make the run wait.
+        # A pipe in its place would make the run wait, and a link may lead to a file of somebody else.
         with suppress(OSError):
-            if self.file.is_file() or not os.path.lexists(self.file):
+            if not self.file.is_symlink() and (self.file.is_file() or not self.file.exists()):
                 with self.file.open("a", encoding="utf-8") as file:
                     file.write("".join([*codes, *new]))
 

@@ -8,8 +8,9 @@ import platform
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from attnbench.store.atomic import UNREADABLE, read_sealed, sealed, write_json
 from attnbench.store.git_revision import git_revision
@@ -36,9 +37,10 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
+    # The report quotes version and revision in commands that a reader may copy.
     date: str
-    attnbench: str
-    git: str | None
+    attnbench: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{1,100}$")]
+    git: Annotated[str | None, Field(pattern=r"^[0-9a-f]{4,64}(-dirty)?$")]
     python: str
     system: str
     cpu: str

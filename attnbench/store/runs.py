@@ -1,7 +1,9 @@
 """The runs in a results folder: which there are, how large they are, and how one is deleted."""
 
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, fail
+from attnbench.grid.identity import DIGITS
 from attnbench.store.commit import CHECKPOINTS, FOLDERS, WRITING, WRITTEN
 from attnbench.store.index import INDEX
 from attnbench.store.lock import HOLDER, LOCK
@@ -19,6 +22,8 @@ from attnbench.store.store import Store
 # What attnbench writes in the folder of a run, besides FOLDERS and packs that are being written. The plan comes last: a
 # folder that has one is a run.
 FILES = ("grid.yaml", "table.csv", "report.html", PROVENANCE, INDEX, HOLDER, "plan.json")
+# A file of a cell, or one that a killed process was writing.
+CELL_FILE = re.compile(rf"\.?[0-9a-f]{{{DIGITS}}}\.(json|npz)(\.\d+\.tmp)?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def summaries(results: Path) -> Iterator[RunSummary]:
 
 def summary(store: Store) -> RunSummary:
     """One run in numbers."""
-    files = [file.stat() for file in _files_below(store.folder)]
+    files = list(_files_below(store.folder))
     when = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC).astimezone()
     size = sum(file.st_size for file in files)
     try:
@@ -112,8 +117,10 @@ def delete(store: Store) -> list[Path]:
             shutil.rmtree(pack, ignore_errors=True)
     for ending, name in [*FOLDERS.items(), (".npz", CHECKPOINTS)]:
         inside = folder / name
-        for file in [*inside.glob(f"*{ending}"), *inside.glob(".*.tmp")]:
-            _unlink(file)
+        # By their names, because the folder may be a link to one that has other files too.
+        for file in inside.glob(f"*{ending}*"):
+            if CELL_FILE.fullmatch(file.name):
+                _unlink(file)
         if inside.is_symlink():
             _unlink(inside)
         elif inside.is_dir():
@@ -129,9 +136,13 @@ def delete(store: Store) -> list[Path]:
     return others
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[os.stat_result]:
     for parent, _, names in os.walk(folder):
-        yield from (path for name in names if (path := Path(parent, name)).is_file())
+        for name in names:
+            with suppress(OSError):  # a run in progress may delete it in the meantime
+                state = Path(parent, name).stat()
+                if stat.S_ISREG(state.st_mode):
+                    yield state
 
 
 def _unlink(file: Path) -> None:

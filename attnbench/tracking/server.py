@@ -5,8 +5,10 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from http.client import HTTPException
 from pathlib import Path
+from secrets import token_hex
 from ssl import CERT_NONE
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -38,7 +40,10 @@ def store_uri(given: str | None, results: Path) -> str:
 def database_uri(results: Path) -> str:
     """The URI of mlflow.db in the results folder, whose name may have characters with a meaning in URIs."""
     # Not Path.resolve, which raises for a link to itself.
-    path = os.path.join(os.path.realpath(results), "mlflow.db")
+    return _sqlite_uri(os.path.join(os.path.realpath(results), "mlflow.db"))
+
+
+def _sqlite_uri(path: str) -> str:
     # What sqlalchemy's URL renders has percent signs also for é, and MLflow creates a folder of that name. Where the
     # folder's parent cannot be written, this fails. sqlalchemy reads both back as the same path.
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
@@ -94,15 +99,37 @@ def connect(uri: str) -> "MlflowClient":
     with warnings.catch_warnings(), without_stray_folder(uri):
         # MLflow's table definitions use a loader strategy that SQLAlchemy 2.1 deprecates.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
-        with _no_other_creates(uri):
+        with _no_other_creates(uri) as file:
+            if file is not None and not file.exists():
+                _create(file)
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
+def _create(file: Path) -> None:
+    """Creates a SQLite database with MLflow's tables, completely or not at all.
+
+    MLflow takes seconds for its tables. If it is interrupted, it can neither use nor complete the database.
+    """
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH as ARTIFACTS  # as in MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for left in file.parent.glob(f".{escape(file.name)}.*.new*"):  # of a process that was killed
+        left.unlink(missing_ok=True)
+    # Another name each time, because MLflow keeps its connections to a file, also after a failure.
+    new = file.with_name(f".{file.name}.{token_hex(8)}.new")
+    store = SqlAlchemyStore(_sqlite_uri(str(new)), ARTIFACTS)
+    store.engine.dispose()
+    new.replace(file)
+
+
 @contextmanager
-def _no_other_creates(uri: str) -> Iterator[None]:
+def _no_other_creates(uri: str) -> Iterator[Path | None]:
     """Waits until no other attnbench creates the tables of this SQLite database, and lets none begin in the block.
 
     MLflow creates them table by table when a client is made, and fails if another process is doing the same.
+
+    Yields:
+        The file of the database; None if it is not a file, or its folder is missing.
 
     Raises:
         OSError: if the database stays locked, or its folder cannot be written.
@@ -113,10 +140,10 @@ def _no_other_creates(uri: str) -> Iterator[None]:
     database = make_url(uri).database if uri.startswith("sqlite") else None
     file = Path(database or ":memory:")
     if file.name == ":memory:" or not file.parent.is_dir():
-        yield
+        yield None
         return
     with FileLock(file.with_name(f".{file.name}.lock"), timeout=CREATION_TIMEOUT):
-        yield
+        yield Path(os.path.realpath(file))
 
 
 def is_database(uri: str) -> bool:

@@ -4,6 +4,7 @@ import made_up_run
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rc_context
 
 from attnbench.analysis.plots import (
     AlignmentPainter,
@@ -173,3 +174,16 @@ def test_a_setting_is_named_by_what_varies(tmp_path_factory: pytest.TempPathFact
         "local-m · train.steps 200",
     ]
     assert [name for name, _ in by_setting(rows[rows["train.steps"] == 100])] == ["global", "local-m"]
+
+
+def test_the_users_matplotlibrc_has_no_influence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    panel = Panel(np.eye(2), ("a", "b"), ("c", "d"), np.eye(2, dtype=bool))
+    rows = frame(tmp_path_factory, score=["dot", "additive"], task=["sort", "copy"])
+
+    def pictures() -> list[bytes]:
+        painted = AlignmentPainter(panel.source, panel.target, panel.links).paint(panel.weights, "title")
+        return [painted.tobytes(), png(alignment_panels({("dot", "copy"): panel})), png(accuracy_heatmap(rows))]
+
+    usual = pictures()
+    with rc_context({"text.usetex": True, "savefig.bbox": "tight", "font.size": 40, "xtick.labelsize": 40}):
+        assert pictures() == usual

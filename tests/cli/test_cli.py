@@ -148,9 +148,9 @@ def test_a_long_mistake_is_not_broken_into_lines(break_init, capsys):
 
 
 def test_a_bug_is_reported_as_one_with_its_traceback(break_init, capsys):
-    break_init(KeyError("forgotten"))
+    break_init(ValueError("forgotten\x1b[31m"))
     assert call("init") == 1
     told = capsys.readouterr().err
     assert "Traceback" in told
-    assert "KeyError: 'forgotten'" in told
+    assert "ValueError: forgotten\ufffd[31m" in told
     assert "bug in attnbench" in told

@@ -125,6 +125,14 @@ def test_sources_are_read_without_a_utf_8_locale(tmp_path):
     assert b"6 cells: 6 todo" in done.stdout
 
 
+def test_a_backend_of_matplotlib_that_is_not_installed_is_no_obstacle(folder):
+    """Jupyter sets MPLBACKEND to its own for every program that it starts."""
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    command = [sys.executable, "-m", "attnbench", "report", "good", "-o", "page.html"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
 @NEEDS_DEV_FULL
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_that_cannot_be_written_is_an_error_of_its_own(command, folder, monkeypatch, capsys):
@@ -203,3 +211,10 @@ def test_commands_print_only_by_echo_and_the_console():
         assert "typer.echo" not in text, file
         if file.name not in ("console.py", "live.py"):  # the live view is given its console
             assert "from rich.console import Console" not in text, file
+
+
+@pytest.mark.parametrize("columns", ["1000000000", "9" * 20, "9" * 5000, "²", "-5", "abc", "0", ""])
+def test_any_width_of_the_terminal_can_be_asked_for(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert call("list", "scopes") == Exit.OK
+    assert 0 < len(capsys.readouterr().out) < 1_000_000

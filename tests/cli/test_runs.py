@@ -121,13 +121,24 @@ def test_other_files_are_kept_and_named(call, results):
     assert "first" not in call().stdout
 
 
-def test_what_a_link_points_to_is_emptied_and_not_removed(call, results, tmp_path):
+def test_of_the_folder_that_a_link_leads_to_only_the_cells_are_deleted(call, results, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (results / "first" / "cells").rename(elsewhere)
     (results / "first" / "cells").symlink_to(elsewhere)
+    (elsewhere / ".000000000000.json.7.tmp").write_text("{")  # of a killed run
+    for name in ("package.json", ".mine.tmp", "notes.txt"):
+        (elsewhere / name).write_text("mine")
     call("--delete", "first", "--yes")
     assert not (results / "first").exists()
-    assert list(elsewhere.iterdir()) == []
+    assert {file.name for file in elsewhere.iterdir()} == {"package.json", ".mine.tmp", "notes.txt"}
+
+
+@pytest.mark.usefixtures("results")
+def test_a_file_that_a_run_in_progress_deletes_meanwhile_is_not_counted(call, monkeypatch):
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: ((parent, dirs, [*names, "gone"]) for parent, dirs, names in walk(top)))
+    monkeypatch.setattr("pathlib.Path.is_file", lambda _: True)  # it was there a moment ago
+    assert len(json.loads(call("--format", "json").stdout)) == 2
 
 
 def test_prune_deletes_the_orphans_only(call, results):

@@ -17,7 +17,7 @@ import pytest
 import torch
 from fake_training import FAKE, pack
 
-from attnbench.engines.base import Engine, Finished, Started, available_cores, failed, reason
+from attnbench.engines.base import Engine, Finished, Started, attempt, available_cores, failed, reason
 from attnbench.engines.processes import ProcessEngine, Worker, _cause
 from attnbench.engines.serial import SerialEngine
 from attnbench.engines.worker_handle import NEVER, START_SECONDS
@@ -65,6 +65,12 @@ def test_a_raising_pack_fails_alone_with_its_reason(engine):
     assert done["1-1"].error.startswith("ValueError: the cell is broken (fake_training.py, line ")
     assert done["1-1"].seed == 1
     assert done["2-0"].error.startswith("SystemExit: 3 (fake_training.py")
+
+
+def test_what_a_pack_changes_in_the_process_does_not_change_the_next_pack():
+    before = Path.cwd(), torch.get_default_dtype()
+    attempt(pack(0, "change the process"), "cpu", FAKE, lambda _: None)
+    assert (Path.cwd(), torch.get_default_dtype()) == before
 
 
 @pytest.mark.parametrize(
@@ -130,6 +136,15 @@ def test_a_plugin_that_breaks_fails_its_pack(engine, tmp_path):
     done = outcomes(engine, pack(0), bad)
     assert done["0-0"].status == "done"
     assert "ZeroDivisionError" in done["1-0"].error
+
+
+def test_training_neither_moves_this_process_nor_prints_on_its_stdout(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert outcomes(SerialEngine(1, "cpu", FAKE), pack(0, "leave and print"))["0-0"].status == "done"
+    assert os.getcwd() == str(tmp_path)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "printed in training" in shown.err
 
 
 def test_a_worker_that_dies_twice_fails_its_pack_and_is_replaced(processes):

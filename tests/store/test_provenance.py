@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from attnbench.store.atomic import sealed
+from attnbench.store.atomic import sealed, write_json
 from attnbench.store.git_revision import git_revision
 from attnbench.store.provenance import PROVENANCE, Provenance, current, note, read
 
@@ -126,6 +126,14 @@ def test_no_program_that_the_repository_names_is_executed(tmp_path, git, name, k
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "*")
     assert git_revision(tmp_path) == f"{revision}-dirty"
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("changed", [{"git": "0123; touch x"}, {"git": "--orphan"}, {"attnbench": "1\ntouch x"}])
+def test_what_is_no_revision_or_version_counts_as_none(tmp_path, changed):
+    """The report quotes both in commands, and the folder may be somebody else's."""
+    content = {"trained": [entry().model_dump() | changed]}
+    write_json(tmp_path / PROVENANCE, sealed(content))
+    assert read(tmp_path) == []
 
 
 def test_without_git_there_is_no_revision(tmp_path, monkeypatch):

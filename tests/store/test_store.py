@@ -281,6 +281,19 @@ def test_an_invalid_index_is_rebuilt(tmp_path, content):
         assert sorted(index.read_text().splitlines()) == sorted(sound.splitlines())
 
 
+def test_an_index_that_is_a_link_is_not_written_through(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    grid = plan("first")
+    store = Store(tmp_path / "first")
+    store.start(grid, "")
+    (store.folder / ".index").symlink_to(mine)
+    store.write_pack([outcome(cell) for cell in grid.cells], grid.cells, {})
+    store.start(grid, "")
+    assert mine.read_text() == "mine"
+    assert set(Store(store.folder).states()) == {cell.id for cell in grid.cells}
+
+
 @pytest.mark.parametrize("moved", range(5))
 def test_a_pack_is_kept_whole_or_not_at_all_wherever_the_run_is_killed(tmp_path, monkeypatch, moved):
     """Killed before the pack is committed (0), or after `moved` of its files were moved to their final place."""

@@ -395,10 +395,25 @@ def test_a_database_is_created_by_one_process_at_a_time(
     """MLflow creates its tables when a client is made, and fails if another process is doing the same."""
     uri = store_uri(given and given.format(folder=tmp_path), tmp_path)
     monkeypatch.setattr("attnbench.tracking.server.CREATION_TIMEOUT", 0.0)
+    monkeypatch.setattr("attnbench.tracking.server._create", lambda _: None)
     monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: another_process(connect_again, uri))
     assert connect(uri) == "still locked"
     monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: "made")
     assert connect(uri) == "made"
+
+
+def test_an_interruption_leaves_no_database_without_all_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow could neither use nor complete it, so that nothing could be logged to this folder any more."""
+    uri = store_uri(None, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("alembic.command.upgrade", raises(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            connect(uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert len(connect(uri).search_experiments()) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
 
 
 def connect_again(uri: str) -> str:
