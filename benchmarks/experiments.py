@@ -2,6 +2,8 @@
 
 for grid in experiments/*.yaml; do attnbench run $grid; done
 python benchmarks/experiments.py
+
+The sections of grids that were not run here stay as they are.
 """
 
 import platform
@@ -44,22 +46,28 @@ def section(store: Store) -> str:
     return "\n".join(lines)
 
 
+def split(text: str) -> tuple[str, dict[str, str]]:
+    """The head of the page, and its sections by the name of their grid."""
+    head, *parts = text.split("\n## ")
+    return head, {part.partition("\n")[0]: f"## {part.strip()}\n" for part in parts}
+
+
 def main() -> None:
-    """Writes the page and copies each grid's table.csv."""
+    """Writes the sections of the page and copies each grid's table.csv."""
     (RESULTS / "tables").mkdir(parents=True, exist_ok=True)
     stores = [Store(RESULTS / name) for name in TABLES if (RESULTS / name / "plan.json").is_file()]
     unfinished = [store.name for store in stores if len(store.frame()) < len(store.plan()["cells"])]
     if unfinished:
         raise SystemExit(f"not finished: {', '.join(unfinished)}")
-    head = [
-        "# What the experiments showed",
-        "",
+    head = (
+        "# What the experiments showed\n\n"
         "Mean over the seeds, then its 95 % interval, or the range of fewer than five seeds; **bold** is the best of a "
-        "column. Made by "
-        f"`python benchmarks/experiments.py` (torch {torch.__version__}, {platform.machine()}, CPU).",
-        "",
-    ]
-    (RESULTS / "experiments.md").write_text("\n".join(head) + "\n" + "\n".join(map(section, stores)))
+        f"column. Made by `python benchmarks/experiments.py` (torch {torch.__version__}, {platform.machine()}, CPU).\n"
+    )
+    page = RESULTS / "experiments.md"
+    head, before = split(page.read_text()) if page.is_file() else (head, {})
+    found = before | {store.name: section(store) for store in stores}
+    page.write_text("\n".join([head, *(found[name] for name in TABLES if name in found)]))
     for store in stores:
         shutil.copyfile(store.folder / "table.csv", RESULTS / "tables" / f"{store.name}.csv")
         print(f"{store.name}: {len(store.frame())} cells")
