@@ -1,15 +1,18 @@
 """What a broken machine, a hostile file or a large grid costs, as measured; writes results/reliability.md.
 
-    python benchmarks/reliability.py [--kills N] [--grids N] [--files N] [--cells N] [--in-mlflow N]
+    python benchmarks/reliability.py [PART ...] [--kills N] [--grids N] [--files N] [--cells N] [--in-mlflow N]
 
-It takes about an hour on two cores, most of it MLflow's.
+The parts are kills, input and size; all unless some are named. The sections of the others stay as they are. All of them
+take about two hours on two cores, most of it MLflow's.
 """
 
 import argparse
 import platform
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,34 +112,38 @@ def _mlflow_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
+SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
+    "kills": ("Kills", lambda asked: [*kills(asked.kills), *nodes()]),
+    "input": ("Hostile and broken input", lambda asked: [*grids(asked.grids), *files(asked.files)]),
+    "size": ("Size", lambda asked: size(asked.cells, asked.in_mlflow)),
+}
+
+
+def measured_on() -> str:
+    """The commit, the day and the versions of a measurement."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    return (
+        f"Measured at commit {commit} on {time.strftime('%Y-%m-%d')} (Python {platform.python_version()}, torch "
+        f"{torch.__version__}, MLflow {mlflow.__version__}, {platform.machine()}, two cores)."
+    )
+
+
 def main() -> None:
-    """Measures, and writes the page."""
+    """Measures the parts that are named, or all, and writes their sections of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *SECTIONS], default=[])
     defaults = {"kills": 40, "grids": 10_000, "files": 1_000, "cells": 100_000, "in-mlflow": 10_000}
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
-    lines = [
-        "# Nothing lost",
-        "",
-        f"`python benchmarks/reliability.py` (Python {platform.python_version()}, torch {torch.__version__}, MLflow "
-        f"{mlflow.__version__}, {platform.machine()}, two cores).",
-        "",
-        "## Kills",
-        "",
-        *kills(asked.kills),
-        *nodes(),
-        "",
-        "## Hostile and broken input",
-        "",
-        *grids(asked.grids),
-        *files(asked.files),
-        "",
-        "## Size",
-        "",
-        *size(asked.cells, asked.in_mlflow),
-    ]
-    PAGE.write_text("\n".join(lines) + "\n")
+    before = {part.partition("\n")[0]: part.strip() for part in PAGE.read_text().split("\n## ")[1:]}
+    for part in asked.parts or SECTIONS:
+        title, measure = SECTIONS[part]
+        before[title] = "\n".join([title, "", measured_on(), "", *measure(asked)])
+    sections = [f"## {before[title]}" for title, _ in SECTIONS.values() if title in before]
+    PAGE.write_text("\n\n".join(["# Nothing lost\n\n`python benchmarks/reliability.py`", *sections]) + "\n")
     print(PAGE.read_text())
 
 
