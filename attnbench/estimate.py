@@ -1,5 +1,6 @@
 """Estimates how long a grid takes: a cost model per pack, calibrated with the finished cells of the same grid."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -12,6 +13,12 @@ STEP_SECONDS = 0.018
 FIXED_SHARE = 0.5
 # Its targets are longer than its sources: a pack of it took 1.35 times as long as one of copy.
 TRANSLATE = 1.35
+# The time of a step with these parts, relative to additive, softmax and the scope global (results/speed.md).
+PARTS = {
+    "sparsemax": 1.6, "entmax": 1.6, "softpick": 1.2, "location_conv": 1.7, "coverage": 1.3, "gmm": 1.1,
+    "monotonic": 1.3,
+}  # fmt: skip
+BISECTION = 1.3  # entmax with an alpha whose threshold is not found by sorting, relative to entmax
 # A worker imports torch before its first pack.
 START_SECONDS = 3.0
 
@@ -27,14 +34,21 @@ def pack_seconds(pack: Pack) -> float:
 
 
 def _slowness(cell: Cell) -> float:
-    """Returns the time per step relative to the recurrent model of the same width; 1 for a custom model."""
+    """Returns the time per step relative to the recurrent model of the same width with the default parts.
+
+    A custom part counts as a default one.
+    """
     # Measured factors; the estimate is corrected by finished cells anyway.
+    parts = [part for part in (cell.score, cell.scope, cell.normaliser) if part is not None]
+    slowness = math.prod(PARTS.get(part.name, 1.0) for part in parts)
+    if any(part.name == "entmax" and part.options["alpha"] not in (1.5, 2.0) for part in parts):
+        slowness *= BISECTION
     options = cell.model.options
     if cell.model.name == "transformer":
-        return 1.6 * float(options["layers"])
+        return slowness * 1.6 * float(options["layers"])
     if cell.model.name == "ntm":
-        return 2.5 + 2 * float(options["slots"] * options["slot_width"]) / 640
-    return {"lstmn": 3.0}.get(cell.model.name, 1.0)
+        return slowness * (2.5 + 2 * float(options["slots"] * options["slot_width"]) / 640)
+    return slowness * {"lstmn": 3.0}.get(cell.model.name, 1.0)
 
 
 def estimate(todo: Sequence[Pack], finished: Sequence[Pack], seconds: Mapping[str, float], workers: int) -> float:

@@ -67,3 +67,15 @@ def test_the_cost_grows_with_what_makes_a_model_slow():
     assert rnn == pack_seconds(of("pointer")) < pack_seconds(of("lstmn"))
     assert pack_seconds(of("transformer", layers=4)) == pytest.approx(2 * pack_seconds(of("transformer")))
     assert rnn < pack_seconds(of("ntm")) < pack_seconds(of("ntm", slots=128)) < pack_seconds(of("ntm", slots=512))
+
+
+def test_the_cost_grows_with_slow_parts():
+    def cost(kind: str, name: str, **options) -> float:
+        part = Component(name=name, options=registry.REGISTRIES[kind].entry(name).resolve(options))
+        cell = PACKS[0].cell.model_copy(update={kind: part})
+        return pack_seconds(PACKS[0].model_copy(update={"cell": cell}))
+
+    assert cost("normaliser", "softmax") == cost("normaliser", "sigmoid") == COST
+    assert COST < cost("normaliser", "entmax") < cost("normaliser", "entmax", alpha=1.3)
+    assert cost("normaliser", "entmax") == cost("normaliser", "entmax", alpha=2.0)
+    assert COST < cost("scope", "monotonic") < cost("score", "location_conv")
