@@ -142,6 +142,10 @@ def test_json_and_csv_have_every_row_and_the_same_names(bad):
     rows = list(csv.DictReader(io.StringIO(bad("--format", "csv")[1])))
     assert [row["verdict"] for row in rows] == [record["verdict"] for record in records]
     assert list(rows[0]) == list(records[0])
+    # 0.6, not 0.6000000000000001.
+    numbers = [value for record in records for value in record.values() if isinstance(value, float)]
+    assert numbers == [float(f"{value:.14g}") for value in numbers]
+    assert [row["low"] for row in rows if row["low"]] == [str(record["low"]) for record in records if record["low"]]
 
 
 def test_numbers_for_machines_have_no_noise_in_their_last_digits(call, base, tmp_path):

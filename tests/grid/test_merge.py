@@ -58,9 +58,10 @@ def test_a_mapping_that_merges_itself_is_a_problem():
         parse("a: &a {b: {<<: *a}}\n", "g.yaml")
 
 
-def test_merges_that_multiply_are_refused_at_once():
-    lines = ["x-0: &x0 {a: 1, b: 2, c: 3}"]
-    lines += [f"x-{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 9)}]}}" for n in range(1, 12)]
+@pytest.mark.parametrize("merged", ["{a: 1, b: 2, c: 3}", "{}"])
+def test_merges_that_multiply_are_refused_at_once(merged):
+    lines = [f"x-0: &x0 {merged}"]
+    lines += [f"x-{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 9)}]}}" for n in range(1, 7)]
     with pytest.raises(AttnbenchError, match="more than 50,000 values"):
         parse("\n".join(lines), "g.yaml")
 

@@ -25,9 +25,10 @@ from attnbench.analysis.report.charts import (
     logarithmic,
     thinned,
 )
+from attnbench.analysis.report.filters import filters_of
 from attnbench.analysis.report.page import report
 from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
-from attnbench.analysis.report.series import COLOURS, facets, mark
+from attnbench.analysis.report.series import COLOURS, Facet, Series, facets, legend, mark
 from attnbench.analysis.report.sheets import picture_of, sheet_of
 
 WORDS = ["a", "b", "c"]
@@ -138,6 +139,14 @@ def test_every_row_has_a_distinguishable_line(rows):
         assert len({series.colour for series in facet.series}) == len(facet.series) <= COLOURS
         assert len({series.label for series in facet.series}) == len(facet.series)
     assert len({facet.title for facet in charts}) == len(charts)
+
+
+def test_the_mark_of_a_colour_is_in_the_charts_and_in_the_legend():
+    """For readers who cannot distinguish colours."""
+    unit = Scale(0, 1, (0.0, 1.0), "y")
+    for colour, shape in ((0, "<circle"), (3, "<polygon")):
+        assert shape in chart("t", [Line(colour, "dot", [Point(0.5, 0.5, 0.25, 0.75, "half")])], unit, unit)
+        assert shape in legend(Facet("", (Series(FEW[0], "dot", colour),)), filters_of([]), INDEX)
 
 
 def test_many_rows_are_divided_by_setting_and_coloured_by_score():
