@@ -502,7 +502,7 @@ def test_params_name_every_field_by_its_path() -> None:
     assert (params["scope"], params["scope.window"]) == ("local-p", "3")
     assert json.loads(params["train.stop_at"]) is None
     assert {name.partition(".")[0] for name in params} == {
-        "model", "score", "scope", "task", "data", "train", "seed",
+        "model", "score", "scope", "normaliser", "task", "data", "train", "seed",
     }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_a_loss_that_is_no_number_is_never_better_than_one_that_is():
 
 TRANSFORMER = {"score": "scaled_dot", "scope": "self", "kind": "transformer"}
 LSTMN = {"score": "additive", "scope": "self", "kind": "lstmn"}
-ALIGNMENT = ("aer", "alignment_mass", "alignment_entropy")
+ALIGNMENT = ("aer", "alignment_mass", "alignment_entropy", "attended")
 
 
 def prepared(score="additive", scope="global", **more):
@@ -202,7 +202,7 @@ def test_a_decoder_that_does_not_read_the_source_has_no_alignment(fusion):
     if fusion == "none":
         assert outcome.alignments is None
         assert absent == {*ALIGNMENT, "bleu", "steps_to_95", "exact_match_unseen"}
-        assert [outcome.metrics[f"{name}@7"] for name in ALIGNMENT] == [None] * 3
+        assert [outcome.metrics[f"{name}@7"] for name in ALIGNMENT] == [None] * len(ALIGNMENT)
         assert not logged
     else:
         assert outcome.alignments.weights.shape == (8, 6, 6)

@@ -300,7 +300,7 @@ RIGHT = {
             "return (last & (lengths > 0).view(-1, 1, 1)).to(logits.dtype).expand_as(logits)",
         ),
     ),
-    "docs, score": ("score", next(b for b in BLOCKS if "@attnbench.score" in b).replace("distance", "mine")),
+    "docs, score": ("score", next(b for b in BLOCKS if "@attnbench.score" in b).replace('"euclidean"', '"mine"')),
     "docs, scope": ("scope", next(b for b in BLOCKS if "@attnbench.scope" in b).replace("top-k", "mine")),
 }
 
