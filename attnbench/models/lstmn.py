@@ -123,10 +123,10 @@ class LSTMN(Seq2Seq):
         if self.deep is not None:
             attended_source, source_cell, weights, of_cross = self.deep(word, attended_source, memory, of_cross)
         both = self.decoder.advance(word, hidden, cell, source_cell)
+        tapes = self.decoder.append(state, both)
         output = both[:, : self.width]
         if self.shallow is not None:
             output, weights, of_cross = self.shallow(output, memory, of_cross)
-        tapes = self.decoder.append(state, both)
         return LSTMNState(tapes, hidden, attended_source, carried, of_cross), output, weights
 
 
