@@ -58,6 +58,10 @@ WITHOUT_STATE = {
          "self.attention.read(new.unsqueeze(1), memory)"),
         "gives its attention no state at step 1",
     ),
+    "the first state at every step": (
+        ("return (both, read.state)", "return (both, carried)"),
+        "gives its attention at step 1 the state that it gave at step 0: carry read.state",
+    ),
     "another forward": (
         ("        return (both, read.state), self.readout(both), read.weights.squeeze(1)\n",
          "        return (both, read.state), self.readout(both), read.weights.squeeze(1)\n" + FORWARD),

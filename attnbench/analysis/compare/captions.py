@@ -124,9 +124,12 @@ def _difference(contrast: Contrast) -> str:
 
 
 def _ranking(contrast: Contrast) -> str:
+    reference = text(contrast.against)
+    lacking = any(line.rank is None and contrast.reference(line.task).rank is not None for line in contrast.lines)
+    partly = f" rank –: not in every setting of {reference}; mean and difference are over those that both have."
     return (
-        f"P(better): the probability that a seed is better than a seed of {text(contrast.against)}; rank: the mean "
-        "rank among all values, 1 is the best."
+        f"P(better): the probability that a seed is better than a seed of {reference}; rank: the mean rank among all "
+        f"values, 1 is the best.{partly if lacking else ''}"
     )
 
 

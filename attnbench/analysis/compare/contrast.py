@@ -155,7 +155,7 @@ def contrast(
         lines=lines,
         references=[comparing.reference_on(task) for task in dict.fromkeys(line.task for line in lines)],
         notes=(
-            *unshared(values, [line.value for line in lines], reference),
+            *unshared(axis, values, [line.value for line in lines], reference),
             *missing(frame, about, metric),
             *confounded(frame, axis, metric),
             *two_groups(frame, axis, metric),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.compare.pairing import measured, others
 from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
 from attnbench.analysis.learned import LEARNED_AT, accuracy_of, in_two_groups
+from attnbench.messages import NO_VALUE
 from attnbench.metrics import Metric
 
 if TYPE_CHECKING:
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 MOST_NAMED = 6  # combinations that a note lists
 
 
-def unshared(values: Sequence[Label], compared: Iterable[Label], reference: Label) -> list[str]:
+def unshared(axis: str, values: Sequence[Label], compared: Iterable[Label], reference: Label) -> list[str]:
     """The note on the values that could not be compared."""
     compared = {reference, *compared}
-    named = ", ".join(text(value) for value in values if value not in compared)
+    # "–" alone would read as the explanation of an empty place in the table.
+    shown = (text(value) for value in values if value not in compared)
+    named = ", ".join(f"{axis} {NO_VALUE}" if name == NO_VALUE else name for name in shown)
     return [f"{named}: no setting and seed shared with {text(reference)}"] if named else []
 
 
@@ -55,8 +58,12 @@ def two_groups(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
     for key, accuracy in zip(keys, accuracy_of(frame, metric), strict=True):
         if accuracy is not None:
             found.setdefault(tuple(map(text, key)), []).append(accuracy)
+    # The settings that distinguish two groups of the same value and task.
+    own = [place for place in range(len(names), len(settings)) if settings[place] != KIND]  # "model" has it as well
+    varying = [place for place in own if len({key[place] for key in found}) > 1]
     parts = [
-        f"{' on '.join(key[: len(names)])} {sum(one >= LEARNED_AT for one in seeds)}/{len(seeds)}"
+        " · ".join([" on ".join(key[: len(names)]), *(key[place] for place in varying)])
+        + f" {sum(one >= LEARNED_AT for one in seeds)}/{len(seeds)}"
         for key, seeds in found.items()
         if in_two_groups(seeds)
     ]

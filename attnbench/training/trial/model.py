@@ -91,23 +91,50 @@ def _check_state(model: Seq2Seq, name: str, batch: Batch, weights: Tensor) -> No
             noted.clear()
             state, _, of_step = model.step(memory, state, word, index)
             steps.append(of_step)
-            without += [index for given in noted if index and not given]
+            without += [index for given, _ in noted if index and not given]
     if without:
         what = f"gives its attention no state at step {without[0]}, and the score or scope looks at the step before: "
         carry = "begin with attention.start(memory), pass state=… to attention.read, and carry read.state to the next"
         raise wrong("model", name, f"{what}{carry} step")
     if not torch.allclose(torch.stack(steps, dim=1), weights, rtol=0, atol=1e-4):
         raise wrong("model", name, "returns other weights from forward than from its steps, one after the other")
+    _check_passed_on(model, name, batch, carrying)
+
+
+def _check_passed_on(model: Seq2Seq, name: str, batch: Batch, carrying: list[Attention]) -> None:
+    """Checks that no attention is given the state of the step before again, although `read` returned another."""
+    model.train()  # in evaluation a scope may choose the same position twice, which leaves its state as it was
+    memory, state = model.encode(batch.source, None)
+    before: list[tuple[Any, Any]] = []
+    with _noted_states(carrying) as noted:
+        for index, word in enumerate(batch.previous.unbind(1)):
+            noted.clear()
+            state, _, _ = model.step(memory, state, word, index)
+            for (given, _), (last, returned) in zip(noted, before, strict=False):
+                if _equal(given, last) and not _equal(returned, last):
+                    what = f"gives its attention at step {index} the state that it gave at step {index - 1}: carry "
+                    raise wrong("model", name, f"{what}read.state, which attention.read returns, to the next step")
+            before = list(noted)
+    model.eval()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Returns whether two states, nested tuples of tensors, have the same values."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    both = isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other)
+    return both and all(map(_equal, one, other))
 
 
 @contextmanager
-def _noted_states(attentions: list[Attention]) -> Iterator[list[Any]]:
-    """Notes the state of every call of `read`."""
-    noted: list[Any] = []
+def _noted_states(attentions: list[Attention]) -> Iterator[list[tuple[Any, Any]]]:
+    """Notes the state that every call of `read` gets, and the one that it returns."""
+    noted: list[tuple[Any, Any]] = []
 
     def read(attention: Attention, *given: Any, **named: Any) -> Any:
-        noted.append(named.get("state", given[4] if len(given) > 4 else None))
-        return Attention.read(attention, *given, **named)
+        attended = Attention.read(attention, *given, **named)
+        noted.append((named.get("state", given[4] if len(given) > 4 else None), attended.state))
+        return attended
 
     for each in attentions:
         object.__setattr__(each, "read", partial(read, each))

@@ -9,6 +9,7 @@ from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.analysis.compare import formats
 from attnbench.analysis.compare.contrast import contrast
+from attnbench.analysis.compare.notes import unshared
 from attnbench.analysis.compare.pairing import ALL_TASKS, side_by_side
 from attnbench.analysis.table.captions import caption
 from attnbench.analysis.table.comparison import comparison
@@ -233,6 +234,30 @@ def test_ranks_are_over_the_settings_of_what_is_held_against(tmp_path):
     found = contrast(frame, "score", against="dot")
     assert [(x.value, x.rank) for x in found.lines] == [("general", 1.0)]
     assert found.notes == ("additive: no setting and seed shared with dot",)
+
+
+def test_the_caption_explains_a_value_without_a_rank(tmp_path):
+    frame = frame_of(tmp_path, 3, task=["copy"], model__width=[32, 64])
+    whole = contrast(frame, "score", against="dot")
+    assert "rank –" not in "\n".join(formats.caption(whole))
+    found = contrast(frame[(frame["score"] != "additive") | (frame["model.width"] == 32)], "score", against="dot")
+    assert line(found, "additive", "copy").rank is None
+    assert "rank –: not in every setting of dot" in "\n".join(formats.caption(found))
+
+
+def test_the_note_on_cells_without_a_normaliser_names_the_axis():
+    """A dash alone would read as the explanation of an empty place in the table."""
+    (note,) = unshared("normaliser", ["softmax", "–"], ["softmax"], "softmax")
+    assert note == "normaliser –: no setting and seed shared with softmax"
+
+
+def test_groups_of_the_same_value_and_task_are_told_apart_by_their_settings(tmp_path):
+    frame = frame_of(
+        tmp_path, 8, task=["copy"], score=["dot", "general"], model__width=[32, 64],
+        accuracy=lambda x: 0.95 if x["score"] == "general" or x["seed"] < 4 else 0.05,
+    )  # fmt: skip
+    (note, *_) = contrast(frame, "score", against="general").notes
+    assert "dot on copy · 32 4/8, dot on copy · 64 4/8." in note
 
 
 def test_too_few_seeds_for_the_test_are_never_called_enough(tmp_path):
