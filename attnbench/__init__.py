@@ -14,7 +14,7 @@ __all__ = [
 
 # These import torch or pandas, which take seconds: they are imported on first use, so that `--help` is fast.
 _LAZY = {
-    "Attention": "attention", "build_normaliser": "attention", "build_score": "attention",
+    "Attention": "attention", "build_normaliser": "parts", "build_score": "parts",
     "load": "results", "run": "runner",
     "Examples": "tasks.base", "Output": "models.base", "Seq2Seq": "models.base",
 }  # fmt: skip

@@ -1,55 +1,18 @@
 """Attention: combines a score, a scope, a normaliser and a mask into context vectors and weights."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attnbench import registry
+from attnbench.attention_types import Attended, Source, State
 from attnbench.cell import Component
-from attnbench.errors import did_you_mean, fail
+from attnbench.errors import fail
 from attnbench.masking import valid_positions
+from attnbench.parts import assign_option, build_scope, build_score, component_of, normaliser_under
 from attnbench.products import weighted_sums
-
-# What an attention carries from one step to the next: that of its score and that of its scope, each a tensor, a
-# (nested) tuple of tensors, or () for a part that carries nothing. An attention that carries nothing has the state ().
-State = Any
-
-
-class Source(NamedTuple):
-    """Keys and values of a batch of sources, prepared once and used at every step.
-
-    Attributes:
-        keys: (B,S,…), the result of the score's `prepare`; the keys (B,S,D) themselves for a score without it.
-        values: (B,S,D).
-        mask: (B,1,S) bool, True on valid positions; None if every position is valid.
-        lengths: (B,), the number of valid positions of each source.
-    """
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor | None
-    lengths: Tensor
-
-
-@dataclass(frozen=True)
-class Attended:
-    """The result of attention.
-
-    Attributes:
-        context: (B,T,D), the sums of the values weighted by `weights`.
-        weights: (B,T,S).
-        logits: (B,T,S), from which the weights were computed.
-        state: what the attention carries to the next step; () if it carries nothing.
-
-    Under the scope `none`, which uses no score, the weights and logits are all 0.
-    """
-
-    context: Tensor
-    weights: Tensor
-    logits: Tensor
-    state: State = ()
+from attnbench.scores.base import compare, prepare
 
 
 class Attention(nn.Module):
@@ -90,17 +53,17 @@ class Attention(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        scope_part = _component(scope)
+        scope_part = component_of(scope)
         # The scope none uses no score. Building one would add parameters that never get a gradient.
-        score_part = None if score is None or scope_part.name == "none" else _component(score)
-        normaliser_part = _normaliser_of(scope_part, normaliser)
+        score_part = None if score is None or scope_part.name == "none" else component_of(score)
+        normaliser_part = normaliser_under(scope_part, normaliser)
         found = ((registry.score, score_part), (registry.scope, scope_part), (registry.normaliser, normaliser_part))
         parts = [(r, p) for r, p in found if p is not None]
         for key, value in options.items():
-            _assign(key, value, parts)
+            assign_option(key, value, parts)
         if score_part is None and scope_part.name != "none":
             raise fail(f"scope {scope_part.name!r} needs a score", hint="only the scope 'none' works without a score")
-        self.score = None if score_part is None else _build_score(score_part, width, max_source_length)
+        self.score = None if score_part is None else build_score(score_part, width, max_source_length)
         self.scope = build_scope(scope_part, normaliser_part, width, max_source_length)
         self._carries = hasattr(self.score, "start"), hasattr(self.scope, "start")
 
@@ -141,8 +104,8 @@ class Attention(nn.Module):
             # 0 · NaN is NaN: weights of 0 alone would not keep NaN or ∞ at padded positions out of sums and gradients.
             keys = keys.masked_fill(~valid.unsqueeze(-1), 0)
             values = values.masked_fill(~valid.unsqueeze(-1), 0)
-        whole = self.score is None or _is_whole(type(self.score))
-        return Source(keys if whole else getattr(self.score, "prepare", _unchanged)(keys), values, mask, source_lengths)
+        prepared = keys if self.score is None else prepare(self.score, keys)
+        return Source(prepared, values, mask, source_lengths)
 
     def extend(self, source: Source | None, keys: Tensor, values: Tensor) -> Source:
         """Returns the source with the given keys and values (B,n,D) appended, for attention to a model's own past.
@@ -167,8 +130,7 @@ class Attention(nn.Module):
         For a score that carries something, the last argument is its state, and (logits, state) is returned.
         """
         assert self.score is not None
-        compare = self.score if _is_whole(type(self.score)) else getattr(self.score, "compare", self.score)
-        return compare(query, source.keys, *state)
+        return compare(self.score, query, source.keys, *state)
 
     def read(
         self, query: Tensor, source: Source, step: int = 0, bias: Tensor | None = None, state: State | None = None
@@ -325,117 +287,3 @@ class Attention(nn.Module):
         """
         penalty: Any = getattr(self.score, "penalty", None)
         return 0.0 if penalty is None else (penalty(weights) * target_mask).sum() / target_mask.sum()
-
-
-def build_score(
-    name: str | dict[str, Any] | Component, width: int, max_source_length: int | None = None, **options: Any
-) -> nn.Module:
-    """Builds a score function by name: a module that maps (B,T,D) and (B,S,D) to logits (B,T,S).
-
-    Args:
-        name: a registered name, or a mapping with a name and options.
-        width: D, the width of queries and keys.
-        max_source_length: the longest source, for scores with a parameter per position.
-        options: options of the score; they take precedence over those in the mapping.
-
-    Raises:
-        AttnbenchError: if the name or an option is unknown, an option has an invalid value, or max_source_length is
-            required and missing.
-    """
-    part = _component(name)
-    return _build_score(Component(name=part.name, options=part.options | options), width, max_source_length)
-
-
-def build_normaliser(
-    name: str | dict[str, Any] | Component, max_source_length: int | None = None, **options: Any
-) -> nn.Module:
-    """Builds a normaliser by name: a module that maps logits (B,T,S) and a mask (B,1,S), or None, to weights (B,T,S).
-
-    Args:
-        name: a registered name, or a mapping with a name and options.
-        max_source_length: the longest source, for `ssmax`.
-        options: options of the normaliser; they take precedence over those in the mapping.
-
-    Raises:
-        AttnbenchError: if the name or an option is unknown, an option has an invalid value, or max_source_length is
-            required and missing.
-    """
-    part = _component(name)
-    options = _resolved(registry.normaliser, part.name, part.options | options, max_source_length)
-    normaliser: nn.Module = registry.normaliser.build(part.name, options, max_source_length=max_source_length)
-    return normaliser
-
-
-def build_scope(
-    scope: Component, normaliser: Component | None, width: int, max_source_length: int | None = None
-) -> nn.Module:
-    """Builds a scope with its normaliser; `normaliser` is None for a scope that uses none."""
-    built = None if normaliser is None else build_normaliser(normaliser, max_source_length)
-    options = registry.scope.entry(scope.name).resolve(scope.options)
-    module: nn.Module = registry.scope.build(scope.name, options, width=width, normaliser=built)
-    return module
-
-
-def _normaliser_of(scope: Component, normaliser: str | dict[str, Any] | Component | None) -> Component | None:
-    """Returns the normaliser under a scope; None if the scope uses none."""
-    if registry.scope.entry(scope.name).takes("normaliser"):
-        return _component("softmax" if normaliser is None else normaliser)
-    if normaliser is not None:
-        raise fail(f"the scope {scope.name!r} uses no normaliser", hint="leave out the argument normaliser")
-    return None
-
-
-def _is_whole(kind: type[nn.Module]) -> bool:
-    """Returns whether a score of this class is computed by `forward` alone, and not by `prepare` and `compare`."""
-    # A custom score may be a plain module. If it derives from Score, or from another score, and overrides `forward`,
-    # the inherited `compare` would compute something else: the more derived of the two methods is used.
-    forward, compare = (next((c for c in kind.__mro__ if name in vars(c)), None) for name in ("forward", "compare"))
-    if forward is None or compare is None:
-        return compare is None
-    return forward is not compare and issubclass(forward, compare)
-
-
-def _unchanged(keys: Tensor) -> Tensor:
-    return keys
-
-
-def _build_score(part: Component, width: int, max_source_length: int | None) -> nn.Module:
-    options = _resolved(registry.score, part.name, part.options, max_source_length)
-    return registry.score.build(part.name, options, width=width, max_source_length=max_source_length)
-
-
-def _resolved(
-    kind: registry.Registry, name: str, options: dict[str, Any], max_source_length: int | None
-) -> dict[str, Any]:
-    """Returns the options of a component with its defaults, if it has the max_source_length that it may need."""
-    entry = kind.entry(name)
-    resolved = entry.resolve(options)
-    if entry.takes("max_source_length") and max_source_length is None and "max_source_length" not in resolved:
-        hint = "pass max_source_length, the length of the longest source"
-        raise fail(f"{kind.kind} {name!r} needs max_source_length", hint=hint)
-    return resolved
-
-
-def _component(value: str | dict[str, Any] | Component) -> Component:
-    """Converts a name or a mapping to a Component with options that may be modified."""
-    if isinstance(value, Component):
-        # A copy: _assign adds to the options, and the component may belong to the caller.
-        return Component(name=value.name, options=dict(value.options))
-    if isinstance(value, str):
-        return Component(name=value, options={})
-    if "name" not in value:
-        raise fail(f"a mapping needs a name, found {value!r}", hint='write it as {"name": "cosine", "strength": 1.0}')
-    return Component(name=value["name"], options={k: v for k, v in value.items() if k != "name"})
-
-
-def _assign(key: str, value: Any, parts: list[tuple[registry.Registry, Component]]) -> None:
-    """Adds a keyword argument to the options of the one component that declares it."""
-    options = {part.name: [o.name for o in reg.entry(part.name).options] for reg, part in parts}
-    declaring = [part for _, part in parts if key in options[part.name]]
-    if not declaring:
-        known = [name for names in options.values() for name in names]
-        raise fail(f"no part of this attention has an option {key!r}", hint=did_you_mean(key, known))
-    if len(declaring) > 1:
-        names = " and ".join(repr(part.name) for part in declaring)
-        raise fail(f"{names} both have an option {key!r}", hint="set it in the mapping of one of them")
-    declaring[0].options[key] = value

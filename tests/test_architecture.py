@@ -23,13 +23,13 @@ LAYERS = [
     {"training"},
     {"models"},
     {"attention", "tasks"},
-    {"scores", "scopes"},
+    {"scores", "scopes", "parts"},
     {"normalisers"},
     {"plugins", "outcome", "cell"},
     {"uncached_imports"},
     {"user_code"},
     {"plugin_folder"},
-    {"registry", "products", "noise", "masking", "syntax"},
+    {"registry", "products", "noise", "masking", "attention_types", "syntax"},
     {"files", "option_types"},
     {"errors"},
     {"messages", "metrics", "safe_path", "contained"},
@@ -56,7 +56,10 @@ INNER_LAYERS = {
 # The package itself holds the public names; they are imported on first use.
 PUBLIC = "attnbench"
 HEAVY = {
-    "torch": {"masking", "noise", "products", "scores", "scopes", "normalisers", "attention", "models", "training"},
+    "torch": {
+        *{"masking", "noise", "products", "scores", "scopes", "normalisers", "parts", "attention_types", "attention"},
+        *{"models", "training"},
+    },
     "mlflow": set(),
     "pandas": set(),
     "matplotlib": set(),

@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Source, State
+from attnbench.attention_types import Source, State
 from attnbench.models.base import MakeAttention, Output, Seq2Seq
 from attnbench.models.recurrent_cells import lstm_step
 from attnbench.registry import model

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from attnbench.attention import Attention, Source
+from attnbench.attention import Attention
+from attnbench.attention_types import Source
 from attnbench.models.base import MakeAttention, Parts
 from attnbench.models.positions import rotate
 

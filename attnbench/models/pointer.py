@@ -7,7 +7,8 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from attnbench.attention import Attention, Source, State
+from attnbench.attention import Attention
+from attnbench.attention_types import Source, State
 from attnbench.errors import fail
 from attnbench.masking import valid_positions
 from attnbench.models.base import MakeAttention, Output, Parts, Seq2Seq

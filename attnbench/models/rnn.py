@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attnbench.attention import Attended, Source, State
+from attnbench.attention_types import Attended, Source, State
 from attnbench.errors import fail
 from attnbench.masking import log_weights_of, valid_positions
 from attnbench.models.base import MakeAttention, Output, Seq2Seq

@@ -1,6 +1,7 @@
-"""Base classes of the built-in scores."""
+"""Base classes of the built-in scores, and how a score of any class is called."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +72,30 @@ class StatefulScore(nn.Module, ABC):
 def lengthened(state: Tensor, length: int) -> Tensor:
     """Returns a state (B,S) with a 0 for each position that was appended to the source since the step before."""
     return functional.pad(state, (0, length - state.shape[-1]))
+
+
+def prepare(score: Any, keys: Tensor) -> Tensor:
+    """Returns the part of any score that depends on the keys (B,S,D) alone, as (B,S,…): by default the keys."""
+    if _is_whole(type(score)) or not hasattr(score, "prepare"):
+        return keys
+    prepared: Tensor = score.prepare(keys)
+    return prepared
+
+
+def compare(score: Any, query: Tensor, prepared: Tensor, *state: Any) -> Any:
+    """Returns the logits (B,T,S) of any score for queries (B,T,D) and the result of `prepare`.
+
+    For a score with a method `start`, the last argument is its state, and (logits, state) is returned.
+    """
+    call = score if _is_whole(type(score)) else getattr(score, "compare", score)
+    return call(query, prepared, *state)
+
+
+def _is_whole(kind: type) -> bool:
+    """Returns whether a score of this class is computed by `forward` alone, and not by `prepare` and `compare`."""
+    # A custom score may be a plain module. If it derives from Score, or from another score, and overrides `forward`,
+    # the inherited `compare` would compute something else: the more derived of the two methods is used.
+    forward, compare = (next((c for c in kind.__mro__ if name in vars(c)), None) for name in ("forward", "compare"))
+    if forward is None or compare is None:
+        return compare is None
+    return forward is not compare and issubclass(forward, compare)

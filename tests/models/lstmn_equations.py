@@ -15,7 +15,7 @@ from closed_forms import softmax
 from rnn_equations import EMBEDDING, LONGEST, VOCABULARY, WIDTH, build
 from torch import Tensor
 
-from attnbench.attention import Source
+from attnbench.attention_types import Source
 from attnbench.models.lstmn import LSTMN, LSTMNState
 
 Array = np.ndarray

@@ -55,6 +55,10 @@ DOT = "logits = query @ keys.mT"
 SOFT = "weights = masked_softmax(logits, mask)"
 # The code, a part of the message, and the line that is named if it is not that of the class.
 SCORES = {
+    "forward of a subclass of a built-in score, whose own compare is right": (
+        score("return (query @ keys.mT)[:, :1]", base="Additive"),
+        "returned (3, 1, 5) for the logits (B,T,S), expected (3, 2, 5)",
+    ),
     "(B,1,S)": (
         score("return (query @ keys.mT)[:, :1]"),
         "returned (3, 1, 5) for the logits (B,T,S), expected (3, 2, 5)",
@@ -300,8 +304,11 @@ RIGHT = {
             "return (last & (lengths > 0).view(-1, 1, 1)).to(logits.dtype).expand_as(logits)",
         ),
     ),
-    "docs, score": ("score", next(b for b in BLOCKS if "@attnbench.score" in b).replace('"euclidean"', '"mine"')),
-    "docs, scope": ("scope", next(b for b in BLOCKS if "@attnbench.scope" in b).replace("top-k", "mine")),
+    **{
+        f"docs, {name}": (kind, block.replace(f'@attnbench.{kind}("{name}")', f"@attnbench.{kind}('mine')"))
+        for block in BLOCKS
+        for kind, name in re.findall(r'^@attnbench\.(score|scope|normaliser)\("(.+)"\)$', block, re.MULTILINE)
+    },
 }
 
 
@@ -328,6 +335,15 @@ def test_a_mistake_is_reported_with_its_place(group, case, tmp_path):
     assert message in problem.what
     assert problem.where == f"{tmp_path / 'mine.py'}:{line[0] if line else 11}"
     assert f"attnbench init --{kind}" in problem.hint
+
+
+def test_the_parts_of_the_documentation_are_among_the_correct_ones():
+    assert sorted(kind for case, (kind, _) in RIGHT.items() if case.startswith("docs, ")) == [
+        "normaliser",
+        "scope",
+        "score",
+        "score",
+    ]
 
 
 @pytest.mark.parametrize("case", RIGHT)

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.attention import Attention, build_normaliser, build_scope, build_score
+from attnbench.attention import Attention
 from attnbench.cell import SOFTMAX, Cell, Component
 from attnbench.masking import masked_softmax
+from attnbench.parts import build_normaliser, build_scope, build_score
 from attnbench.registry import REGISTRIES
+from attnbench.scores.base import compare, prepare
 from attnbench.tasks.base import Task
 from attnbench.training.build import construct, normaliser_of
 from attnbench.training.trial.blame import blaming
@@ -67,20 +69,15 @@ def try_score(component: Component, width: int, max_source_length: int, test_len
 
 
 def _logits(part: Any, sentences: Sentences) -> Any:
-    # As in Attention.prepare and Attention.compare.
-    return getattr(part, "compare", part)(sentences.query, _keys(part, sentences))
-
-
-def _keys(part: Any, sentences: Sentences) -> Any:
-    return part.prepare(sentences.keys) if hasattr(part, "prepare") else sentences.keys
+    return compare(part, sentences.query, prepare(part, sentences.keys))
 
 
 def _logits_in_turn(part: Any, sentences: Sentences) -> Any:
     """The logits of a score that carries something, one query after the other."""
-    keys = _keys(part, sentences)
+    keys = prepare(part, sentences.keys)
     state, logits = part.start(keys), []
     for query in sentences.query.split(1, dim=1):
-        returned = getattr(part, "compare", part)(query, keys, state)
+        returned = compare(part, query, keys, state)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise TypeError("a score with a method start should return (logits, state)")
         each, state = returned
