@@ -290,7 +290,7 @@ def test_the_transformer_takes_no_score_that_looks_back(plan: Plans, score: str)
     assert labels(found, "model", "score") == [("transformer", "dot"), ("lstmn", score), ("lstmn", "dot")] or set(
         labels(found, "model", "score")
     ) == {("transformer", "dot"), ("lstmn", score), ("lstmn", "dot")}
-    assert reasons(found) == [f"score {score} looks at the step before, and transformer computes all steps at once"]
+    assert reasons(found) == [f"score {score} depends on the previous step, and transformer computes all steps at once"]
 
 
 VALID = [
