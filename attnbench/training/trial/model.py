@@ -102,7 +102,7 @@ def _check_state(model: Seq2Seq, name: str, batch: Batch, weights: Tensor) -> No
 
 
 def _check_passed_on(model: Seq2Seq, name: str, batch: Batch, carrying: list[Attention]) -> None:
-    """Checks that no attention is given the state of the step before again, although `read` returned another."""
+    """Checks that no attention is given the state of the previous step again, although `read` returned another."""
     model.train()  # in evaluation a scope may choose the same position twice, which leaves its state as it was
     memory, state = model.encode(batch.source, None)
     before: list[tuple[Any, Any]] = []
