@@ -167,8 +167,8 @@ class Attention(nn.Module):
         if not state:
             if step:
                 raise ValueError(
-                    f"this attention carries something from one step to the next, and step {step} got nothing: "
-                    "pass state=attended.state of the step before to read, and keep it in the state of the model"
+                    f"this attention needs the state of the previous step, and got none at step {step}: "
+                    "pass state=attended.state of the previous step to read, and keep it in the state of the model"
                 )
             state = self.start(source)
         steps = []

@@ -44,7 +44,7 @@ class Noise(nn.Module):
 
         Args:
             like: any tensor (…); its elements get different numbers.
-            step: a decoder step, or any other number that tells apart the draws of one pass.
+            step: a decoder step, or any other number that differs between the draws of one pass.
         """
         bits = BITS.get(like.dtype, FEWER_BITS)
         start = _mixed(_mixed(self.key + self.passes * INCREMENT) + _wrapped(step * INCREMENT))

@@ -124,7 +124,7 @@ def _parts(f: Figures) -> list[str]:
     ratios = {name: [f"{one['ratios'][name]:.2f}×" for one in sizes.values()] for name in names}
     rows = [f"| {name} | {' | '.join(of_sizes)} |" for name, of_sizes in ratios.items()]
     return [
-        "## Normalisers, and attention that looks at the step before",
+        "## Normalisers, and attention that depends on the previous step",
         "",
         "The time of a training step, as a multiple of that with additive, softmax and the scope global (first row; "
         "GRU, batch 32, three seeds, copy). The parts took their steps in turn, on one core; medians of at least "

@@ -1,4 +1,4 @@
-"""What each normaliser, and each score or scope that looks at the step before, costs beside softmax and additive."""
+"""Costs of each normaliser, and each score or scope that depends on the previous step, beside softmax and additive."""
 
 import statistics
 import time

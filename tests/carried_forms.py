@@ -1,4 +1,4 @@
-"""The scores and the scope that look at the step before, as plain loops over the steps of one sentence in float64."""
+"""Scores and a scope that depend on the previous step, as plain loops over the steps of one sentence in float64."""
 
 import math
 from dataclasses import dataclass, field

@@ -212,7 +212,7 @@ def test_what_is_carried_is_needed_and_belongs_to_the_call(score, case):
         assert attend(query, keys, values, LENGTHS, step=3).state == ()
         assert attend.start(attend.prepare(keys, values, LENGTHS)) == ()
         return
-    with pytest.raises(ValueError, match="got nothing: pass state"):
+    with pytest.raises(ValueError, match="got none at step 1: pass state"):
         attend(query, keys, values, LENGTHS, step=1)
     first = attend(query[:, :1], keys, values, LENGTHS).state
     before = [leaf.clone() for leaf in leaves_of(first)]

@@ -13,7 +13,7 @@ from rich.text import Text
 CELL = 3  # terminal columns per weight
 LONGEST_WORD = 12
 
-# Darker shades have a dot of this colour, which tells a small weight from one of exactly 0.
+# Darker shades have a dot of this colour, which distinguishes a small weight from one of exactly 0.
 DARK = 51
 DOT = "rgb(128,128,128)"
 

@@ -30,7 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 COLOURS = "Blues"
-# Of a weight of exactly 0, in the pictures of alignments. A small weight is nearly white: a grey is told from it, and
+# Of a weight of exactly 0, in the pictures of alignments. A small weight is nearly white: a grey differs from it, and
 # from all others, which are blue.
 ZERO = "#e4e4e4"
 WITH_ZERO: dict[str, Any] = {"extend": "min", "extendrect": True, "extendfrac": 0.08}  # of a colour bar

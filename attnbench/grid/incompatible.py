@@ -60,7 +60,7 @@ def _of_model(model: Component, score: Component | None, task: Component) -> Ite
         content = f"ntm needs a score that compares content, which score {score.name} does not"
         yield f"{content}; ntm has its own location addressing"
     if name == "transformer" and score is not None and carries_state("score", score):
-        yield f"score {score.name} looks at the step before, and transformer computes all steps at once"
+        yield f"score {score.name} depends on the previous step, and transformer computes all steps at once"
 
 
 def _of_normaliser(model: Component, scope: Component, normaliser: Component | None) -> Iterator[str]:

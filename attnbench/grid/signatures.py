@@ -134,8 +134,9 @@ def _calls(entry: Entry, cls: type) -> Iterator[Call]:
     stateful = _find(cls, START_SCORE.method) is not MISSING
     if entry.kind == "score":
         yield PREPARE
-        # A score with compare is never called as a whole.
+        # As in scores/base.py: a score with compare is called as a whole only if it overrides forward further down.
         has_compare = _find(cls, COMPARE.method) is not MISSING or _is_set_later(cls, COMPARE.method)
+        has_compare = has_compare and not _overrides(cls, SCORE.method, COMPARE.method)
         compare = COMPARE if has_compare else _called_as_a_whole(cls, SCORE)
         yield _with_state(compare) if stateful else compare
         yield from (START_SCORE, UPDATE) if stateful else ()
@@ -211,6 +212,12 @@ def _wrong_order(given: inspect.BoundArguments, call: Call) -> str:
 def _find(cls: type, name: str) -> Any:
     """The attribute as it is written in the class or the nearest base, without binding it; MISSING if there is none."""
     return next((_vars(base)[name] for base in _bases(cls) if name in _vars(base)), MISSING)
+
+
+def _overrides(cls: type, method: str, other: str) -> bool:
+    """Whether the class defines a method in a subclass of the base that defines the other one."""
+    first, second = (next((base for base in _bases(cls) if name in _vars(base)), None) for name in (method, other))
+    return first is not None and second is not None and first is not second and second in _bases(first)
 
 
 def _bases(cls: type) -> tuple[type, ...]:

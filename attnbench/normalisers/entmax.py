@@ -14,7 +14,7 @@ class Entmax(nn.Module):
     """Weights between the softmax (α → 1) and the sparsemax (α = 2): sparse, with α = `alpha` above 1 and at most 4.
 
     Formula: α_i = [(α − 1) z_i − τ]₊^{1/(α−1)}, with the τ for which Σ_i α_i = 1
-    Source: Peters, Niculae & Martins 2019, eq. 8 (arXiv 1905.05702)
+    Source: Peters, Niculae & Martins 2019 (arXiv 1905.05702)
 
     The threshold τ is computed by sorting for 1.5 and 2, and by bisection for any other `alpha`, which takes longer.
     """

@@ -8,10 +8,10 @@ from attnbench.registry import normaliser
 
 @normaliser("sigmoid")
 class Sigmoid(nn.Module):
-    """Each weight from its own logit: the positions do not compete, and a row may have any sum.
+    """Each weight depends on its own logit and on the number of positions alone; a row may have any sum.
 
     Formula: α_i = σ(z_i − ln n)
-    Source: Ramapuram et al. 2024, eq. 3 and §3.3 (arXiv 2409.04431)
+    Source: Ramapuram et al. 2024 (arXiv 2409.04431)
 
     n is the number of positions that the query may use: for logits of 0, a row sums to about 1.
     """

@@ -1,4 +1,4 @@
-"""Projections onto the probability simplex with an entropy: what sparsemax and entmax have in common."""
+"""The α-entmax for any α above 1, of which the sparsemax is the case α = 2."""
 
 from typing import Any
 
@@ -25,14 +25,14 @@ def simplex_weights(logits: Tensor, mask: Tensor | None, alpha: float) -> Tensor
     """
     allowed = used(logits, mask)
     scaled = (alpha - 1) * below_largest(logits, allowed)
-    return _Projection.apply(scaled, alpha).masked_fill(~allowed, 0).to(logits.dtype)
+    return _Entmax.apply(scaled, alpha).masked_fill(~allowed, 0).to(logits.dtype)
 
 
-class _Projection(torch.autograd.Function):
+class _Entmax(torch.autograd.Function):
     """The weights (…,S) of scaled logits x = (α − 1) z (…,S), the largest of which is 0.
 
     The gradient is that of the implicit function: with g_i = p_i^{2−α} on the support and 0 elsewhere,
-    ∂p/∂z = diag(g) − g gᵀ / Σg (Peters, Niculae & Martins 2019, proposition 2).
+    ∂p/∂z = diag(g) − g gᵀ / Σg (Peters, Niculae & Martins 2019, arXiv 1905.05702).
     """
 
     # The stack of replicas runs under torch.func.vmap. This flag, and setup_context separate from forward, are what
@@ -69,7 +69,7 @@ def _power(base: Tensor, exponent: float) -> Tensor:
 
 
 def _threshold_sparsemax(scaled: Tensor) -> Tensor:
-    """Returns τ (…,1) for α = 2 by sorting (Martins & Astudillo 2016, algorithm 1)."""
+    """Returns τ (…,1) for α = 2 by sorting (Martins & Astudillo 2016)."""
     largest = scaled.sort(-1, descending=True).values
     counts = torch.arange(1, scaled.shape[-1] + 1, device=scaled.device, dtype=scaled.dtype)
     thresholds = (largest.cumsum(-1) - 1) / counts  # if the support were the k largest
@@ -77,7 +77,7 @@ def _threshold_sparsemax(scaled: Tensor) -> Tensor:
 
 
 def _threshold_entmax15(scaled: Tensor) -> Tensor:
-    """Returns τ (…,1) for α = 1.5 by sorting (Peters, Niculae & Martins 2019, algorithm 2)."""
+    """Returns τ (…,1) for α = 1.5 by sorting (Peters, Niculae & Martins 2019)."""
     largest = scaled.sort(-1, descending=True).values
     counts = torch.arange(1, scaled.shape[-1] + 1, device=scaled.device, dtype=scaled.dtype)
     mean = largest.cumsum(-1) / counts
@@ -93,7 +93,7 @@ def _at_support(thresholds: Tensor, above: Tensor) -> Tensor:
 
 
 def _threshold_by_bisection(scaled: Tensor, alpha: float) -> Tensor:
-    """Returns τ (…,1) for any α by bisection (Blondel, Martins & Niculae 2019, algorithm 1)."""
+    """Returns τ (…,1) for any α by bisection (Blondel, Martins & Niculae 2019, arXiv 1805.09717)."""
     # With the largest of n logits at 0, the weights sum to at least 1 for τ = −1 and to at most 1 for τ = −n^{1−α}.
     low = torch.full_like(scaled[..., :1], -1)
     high = torch.full_like(low, -(scaled.shape[-1] ** (1 - alpha)))

@@ -14,7 +14,7 @@ class Softpick(nn.Module):
     """Rectified softmax: a position with a logit of 0 or below has no weight, and a query may attend to nothing.
 
     Formula: α_i = relu(exp(z_i) − 1) / (Σ_j |exp(z_j) − 1| + ε), with ε = 1e-6
-    Source: Zuhri, Fuadi & Aji 2025, eq. 2 (arXiv 2504.20966)
+    Source: Zuhri, Fuadi & Aji 2025 (arXiv 2504.20966)
     """
 
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:

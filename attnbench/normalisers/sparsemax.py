@@ -11,7 +11,7 @@ class Sparsemax(nn.Module):
     """The nearest point of the probability simplex: most weights are exactly 0.
 
     Formula: α = argmin_p ‖p − z‖² over p ≥ 0, Σ_i p_i = 1, which is α_i = [z_i − τ]₊
-    Source: Martins & Astudillo 2016, eq. 1 and algorithm 1 (arXiv 1602.02068)
+    Source: Martins & Astudillo 2016 (arXiv 1602.02068)
     """
 
     sums_to_one = True

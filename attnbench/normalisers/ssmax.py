@@ -16,7 +16,7 @@ class ScalableSoftmax(nn.Module):
     """Softmax of logits that grow with the number of positions, so that long sources do not flatten the weights.
 
     Formula: α = softmax(s · ln n · z)
-    Source: Nakanishi 2025, eq. 3 (arXiv 2501.19399)
+    Source: Nakanishi 2025 (arXiv 2501.19399)
 
     n is the number of positions that the query may use. The parameter is `scale` = s (), one per attention head. It is
     initially 1/ln(`max_source_length`), so that for a source of that length the weights are those of the softmax.

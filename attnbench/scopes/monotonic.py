@@ -13,7 +13,7 @@ class Monotonic(nn.Module):
     """Scans the source from the last position on and stops with probability p: it moves forward only.
 
     Formula: p_{t,i} = σ(e_{t,i} + r + noise); α_{t,i} = p_{t,i} Σ_{k≤i} α_{t−1,k} Π_{l=k}^{i−1} (1 − p_{t,l})
-    Source: Raffel et al. 2017, eq. 9, 12–14, §2.4 and §2.5 (arXiv 1704.00784)
+    Source: Raffel et al. 2017, eq. 9 and 12–14 (arXiv 1704.00784)
 
     α is the expected position of a scan that begins at the last position, with α_{−1} = 1 at position 0. The parameter
     is `offset` = r (), initially −1; the noise N(0, 1) is added in training only. In evaluation p is 0 or 1 (1 where
@@ -41,7 +41,7 @@ class Monotonic(nn.Module):
             mask: as for every scope (see `Attention`), as are the next three.
             query: not used.
             lengths: not used.
-            step: the step, which tells apart the noise of different steps.
+            step: the index of the step; each step has its own noise.
             last: α_{t−1} (B,S).
         """
         del query, lengths

@@ -37,7 +37,7 @@ class Score(nn.Module):
 
 
 class StatefulScore(nn.Module, ABC):
-    """A score that carries something from one step to the next, such as the weights of the step before.
+    """A score that carries something from one step to the next, such as the weights of the previous step.
 
     A score with a method `start` is called with one query at a time, in order:
 
@@ -70,7 +70,7 @@ class StatefulScore(nn.Module, ABC):
 
 
 def lengthened(state: Tensor, length: int) -> Tensor:
-    """Returns a state (B,S) with a 0 for each position that was appended to the source since the step before."""
+    """Returns a state (B,S) with a 0 for each position that was appended to the source since the previous step."""
     return functional.pad(state, (0, length - state.shape[-1]))
 
 

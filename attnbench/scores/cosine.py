@@ -15,7 +15,7 @@ class Cosine(Score):
     """Cosine similarity times a strength β, learned by default: QK normalisation with a learned scale.
 
     Formula: score(s, h) = β · cos(s, h), with β = softplus(strength) + 1
-    Source: Graves, Wayne & Danihelka 2014, eq. 5–6 (arXiv 1410.5401); QK normalisation: Henry et al. 2020, §3
+    Source: Graves, Wayne & Danihelka 2014, eq. 5–6 (arXiv 1410.5401); QK normalisation: Henry et al. 2020
         (arXiv 2010.04245)
 
     The parameter is `strength` (). β is learned by default because with β = 1 the largest possible weight over n keys

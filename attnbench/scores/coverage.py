@@ -10,10 +10,10 @@ from attnbench.scores.base import StatefulScore, lengthened
 
 @score("coverage")
 class Coverage(StatefulScore):
-    """Additive score that sees how much each position was attended to so far, with a loss against attending again.
+    """Additive score with the summed weights of each position as an input, and a loss that discourages attending again.
 
     Formula: score(s, h_i) = vᵀ tanh(W s + V h_i + w c_i), with c = Σ_{t'<t} α_{t'}; loss: λ Σ_i min(α_i, c_i)
-    Source: See, Liu & Manning 2017, eq. 10–13 (arXiv 1704.04368)
+    Source: See, Liu & Manning 2017 (arXiv 1704.04368)
 
     λ is the option `weight`. The loss is a mean over the target words; `loss` in tables does not include it.
 

@@ -20,7 +20,7 @@ class GaussianMixture(StatefulScore):
 
     Formula: score(s, i) = log Σ_k w_k N(i; κ_k, σ_k²), with κ_t = κ_{t−1} + softplus(κ̂), w = softmax(ŵ),
         σ = softplus(σ̂) + 0.1 and [ŵ; κ̂; σ̂] = W_o tanh(W_h s + b_h) + b_o
-    Source: Graves 2013, §5.1 (arXiv 1308.0850), in the version of Battenberg et al. 2019, §2.2 (arXiv 1910.10288)
+    Source: Graves 2013 (arXiv 1308.0850), in the version of Battenberg et al. 2019 (arXiv 1910.10288)
 
     The mixture has `components` windows, which begin at κ_{−1} = 0. N is the density of the normal distribution.
 

@@ -1,4 +1,4 @@
-"""The additive score with location features: a convolution over the weights of the step before."""
+"""The additive score with location features: a convolution over the weights of the previous step."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from attnbench.scores.base import StatefulScore, lengthened
 
 @score("location_conv")
 class LocationConv(StatefulScore):
-    """Additive score that sees, around each position, the weights of the step before.
+    """Additive score with the weights of the previous step around each position as an input.
 
     Formula: score(s, h_i) = vᵀ tanh(W s + V h_i + U f_i + b), with f = F * α_{t−1}, a convolution
     Source: Chorowski et al. 2015, eq. 8–9 (arXiv 1506.07503)

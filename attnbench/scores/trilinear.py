@@ -13,7 +13,7 @@ class Trilinear(Score):
     """Linear function of the query, the key and their elementwise product.
 
     Formula: score(s, h) = w · [s; h; s ⊙ h]
-    Source: Seo et al. 2017, eq. 1 (arXiv 1611.01603)
+    Source: Seo et al. 2017 (arXiv 1611.01603)
 
     The parameter w is in three parts: `query_proj.weight`, `key_proj.weight` and `product_proj.weight`, each (1,D).
     """

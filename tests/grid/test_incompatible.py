@@ -13,7 +13,7 @@ from attnbench.training.build import build_model
 from grid.conftest import Plans
 
 MODELS = ("rnn", "pointer", "ntm", "transformer", "lstmn")
-# The scores that look at the step before come last.
+# The scores that depend on the previous step come last.
 CARRYING = ("location_conv", "coverage", "gmm")
 SCORES = (
     "cosine",
@@ -70,7 +70,7 @@ def expected_reason(model: str, score: str, scope: str, task: str) -> str | None
     if model == "ntm" and score in ("location", *CARRYING):
         return f"needs a score that compares content, which score {score} does not"
     if model == "transformer" and score in CARRYING:
-        return f"score {score} looks at the step before, and transformer computes all steps at once"
+        return f"score {score} depends on the previous step, and transformer computes all steps at once"
     if scope == "none" and score != SCORES[0]:
         return "scope none uses no score: same as cell"
     return None
@@ -113,8 +113,8 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
             assert (model, score, scope, task) not in skipped
         else:
             assert why in skipped[model, score, scope, task]
-    # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no translate; ntm: no location, and nothing that looks
-    # at the step before; neither does the transformer; lstmn
+    # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no translate; ntm: no location, and no score that
+    # depends on the previous step; transformer: none of these three; lstmn: all scores
     assert len(cells) == (5 * 12 + 1) * 4 + 3 * 12 * 3 + 8 * 4 + 9 * 4 + 12 * 4
 
 

@@ -114,6 +114,15 @@ WRONG = {
         part("score", "@staticmethod  # HERE", "def compare(query): return query"),
         "expected compare(query, prepared), found compare(query)",
     ),
+    "score, forward in place of an inherited compare": (
+        part(
+            "score",
+            "def forward(self, query): return query  # HERE",
+            base="Additive",
+            before="from attnbench.scores.additive import Additive",
+        ),
+        "expected forward(self, query, keys), found forward(self, query): too many positional arguments",
+    ),
     "score, not callable": (
         part("score", "def forward(self, query, keys): return query", base=""),
         "expected a subclass of torch.nn.Module, found Mine\n",

@@ -10,7 +10,7 @@ from torch import Tensor
 VARIANTS = variants()
 EXACT = {"rtol": 0, "atol": 1e-10}
 REFERENCE = [(options, score) for options in VARIANTS for score in ("dot", "additive", "coverage")]
-# Every way of attending that looks at the step before, in both orders of query and RNN.
+# Every way of attending that depends on the previous step, in both orders of query and RNN.
 CARRYING = [
     *((score, scope) for score in ("location_conv", "coverage", "gmm") for scope in ("global", "local-m", "hard")),
     *((score, "monotonic") for score in ("additive", "location_conv", "coverage", "gmm")),

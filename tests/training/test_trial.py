@@ -46,12 +46,12 @@ FORWARD = """
         both = torch.cat([query, read.context], dim=-1)
         return attnbench.Output(self.readout(both), read.weights)
 """
-# A score and a scope that look at the step before, and a model that does not pass on what they carry.
+# A score and a scope that depend on the previous step, and a model that does not pass on what they carry.
 WITHOUT_STATE = {
     "nothing": (
         ("self.attention.read(new.unsqueeze(1), memory, index, state=carried)",
          "self.attention.read(new.unsqueeze(1), memory, index)"),
-        "this attention carries something from one step to the next, and step 1 got nothing: pass state",
+        "this attention needs the state of the previous step, and got none at step 1: pass state",
     ),
     "nothing, and no step": (
         ("self.attention.read(new.unsqueeze(1), memory, index, state=carried)",

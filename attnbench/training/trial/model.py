@@ -93,16 +93,16 @@ def _check_state(model: Seq2Seq, name: str, batch: Batch, weights: Tensor) -> No
             steps.append(of_step)
             without += [index for given, _ in noted if index and not given]
     if without:
-        what = f"gives its attention no state at step {without[0]}, and the score or scope looks at the step before: "
+        what = f"gives its attention no state at step {without[0]}, and its score or scope depends on the previous step"
         carry = "begin with attention.start(memory), pass state=… to attention.read, and carry read.state to the next"
-        raise wrong("model", name, f"{what}{carry} step")
+        raise wrong("model", name, f"{what}: {carry} step")
     if not torch.allclose(torch.stack(steps, dim=1), weights, rtol=0, atol=1e-4):
         raise wrong("model", name, "returns other weights from forward than from its steps, one after the other")
     _check_passed_on(model, name, batch, carrying)
 
 
 def _check_passed_on(model: Seq2Seq, name: str, batch: Batch, carrying: list[Attention]) -> None:
-    """Checks that no attention is given the state of the step before again, although `read` returned another."""
+    """Checks that no attention is given the state of the previous step again, although `read` returned another."""
     model.train()  # in evaluation a scope may choose the same position twice, which leaves its state as it was
     memory, state = model.encode(batch.source, None)
     before: list[tuple[Any, Any]] = []

@@ -78,9 +78,7 @@ def _logits_in_turn(part: Any, sentences: Sentences) -> Any:
     state, logits = part.start(keys), []
     for query in sentences.query.split(1, dim=1):
         returned = compare(part, query, keys, state)
-        if not isinstance(returned, tuple) or len(returned) != 2:
-            raise TypeError("a score with a method start should return (logits, state)")
-        each, state = returned
+        each, state = _with_state(returned, "score", "logits")
         if each.shape != (len(query), 1, sentences.keys.shape[1]):
             return each  # the wrong shape is reported by the caller
         if hasattr(part, "update"):
@@ -107,13 +105,18 @@ def _weights_in_turn(part: Any, sentences: Sentences) -> Any:
     pairs = zip(sentences.logits.split(1, dim=1), sentences.query.split(1, dim=1), strict=True)
     for step, (logits, query) in enumerate(pairs):
         returned = part(logits.clone(), sentences.mask, query, sentences.lengths, step, state)
-        if not isinstance(returned, tuple) or len(returned) != 2:
-            raise TypeError("a scope with a method start should return (weights, state)")
-        each, state = returned
+        each, state = _with_state(returned, "scope", "weights")
         if each.shape != logits.shape:
             return each  # the wrong shape is reported by the caller
         weights.append(each)
     return torch.cat(weights, dim=1)
+
+
+def _with_state(returned: Any, kind: str, result: str) -> tuple[Any, Any]:
+    """The result of a part that carries something, and its state."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"a {kind} with a method start should return ({result}, state)")
+    return returned
 
 
 def try_normaliser(component: Component, max_source_length: int) -> None:
