@@ -94,6 +94,7 @@ class Train(Section):
 class Cell(Section):
     """One training run: the components with their options, the data, the training settings and a seed.
 
+    A cell of `tuning` is trained to choose between candidates: it is measured on the validation set, and never tested.
     `score` is None if the scope uses no score, and `normaliser` if it uses no normaliser. Paths are absolute; the
     cell's id hashes the files' contents, not the paths.
     """
@@ -106,6 +107,11 @@ class Cell(Section):
     data: Data
     train: Train
     seed: NonNegativeInt
+    tuning: bool = False
+
+    def written(self) -> dict[str, Any]:
+        """All fields as JSON data; without `tuning` where it is false, since earlier versions had no tuning."""
+        return self.model_dump(mode="json", exclude=None if self.tuning else {"tuning"})
 
     def components(self) -> dict[str, Component]:
         """The registered components by kind, without those that the scope does not use."""

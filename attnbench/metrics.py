@@ -174,6 +174,23 @@ _ALL = (
         decimals=3,
         interval_decimals=2,
     ),
+    Metric(
+        "largest_weight",
+        "The largest attention weight of all: 1 where at least one word looked at a single position.",
+        0,
+        decimals=3,
+        interval_decimals=2,
+        high=None,  # weights of some normalisers and scores do not sum to 1
+    ),
+    Metric(
+        "flops",
+        "Floating-point operations of the matrix products of one training step, on the longest training sources.",
+        0,
+        decimals=0,
+        interval_decimals=None,
+        high=None,
+        whole=True,
+    ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 

@@ -33,6 +33,8 @@ def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
     del config["train"]["timeout"]  # no number depends on it
     if cell.normaliser in (None, SOFTMAX):
         del config["normaliser"]  # earlier versions had the softmax only; with it, every id would change
+    if not cell.tuning:
+        del config["tuning"]  # earlier versions had no tuning
     for name, digest in (data_digests(cell.data) if digests is None else digests).items():
         config["data"][name.removeprefix("data.")] = digest
     config["plugins"] = {}  # earlier versions had the digests of plugins here; without it, every id would change

@@ -40,7 +40,7 @@ def record_of(
         "cell": outcome.cell,
         "status": outcome.status,
         "labels": planned.labels,
-        "config": planned.cell.model_dump(mode="json"),
+        "config": planned.cell.written(),
         # Of the sentence pairs, by field: the files at the paths in `config` may be edited or moved later.
         "digests": dict(planned.digests),
         "metrics": outcome.metrics,

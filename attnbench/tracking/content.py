@@ -69,7 +69,7 @@ def params_of(cell: Cell) -> dict[str, str]:
     long ones are cut. Names that would be the same, or were cut, end in a digest.
     """
     params: dict[str, str] = {}
-    for name, value in _fields(cell.model_dump(mode="json")):
+    for name, value in _fields(cell.written()):
         allowed = re.sub(r"[^\w.\- ]", "_", name)
         if allowed in params or len(allowed) > MAX_NAME:
             digest = _digest(name)

@@ -15,6 +15,10 @@ CHUNK = 128  # number of sentences that are evaluated at a time
 LEAST = 1e-6  # a position with a larger weight is attended to
 
 Metrics = dict[str, float | None]
+NAMES = (
+    "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy", "attended",
+    "largest_weight",
+)  # fmt: skip
 
 
 class Tally:
@@ -25,6 +29,7 @@ class Tally:
         self.exact, self.right_words, self.nats = np.zeros((3, replicas))
         self.has_alignment = False
         self.hits, self.found_links, self.mass, self.entropy, self.attended = np.zeros((5, replicas))
+        self.largest_weight = np.zeros(replicas)
         self.gold_links = self.linked_words = 0
         self.hypotheses: list[list[str]] = [[] for _ in range(replicas)]
         self.references: list[str] = []
@@ -110,8 +115,8 @@ def count_alignment(
     """Adds the alignments of N sentences to the tally.
 
     EOS is not part of an alignment. The row of the target's EOS is left out, and a word with its largest weight on the
-    source's EOS, or with no weight at all, has no link. The entropy and the share of attended positions include the row
-    of EOS. Rows are scaled to sum to 1 for the entropy and for the weight on gold links.
+    source's EOS, or with no weight at all, has no link. The entropy, the share of attended positions and the largest
+    weight include the row of EOS. Rows are scaled to sum to 1 for the entropy and for the weight on gold links.
 
     Args:
         tally: the sums so far.
@@ -126,6 +131,8 @@ def count_alignment(
     tally.entropy += (row_entropy(rows, lengths + 1) * gold_words).sum((-1, -2), dtype=np.float64)
     shares = (weights > LEAST).sum(-1) / (lengths + 1)[:, None]
     tally.attended += (shares * gold_words).sum((-1, -2), dtype=np.float64)
+    largest = (weights.max(-1) * gold_words).max((-1, -2), initial=0)
+    tally.largest_weight = np.maximum(tally.largest_weight, largest)
     if links is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
@@ -190,6 +197,7 @@ def summarise(tally: Tally) -> list[Metrics]:
     if tally.has_alignment:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
         columns["attended"] = tally.attended / np.float64(tally.words)
+        columns["largest_weight"] = tally.largest_weight
     if tally.gold_links:
         # AER = 1 − (|A∩S| + |A∩P|)/(|A| + |S|) (Och & Ney 2003), with sure links S = possible links P = gold links.
         columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
@@ -202,5 +210,4 @@ def summarise(tally: Tally) -> list[Metrics]:
         bleu = BLEU(tokenize="none", force=True, references=[tally.references])
         for row, texts in zip(metrics, tally.hypotheses, strict=True):
             row["bleu"] = float(bleu.corpus_score(texts, None).score)
-    names = ("exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy", "attended")
-    return [{name: row.get(name) for name in names} for row in metrics]
+    return [{name: row.get(name) for name in NAMES} for row in metrics]

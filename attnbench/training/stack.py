@@ -1,11 +1,13 @@
 """The replicas of a pack, stacked into one model with torch.func.vmap; models themselves have no axis K."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.models.base import Seq2Seq
 from attnbench.tasks.base import BOS, EOS, PAD
@@ -102,6 +104,22 @@ class Stack:
     def size(self) -> int:
         """Returns the number of parameters of one replica."""
         return sum(p[0].numel() for p in self.parameters.values())
+
+    def flops(self, batch: Batch) -> int:
+        """Returns the floating-point operations of one training step of one replica on a batch (B,…).
+
+        They are those of the matrix products and convolutions, forward and backward, as torch counts them; elementwise
+        operations do not count.
+        """
+        one = copy(self)
+        one.keep([0])
+        for parameter in one.parameters.values():
+            parameter.requires_grad_()  # those of selected weights have none
+        one.template.train()
+        with FlopCounterMode(display=False) as counter:
+            objective, _ = one._call("loss", 0, *(tensor.unsqueeze(0) for tensor in batch))
+            objective.sum().backward()
+        return int(counter.get_total_flops())
 
     def state(self) -> dict[str, Tensor]:
         """Returns the parameters and buffers by name, each with a leading axis K."""

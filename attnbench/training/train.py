@@ -10,17 +10,17 @@ import torch
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.base import PAD
-from attnbench.tasks.pairs import Pairs
-from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, test_set_unseen, validation_set
+from attnbench.tasks.streams import TrainingStream, build_task, validation_set
 from attnbench.training.adam import Adam
-from attnbench.training.alignments import Formation, Sentences, read, test_alignments
+from attnbench.training.alignments import Formation, Sentences, read
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model
 from attnbench.training.checkpoint import INVALID, Checkpoints, Unusable
-from attnbench.training.metrics import Metrics, evaluate
+from attnbench.training.metrics import evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
 from attnbench.training.state import record_bytes, restore, size_of, state_of, tensors_of
+from attnbench.training.tested import tested
 from attnbench.training.trial import try_model
 
 REPORT_EVERY = 0.5  # minimum number of seconds between two progress reports
@@ -106,7 +106,8 @@ class Training:
             if time.perf_counter() - reported > REPORT_EVERY and losses:
                 reported = time.perf_counter()
                 self._report(losses[-1])
-        return self._test()
+        self._report(evaluating=True)
+        return tested(self)
 
     def resume(self) -> None:
         """Continues from the pack's checkpoint, if it has one.
@@ -208,6 +209,10 @@ class Training:
         self.seconds[self.active] += (now - self.counted_until) / len(self.active)
         self.counted_until = now
 
+    def seconds_since_shared(self) -> float:
+        """Returns the time that has not been added to any replica yet."""
+        return time.perf_counter() - self.counted_until
+
     def _retire(self) -> bool:
         """Ends the training of the replicas that have reached the exact match of `stop_at`.
 
@@ -243,58 +248,3 @@ class Training:
         place = (self.pack.ids[0], self.steps, self.settings.steps)
         shown = mean if math.isfinite(mean) else None
         self.report(Progress(*place, shown, exact, evaluating, self.resumed, note))
-
-    def _test(self) -> list[Outcome]:
-        """Evaluates the weights that were best on validation on the test sets; returns the outcomes."""
-        self._report(evaluating=True)
-        self.stack.load(self.selection.best)
-        tests = test_set(*self.data)
-        metrics = evaluate(self.stack, tests, self.task, self.attends, self.device)
-        for length in self.cell.data.test_lengths:
-            groups = test_set_at(*self.data, length)
-            at_length = evaluate(self.stack, groups, self.task, self.attends, self.device)
-            for row, more in zip(metrics, at_length, strict=True):
-                row |= {f"{name}@{length}": value for name, value in more.items()}
-        aligned = test_alignments(self.stack, tests, self.task, self.device) if self.attends else None
-        unseen = self._test_unseen()
-        return [self._outcome(k, row, unseen[k], aligned) for k, row in enumerate(metrics)]
-
-    def _test_unseen(self) -> list[float | None]:
-        """Returns the exact match of each replica on unseen symbols; None if the task has none."""
-        groups = test_set_unseen(*self.data)
-        if not groups:
-            return [None] * len(self.pack.seeds)
-        metrics = evaluate(self.stack, groups, self.task, self.attends, self.device)
-        return [row["exact_match"] for row in metrics]
-
-    def _outcome(self, k: int, row: Metrics, unseen: float | None, aligned: Sentences | None) -> Outcome:
-        """Returns the outcome of replica k.
-
-        Args:
-            k: index of the replica.
-            row: its test metrics.
-            unseen: its exact match on unseen symbols; None if the task has none.
-            aligned: the alignments of all replicas; None if the model has none.
-        """
-        replicas = len(self.pack.seeds)
-        steps_to_95 = next((r["step"] for r in self.history[k] if r.get("valid/exact_match", 0) >= 0.95), None)
-        row |= {
-            "steps_to_95": steps_to_95,
-            "parameters": self.stack.size(),
-            # Replicas that are trained or tested together are assigned equal shares of the time.
-            "seconds": float(self.seconds[k]) + (time.perf_counter() - self.counted_until) / replicas,
-            "tokens_per_second": self.words / self.training_seconds,
-            "exact_match_unseen": unseen,
-        }
-        failed = self.errors[k] is not None
-        return Outcome(
-            cell=self.pack.ids[k],
-            status="failed" if failed else "done",
-            seed=self.pack.seeds[k],
-            metrics={} if failed else row,
-            history=self.history[k],
-            error=self.errors[k],
-            alignments=None if failed or aligned is None else self.formations[k].join(aligned, k),
-            versions={"torch": torch.__version__},
-            facts=self.task.facts() if isinstance(self.task, Pairs) else {},
-        )

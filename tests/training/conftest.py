@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.training import adam
+from attnbench.training import adam, tested
 from attnbench.training import train as module
 from attnbench.training.batches import Batch
 from attnbench.training.stack import Stack
@@ -63,7 +63,8 @@ def accuracies(monkeypatch) -> Callable[[list[tuple[float, ...]]], None]:
                 row["exact_match"] = exact
             return metrics
 
-        monkeypatch.setattr(module, "evaluate", evaluate)
+        for place in (module, tested):
+            monkeypatch.setattr(place, "evaluate", evaluate)
 
     return install
 

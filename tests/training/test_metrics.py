@@ -231,7 +231,7 @@ def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
 
 
 def test_a_metric_without_meaning_is_none():
-    alignment = {"aer", "alignment_mass", "alignment_entropy", "attended"}
+    alignment = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight"}
     (found,) = measure(Told(weights=MIXED), attends=False)
     assert {name for name, value in found.items() if value is None} == alignment | {"bleu"}
     (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, None), bleu=True)
@@ -260,6 +260,18 @@ def test_attended_is_the_mean_share_of_positions_with_a_weight():
     shares = [1 / 4, 2 / 4, 3 / 4, 1 / 4, 0, 4 / 4, 1 / 4]
     assert measure(Told(weights=rows))[0]["attended"] == pytest.approx(sum(shares) / 7)
     assert measure(Told(weights=rows), attends=False)[0]["attended"] is None
+
+
+def test_largest_weight_is_the_largest_of_all_rows_of_words_and_eos():
+    rows = np.full((1, 2, 4, 4), 0.1)
+    rows[0, 1, 1, 3] = 0.4
+    assert measure(Told(weights=rows))[0]["largest_weight"] == pytest.approx(0.4)
+    # Sigmoid and similar normalisers: a weight as the decoder uses it, whatever its row sums to.
+    assert measure(Told(weights=3 * rows))[0]["largest_weight"] == pytest.approx(1.2)
+    rows[0, 0, 3, 0] = 0.6  # the row of the target's EOS
+    assert measure(Told(weights=rows))[0]["largest_weight"] == pytest.approx(0.6)
+    rows[0, 1, 3, 0] = 0.9  # the row after the EOS of the second target, which is padding
+    assert measure(Told(weights=rows))[0]["largest_weight"] == pytest.approx(0.6)
 
 
 def test_rows_that_do_not_sum_to_one_are_measured_as_shares():

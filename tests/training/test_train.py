@@ -15,6 +15,7 @@ from attnbench.metrics import METRICS
 from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.split import Split, split_of
 from attnbench.tasks.symbols import unseen_symbols
+from attnbench.training import tested as testing
 from attnbench.training import train as module
 from attnbench.training.build import torch_seed
 from attnbench.training.stack import Stack
@@ -102,10 +103,43 @@ def test_validation_picks_and_test_reports(monkeypatch):
         seen.append((sides, [group.source.shape[1] for group in groups]))
         return plain(stack, groups, *others)
 
-    monkeypatch.setattr(module, "evaluate", evaluate)
+    for place in (module, testing):
+        monkeypatch.setattr(place, "evaluate", evaluate)
     train(pack(data=DATA.model_copy(update={"test_lengths": (4, 9)})))
     validated, tested = ({Split.VALIDATION}, [3, 4, 5]), ({Split.TEST}, [3, 4, 5])
     assert seen == [validated, validated, tested, ({Split.TEST}, [4]), ({Split.TEST}, [9])]
+
+
+def test_a_pack_of_tuning_is_measured_on_validation_and_never_tested(monkeypatch):
+    """No test set is made: the values are those of the selected weights on the validation set."""
+
+    def unreadable(*_):
+        raise AssertionError("the test data were read")
+
+    for name in ("test_set", "test_set_at", "test_set_unseen"):
+        monkeypatch.setattr(testing, name, unreadable)
+    data = DATA.model_copy(update={"test_lengths": (4, 9), "unseen_symbols": 1})
+    ordinary = pack((0, 3), data=data, steps=40, valid_every=10)
+    tuning = ordinary.model_copy(update={"cell": ordinary.cell.model_copy(update={"tuning": True})})
+    found = train(tuning)
+    for outcome in found:
+        best = max(validations(outcome), key=lambda row: (row["valid/exact_match"], -row["valid/loss"]))
+        assert outcome.metrics["exact_match"] == best["valid/exact_match"]
+        assert outcome.metrics["loss"] == pytest.approx(best["valid/loss"], rel=1e-6)
+        assert outcome.alignments is None
+        assert not [name for name in outcome.metrics if "@" in name]
+    with pytest.raises(AssertionError, match="the test data were read"):
+        train(ordinary)
+
+
+def test_flops_are_those_of_one_training_step_on_the_longest_sources():
+    """Whatever is trained beside it; a product has the batch as a factor, or is of the whole vocabulary."""
+    found = {
+        (seeds, batch): train(pack(seeds, scope="none", batch_size=batch))[0].metrics["flops"]
+        for seeds, batch in (((0,), 8), ((0, 3, 5), 8), ((0,), 16), ((0,), 24))
+    }
+    assert found[(0,), 8] == found[(0, 3, 5), 8] > 0
+    assert found[(0,), 24] - found[(0,), 16] == found[(0,), 16] - found[(0,), 8] > 0
 
 
 def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch, watched):
@@ -124,7 +158,8 @@ def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch,
             return unseen[-1]
         return rows
 
-    monkeypatch.setattr(module, "evaluate", evaluate)
+    for place in (module, testing):
+        monkeypatch.setattr(place, "evaluate", evaluate)
     found = train(pack((0, 3), data=data))
     assert len(unseen) == 1
     assert [outcome.metrics["exact_match_unseen"] for outcome in found] == [0.25, 1.25]
@@ -135,7 +170,7 @@ def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch,
 
 def test_metrics_without_meaning_are_none():
     (found,) = train(pack(scope="none"))
-    of_alignments = {"aer", "alignment_mass", "alignment_entropy", "attended"}
+    of_alignments = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight"}
     without = {*of_alignments, "bleu", "steps_to_95", "exact_match_unseen"}
     assert {name for name in METRICS if found.metrics[name] is None} == without
     assert found.alignments is None
