@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from attnbench.cell import COLUMN_KINDS, LABELS, Cell, Component, Data, Train
+from attnbench.grid.claim_cells import check_cells
 from attnbench.grid.document import Problems
 from attnbench.grid.identity import PATHS, cell_id, data_digests
 from attnbench.grid.incompatible import NO_SCORE, incompatibility
@@ -93,6 +94,7 @@ class _Expansion:
             self._add(combination)
         self._check_all()
         self.problems.raise_all()
+        self._check_claims()
         return Plan(self.grid.name, self.axes, self.cells, self.skipped)
 
     def _check_all(self) -> None:
@@ -106,6 +108,11 @@ class _Expansion:
             place = self.document.place(("grid",), key=True)
             what = "the grid is empty: every combination is excluded or skipped"
             self.problems.add(place, what, "; ".join(reasons[:3]))
+
+    def _check_claims(self) -> None:
+        skipped = [(one.labels, one.reason) for one in self.skipped]
+        check_cells(self.document, self.grid.claims, [planned.labels for planned in self.cells], skipped)
+        self.document.problems.raise_all()
 
     def _excluded_by(self, combination: Combination) -> Exclude | None:
         matching = [exclude for exclude in self.grid.values.excludes if self._matches(exclude, combination)]

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.grid.axes import AxesReader
+from attnbench.grid.claim_values import with_labels
+from attnbench.grid.claims import Claim
+from attnbench.grid.claims_reader import read_claims
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
 from attnbench.grid.incompatible import NO_SCORE, READS_PATH
@@ -18,8 +21,8 @@ from attnbench.grid.overrides import apply_overrides
 from attnbench.grid.parse import from_mapping, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
-from attnbench.grid.schema import DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
-from attnbench.grid.values import Axes, Grid, Sections
+from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
+from attnbench.grid.values import DEFAULTS, Axes, Grid, Label, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
 
@@ -52,8 +55,11 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
     probe(document, axes, sections, problems)
     _check_components(file, axes, document)
     _check_paths(axes, document)
+    claims = _claims(file, axes, document)
     problems.raise_all()
-    return Grid(file.name, Path(document.label), text, file.seed_list, axes.names, loaded, axes, sections, document)
+    return Grid(
+        file.name, Path(document.label), text, file.seed_list, axes.names, loaded, axes, sections, document, claims
+    )
 
 
 def _check_structure(document: Document) -> GridFile:
@@ -164,3 +170,29 @@ def _check_paths(axes: Axes, document: Document) -> None:
                     f"data.{field} cannot be set with data.path: the lengths are those of the file",
                     f"remove data.{field}",
                 )
+
+
+def _claims(file: GridFile, axes: Axes, document: Document) -> tuple[Claim, ...]:
+    """Reads the claims, with the axes and values that they name; problems are recorded."""
+    values = [value.data for value in axes.values("data.test_lengths")] or [file.data.get("test_lengths", [])]
+    sound = all(isinstance(lengths, list) and all(type(one) is int for one in lengths) for lengths in values)
+    claims = read_claims(document, file.claims, {one for lengths in values for one in lengths} if sound else None)
+    return with_labels(document, claims, {axis: _known_labels(axis, file, axes) for axis in _written_axes(file)})
+
+
+def _written_axes(file: GridFile) -> list[str]:
+    return list(dict.fromkeys(axis for section in (file.grid, file.zip, *file.include) for axis in section))
+
+
+def _known_labels(axis: str, file: GridFile, axes: Axes) -> list[Label] | None:
+    """Returns the labels of an axis; None if they are not all known, so that no claim about it is called wrong."""
+    values = axes.values(axis)
+    written = sum(len(section[axis]) for section in (file.grid, file.zip) if axis in section)
+    if sum(value.place[:1] in (("grid",), ("zip",)) for value in values) < written:
+        return None  # a value has a problem
+    labels = [value.label for value in values]
+    if not axes.always_has(axis):  # a combination without it has the default
+        if axis not in DEFAULTS:
+            return labels if axis in COMPONENTS else None
+        labels.append(DEFAULTS[axis].label)
+    return list({(type(label), label): label for label in labels}.values())

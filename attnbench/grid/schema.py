@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from attnbench import registry
 from attnbench.cell import Data, Section, Train
+from attnbench.grid.claims_schema import claims_schema
 from attnbench.grid.parse import IGNORED
 from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
@@ -83,6 +84,8 @@ class GridFile(Section):
     plugins: list[str] = Field([], description="files or modules with custom scores, scopes, tasks and models")
     max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="maximum number of cells")
 
+    claims: list[Any] = Field([], description="sentences with a rule each, which attnbench verify decides")
+
     @property
     def seed_count(self) -> int:
         """The number of seeds; counted without listing them, since the count may be absurdly large."""
@@ -116,6 +119,7 @@ def json_schema() -> dict[str, Any]:
         "train": _section_schema(Train),
         "plugins": {"type": "array", "items": {"type": "string"}},
         "max_cells": _WHOLE | {"minimum": 1, "maximum": MOST_CELLS},
+        "claims": {"type": "array", "items": {"$ref": "#/$defs/claim"}},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -125,7 +129,8 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "patternProperties": {f"^{IGNORED}": {}},
         "properties": {name: properties[name] | shape for name, shape in shapes.items()},
-        "$defs": {"combination": match} | {kind: _component_schema(kind) for kind in COMPONENTS},
+        "$defs": {"combination": match, "claim": claims_schema()}
+        | {kind: _component_schema(kind) for kind in COMPONENTS},
     }
 
 

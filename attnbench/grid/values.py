@@ -7,6 +7,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
+from attnbench.grid.claims import Claim
 from attnbench.grid.document import Document, KeyPath
 from attnbench.grid.labels import label
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_NORMALISER, DEFAULT_SCOPE
@@ -111,7 +112,7 @@ class Grid:
     """A grid file that was read and checked by `load_grid`.
 
     `text` is the YAML that is run, with the values of `--set` in it. `axes` are the names in order; `plugins` are
-    absolute paths or names of modules.
+    absolute paths or names of modules. `claims` have the labels of the grid as values; no cell depends on them.
     """
 
     name: str
@@ -123,3 +124,4 @@ class Grid:
     values: Axes
     sections: Sections
     document: Document
+    claims: tuple[Claim, ...] = ()
