@@ -9,8 +9,8 @@ from attnbench.engines.base import Engine, Finished, Started
 from attnbench.errors import AttnbenchError, Exit, Problem
 from attnbench.estimate import pack_seconds
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.grid.packs import Composition
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.outcome import Outcome, Progress
 from attnbench.store.status import TODO, CellState
 from attnbench.store.store import Store

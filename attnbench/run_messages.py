@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from attnbench.cell import Cell
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Plan
+from attnbench.grid.plan import Plan
 from attnbench.store.reuse import Reusable
 from attnbench.store.store import Store
 

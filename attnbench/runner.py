@@ -19,10 +19,11 @@ from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, expand
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size
 from attnbench.grid.packs import Composition, composed
+from attnbench.grid.plan import Plan
 from attnbench.grid.schema import run_name_problem
 from attnbench.run_messages import cells_reused, cells_that_leave, data_message, explained, missing_lengths_message
 from attnbench.store.atomic import make_writable

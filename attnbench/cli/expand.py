@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from attnbench.grid.expand import Plan
+    from attnbench.grid.plan import Plan
     from attnbench.store.status import CellState
 
 CellRow = dict[str, Any]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from attnbench.cli.console import Console
     from attnbench.cli.live import View
-    from attnbench.grid.expand import Plan
+    from attnbench.grid.plan import Plan
     from attnbench.store.store import Store
 
 

@@ -9,7 +9,7 @@ from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds, seconds_left
-from attnbench.grid.expand import PlannedCell
+from attnbench.grid.plan import PlannedCell
 from attnbench.messages import NO_VALUE
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned

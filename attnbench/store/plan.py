@@ -13,7 +13,7 @@ from attnbench.store.index import key_of
 from attnbench.store.schema import PlanFile
 
 if TYPE_CHECKING:
-    from attnbench.grid.expand import Plan
+    from attnbench.grid.plan import Plan
 
 PLAN = "plan.json"
 MOST_BYTES = 1_000_000_000  # a grid of 100,000 cells has some 30 MB

@@ -34,7 +34,7 @@ from attnbench.store.table import frame_of, table_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.grid.expand import Plan, PlannedCell
+    from attnbench.grid.plan import Plan, PlannedCell
 
 MOST_BYTES = 16_000_000  # of the grid file, which --set may have made larger than the 1 MB that a user may write
 MOST_NAMED = 5  # files without a digest

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from attnbench.grid.expand import Plan, PlannedCell
+    from attnbench.grid.plan import Plan, PlannedCell
 
 Drawn = TypeVar("Drawn")
 PARAMS_PER_BATCH = 100  # MLflow's limit

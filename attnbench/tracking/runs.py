@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from attnbench.grid.expand import PlannedCell
+    from attnbench.grid.plan import PlannedCell
 
 # Tags of a cell's run: the cell's id, the reason if it failed, and the digest of the file that was logged.
 CELL_TAG, ERROR_TAG, DIGEST_TAG = "attnbench.cell", "attnbench.error", "attnbench.digest"

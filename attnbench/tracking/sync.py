@@ -1,7 +1,7 @@
 """Logs the finished cells of a run to MLflow afterwards, from the files on disk."""
 
 from attnbench.cell import Cell
-from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.not_logged import NotLogged

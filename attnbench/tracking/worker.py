@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.tracking.client import Tracker
 
