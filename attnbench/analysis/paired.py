@@ -106,9 +106,13 @@ def sign_flip_tails(differences: Values) -> tuple[float, float]:
     tolerance = ROUNDING * sizes.sum()
     if len(values) > MAX_EXACT:
         return _sampled_tails(sizes, observed, tolerance)
-    # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums.
+    # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums. Searching for
+    # sorted ones takes half the time.
     middle = len(sizes) // 2
-    first, second = all_sums(sizes[:middle]), np.sort(all_sums(sizes[middle:]))
+    first, second = (
+        np.sort(all_sums(sizes[:middle])),
+        np.sort(all_sums(sizes[middle:])),
+    )
     at_least = len(second) - np.searchsorted(second, observed - tolerance - first, "left")
     at_most = np.searchsorted(second, observed + tolerance - first, "right")
     patterns = 2.0 ** len(sizes)

@@ -16,8 +16,8 @@ NODES = 400  # of the integrals; with 200 the levels are the same to 1e-10
 FARTHEST = 9.0  # standard deviations; a normal variable is beyond it with a probability of 1e-19
 
 Sides = Literal[1, 2]
-# The nominal levels of the looks, from the looks, alpha and the sides of the test.
-Levels = Callable[[tuple[int, ...], float, Sides], tuple[float, ...]]
+# What is spent at each look, from the looks and alpha.
+Spending = Callable[[tuple[int, ...], float], tuple[float, ...]]
 
 
 def looks(pairs: int, at_least: int, at_most: int, alpha: float = ALPHA) -> tuple[int, ...]:
@@ -54,41 +54,39 @@ def fewest_seeds(pairs: int, alpha: float = ALPHA) -> int:
 
 
 @cache
+def spent(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """What is spent of alpha at each look: alpha·t² up to the share t of the last look's seeds.
+
+    Source: Kim & DeMets 1987, Design and Analysis of Group Sequential Tests Based on the Type I Error Spending Rate
+    Function
+    """
+    total = [0.0, *(alpha * share**2 for share in _fractions(looks))]
+    return tuple(after - before for before, after in pairwise(total))
+
+
+@cache
 def nominal_levels(looks: tuple[int, ...], alpha: float, sides: Sides) -> tuple[float, ...]:
-    """The level of the test at each look, such that the probability of a false rejection at any look is alpha.
+    """What p at each look has to be, for normal differences, if so much is spent; `joint.rejects` is exact for all.
 
-    Up to the share t of the last look's seeds alpha·t² is spent. The levels are exact for sums of independent normal
-    values: each look's level is the one at which the sums that no earlier look rejected are rejected with the
-    probability alpha·(t² − that of the look before). The spent probabilities could themselves be the levels (`shared`);
-    but the looks use the same seeds again, so that they often reject the same sums, and the levels can be higher.
-
-    For every look the level is increasing in alpha, as `sequential.settle` requires; a test checks it.
+    At each look the sums that no earlier look rejected are rejected with the probability that is spent there. Since
+    the looks share seeds, and so often reject the same sums, the level is above what is spent.
 
     Args:
         looks: numbers of seeds, increasing.
         alpha: of the test over all looks.
         sides: 2 for a test in both directions, 1 for one direction.
 
-    Source: Lan & DeMets 1983, Discrete Sequential Boundaries for Clinical Trials; alpha·t²: Kim & DeMets 1987, Design
-    and Analysis of Group Sequential Tests Based on the Type I Error Spending Rate Function; the integrals: Armitage,
-    McPherson & Rowe 1969, Repeated Significance Tests on Accumulating Data
+    Source: Lan & DeMets 1983, Discrete Sequential Boundaries for Clinical Trials; the integrals: Armitage, McPherson &
+    Rowe 1969, Repeated Significance Tests on Accumulating Data
     """
     from scipy.stats import norm
 
-    spent = shared(looks, alpha, sides)
     walk, found = _Walk(sides), list[float]()
-    for look, due in zip(_fractions(looks), spent, strict=True):
+    for look, due in zip(_fractions(looks), spent(looks, alpha), strict=True):
         critical = walk.critical_value(look, due)
-        found.append(max(due, float(sides * norm.sf(critical))))  # as it is but for rounding
+        found.append(float(sides * norm.sf(critical)))
         walk.go_on(look, critical)
     return tuple(found)
-
-
-@cache
-def shared(looks: tuple[int, ...], alpha: float, sides: Sides) -> tuple[float, ...]:  # noqa: ARG001
-    """What is spent at each look: alpha·t² less what was spent before. As levels they are valid, and too strict."""
-    spent = [0.0, *(alpha * share**2 for share in _fractions(looks))]
-    return tuple(after - before for before, after in pairwise(spent))
 
 
 def exit_probabilities(looks: Sequence[int], critical: Sequence[float], sides: Sides) -> tuple[float, ...]:

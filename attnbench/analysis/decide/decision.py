@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from attnbench.analysis.decide import boundaries
+from attnbench.analysis.decide.boundaries import nominal_levels
 from attnbench.analysis.decide.sequential import Answer, Settled, open_pairs, settle
 from attnbench.analysis.paired import ALPHA, POWER, ROUNDING, Paired, paired, smallest_p
 from attnbench.analysis.stats import Array, Values
@@ -28,7 +29,9 @@ class PairVerdict(Generic[Value]):
         comparison: of a with b on these seeds: mean difference, 95 % interval, p and p_equivalent, all as of a single
             comparison at a number of seeds fixed beforehand: not corrected for the other pairs, nor for stopping early.
             None before the first look, and where the pair cannot be compared.
-        level, level_equivalent: what p and p_equivalent were compared with at that look.
+        level, level_equivalent: what p and p_equivalent had to be at that look, were the differences normal; the test
+            is exact for others too, and its level may be slightly different. 0 before the first look, and where the
+            pair cannot be compared.
         smallest: for an undecided pair, the smallest difference that the test would find with a power of .8, by the
             standard deviation of the pair's differences (`smallest_difference`).
     """
@@ -98,7 +101,7 @@ def decide(
     looks = boundaries.looks(len(keys), at_least, at_most)
     differences = {(a, b): _differences(arrays[a], arrays[b]) for a, b in keys}
     found = settle(differences, looks, margin, better, resolution=resolution)
-    verdicts = {pair: _verdict(pair, found[pair], differences[pair], margin, interval) for pair in keys}
+    verdicts = {pair: _verdict(pair, found[pair], differences[pair], looks, margin, interval) for pair in keys}
     left = open_pairs(found)
     look = looks.index(max(one.seeds for one in found.values())) + 1 if any(one.seeds for one in found.values()) else 0
     wanted = {
@@ -165,15 +168,21 @@ def _differences(a: Array, b: Array) -> Array:
 
 
 def _verdict(
-    pair: tuple[Value, Value], found: Settled, differences: Array, margin: float, interval: bool
+    pair: tuple[Value, Value],
+    found: Settled,
+    differences: Array,
+    looks: tuple[int, ...],
+    margin: float,
+    interval: bool,
 ) -> PairVerdict[Value]:
-    first = differences[: found.seeds]
-    comparison = smallest = None
-    if found.seeds and found.answer is not Answer.NOT_COMPARABLE:
-        comparison = _compared(first.tobytes(), margin, interval)
-    if found.answer is Answer.UNDECIDED:
-        smallest = smallest_difference(first, found.level)
-    return PairVerdict(*pair, found.answer, found.seeds, comparison, found.level, found.level_equivalent, smallest)
+    if not found.seeds or found.answer is Answer.NOT_COMPARABLE:
+        return PairVerdict(*pair, found.answer, found.seeds, None, 0.0, 0.0, None)
+    first, place = differences[: found.seeds], looks.index(found.seeds)
+    level = nominal_levels(looks, found.share, 2)[place]
+    level_equivalent = nominal_levels(looks, found.share_equivalent, 1)[place]
+    smallest = smallest_difference(first, level) if found.answer is Answer.UNDECIDED else None
+    comparison = _compared(first.tobytes(), margin, interval)
+    return PairVerdict(*pair, found.answer, found.seeds, comparison, level, level_equivalent, smallest)
 
 
 @lru_cache(maxsize=10_000)
