@@ -10,7 +10,7 @@ from attnbench.analysis.paired import MAX_EXACT, all_sums, sign_flip_tails
 from attnbench.analysis.stats import Array
 
 LARGEST = 12  # differences whose 2^12 sign patterns show, for most pairs, that p is too large
-CELLS = 2**15  # of the sums on each side of 0: for 30 differences the bound is .4 % above the probability
+CELLS = 200  # of the sums on each side of 0, times n^1.5: rounding then moves a sum by .003 of its standard deviation
 
 
 def rejects(differences: Array, looks: tuple[int, ...], spent: tuple[float, ...], sides: Sides) -> bool:
@@ -76,7 +76,7 @@ def _bound(
     of those that earlier looks reject only the certain ones are left out.
     """
     sizes = np.frombuffer(sizes_in_bytes)
-    step = sizes.sum() / CELLS
+    step = sizes.sum() / (CELLS * len(sizes) ** 1.5)
     whole = np.rint(sizes / step).astype(int)
     masses, before = np.ones(1), 0  # of the sums −reach … reach
     for look, due in zip(looks, spent, strict=True):
