@@ -150,12 +150,15 @@ class _Expansion:
         self, combination: Combination, every: list[Combination], parts: list[ResolvedParts], tune: Tune
     ) -> None:
         labels = self._labels(combination, parts[0])
-        cells = [self._cells(one, labels, tune.seed_list, tuning=True) for one in parts]
+        candidates = tuple({f: one[f].label for f in self.grid.values.tuned} for one in self.grid.values.candidates)
+        cells = [
+            self._cells(one, labels | candidate, tune.seed_list, tuning=True)
+            for one, candidate in zip(parts, candidates, strict=True)
+        ]
         if self._is_repeated(combination, parts[0], cells[0][0].id):
             return
         ids = tuple(tuple(cell.id for cell in of_candidate) for of_candidate in cells)
         chosen = choose(ids, self.ended, tune.by)
-        candidates = tuple({f: one[f].label for f in self.grid.values.tuned} for one in self.grid.values.candidates)
         self.plan.tuning.extend(cell for of_candidate in cells for cell in of_candidate)
         self.plan.tuned.append(Tuned(labels, candidates, ids, chosen))
         for one, part in zip(every, parts, strict=True):

@@ -35,11 +35,12 @@ class Plan:
         axes: the axes other than score, scope, task and seed, most of them with dotted names.
         cells: those whose results are reported.
         skipped: the combinations that are not trained.
-        tuning: the cells that are trained to choose between candidates. Their labels are those of their configuration;
-            their `seed` is one of tuning.
+        tuning: the cells that are trained to choose between candidates. Their labels are those of their configuration,
+            with the tuned fields; their `seed` is one of tuning.
         tuned: the configurations with their candidates, in the order of the grid.
-        waiting: the cells that follow once it is known with which candidate, or whether they are needed at all. Before
-            a candidate is chosen they have the first one, and thus another id than they will have.
+        waiting: the cells that follow once it is known with which candidate, or that may be needed for a decision.
+            Before a candidate is chosen they have the first one, and thus another id than they will have.
+        unneeded: the cells of seeds without which everything was decided.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     tuning: list[PlannedCell] = field(default_factory=list)
     tuned: list[Tuned] = field(default_factory=list)
     waiting: list[PlannedCell] = field(default_factory=list)
+    unneeded: list[PlannedCell] = field(default_factory=list)
 
     @property
     def trained(self) -> list[PlannedCell]:

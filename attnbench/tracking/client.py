@@ -85,10 +85,9 @@ class Tracker:
         """
         probe(self.uri)
         offline_environment()
-        self._varying = {
-            axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
-        }
-        self._last_step = max((planned.cell.train.steps for planned in plan.cells), default=0)
+        cells = [*plan.trained, *plan.waiting]
+        self._varying = {axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in cells}) > 1}
+        self._last_step = max((planned.cell.train.steps for planned in cells), default=0)
         location = None
         if is_database(self.uri):
             # By default, MLflow would store the artifacts of a database in the current working directory. A server

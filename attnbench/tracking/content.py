@@ -32,7 +32,7 @@ PAGE_STYLE = (
 )
 # The metrics in the table of an experiment, in addition to exact match per test length.
 VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")
-KIND_TAG = "attnbench.kind"  # of a run: grid or cell
+KIND_TAG = "attnbench.kind"  # of a run: grid, cell, or tuning for a cell that is trained to choose a candidate
 VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateShareKey=cells
 MAX_NAME, MAX_VALUE = 250, 6000  # characters that MLflow takes in the name of a param or a run, and in a value
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
