@@ -78,7 +78,9 @@ class Run:
     @cached_property
     def notes(self) -> list[str]:
         """What the tables do not show: unfinished cells, skipped combinations, unreadable files."""
-        return self._store.notes()
+        from attnbench.analysis.notes import notes_of
+
+        return notes_of(self._store)
 
     def table(
         self,
@@ -104,6 +106,7 @@ class Run:
         """
         import pandas as pd
 
+        from attnbench.analysis.notes import seeds_are_fixed
         from attnbench.analysis.table import formats
         from attnbench.analysis.table.comparison import comparison
         from attnbench.analysis.table.lengths import LENGTH, trained_lengths
@@ -115,7 +118,8 @@ class Run:
         frame = with_code_column(self.frame, self._store.stale()) if with_stale else self.frame
         trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
         conditions = _conditions(where)
-        found = comparison(frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained)
+        tested = seeds_are_fixed(self._store)
+        found = comparison(frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained, tested)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def compare(

@@ -230,19 +230,21 @@ def _print_results(
 
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     """Prints exact match on the trained lengths and, if longer sources were tested, on the longest of them."""
+    from attnbench.analysis.notes import notes_of, seeds_are_fixed
     from attnbench.analysis.table.formats import comparison, print_table
     from attnbench.cli.console import Console
 
     console = Console()
-    print_table(comparison(frame, name=store.name, notes=store.notes()), console)
-    tested = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
-    longest = max((length for length, trained in tested if length > trained), default=None)
+    tested = seeds_are_fixed(store)
+    print_table(comparison(frame, name=store.name, notes=notes_of(store), tested=tested), console)
+    lengths = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
+    longest = max((length for length, trained in lengths if length > trained), default=None)
     if longest is None:
         return
     metric, note = f"exact_match@{longest}", f"Sources of {longest} words, longer than all training sources"
     console.print()
     if (frame[metric].fillna(0) > 0).any():
-        print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."]), console)
+        print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."], tested=tested), console)
     else:  # a table of zeros says no more than this line
         console.print(f"{note}: exact match is 0 for every cell.", highlight=False)
 

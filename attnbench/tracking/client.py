@@ -240,7 +240,7 @@ class Tracker:
         return None
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
-        description, page = comparison_texts(frame, self.name)
+        description, page = comparison_texts(frame, self.results / self.name)
         view = saved_view(frame, self._last_step)
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Label, text
+from attnbench.analysis.notes import seeds_are_fixed
 from attnbench.analysis.report.filters import Filters, filters_of
 from attnbench.analysis.table.comparison import Comparison, Key, RowLabels, comparison
 from attnbench.cell import KINDS
@@ -53,7 +54,10 @@ class ReportData:
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
         """The comparison of every metric, all with the same rows and columns."""
-        others = {name: comparison(self.frame, metric=name, name=self.store.name) for name in self.metrics[1:]}
+        tested = seeds_are_fixed(self.store)
+        others = {
+            name: comparison(self.frame, metric=name, name=self.store.name, tested=tested) for name in self.metrics[1:]
+        }
         return {LEAD: self.layout, **others}
 
     @cached_property
@@ -86,7 +90,7 @@ def read(store: "Store") -> ReportData:
         AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     frame = store.frame()
-    layout = comparison(frame, name=store.name)
+    layout = comparison(frame, name=store.name, tested=seeds_are_fixed(store))
     records = {cell: store.read(cell) for cell in frame["cell"]}
     labels = {cell["id"]: cell["labels"] for cell in store.plan()["cells"]}
     groups: dict[Key, list[str]] = {}

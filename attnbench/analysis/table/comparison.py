@@ -96,6 +96,7 @@ def comparison(
     notes: Iterable[str] = (),
     statistic: Statistic = "mean",
     trained: Mapping[str, Range] | None = None,
+    tested: bool = True,
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
@@ -110,6 +111,8 @@ def comparison(
         name, notes: the title begins with the name of the run; the notes are printed below the table.
         statistic: mean, iqm or median.
         trained: the range of trained lengths of each cell, by its id; used where `length` is an axis.
+        tested: whether to compare all cells with the best one. The test is for a number of seeds that was fixed before
+            any result was seen, and thus not for runs with `decide`.
 
     Raises:
         AttnbenchError: when a column, metric or value is unknown (all of them in one error), or no cell is left.
@@ -120,6 +123,9 @@ def comparison(
     separate = [place for place, axis in enumerate(index) if axis in SEPARATE]
     cells = {key: summarise(group, metric_of(metric), statistic) for key, group in groups.items()}
     cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric), resolution_of(frame, metric))
+    if not tested:
+        cells = {key: replace(cell, verdict=None) if not cell.best else cell for key, cell in cells.items()}
+        too_few = None
     cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
     ordered = _in_order(row for row, _ in groups)
     return Comparison(
