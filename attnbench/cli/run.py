@@ -132,6 +132,9 @@ NoMlflow = Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflo
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.", rich_help_panel=OUTPUT)]
 
 
+MOST_SETTINGS = 12  # of axes other than the compared one, with which the results are printed in words
+
+
 def run(
     grid: GridFile,
     set_: Annotated[list[str] | None, set_option(GRID)] = None,
@@ -238,6 +241,8 @@ def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
     tested = seeds_are_fixed(store)
     print_table(comparison(frame, name=store.name, notes=notes_of(store), tested=tested), console)
     lengths = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
+    if tested and (axis := _compared_axis(frame[frame["status"] == "done"])):
+        _print_words(frame, axis, console)
     longest = max((length for length, trained in lengths if length > trained), default=None)
     if longest is None:
         return
@@ -247,6 +252,17 @@ def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
         print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."], tested=tested), console)
     else:  # a table of zeros says no more than this line
         console.print(f"{note}: exact match is 0 for every cell.", highlight=False)
+
+
+def _print_words(frame: "pd.DataFrame", axis: str, console: "Console") -> None:
+    """Prints in words what the table shows, unless there are too many settings to be read."""
+    from attnbench.analysis.in_words import in_words, lines
+
+    words = in_words(frame, axis)
+    if 0 < len(words) <= MOST_SETTINGS:
+        console.print()
+        for line in lines(words, axis, "exact_match"):
+            console.print(line, highlight=False, markup=False)
 
 
 def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
