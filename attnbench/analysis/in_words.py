@@ -127,9 +127,8 @@ def _superior(
     found = []
     for than in dict.fromkeys(losers.values()):
         values = tuple(value for value in losers if losers[value] == than)
-        sizes = [
-            abs(d) for (a, b), d in differences.items() if (a in values and b in than) or (b in values and a in than)
-        ]
+        among = {frozenset((winner, loser)) for winner in values for loser in than}
+        sizes = [abs(difference) for pair, difference in differences.items() if frozenset(pair) in among]
         found.append(Superior(values, than, min(sizes), max(sizes)))
     return tuple(found)
 
@@ -165,7 +164,7 @@ def _name(labels: Mapping[str, Label]) -> str:
     )
 
 
-def lines(words: Iterable[Words], axis: str, metric: str) -> list[str]:
+def lines(words: Iterable[Words], metric: str) -> list[str]:
     """The sentences about each setting, below a line with its name and the means of all values."""
     about = metric_of(metric)
     written = []

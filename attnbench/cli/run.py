@@ -261,7 +261,7 @@ def _print_words(frame: "pd.DataFrame", axis: str, console: "Console") -> None:
     words = in_words(frame, axis)
     if 0 < len(words) <= MOST_SETTINGS:
         console.print()
-        for line in lines(words, axis, "exact_match"):
+        for line in lines(words, "exact_match"):
             console.print(line, highlight=False, markup=False)
 
 
