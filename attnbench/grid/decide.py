@@ -60,7 +60,8 @@ def check_decide(
         if isinstance(seeds, SeedRange) and not document.is_set(("decide",)):
             note(document.place(("seeds",)), "seeds from at_least to at_most need decide", f"add {EXAMPLE}")
         return
-    if not isinstance(seeds, SeedRange):
+    # A mapping with a problem is recorded already.
+    if not isinstance(seeds, SeedRange) and not isinstance(document.data.get("seeds"), dict):
         place = document.place(("seeds",) if document.is_set(("seeds",)) else ("decide",), key=True)
         note(place, "decide needs the smallest and the largest number of seeds", f"write {RANGE}")
     _check_axis(document, decide.axis, axes)
