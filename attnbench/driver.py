@@ -95,6 +95,7 @@ class Driver:
         self.tracker = tracker
         self.notify = notify
         self.more = more  # what follows when all packs have ended
+        self.known: set[str] = set()  # the cells that were given to the tracker, or will be when they have ended
         self.unwritten: list[list[Outcome]] = []  # one list per pack
         self.write_error: AttnbenchError | None = None  # of the last attempt to write
         self.begun = False  # whether a pack has been started
@@ -254,11 +255,13 @@ class Driver:
         raise error(*problems) from self.write_error or stopped
 
     def _earlier_cells(self) -> list[tuple[PlannedCell, str]]:
-        """The cells that were finished before and are not trained now, each with the digest of its file."""
+        """The cells of a stage that were finished before the run, each with the digest of its file."""
         trained_now = {cell for pack in self.planned.packs for cell in pack.ids}
         states = self.planned.states
         cells = [c for c in self.planned.plan.trained if states[c.id].kept != TODO and c.id not in trained_now]
-        return [(cell, states[cell.id].digest) for cell in cells]
+        new = [cell for cell in cells if cell.id not in self.known]
+        self.known |= trained_now | {cell.id for cell in cells}
+        return [(cell, states[cell.id].digest) for cell in new]
 
 
 def _cells(number: int) -> str:

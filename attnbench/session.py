@@ -84,6 +84,7 @@ class Session:
     check: Callable[[Sequence[Pack]], list[str]]
     trained: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
+    _planned: set[str] = field(default_factory=set)
 
     @property
     def has_stages(self) -> bool:
@@ -126,7 +127,9 @@ class Session:
         if not self.has_stages or not work.complete or self._limit_reached():
             return None
         following = self.next()
-        return following if following.packs or following.found else None
+        # Where cells were copied, a stage may have nothing to train and still be followed by another one.
+        new = {cell.id for cell in following.stage.plan.trained} != self._planned
+        return following if following.packs or following.found or new else None
 
     def begin(self, work: Work, workers: int, entry: Provenance | None) -> tuple[Planned, list[str]]:
         """Writes the plan of a stage and copies the cells that are reused.
@@ -143,6 +146,7 @@ class Session:
             AttnbenchError: if the results folder cannot be written.
         """
         plan, store = work.stage.plan, self.store
+        self._planned = {cell.id for cell in plan.trained}
         code = {cell.id: fingerprint(cell.cell) for cell in plan.trained}
         leaving = [] if self.trained else cells_that_leave(plan, store)
         rule = rule_of(self.grid)

@@ -184,6 +184,8 @@ def stage_summary(planned: Planned) -> str:
     """Returns what is trained next, in a grid whose later cells depend on earlier results."""
     cells, packs = sum(len(pack.ids) for pack in planned.packs), len(planned.packs)
     name = (planned.stage.name if planned.stage else "") or "candidates chosen"
+    if not packs:
+        return f"{name}: nothing more to train"
     return f"{name}: {count(cells, 'cell')} more to train in {count(packs, 'pack')}"
 
 
