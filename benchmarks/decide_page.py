@@ -13,6 +13,7 @@ TEXTS = {
 }
 
 INTRODUCTION = ""
+GRIDS = " grids each:"  # the end of the line before a part's tables
 
 
 def page(tables: dict[str, list[str]]) -> str:
@@ -31,5 +32,5 @@ def tables(text: str) -> dict[str, list[str]]:
         _, there, section = text.partition(f"\n## {title}\n")
         lines = section.partition("\n## ")[0].rstrip().split("\n")
         if there:
-            found[name] = lines[next(place for place, line in enumerate(lines) if line.startswith("|")) :]
+            found[name] = lines[next(place for place, line in enumerate(lines) if line.endswith(GRIDS)) :]
     return found
