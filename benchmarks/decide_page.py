@@ -60,7 +60,7 @@ TEXTS = {
         "What the exact test over all looks gains",
         "Tested: three ways to share out the error among looks, all of which spend α·t². *Exact for all looks*: as "
         "`decide` does it. *Normal levels*: p at each look is compared with the level that is exact for sums of normal "
-        "values. *Spent probabilities as levels*: p is compared with what is spent at the look; this is valid by Boole's "
+        "values. *Spent probabilities as levels*: p is compared with what is spent at the look: valid by Boole's "
         "inequality. The power and the mean number of seeds of a pair; and the share of false verdicts of one pair "
         "without a difference.",
         "RESULT",

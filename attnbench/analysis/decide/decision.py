@@ -104,7 +104,8 @@ def decide(
     found = settle(differences, looks, margin, better, resolution=resolution)
     verdicts = {pair: _verdict(pair, found[pair], differences[pair], looks, margin, compare) for pair in keys}
     left = open_pairs(found)
-    look = looks.index(max(one.seeds for one in found.values())) + 1 if any(one.seeds for one in found.values()) else 0
+    reached = max(one.seeds for one in found.values())
+    look = looks.index(reached) + 1 if reached else 0
     wanted = {
         value: looks[look]
         if any(value in pair for pair in left)
