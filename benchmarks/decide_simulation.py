@@ -79,7 +79,7 @@ def equivalent(grids: int) -> list[str]:
     for name, one, other, margin in AT_THE_MARGIN:
         for k in (2, 6):
             alone = share(false_equivalences(one, other, margin, k, grids, alone=True))
-            whole = share(false_equivalences(one, other, margin, k, grids // FEWER, alone=False))
+            whole = share(false_equivalences(one, other, margin, k, max(1, grids // FEWER), alone=False))
             lines.append(f"| {name} | {margin:.2f} | {k} | {alone} | {whole} |")
     return lines
 
@@ -185,10 +185,10 @@ def spending(grids: int) -> list[str]:
     when = looks(1, AT_LEAST, AT_MOST)
     for name, draw in DRAWS.items():
         random, wrong = np.random.default_rng(8), np.zeros(3)
-        for _ in range(2 * grids):
+        for _ in range(grids):
             values = draw(random, (2, AT_MOST))
             wrong += [test(values[0] - values[1], when, ALPHA) is not None for test in (exact, gaussian, union)]
-        lines.append(f"| 1 | none, {name} | " + " | ".join(map(percent, wrong / grids / 2)) + " |")
+        lines.append(f"| 1 | none, {name} | " + " | ".join(map(percent, wrong / grids)) + " |")
     return lines
 
 
@@ -245,15 +245,16 @@ def interval(grids: int) -> list[str]:
     return lines
 
 
-PARTS: dict[str, Callable[[int], list[str]]] = {
-    "different": different,
-    "equivalent": equivalent,
-    "unlike": lambda grids: unlike(grids // FEWER),
-    "power": power,
-    "sameness": lambda grids: sameness(grids // FEWER),
-    "spending": lambda grids: spending(grids // 2),
-    "passing": lambda grids: passing(grids // FEWER),
-    "interval": lambda grids: interval(grids // FEWER),
+# Each part with the share of the grids that it takes.
+PARTS: dict[str, tuple[Callable[[int], list[str]], float]] = {
+    "different": (different, 1),
+    "equivalent": (equivalent, 1),
+    "power": (power, 1 / 2),
+    "unlike": (unlike, 1 / FEWER),
+    "sameness": (sameness, 1 / FEWER),
+    "spending": (spending, 1 / 2),
+    "passing": (passing, 1 / FEWER),
+    "interval": (interval, 1 / FEWER),
 }
 
 
@@ -265,9 +266,11 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     tables = decide_page.tables(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for name in () if options.text else options.parts or PARTS:
-        began = time.monotonic()
-        tables[name] = PARTS[name](options.grids)
+        began, (simulate, portion) = time.monotonic(), PARTS[name]
+        grids = max(1, round(options.grids * portion))
+        tables[name] = [f"{grids:,}{decide_page.GRIDS}", "", *simulate(grids)]
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        PAGE.write_text(decide_page.page(tables), encoding="utf-8")
     PAGE.write_text(decide_page.page(tables), encoding="utf-8")
 
 

@@ -109,22 +109,11 @@ def sign_flip_tails(differences: Values) -> tuple[float, float]:
     # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums. Searching for
     # sorted ones takes half the time.
     middle = len(sizes) // 2
-    first, second = (
-        np.sort(all_sums(sizes[:middle])),
-        np.sort(all_sums(sizes[middle:])),
-    )
+    first, second = np.sort(_all_sums(sizes[:middle])), np.sort(_all_sums(sizes[middle:]))
     at_least = len(second) - np.searchsorted(second, observed - tolerance - first, "left")
     at_most = np.searchsorted(second, observed + tolerance - first, "right")
     patterns = 2.0 ** len(sizes)
     return float(at_least.sum() / patterns), float(at_most.sum() / patterns)
-
-
-def all_sums(sizes: Array) -> Array:
-    """The 2^n sums of n sizes with every pattern of signs."""
-    sums = np.zeros(1)
-    for size in sizes:
-        sums = np.concatenate([sums - size, sums + size])
-    return sums
 
 
 def smallest_p(pairs: int) -> float:
@@ -309,6 +298,14 @@ def _rounded(values: Array) -> Array:
     """The values, with those that are 0 up to rounding set to 0."""
     largest = np.abs(values).max(initial=0.0)
     return np.where(np.abs(values) <= ROUNDING * largest, 0.0, values)
+
+
+def _all_sums(sizes: Array) -> Array:
+    """The 2^n sums of n sizes with every pattern of signs."""
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate([sums - size, sums + size])
+    return sums
 
 
 def _sampled_tails(sizes: Array, observed: float, tolerance: float) -> tuple[float, float]:

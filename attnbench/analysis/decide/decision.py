@@ -28,7 +28,7 @@ class PairVerdict(Generic[Value]):
         seeds: the number of seeds of that look; 0 before the first one.
         comparison: of a with b on these seeds: mean difference, 95 % interval, p and p_equivalent, all as of a single
             comparison at a number of seeds fixed beforehand: not corrected for the other pairs, nor for stopping early.
-            None before the first look, and where the pair cannot be compared.
+            None before the first look, where the pair cannot be compared, and where `decide` was not asked to compare.
         level, level_equivalent: what p and p_equivalent had to be at that look, were the differences normal; the test
             is exact for others too, and its level may be slightly different. 0 before the first look, and where the
             pair cannot be compared.
@@ -73,7 +73,7 @@ def decide(
     at_least: int,
     at_most: int,
     resolution: float = 0.0,
-    interval: bool = True,
+    compare: bool = True,
 ) -> Decision[Value]:
     """Compares all values of an axis with each other at one setting of the other axes; see `sequential.settle`.
 
@@ -88,7 +88,8 @@ def decide(
         better: 1 where higher values of the metric are better, −1 where lower ones are.
         at_least, at_most: the numbers of seeds that the user allows.
         resolution: smaller differences of the mean are neither better nor worse, e.g. those of one test sentence.
-        interval: whether to compute the 95 % intervals.
+        compare: whether to compute the comparisons, which are for people: what is decided does not depend on them, and
+            from 31 seeds on each takes half a second, as its p is sampled.
 
     Raises:
         ValueError: for fewer than two values, a margin that is not above 0, an infinite value of the metric, or where
@@ -101,9 +102,10 @@ def decide(
     looks = boundaries.looks(len(keys), at_least, at_most)
     differences = {(a, b): _differences(arrays[a], arrays[b]) for a, b in keys}
     found = settle(differences, looks, margin, better, resolution=resolution)
-    verdicts = {pair: _verdict(pair, found[pair], differences[pair], looks, margin, interval) for pair in keys}
+    verdicts = {pair: _verdict(pair, found[pair], differences[pair], looks, margin, compare) for pair in keys}
     left = open_pairs(found)
-    look = looks.index(max(one.seeds for one in found.values())) + 1 if any(one.seeds for one in found.values()) else 0
+    reached = max(one.seeds for one in found.values())
+    look = looks.index(reached) + 1 if reached else 0
     wanted = {
         value: looks[look]
         if any(value in pair for pair in left)
@@ -173,7 +175,7 @@ def _verdict(
     differences: Array,
     looks: tuple[int, ...],
     margin: float,
-    interval: bool,
+    compare: bool,
 ) -> PairVerdict[Value]:
     if not found.seeds or found.answer is Answer.NOT_COMPARABLE:
         return PairVerdict(*pair, found.answer, found.seeds, None, 0.0, 0.0, None)
@@ -181,14 +183,14 @@ def _verdict(
     level = nominal_levels(looks, found.share, 2)[place]
     level_equivalent = nominal_levels(looks, found.share_equivalent, 1)[place]
     smallest = smallest_difference(first, level) if found.answer is Answer.UNDECIDED else None
-    comparison = _compared(first.tobytes(), margin, interval)
+    comparison = _compared(first.tobytes(), margin) if compare else None
     return PairVerdict(*pair, found.answer, found.seeds, comparison, level, level_equivalent, smallest)
 
 
 @lru_cache(maxsize=10_000)
-def _compared(differences: bytes, margin: float, interval: bool) -> Paired:
+def _compared(differences: bytes, margin: float) -> Paired:
     # Kept, since a decision is made anew whenever a result arrives, and each interval takes ten milliseconds.
-    return paired(np.frombuffer(differences), margin, interval)
+    return paired(np.frombuffer(differences), margin)
 
 
 @lru_cache(maxsize=1_000)

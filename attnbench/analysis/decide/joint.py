@@ -1,15 +1,16 @@
 """The sign-flip test at several looks, exact for all looks together."""
 
+import itertools
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from attnbench.analysis.decide.boundaries import Sides
-from attnbench.analysis.paired import MAX_EXACT, all_sums, sign_flip_tails
+from attnbench.analysis.paired import MAX_EXACT, sign_flip_tails
 from attnbench.analysis.stats import Array
 
-LARGEST = 12  # differences whose 2^12 sign patterns show, for most pairs, that p is too large
+LARGEST = 10  # differences whose 2^10 sign patterns show, for most pairs, that p is too large
 CELLS = 200  # of the sums on each side of 0, times n^1.5: rounding then moves a sum by .003 of its standard deviation
 
 
@@ -54,8 +55,14 @@ def _clearly_above(differences: Array, total: float, level: float) -> bool:
     if len(differences) <= LARGEST:
         return False
     largest = np.partition(np.abs(differences), -LARGEST)[-LARGEST:]
-    share = np.count_nonzero(all_sums(largest) >= total) / 2**LARGEST
+    share = np.count_nonzero(_signs() @ largest >= total) / 2**LARGEST
     return bool(share / 2 > level)
+
+
+@cache
+def _signs() -> Array:
+    """All patterns of signs of the largest differences (2^LARGEST, LARGEST)."""
+    return np.array(list(itertools.product((-1.0, 1.0), repeat=LARGEST)))
 
 
 @lru_cache(maxsize=10_000)  # all looks are tested anew when a result arrives, and at each with several levels

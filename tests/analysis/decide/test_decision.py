@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,14 @@ def test_only_values_with_an_open_pair_get_more_seeds():
     assert (found.look, found.finished) == (1, False)
 
 
+def test_without_comparisons_the_decision_is_the_same():
+    values = {"a": around(0.9), "b": around(0.899), "c": around(0.1)}
+    found, bare = decide(values, 0.005, 1, 8, 30), decide(values, 0.005, 1, 8, 30, compare=False)
+    assert all(one.comparison is None for one in bare.pairs.values())
+    assert {pair: replace(one, comparison=None) for pair, one in found.pairs.items()} == bare.pairs
+    assert found.wanted == bare.wanted
+
+
 def test_before_the_first_look_all_pairs_are_open():
     found = decide({"a": around(0.9, 12), "b": []}, 0.02, 1, 8, 30)
     one = found.pairs["a", "b"]
@@ -66,12 +75,10 @@ def test_a_resumed_run_decides_the_same():
     values = {
         name: list(random.normal(mean, 0.03, 30)) for name, mean in zip("abcd", (0.9, 0.89, 0.87, 0.8), strict=True)
     }
-    whole = decide(values, 0.02, 1, 8, 30, interval=False)
+    whole = decide(values, 0.02, 1, 8, 30, compare=False)
     settled = 0
     for n in range(31):
-        part = decide(
-            {name: held[: n + (name == "a")] for name, held in values.items()}, 0.02, 1, 8, 30, interval=False
-        )
+        part = decide({name: held[: n + (name == "a")] for name, held in values.items()}, 0.02, 1, 8, 30, compare=False)
         now = {pair: one for pair, one in part.pairs.items() if one.verdict is not Answer.OPEN}
         assert now == {pair: whole.pairs[pair] for pair in now}
         assert len(now) >= settled
@@ -83,13 +90,13 @@ def test_following_wanted_leads_to_the_decision_on_all_seeds():
     values = {
         name: list(random.normal(mean, 0.03, 30)) for name, mean in zip("abcd", (0.9, 0.89, 0.87, 0.8), strict=True)
     }
-    found = decide({name: [] for name in values}, 0.02, 1, 8, 30, interval=False)
+    found = decide({name: [] for name in values}, 0.02, 1, 8, 30, compare=False)
     rounds = 0
     while not found.finished:
         have = {name: values[name][:wanted] for name, wanted in found.wanted.items()}
-        found, rounds = decide(have, 0.02, 1, 8, 30, interval=False), rounds + 1
+        found, rounds = decide(have, 0.02, 1, 8, 30, compare=False), rounds + 1
     assert rounds <= 4
-    assert found == decide(values, 0.02, 1, 8, 30, interval=False)
+    assert found == decide(values, 0.02, 1, 8, 30, compare=False)
     assert {name: len(held) for name, held in have.items()} == found.wanted
 
 
@@ -138,8 +145,8 @@ def test_too_few_seeds_have_no_smallest_difference():
 def test_more_seeds_than_signs_can_be_enumerated():
     """From 31 seeds on p is sampled; what is decided is not."""
     values = {name: list(random.normal(mean, 1, 60)) for name, mean in zip("abc", (0.0, 0.9, 0.9), strict=True)}
-    found = decide(values, 0.9, 1, 8, 60, interval=False)
-    assert found == decide(values, 0.9, 1, 8, 60, interval=False)
+    found = decide(values, 0.9, 1, 8, 60)
+    assert found == decide(values, 0.9, 1, 8, 60)
     assert found.looks[-1] > MAX_EXACT
     assert found.pairs["a", "b"].verdict is Answer.WORSE
     for one in found.pairs.values():

@@ -51,6 +51,14 @@ def test_a_small_difference_is_equivalent_and_one_of_the_margin_is_not():
     assert settle({0: np.full(30, 0.019)}, LOOKS, 0.02, resolution=1.0)[0].answer is Answer.EQUIVALENT
 
 
+def test_equivalence_is_two_one_sided_tests_at_the_same_level():
+    """10 of 11 seeds are below the margin: p = 12/2048 is at most .05·(11/30)² of one side, and above half of it."""
+    values = np.array([0.0] * 10 + [2.0])
+    assert spent((11, 30), 0.05 / 2)[0] < 12 / 2**11 < spent((11, 30), 0.05)[0]
+    assert settle({0: values}, (11, 30), 1.0)[0].answer is Answer.EQUIVALENT
+    assert settle({0: -values}, (11, 30), 1.0)[0].answer is Answer.EQUIVALENT
+
+
 def test_what_is_both_is_better():
     assert settle({0: np.full(30, 0.01)}, LOOKS, 0.02)[0].answer is Answer.BETTER
     assert settle({0: np.full(30, 0.01)}, LOOKS, 0.02, resolution=0.011)[0].answer is Answer.EQUIVALENT
