@@ -196,7 +196,7 @@ def _times(plan: "Plan", states: dict[str, "CellState"], workers: int | None) ->
     for todo, what in (
         (tuning, "tuning" if plan.tuned else ""),
         ([*cells, *later] if follows else cells, "the reported cells" if plan.tuned else ""),
-        ([*cells, *later] if later and not follows else [], "all seeds, if they are needed"),
+        ([*cells, *later] if later and not follows else [], "all seeds, if they are needed,"),
     ):
         if todo:
             seconds, used = _time(plan, todo, states, workers)

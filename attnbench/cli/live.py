@@ -25,6 +25,7 @@ from attnbench.store.status import DONE, FAILED, STALE, stale_note
 FRAMES_PER_SECOND = 4
 GAP, INDENT = 2, "  "
 LEAST_WIDTHS = {"bar": 12, "step": 8, "loss": 10, "match": 10}  # of the columns beside a pack's label, in characters
+MOST_SETTINGS = 12  # whose decisions are printed before a stage
 TABLE_FRAME = 4  # lines of the results table in addition to its rows
 
 
@@ -107,6 +108,15 @@ class SummaryView(View):
 class PlainView(SummaryView):
     """Prints a line per finished pack, for logs."""
 
+    def next_stage(self) -> None:
+        """Prints which pairs are settled, and which stage begins."""
+        lines = self.status.decisions()
+        for line in lines[:MOST_SETTINGS]:
+            self.say(Text(line))
+        if len(lines) > MOST_SETTINGS:
+            self.say(Text(f"… {count(len(lines) - MOST_SETTINGS, 'more setting')}"))
+        super().next_stage()
+
     def ended(self, ended: FinishedPack) -> None:
         """Prints a line for the pack, and one for each failure."""
         packs = self.status.packs_total
@@ -133,6 +143,12 @@ class LiveView(SummaryView):
         lines = 1 + len(shown)
         if hidden := len(running) - len(shown):
             yield Text(f"  … {hidden} more in training", style="dim")
+            lines += 1
+        decisions = self.status.decisions()
+        # The results have at least half of what is left of the window.
+        room_for_decisions = max(0, (room - lines) // 2 - 1)
+        for line in decisions[:room_for_decisions]:
+            yield Text(line, no_wrap=True, overflow="ellipsis")
             lines += 1
         table = _results(self.status, options.max_width, room - lines - TABLE_FRAME)
         # In a low window the results are left out: progress is more important, and the run ends with the table anyway.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from statistics import fmean
 
+from attnbench.analysis.decide.wording import progress
 from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
@@ -140,6 +141,10 @@ class RunStatus:
         """Returns the mean exact match of the cells that are done, by row and task; None where all have failed."""
         # A copy of the items: rich refreshes the live view in its own thread while events change the dict.
         return {key: fmean(values) if values else None for key, values in list(self._values.items())}
+
+    def decisions(self) -> list[str]:
+        """Returns a line per setting on the pairs that are settled, in a run with `decide`."""
+        return progress(self.planned.stage.settings) if self.planned.stage else []
 
     def share(self) -> float:
         """Returns the completed fraction of the whole, 0 to 1, including earlier runs and running packs."""

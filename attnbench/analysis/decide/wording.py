@@ -1,5 +1,6 @@
 """The decisions of a run as sentences and as records."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,23 @@ def sentences(rule: Rule, found: Iterable[Setting]) -> list[str]:
     return lines
 
 
+def progress(found: Iterable[Setting]) -> list[str]:
+    """For each setting, how many pairs are settled and at how many seeds, and which are open."""
+    lines = []
+    for setting in found:
+        if setting.decision is None or not setting.decision.look:
+            continue
+        pairs = setting.decision.pairs.values()
+        settled = [pair for pair in pairs if pair.verdict not in (Answer.OPEN, Answer.UNDECIDED)]
+        left = [f"{text(pair.a)} and {text(pair.b)}" for pair in pairs if pair not in settled]
+        at = Counter(pair.seeds for pair in settled)
+        how = ", ".join(f"{number} at {seeds} seeds" for seeds, number in sorted(at.items()))
+        line = f"{_name(setting)}: {len(settled)} of {len(pairs)} pairs settled{f' ({how})' if how else ''}"
+        word = "undecided" if setting.decision.finished else "open"
+        lines.append(f"{line}; {word}: {', '.join(left)}" if left else line)
+    return lines
+
+
 def records(rule: Rule, found: Iterable[Setting]) -> list[dict[str, Any]]:
     """One record per setting and pair: its labels, a, b, the verdict about a, seeds, difference, interval and p."""
     return [
@@ -56,10 +74,7 @@ def records(rule: Rule, found: Iterable[Setting]) -> list[dict[str, Any]]:
 
 def _of_setting(rule: Rule, setting: Setting) -> list[str]:
     assert setting.decision is not None
-    name = ", ".join(
-        text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
-        for axis, label in setting.labels.items()
-    )
+    name = _name(setting)
     pairs = list(setting.decision.pairs.values())
     lines = [f"{name}: {better}" for better in _better(rule, pairs)]
     for verdict, words in (
@@ -97,3 +112,10 @@ def _pair(rule: Rule, pair: Pair) -> str:
 
 def _listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _name(setting: Setting) -> str:
+    return ", ".join(
+        text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
+        for axis, label in setting.labels.items()
+    )
