@@ -85,8 +85,8 @@ def settle(
         spending: what of a share is spent at each look; it increases with the share at every look.
 
     Source: Maurer & Bretz 2013, Multiple Testing in Group Sequential Trials Using Graphical Approaches, Statistics in
-    Biopharmaceutical Research 5(4), 311–320 (Algorithm 1, with Holm's weights); Ye, Li, Liu & Yao 2013, A Group
-    Sequential Holm Procedure with Multiple Primary Endpoints, Statistics in Medicine 32(7), 1112–1124
+    Biopharmaceutical Research, doi 10.1080/19466315.2013.807748 (here with Holm's weights); Ye et al. 2013, A Group
+    Sequential Holm Procedure with Multiple Primary Endpoints, Statistics in Medicine
     """
     arrays = {pair: np.asarray(values, dtype=float) for pair, values in differences.items()}
     comparable = sum(not np.isnan(values[: looks[0]]).any() for values in arrays.values())
