@@ -1,0 +1,207 @@
+"""The statistics of a claim's parts: each kind by its interval, and by an exact test whose p is corrected.
+
+Every part has two p-values: of the test that it holds, and of the test that it does not. Both are two-sided by
+doubling, except that of equivalence, which is that of two one-sided tests; so each goes with the interval beside it.
+At most one of the two verdicts is false, whatever the truth.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attnbench.analysis.claims.verdict import Verdict
+from attnbench.analysis.paired import (
+    ALPHA,
+    POWER,
+    ROUNDING,
+    fewest_pairs,
+    probability_of_improvement,
+    sign_flip_tails,
+)
+from attnbench.analysis.stats import (
+    CONFIDENCE,
+    RESAMPLES,
+    Array,
+    Estimate,
+    Values,
+    estimate,
+    expanded_level,
+    proportion_interval,
+)
+
+EQUIVALENCE = 0.90  # the interval of two one-sided tests at 5 %
+MOSTLY = 0.75  # the P(better) from which a value is better
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the seeds say of a part.
+
+    Attributes:
+        n: the number of pairs; of seeds for a bound.
+        value: the mean difference, or for a bound the mean or the share, or the logarithm of the ratio of variances.
+        low, high: the ends of its interval; None where the seeds do not determine one.
+        confidence: of this interval.
+        verdict: by the intervals alone.
+        p: the smaller one of the two p-values, before correction.
+        fewest: the number of pairs or seeds from which a verdict is possible at all; for a share, that it is reached.
+        smallest: the distance from the limit at which a verdict is reached with a probability of .8; None where the
+            seeds do not determine it, or are too few.
+        probability: P(better), where the rule asks for it.
+    """
+
+    n: int
+    value: float
+    low: float | None
+    high: float | None
+    confidence: float
+    verdict: Verdict
+    p: float
+    fewest: int
+    smallest: float | None
+    probability: Estimate | None = None
+
+
+def above(values: Values, limit: float, alpha: float) -> Result:
+    """Whether a mean is above a limit, over seeds or over differences of pairs.
+
+    The sign-flip test is exact where the values are symmetric about their mean, which differences of exchangeable
+    configurations are. Beside it the 95 % interval has to lie on the same side.
+
+    Args:
+        values: of the seeds.
+        limit: for the mean.
+        alpha: the level of the first of several tests, from which `fewest` and `smallest` follow.
+    """
+    found = estimate(values)
+    upper, lower = sign_flip_tails(np.asarray(values, dtype=float) - limit)
+    verdict = _side(found, limit, limit)
+    p = min(1.0, 2 * min(upper, lower))
+    smallest = _smallest(_standard_error(values), found.n, alpha / 2, alpha)
+    return Result(found.n, found.value, found.low, found.high, CONFIDENCE, verdict, p, fewest_pairs(alpha), smallest)
+
+
+def below(values: Values, limit: float, alpha: float) -> Result:
+    """Whether a mean is below a limit."""
+    opposite = {Verdict.SUPPORTED: Verdict.CONTRADICTED, Verdict.CONTRADICTED: Verdict.SUPPORTED}
+    found = above(values, limit, alpha)
+    return replace(found, verdict=opposite.get(found.verdict, found.verdict))
+
+
+def better(differences: Values, a: Values, b: Values, by: float, alpha: float) -> Result:
+    """Whether a is better than b by more than `by`, also in most pairs of seeds.
+
+    Args:
+        differences: of the pairs, positive where a is better.
+        a, b: the values of the pairs, higher ones are better.
+        by: the smallest difference that is claimed.
+        alpha: as in `above`.
+    """
+    found, probability = above(differences, by, alpha), probability_of_improvement([a], [b])
+    mostly = probability.value >= MOSTLY and probability.low is not None and probability.low > 0.5
+    verdict = found.verdict if mostly or found.verdict is not Verdict.SUPPORTED else Verdict.UNDECIDED
+    return replace(found, verdict=verdict, probability=probability)
+
+
+def equivalent(differences: Values, within: float, alpha: float) -> Result:
+    """Whether a mean difference is smaller than `within`, in either direction.
+
+    Source: Schuirmann 1987 (two one-sided tests)
+    """
+    values = np.asarray(differences, dtype=float)
+    found = estimate(values, confidence=EQUIVALENCE)
+    high_above, high_below = sign_flip_tails(values - within)
+    low_above, low_below = sign_flip_tails(values + within)
+    p = min(max(low_above, high_below), 2 * min(high_above, low_below), 1.0)
+    inside = found.low is not None and found.high is not None and -within < found.low and found.high < within
+    verdict = Verdict.SUPPORTED if inside else Verdict.UNDECIDED
+    if _side(found, within, within) is Verdict.SUPPORTED or _side(found, -within, -within) is Verdict.CONTRADICTED:
+        verdict = Verdict.CONTRADICTED
+    fewest = math.ceil(-math.log2(alpha))
+    smallest = _smallest(_standard_error(values), found.n, alpha, 2 * alpha)
+    return Result(found.n, found.value, found.low, found.high, EQUIVALENCE, verdict, p, fewest, smallest)
+
+
+def share(fulfilled: int, n: int, in_share: float, alpha: float) -> Result:
+    """Whether at least this share of all seeds fulfils a condition, of which n were tried.
+
+    Source: Clopper & Pearson 1934, The Use of Confidence or Fiducial Limits
+    """
+    from scipy.stats import binom
+
+    low, high = proportion_interval(fulfilled, n)
+    found = Estimate(fulfilled / n, low, high, n)
+    at_least, at_most = binom.sf(np.arange(n + 1) - 1, n, in_share), binom.cdf(np.arange(n + 1), n, in_share)
+    p = min(1.0, 2 * float(min(at_least[fulfilled], at_most[fulfilled])))
+    enough = np.flatnonzero(2 * at_least <= alpha)
+    smallest = float(enough[0] / n - in_share) if len(enough) else None
+    fewest = math.ceil(math.log(alpha / 2) / math.log(in_share))
+    return Result(n, found.value, low, high, CONFIDENCE, _side(found, in_share, in_share), p, fewest, smallest)
+
+
+def varies_more(a: Values, b: Values, alpha: float) -> Result:
+    """Whether a varies more than b between the seeds that both have.
+
+    The interval is that of the logarithm of the ratio of the variances, from resampled pairs. The test flips the signs
+    of the differences of the squared deviations from the means: where a and b are exchangeable but for their means,
+    each sign is equally likely (nearly so, because the means are those of the sample).
+
+    Args:
+        a, b: the values of the same seeds, in the same order.
+        alpha: as in `above`.
+    """
+    pairs = np.array(sorted(zip(a, b, strict=True)), dtype=float).reshape(len(a), 2)
+    n, value = len(pairs), float(_log_ratio(pairs.var(axis=0)[None])[0])
+    squares = (pairs - pairs.mean(axis=0)) ** 2
+    upper, lower = sign_flip_tails(squares[:, 0] - squares[:, 1])
+    low = high = smallest = None
+    if n > 2:
+        choices = np.random.default_rng(0).integers(0, n, size=(RESAMPLES, n))
+        resampled = _log_ratio(pairs[choices].var(axis=1))
+        tail = (1 - expanded_level([squares[:, 0], squares[:, 1]])) / 2
+        # A quantile of this kind is a resample, since between −∞ and ∞ nothing can be interpolated.
+        low, high = map(float, np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf"))
+        if np.isfinite(resampled).all():
+            smallest = _smallest(float(resampled.std()), n, alpha / 2, alpha)
+    verdict = _side(Estimate(value, low, high, n), 0.0, 0.0)
+    return Result(
+        n, value, low, high, CONFIDENCE, verdict, min(1.0, 2 * min(upper, lower)), fewest_pairs(alpha), smallest
+    )
+
+
+def _log_ratio(variances: Array) -> Array:
+    """log(a/b) of rows (a, b) of variances; 0 where neither varies."""
+    largest = variances.max(axis=1, keepdims=True)
+    # What is left of equal values by rounding is no variance.
+    rounded = np.where(variances <= ROUNDING * np.maximum(largest, ROUNDING), 0.0, variances)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(rounded[:, 0]) - np.log(rounded[:, 1])
+    return np.where(largest[:, 0] <= ROUNDING**2, 0.0, ratio)
+
+
+def _side(found: Estimate, upper: float, lower: float) -> Verdict:
+    """SUPPORTED for an interval above `upper`, CONTRADICTED for one below `lower`."""
+    if found.low is None or found.high is None:
+        return Verdict.UNDECIDED
+    if found.low > upper:
+        return Verdict.SUPPORTED
+    return Verdict.CONTRADICTED if found.high < lower else Verdict.UNDECIDED
+
+
+def _standard_error(values: Values) -> float:
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def _smallest(error: float, n: int, tail: float, two_sided: float) -> float | None:
+    """The distance that Student's test finds with the probability POWER, from the standard error."""
+    from scipy.stats import t
+
+    if not (error > 0 and math.isfinite(error)) or n < fewest_pairs(two_sided):
+        return None
+    return float((t.isf(tail, n - 1) + t.isf(1 - POWER, n - 1)) * error)
+
+
+def first_level(parts: int) -> float:
+    """The level of the first test of several by Holm's method, the strictest one."""
+    return ALPHA / max(1, parts)
