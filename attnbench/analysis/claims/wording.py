@@ -71,6 +71,11 @@ def estimate(found: PartVerdict) -> str:
     return f"{shown(result.value)} [{shown(result.low)}, {shown(result.high)}]"
 
 
+def means(found: PartVerdict) -> str:
+    """The means of the two configurations: "0.912 against 0.600"."""
+    return " against ".join(f"{mean:,.{_decimals(found)}f}" for mean in found.means)
+
+
 def probability(found: PartVerdict) -> str:
     """P(better) with its interval; "" where the rule does not ask for it."""
     result = found.result.probability
@@ -103,6 +108,7 @@ def facts(found: PartVerdict) -> list[str]:
     better = probability(found)
     return [
         f"{NAMES[found.measure]} {estimate(found)}",
+        *([means(found)] if found.measure == "difference" and len(found.means) == 2 else []),
         *([f"P(better) {better}"] if better else []),
         seeds(found),
         f"p {p_value(found)}",
@@ -132,10 +138,8 @@ def caption(verifications: Sequence[Verification]) -> list[str]:
     lines = []
     if "difference" in measures:
         lines.append("difference: of the means over paired seeds, positive where the first is better.")
-    if EQUIVALENT in kinds:
-        lines.append(f"[…]: the {CONFIDENCE:.0%} interval, of equivalence the {EQUIVALENCE:.0%} interval.")
-    else:
-        lines.append(f"[…]: the {CONFIDENCE:.0%} interval.")
+    equivalence = f", of equivalence at {EQUIVALENCE:.0%}" if EQUIVALENT in kinds else ""
+    lines.append(f"Intervals are at {CONFIDENCE:.0%}{equivalence}, not corrected.")
     if any(one.result.probability is not None for one in found):
         lines.append(f"P(better): that a seed of the first is better; at least {MOSTLY:g}, and its interval above 0.5.")
     tests = [*["sign-flip"] * (measures != {"share"}), *["binomial"] * ("share" in measures)]
