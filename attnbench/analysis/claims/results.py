@@ -79,6 +79,17 @@ def results_of_run(store: Store) -> Results:
     return Results(store.name, str(store.folder), claims, planned, cells, tuple(store.notes()))
 
 
+def has_claims(store: Store) -> bool:
+    """Whether the grid file of a run has claims.
+
+    Raises:
+        AttnbenchError: if it cannot be read.
+    """
+    text = store.grid_text()
+    data = parse(text, "grid.yaml").data if "claims" in text else None
+    return isinstance(data, dict) and bool(data.get("claims"))
+
+
 def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tuple[Labels, str]]) -> tuple[Claim, ...]:
     """Reads the claims of a grid file whose cells are planned."""
     data = document.data if isinstance(document.data, dict) else {}

@@ -49,11 +49,11 @@ def _changed(part: Part) -> Setting:
 
 
 def _sides(part: Part) -> list[str]:
-    """The configurations by their values, or with their axes where these are not the same."""
+    """The configurations by their values, or as in the grid file where they differ in several axes."""
     sides = list(part.sides.values())
     if all(list(side) == list(sides[0]) for side in sides) and len(sides[0]) == 1:
         return [text_of(value) for side in sides for value in side.values()]
-    return [setting(side) for side in sides]
+    return [f"{{{', '.join(f'{axis}: {text_of(value)}' for axis, value in side.items())}}}" for side in sides]
 
 
 def estimate(found: PartVerdict) -> str:
