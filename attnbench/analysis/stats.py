@@ -142,14 +142,29 @@ def expanded_level(groups: Sequence[Array], confidence: float = CONFIDENCE) -> f
     """
     from scipy.stats import norm, t
 
+    if not any(np.var(group) for group in groups):
+        return confidence  # all resamples are equal
+    widening, freedom = _expansion(groups)
+    return float(1 - 2 * norm.sf(widening * t.isf((1 - confidence) / 2, freedom)))
+
+
+def unexpanded_tail(groups: Sequence[Array], tail: float) -> float:
+    """The tail probability that a share of the resamples beyond an end stands for: the inverse of `expanded_level`."""
+    from scipy.stats import norm, t
+
+    if not 0 < tail < 1 or not any(np.var(group) for group in groups):
+        return tail
+    widening, freedom = _expansion(groups)
+    return float(t.sf(norm.isf(tail) / widening, freedom))
+
+
+def _expansion(groups: Sequence[Array]) -> tuple[float, float]:
+    """√k and f of `expanded_level`."""
     n = np.array([len(group) for group in groups])
     spread = np.array([np.var(group, ddof=1) for group in groups])
-    if not spread.any():
-        return confidence  # all resamples are equal
     v = spread / spread.max() / n  # the scale cancels, and without it v² could overflow
     k = v.sum() / (v * (n - 1) / n).sum()
-    freedom = v.sum() ** 2 / (v**2 / (n - 1)).sum()
-    return float(1 - 2 * norm.sf(np.sqrt(k) * t.isf((1 - confidence) / 2, freedom)))
+    return float(np.sqrt(k)), float(v.sum() ** 2 / (v**2 / (n - 1)).sum())
 
 
 def sorted_groups(groups: Sequence[Values]) -> list[Array]:

@@ -2,7 +2,6 @@
 
 Every part has two p-values: of the test that it holds, and of the test that it does not. Both are two-sided by
 doubling, except that of equivalence, which is that of two one-sided tests; so each goes with the interval beside it.
-At most one of the two verdicts is false, whatever the truth.
 """
 
 import math
@@ -18,6 +17,7 @@ from attnbench.analysis.paired import (
     fewest_pairs,
     probability_of_improvement,
     sign_flip_tails,
+    smallest_p,
 )
 from attnbench.analysis.stats import (
     CONFIDENCE,
@@ -28,6 +28,7 @@ from attnbench.analysis.stats import (
     estimate,
     expanded_level,
     proportion_interval,
+    unexpanded_tail,
 )
 
 EQUIVALENCE = 0.90  # the interval of two one-sided tests at 5 %
@@ -75,11 +76,14 @@ def above(values: Values, limit: float, alpha: float) -> Result:
         alpha: the level of the first of several tests, from which `fewest` and `smallest` follow.
     """
     found = estimate(values)
-    upper, lower = sign_flip_tails(np.asarray(values, dtype=float) - limit)
-    verdict = _side(found, limit, limit)
-    p = min(1.0, 2 * min(upper, lower))
+    verdict, p = _side(found, limit, limit), p_of_mean(values, limit)
     smallest = _smallest(_standard_error(values), found.n, alpha / 2, alpha)
     return Result(found.n, found.value, found.low, found.high, CONFIDENCE, verdict, p, fewest_pairs(alpha), smallest)
+
+
+def p_of_mean(values: Values, limit: float) -> float:
+    """The two-sided p of the sign-flip test that a mean is not its limit."""
+    return min(1.0, 2 * min(sign_flip_tails(np.asarray(values, dtype=float) - limit)))
 
 
 def below(values: Values, limit: float, alpha: float) -> Result:
@@ -111,9 +115,7 @@ def equivalent(differences: Values, within: float, alpha: float) -> Result:
     """
     values = np.asarray(differences, dtype=float)
     found = estimate(values, confidence=EQUIVALENCE)
-    high_above, high_below = sign_flip_tails(values - within)
-    low_above, low_below = sign_flip_tails(values + within)
-    p = min(max(low_above, high_below), 2 * min(high_above, low_below), 1.0)
+    p = p_of_equivalence(values, within)
     inside = found.low is not None and found.high is not None and -within < found.low and found.high < within
     verdict = Verdict.SUPPORTED if inside else Verdict.UNDECIDED
     if _side(found, within, within) is Verdict.SUPPORTED or _side(found, -within, -within) is Verdict.CONTRADICTED:
@@ -123,51 +125,66 @@ def equivalent(differences: Values, within: float, alpha: float) -> Result:
     return Result(found.n, found.value, found.low, found.high, EQUIVALENCE, verdict, p, fewest, smallest)
 
 
+def p_of_equivalence(differences: Values, within: float) -> float:
+    """The smaller p of two: that the mean lies within the limits (two one-sided tests), and that it lies outside."""
+    values = np.asarray(differences, dtype=float)
+    high_above, high_below = sign_flip_tails(values - within)
+    low_above, low_below = sign_flip_tails(values + within)
+    return min(max(low_above, high_below), 2 * min(high_above, low_below), 1.0)
+
+
 def share(fulfilled: int, n: int, in_share: float, alpha: float) -> Result:
     """Whether at least this share of all seeds fulfils a condition, of which n were tried.
 
     Source: Clopper & Pearson 1934, The Use of Confidence or Fiducial Limits
     """
-    from scipy.stats import binom
-
     low, high = proportion_interval(fulfilled, n)
     found = Estimate(fulfilled / n, low, high, n)
-    at_least, at_most = binom.sf(np.arange(n + 1) - 1, n, in_share), binom.cdf(np.arange(n + 1), n, in_share)
-    p = min(1.0, 2 * float(min(at_least[fulfilled], at_most[fulfilled])))
-    enough = np.flatnonzero(2 * at_least <= alpha)
-    smallest = float(enough[0] / n - in_share) if len(enough) else None
+    reached = [k for k in range(n + 1) if k / n > in_share and p_of_share(k, n, in_share) <= alpha]
+    smallest = reached[0] / n - in_share if reached else None
     fewest = math.ceil(math.log(alpha / 2) / math.log(in_share))
-    return Result(n, found.value, low, high, CONFIDENCE, _side(found, in_share, in_share), p, fewest, smallest)
+    verdict, p = _side(found, in_share, in_share), p_of_share(fulfilled, n, in_share)
+    return Result(n, found.value, low, high, CONFIDENCE, verdict, p, fewest, smallest)
+
+
+def p_of_share(fulfilled: int, n: int, in_share: float) -> float:
+    """The two-sided p of the exact binomial test that a share is not `in_share`."""
+    from scipy.stats import binom
+
+    at_least, at_most = binom.sf(fulfilled - 1, n, in_share), binom.cdf(fulfilled, n, in_share)
+    return min(1.0, 2 * float(min(at_least, at_most)))
 
 
 def varies_more(a: Values, b: Values, alpha: float) -> Result:
     """Whether a varies more than b between the seeds that both have.
 
-    The interval is that of the logarithm of the ratio of the variances, from resampled pairs. The test flips the signs
-    of the differences of the squared deviations from the means: where a and b are exchangeable but for their means,
-    each sign is equally likely (nearly so, because the means are those of the sample).
+    The interval is that of the logarithm of the ratio of the variances, from resampled pairs. p is the level of the
+    interval that just excludes 0, and at least that of a sign-flip test whose pairs all agree. A sign-flip test of the
+    squared deviations is of no use: one seed that did not learn moves the mean, and with it the deviations of all.
 
     Args:
         a, b: the values of the same seeds, in the same order.
         alpha: as in `above`.
     """
+    # Sorted, so that the resamples do not depend on the order of the seeds.
     pairs = np.array(sorted(zip(a, b, strict=True)), dtype=float).reshape(len(a), 2)
     n, value = len(pairs), float(_log_ratio(pairs.var(axis=0)[None])[0])
-    squares = (pairs - pairs.mean(axis=0)) ** 2
-    upper, lower = sign_flip_tails(squares[:, 0] - squares[:, 1])
-    low = high = smallest = None
+    found, p, smallest = Estimate(value, None, None, n), 1.0, None
     if n > 2:
+        squares = (pairs - pairs.mean(axis=0)) ** 2
+        groups = [squares[:, 0], squares[:, 1]]
         choices = np.random.default_rng(0).integers(0, n, size=(RESAMPLES, n))
         resampled = _log_ratio(pairs[choices].var(axis=1))
-        tail = (1 - expanded_level([squares[:, 0], squares[:, 1]])) / 2
+        tail = (1 - expanded_level(groups)) / 2
         # A quantile of this kind is a resample, since between −∞ and ∞ nothing can be interpolated.
         low, high = map(float, np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf"))
+        found = Estimate(value, low, high, n)
+        beyond = min(float(np.mean(resampled <= 0)), float(np.mean(resampled >= 0)))
+        p = min(1.0, max(2 * unexpanded_tail(groups, beyond), smallest_p(n)))
         if np.isfinite(resampled).all():
             smallest = _smallest(float(resampled.std()), n, alpha / 2, alpha)
-    verdict = _side(Estimate(value, low, high, n), 0.0, 0.0)
-    return Result(
-        n, value, low, high, CONFIDENCE, verdict, min(1.0, 2 * min(upper, lower)), fewest_pairs(alpha), smallest
-    )
+    verdict = _side(found, 0.0, 0.0)
+    return Result(n, value, found.low, found.high, CONFIDENCE, verdict, p, fewest_pairs(alpha), smallest)
 
 
 def _log_ratio(variances: Array) -> Array:
