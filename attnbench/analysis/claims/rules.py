@@ -83,7 +83,7 @@ def above(values: Values, limit: float, alpha: float) -> Result:
 
 def p_of_mean(values: Values, limit: float) -> float:
     """The two-sided p of the sign-flip test that a mean is not its limit."""
-    return min(1.0, 2 * min(sign_flip_tails(np.asarray(values, dtype=float) - limit)))
+    return min(1.0, 2 * min(sign_flip_tails(_minus(values, limit))))
 
 
 def below(values: Values, limit: float, alpha: float) -> Result:
@@ -116,7 +116,8 @@ def equivalent(differences: Values, within: float, alpha: float) -> Result:
     values = np.asarray(differences, dtype=float)
     found = estimate(values, confidence=EQUIVALENCE)
     p = p_of_equivalence(values, within)
-    inside = found.low is not None and found.high is not None and -within < found.low and found.high < within
+    limit = within - ROUNDING
+    inside = found.low is not None and found.high is not None and -limit < found.low and found.high < limit
     verdict = Verdict.SUPPORTED if inside else Verdict.UNDECIDED
     if _side(found, within, within) is Verdict.SUPPORTED or _side(found, -within, -within) is Verdict.CONTRADICTED:
         verdict = Verdict.CONTRADICTED
@@ -127,9 +128,8 @@ def equivalent(differences: Values, within: float, alpha: float) -> Result:
 
 def p_of_equivalence(differences: Values, within: float) -> float:
     """The smaller p of two: that the mean lies within the limits (two one-sided tests), and that it lies outside."""
-    values = np.asarray(differences, dtype=float)
-    high_above, high_below = sign_flip_tails(values - within)
-    low_above, low_below = sign_flip_tails(values + within)
+    high_above, high_below = sign_flip_tails(_minus(differences, within))
+    low_above, low_below = sign_flip_tails(_minus(differences, -within))
     return min(max(low_above, high_below), 2 * min(high_above, low_below), 1.0)
 
 
@@ -201,9 +201,15 @@ def _side(found: Estimate, upper: float, lower: float) -> Verdict:
     """SUPPORTED for an interval above `upper`, CONTRADICTED for one below `lower`."""
     if found.low is None or found.high is None:
         return Verdict.UNDECIDED
-    if found.low > upper:
+    if found.low > upper + ROUNDING:
         return Verdict.SUPPORTED
-    return Verdict.CONTRADICTED if found.high < lower else Verdict.UNDECIDED
+    return Verdict.CONTRADICTED if found.high < lower - ROUNDING else Verdict.UNDECIDED
+
+
+def _minus(values: Values, limit: float) -> Array:
+    """The values minus a limit; 0 where only rounding differs: .85 − .8 is not quite .05."""
+    differences = np.asarray(values, dtype=float) - limit
+    return np.where(np.abs(differences) <= ROUNDING, 0.0, differences)
 
 
 def _standard_error(values: Values) -> float:
@@ -214,7 +220,7 @@ def _smallest(error: float, n: int, tail: float, two_sided: float) -> float | No
     """The distance that Student's test finds with the probability POWER, from the standard error."""
     from scipy.stats import t
 
-    if not (error > 0 and math.isfinite(error)) or n < fewest_pairs(two_sided):
+    if not (ROUNDING < error < math.inf) or n < fewest_pairs(two_sided):
         return None
     return float((t.isf(tail, n - 1) + t.isf(1 - POWER, n - 1)) * error)
 
