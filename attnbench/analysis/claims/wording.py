@@ -20,7 +20,7 @@ def rule(part: Part) -> str:
     first, *others = _sides(part)
     if part.in_share is not None:
         bound = "at least" if part.kind == AT_LEAST else "at most"
-        return f"{first} {bound} {part.limit:g} in a share of {part.in_share:g} of the seeds or more"
+        return f"{first} {bound} {part.limit:g} in {100 * part.in_share:g} % of the seeds or more"
     if part.kind in (AT_LEAST, AT_MOST):
         return f"{first} {'at least' if part.kind == AT_LEAST else 'at most'} {part.limit:g}"
     if part.kind == EQUIVALENT:
@@ -142,10 +142,13 @@ def caption(verifications: Sequence[Verification]) -> list[str]:
     lines.append(f"Intervals are at {CONFIDENCE:.0%}{equivalence}, not corrected.")
     if any(one.result.probability is not None for one in found):
         lines.append(f"P(better): that a seed of the first is better; at least {MOSTLY:g}, and its interval above 0.5.")
-    tests = [*["sign-flip"] * (measures != {"share"}), *["binomial"] * ("share" in measures)]
+    tests = ["sign-flip"] * bool(measures & {"difference", "mean"}) + ["binomial"] * ("share" in measures)
+    test = f"exact {' or '.join(tests)} test" if tests else ""
+    of_variances = "of variances by their interval" if "log_variance_ratio" in measures else ""
+    how = "; ".join(part for part in (f"{test} of the rule or of its opposite" if test else "", of_variances) if part)
     several = any(len(one.parts) > 1 for one in verifications)
-    corrected = ", corrected (Holm) for all parts of the grid file" if several else ""
-    lines.append(f"p: exact {' or '.join(tests)} test of the rule or of its opposite{corrected}; at most 0.05.")
+    corrected = "; corrected (Holm) for all parts of the grid file" if several else ""
+    lines.append(f"p: {how}{corrected}; a verdict needs at most 0.05.")
     lines.append("smallest telling: how far from its limit a value must be for a verdict with a probability of 0.8.")
     fewest = min(one.result.n for one in found)
     unseen = 1 - (1 - CONFIDENCE) ** (1 / fewest)
