@@ -15,6 +15,10 @@ from attnbench.metrics import metric_of
 from attnbench.store.store import Store
 
 MOST_MISSING = 3  # cells that are listed
+NOT_FIXED = (
+    "The verdicts assume that the number of seeds was fixed before any result was seen; with decide, seeds were added "
+    "until pairs were settled."
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ def results_of_run(store: Store) -> Results:
         AttnbenchError: if the grid file has no claims, or they are wrong, or a file cannot be read.
     """
     plan, file = store.plan(), str(store.folder / "grid.yaml")
+    if waiting := plan.get("waiting"):
+        what = f"the run is not finished: {waiting} cells follow, of which tune or decide says whether they are trained"
+        raise fail(what, str(store.folder), "attnbench run trains the missing cells")
     planned = [cell["labels"] for cell in plan["cells"]]
     skipped = [(one["labels"], one["reason"]) for one in plan["skipped"]]
     claims = _claims(parse(store.grid_text(), file), planned, skipped)
@@ -76,7 +83,8 @@ def results_of_run(store: Store) -> Results:
         for cell in plan["cells"]
         if cell["id"] in summaries
     ]
-    return Results(store.name, str(store.folder), claims, planned, cells, tuple(store.notes()))
+    notes = [*([NOT_FIXED] if plan.get("decide") is not None else []), *store.notes()]
+    return Results(store.name, str(store.folder), claims, planned, cells, tuple(notes))
 
 
 def has_claims(store: Store) -> bool:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from attnbench.analysis.claims.results import CellResult, Results, no_claims
+from attnbench.analysis.claims.results import NOT_FIXED, CellResult, Results, no_claims
 from attnbench.analysis.csv_text import csv_text
 from attnbench.errors import fail
 from attnbench.escapes import spreadsheet
@@ -67,7 +67,8 @@ def results_of_file(grid_file: Path, path: Path) -> Results:
     plan = expand(grid)
     if not grid.claims:
         raise no_claims(str(grid_file))
-    planned = [one.labels for one in plan.cells]
+    every = [*plan.cells, *plan.waiting]  # with tune, the reported cells wait for a choice
+    planned = [one.labels for one in every]
     file = saved_file(path, grid.name)
     try:
         content = read_file(file, MOST_BYTES).decode("utf-8-sig")  # spreadsheets write a byte order mark
@@ -78,12 +79,16 @@ def results_of_file(grid_file: Path, path: Path) -> Results:
         raise fail(f"cannot be read: {cause(error)}", str(file), _HINT) from None
     metrics = [part.metric for claim in grid.claims for part in claim.parts]
     cells = _Reader(file, content, planned, metrics).run()
-    ids = {tuple(one.labels.items()): one.id for one in plan.cells}
-    # The results of tuned cells depend on what was chosen for them, which the grid file does not say.
-    others = sum(ids[tuple(cell.labels.items())] != cell.id for cell in cells)
-    changed = f"{file}: {others} of {len(cells)} cells have another id than in {grid_file}, which was changed since"
-    notes = (changed,) if others and not grid.document.is_set(("tune",)) else ()
-    return Results(grid.name, str(file), grid.claims, planned, cells, notes)
+    ids = {tuple(one.labels.items()): one.id for one in every}
+    # The ids of tuned cells depend on what was chosen for them, which the grid file does not say.
+    others = 0 if grid.tune else sum(ids[tuple(cell.labels.items())] != cell.id for cell in cells)
+    notes = [NOT_FIXED] if grid.decide else []
+    if others:
+        notes.append(f"{file}: {others} of {len(cells)} cells have another id than in {grid_file}, changed since")
+    if grid.seed_range:  # further seeds were only trained as far as they were needed
+        needed = set(grid.seeds[: grid.seed_range.at_least])
+        planned = [labels for labels in planned if labels["seed"] in needed]
+    return Results(grid.name, str(file), grid.claims, planned, cells, tuple(notes))
 
 
 class _Reader:

@@ -138,3 +138,28 @@ def test_a_grid_file_without_claims(saved):
     grid_file.write_text(GRID.format(seeds=3, claims="").replace("claims:\n", ""))
     with pytest.raises(AttnbenchError, match="the grid has no claims"):
         results_of_file(grid_file, cells)
+
+
+def test_seeds_that_decide_did_not_need_are_not_missing(saved):
+    """All of the first ones are."""
+    _, grid_file, cells = saved
+    decided = "seeds: {at_least: 8, at_most: 12}\ndecide: {axis: score, margin: 0.02}"
+    grid_file.write_text(grid_file.read_text().replace("seeds: 12", decided))
+    head, *rows = cells.read_text().splitlines(keepends=True)
+    some = [row for row in rows if ",dot,global,copy,16,9," not in row]
+    cells.write_text("".join([head, *some]))
+    found = results_of_file(grid_file, cells)
+    assert verify(found).parts[0].result.n == 11
+    assert "with decide, seeds were added until pairs were settled" in found.notes[0]
+    cells.write_text("".join([head, *(row for row in some if ",dot,global,copy,16,7," not in row)]))
+    with pytest.raises(AttnbenchError, match=r"1 of \d+ cells that the claims are about are missing"):
+        verify(results_of_file(grid_file, cells))
+
+
+def test_cells_of_a_tuned_grid_are_found_by_their_labels(saved):
+    """Their ids follow from what was chosen."""
+    results, grid_file, cells = saved
+    grid_file.write_text(grid_file.read_text() + "tune: {grid: {train.learning_rate: [0.001, 0.01]}}\n")
+    found = results_of_file(grid_file, cells)
+    assert found.notes == ()
+    assert verify(found).claims == verify(results).claims

@@ -1,7 +1,10 @@
 """The verdicts on the claims of a run: which cells are compared, how parts make a claim, what is an error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made_up_run import plan
 
 from analysis.claims.made_up_claims import WHERE, A, B, claim, run_with
 from attnbench.analysis.claims.results import results_of_run
@@ -183,4 +186,13 @@ def test_a_run_without_claims(tmp_path):
 def test_a_mistake_in_the_stored_grid_has_its_line(tmp_path):
     store = run_with(tmp_path, [claim("{at_least: 0.5, of: {score: dto, task: copy, model.width: 16}}")], accuracy)
     with pytest.raises(AttnbenchError, match=r"made-up/grid.yaml:12:37: the axis score has no value 'dto'"):
+        results_of_run(store)
+
+
+def test_a_run_that_is_not_tuned_yet_is_not_finished(tmp_path):
+    store = run_with(tmp_path, [claim(BETTER)], accuracy)
+    waiting = replace(plan(score=["dot"], seed=range(3)), waiting=plan(score=["dot"], seed=range(7)).cells)
+    text = (store.folder / "grid.yaml").read_text()
+    store.start(waiting, text)
+    with pytest.raises(AttnbenchError, match="the run is not finished: 7 cells follow"):
         results_of_run(store)
