@@ -1,6 +1,6 @@
 """Simulates `attnbench verify`: how often a grid file whose claims are at their limits has any false verdict.
 
-python benchmarks/claims_simulation.py [--files N]     prints the tables of docs/claims.md
+python benchmarks/claims_simulation.py [--files N] [--only TEXT]     prints the tables of docs/claims.md
 
 Every part is exactly at its limit, so that "supported" and "contradicted" are both false: a difference of just `by` or
 `within`, a mean at its bound, a share of just `in_share`, equal variances. The seeds are drawn as trainings give them:
@@ -146,17 +146,19 @@ def row(name: str, files: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=FILES, help="grid files per number")
-    files = parser.parse_args().files
+    parser.add_argument("--only", default="", help="rows whose name contains this text")
+    given = parser.parse_args()
     with ProcessPoolExecutor(2) as pool:
         for title, names in (
             ("false verdicts", [*AT_LIMIT, MIXED]),
             ("false verdicts that rare failures cause", RARE),
             ("true parts that are supported", TRUE),
         ):
+            chosen = [name for name in names if given.only in name]
             print(f"\n| {title}, % | {' | '.join(f'{n} part{chr(115) * (n > 1)}' for n in PARTS)} |")
             print(f"|---|{'---:|' * len(PARTS)}")
             # Most of the time is that of intervals, where most parts have a verdict: fewer files are enough there.
-            for line in pool.map(row, names, [files // (1 if MIXED in names else 4)] * len(names)):
+            for line in pool.map(row, chosen, [given.files // (1 if MIXED in names else 4)] * len(chosen)):
                 print(line, flush=True)
 
 

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from attnbench.analysis.claims.verdict import Verdict
 from attnbench.analysis.paired import (
@@ -167,14 +168,15 @@ def varies_more(a: Values, b: Values, alpha: float) -> Result:
         alpha: as in `above`.
     """
     # Sorted, so that the resamples do not depend on the order of the seeds.
-    pairs = np.array(sorted(zip(a, b, strict=True)), dtype=float).reshape(len(a), 2)
-    n, value = len(pairs), float(_log_ratio(pairs.var(axis=0)[None])[0])
+    sides = np.array(sorted(zip(a, b, strict=True)), dtype=float).reshape(len(a), 2).T
+    first, second = (_minus(side, float(side.mean())) for side in sides)
+    n = len(first)
+    value = float(_log_ratio(*(np.mean(side**2, keepdims=True) for side in (first, second)))[0])
     found, p, smallest = Estimate(value, None, None, n), 1.0, None
     if n > 2:
-        squares = (pairs - pairs.mean(axis=0)) ** 2
-        groups = [squares[:, 0], squares[:, 1]]
-        choices = np.random.default_rng(0).integers(0, n, size=(RESAMPLES, n))
-        resampled = _log_ratio(pairs[choices].var(axis=1))
+        times = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)  # each seed is drawn
+        resampled = _log_ratio(*(_variances(side, times) for side in (first, second)))
+        groups = [first**2, second**2]
         tail = (1 - expanded_level(groups)) / 2
         # A quantile of this kind is a resample, since between −∞ and ∞ nothing can be interpolated.
         low, high = map(float, np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf"))
@@ -187,14 +189,17 @@ def varies_more(a: Values, b: Values, alpha: float) -> Result:
     return Result(n, value, found.low, found.high, CONFIDENCE, verdict, p, fewest_pairs(alpha), smallest)
 
 
-def _log_ratio(variances: Array) -> Array:
-    """log(a/b) of rows (a, b) of variances; 0 where neither varies."""
-    largest = variances.max(axis=1, keepdims=True)
-    # What is left of equal values by rounding is no variance.
-    rounded = np.where(variances <= ROUNDING * np.maximum(largest, ROUNDING), 0.0, variances)
+def _variances(centred: Array, times: npt.NDArray[np.int64]) -> Array:
+    """The variance of each resample, in which each value occurs as often as a row of `times` says."""
+    n = len(centred)
+    found = times @ centred**2 / n - (times @ centred / n) ** 2
+    return np.where(found <= ROUNDING**1.5 * np.max(centred**2), 0.0, found)  # what rounding leaves of equal values
+
+
+def _log_ratio(a: Array, b: Array) -> Array:
+    """log(a/b); 0 where both are 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log(rounded[:, 0]) - np.log(rounded[:, 1])
-    return np.where(largest[:, 0] <= ROUNDING**2, 0.0, ratio)
+        return np.where((a == 0) & (b == 0), 0.0, np.log(a) - np.log(b))
 
 
 def _side(found: Estimate, upper: float, lower: float) -> Verdict:
