@@ -163,7 +163,10 @@ def after_claims(reader):
     assert [len(claim["parts"]) for claim in verdicts] == [2, 1]
     page = read("docs/claims.md")
     assert all(f"`{key}`" in page for key in (*verdicts[0], *verdicts[0]["parts"][0]))
-    fresh, committed = reader.printed["verify wide --save-cells cells"], reader.printed["verify wide.yaml --cells cells"]
+    fresh, committed = (
+        reader.printed["verify wide --save-cells cells"],
+        reader.printed["verify wide.yaml --cells cells"],
+    )
     assert fresh == committed
 
 
