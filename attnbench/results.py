@@ -153,6 +153,21 @@ class Run:
         found = contrast(frame, axis, against, metric, self.name, self.notes, margin)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
+    def verify(self) -> Table:
+        """The verdicts on the claims of the grid, a row per part, as `attnbench verify` prints them.
+
+        Raises:
+            AttnbenchError: if the grid has no claims, or cells that they are about are missing.
+        """
+        import pandas as pd
+
+        from attnbench.analysis.claims import formats
+        from attnbench.analysis.claims.results import results_of_run
+        from attnbench.analysis.claims.verification import verify
+
+        found = [verify(results_of_run(self._store))]
+        return Table(pd.DataFrame(formats.part_records(found)), formats.to_markdown(found), formats.to_html(found))
+
     def report(self) -> str:
         """The report as one HTML page, as `attnbench report` writes it.
 

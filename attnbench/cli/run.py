@@ -267,6 +267,8 @@ def _print_words(frame: "pd.DataFrame", axis: str, console: "Console") -> None:
 
 def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
     """Returns where the results are; `tracking_uri` is None without MLflow, "" for the default."""
+    from attnbench.analysis.claims.results import has_claims
+
     where, name = results_argument(results), shlex.quote(store.name)
     lines = [f"Results: {store.folder}"]
     done = frame[frame["status"] == "done"]
@@ -275,6 +277,8 @@ def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: 
         lines.append(f"Compare: {_command()} compare {name}{option}{where}")
     if len(done):
         lines.append(f"Report:  {_command()} report {name}{where}")
+    if has_claims(store):
+        lines.append(f"Claims:  {_command()} verify {name}{where}")
     if tracking_uri is not None:
         options = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else where
         lines.append(f"MLflow:  {_command()} ui{options}")

@@ -4,6 +4,7 @@ import pytest
 from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.cli.run import _pointers, _print_tables
+from attnbench.store.store import Store
 
 
 @pytest.fixture
@@ -47,6 +48,16 @@ def test_compare_and_report_are_suggested(ended, axes, compare):
     assert [line.split(":")[0] for line in lines] == ["Results", *(["Compare"] if compare else []), "Report", "MLflow"]
     assert (compare in commands) == (compare is not None)
     assert "report ended" in commands
+
+
+def test_verify_is_suggested_where_the_grid_has_claims(ended, tmp_path):
+    grid = plan("ended", score=["dot", "general"])
+    outcomes = [outcome(cell, exact_match=0.5) for cell in grid.cells]
+    assert not any(line.startswith("Claims") for line in ended(grid, outcomes)[1])
+    store = Store(tmp_path / "results" / "ended")
+    (store.folder / "grid.yaml").write_text("name: ended\nclaims: [{says: so, parts: []}]\n")
+    lines = _pointers(store, store.frame(), 0, None, tmp_path / "results")
+    assert lines[-1].endswith(f"attnbench verify ended --results {tmp_path}/results")
 
 
 def test_a_run_without_results_suggests_neither(ended):
