@@ -90,6 +90,7 @@ class Run:
         where: str | Iterable[str] = (),
         statistic: Statistic = "mean",
         with_stale: bool = False,
+        cost: bool = False,
     ) -> Table:
         """The comparison table, as `attnbench table` prints it.
 
@@ -100,6 +101,7 @@ class Run:
             where: one or several conditions such as "scope=global".
             statistic: mean, iqm or median.
             with_stale: show stale cells, whose code had changed at the last run, in rows of their own.
+            cost: show parameters, floating-point operations of a training step, and seconds per cell as well.
 
         Raises:
             AttnbenchError: if a name is unknown, or no cell is finished.
@@ -119,7 +121,9 @@ class Run:
         trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
         conditions = _conditions(where)
         tested = seeds_are_fixed(self._store)
-        found = comparison(frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained, tested)
+        found = comparison(
+            frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained, tested, cost
+        )
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def compare(

@@ -85,6 +85,13 @@ def table(
             "--with-stale", help="Show stale cells, whose code had changed at the last run, in rows of their own."
         ),
     ] = False,
+    cost: Annotated[
+        bool,
+        typer.Option(
+            "--cost",
+            help="Show parameters, floating-point operations of a training step, and seconds per cell.",
+        ),
+    ] = False,
     format: Annotated[Format, typer.Option(help="csv and json: one record per table cell.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
@@ -107,8 +114,9 @@ def table(
     if with_stale:
         frame = with_code_column(frame, store.stale())
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
+    tested = seeds_are_fixed(store)
     compared = formats.comparison(
-        frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained, seeds_are_fixed(store)
+        frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained, tested, cost
     )
     _print(compared, format)
 

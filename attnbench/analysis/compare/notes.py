@@ -1,18 +1,20 @@
 """The sentences below a comparison: which cells are not compared as one may expect."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.compare.pairing import measured, others
+from attnbench.analysis.compare.pairing import measured, others, results
 from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
 from attnbench.analysis.learned import LEARNED_AT, accuracy_of, in_two_groups
+from attnbench.analysis.parameters import Pair, on, side_name
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_NAMED = 6  # combinations that a note lists
+MOST_NAMED = 6  # combinations or values that a note lists
 
 
 def unshared(axis: str, values: Sequence[Label], compared: Iterable[Label], reference: Label) -> list[str]:
@@ -74,3 +76,26 @@ def two_groups(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
         f"Seeds that learned (exact match of at least {LEARNED_AT:g}): {', '.join(parts[:MOST_NAMED])}{more}. The mean "
         "of two such groups has no reliable interval with few seeds."
     ]
+
+
+def uneven_parameters(frame: "pd.DataFrame", axis: str, metric: str, reference: Label) -> list[str]:
+    """A note on the values that differ from the reference by more than 10 % in their number of parameters.
+
+    Of a value with several settings it has the numbers of that in which they differ most.
+    """
+    done = measured(frame, metric)
+    sizes = {key: fmean(seeds.values()) for key, seeds in results(done, axis, "parameters").items()}
+    blocks = [block for value, block in sizes if value == reference]
+    columns = ["task", *others(measured(done, "parameters"), axis)]
+    found = []
+    for value in dict.fromkeys(value for value, _ in sizes if value != reference):
+        names = side_name([axis], [value]), side_name([axis], [reference])
+        shared = {b: Pair(*names, sizes[value, b], sizes[reference, b]) for b in blocks if (value, b) in sizes}
+        most = max(shared, key=lambda block: shared[block].distance, default=None)
+        if most is not None and shared[most].uneven:
+            found.append((shared[most], on(columns, most, blocks) if len(set(shared.values())) > 1 else ""))
+    if len(found) < 2:
+        return [pair.sentence(where) for pair, where in found]
+    named = [f"{pair.name} {pair.times} ({pair.sizes}{where})" for pair, where in found[:MOST_NAMED]]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return [f"Times the parameters of {found[0][0].other}: {', '.join(named)}{more}."]

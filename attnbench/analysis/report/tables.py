@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from attnbench.analysis.labels import Label, text
-from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
+from attnbench.analysis.labels import Label, row_label, text
+from attnbench.analysis.report.data import LEAD, ReportData, short_names
 from attnbench.analysis.report.downloads import links, plain_links
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.table.cell import TableCell

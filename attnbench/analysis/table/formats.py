@@ -10,6 +10,7 @@ from attnbench.analysis.stats import proportion_interval
 from attnbench.analysis.table.captions import BEYOND, caption, title
 from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, comparison
+from attnbench.analysis.table.cost import cost_heads, cost_numbers, cost_parts
 from attnbench.analysis.table.lengths import LENGTH
 from attnbench.analysis.table.terminal import print_table, to_rich
 from attnbench.analysis.table.texts import cell_parts, head_text, row_names
@@ -33,7 +34,7 @@ def to_markdown(comparison: Comparison) -> str:
     def line(items: list[str]) -> str:
         return f"| {' | '.join(items)} |"
 
-    ruler = ["---"] * len(comparison.index) + ["---:"] * len(comparison.heads)
+    ruler = ["---"] * len(comparison.index) + ["---:"] * (len(comparison.heads) + len(comparison.cost))
     grid = _grid(comparison, markdown, lambda mean: f"**{mean}**")
     table = "\n".join(map(line, [[markdown(name) for name in _header(comparison)], ruler, *grid]))
     below = "  \n".join(map(markdown, caption(comparison)))
@@ -50,7 +51,7 @@ def to_latex(comparison: Comparison) -> str:
     return "\n".join([
         f"% {one_line(title(comparison))}",
         *(f"% {one_line(sentence)}" for sentence in caption(comparison)),
-        rf"\begin{{tabular}}{{{'l' * len(comparison.index)}{'r' * len(comparison.heads)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(comparison.index)}{'r' * (len(comparison.heads) + len(comparison.cost))}}}",
         r"\toprule",
         line([latex(name) for name in _header(comparison)]),
         r"\midrule",
@@ -69,7 +70,7 @@ def to_html(comparison: Comparison) -> str:
     for items in _grid(comparison, html.escape, lambda mean: f"<strong>{mean}</strong>"):
         names = "".join(f'<th scope="row">{name}</th>' for name in items[:levels])
         lines.append(f"<tr>{names}{''.join(f'<td>{item}</td>' for item in items[levels:])}</tr>")
-    span = levels + len(comparison.heads)
+    span = levels + len(comparison.heads) + len(comparison.cost)
     below = "<br>".join(html.escape(sentence) for sentence in caption(comparison))
     lines += ["</tbody>", f'<tfoot><tr><td colspan="{span}">{below}</td></tr></tfoot>', "</table>"]
     return "\n".join(lines) + "\n"
@@ -80,8 +81,8 @@ def to_csv(comparison: Comparison) -> str:
 
     Its axes, then mean (or iqm, or median), low, high, n, failed, learned (the seeds that reached .5), tie (the verdict
     against the best of the column: best, worse, better, equivalent, no difference found or inconclusive; empty where
-    nothing was compared), learned_low and learned_high (the exact 95 % interval of the share that learns) and, by
-    length, beyond (longer than the trained lengths).
+    nothing was compared), learned_low and learned_high (the exact 95 % interval of the share that learns), by length
+    beyond (longer than the trained lengths) and, with its costs, parameters, flops and seconds.
     """
     return csv_text(_numbers(comparison))
 
@@ -105,7 +106,14 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
                 numbers = {name: getattr(cell, name) for name in ("low", "high", "n", "failed", "learned")}
                 verdict = {"tie": cell.verdict} | _share_learned(cell)
                 beyond = {"beyond": cell.beyond} if LENGTH in labels else {}
-                found.append(labels | {comparison.statistic: cell.mean} | numbers | verdict | beyond)
+                found.append(
+                    labels
+                    | {comparison.statistic: cell.mean}
+                    | numbers
+                    | verdict
+                    | beyond
+                    | cost_numbers(comparison, (row, head))
+                )
     return found
 
 
@@ -118,7 +126,7 @@ def _share_learned(cell: TableCell) -> dict[str, float | None]:
 
 
 def _header(comparison: Comparison) -> list[str]:
-    return [*comparison.index, *(head_text(comparison, head) for head in comparison.heads)]
+    return [*comparison.index, *(head_text(comparison, head) for head in comparison.heads), *cost_heads(comparison)]
 
 
 def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
@@ -130,7 +138,7 @@ def _grid(comparison: Comparison, escape: Any, bold: Any) -> list[list[str]]:
             mean, *rest = map(escape, cell_parts(comparison, row, head))
             cell = comparison.cells.get((row, head))
             line.append(" ".join([bold(mean) if cell and cell.best else mean, *rest]))
-        lines.append(line)
+        lines.append([*line, *map(escape, cost_parts(comparison, row))])
     return lines
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.labels import Label
 from attnbench.analysis.table.captions import caption, mark, title
 from attnbench.analysis.table.comparison import Comparison, RowLabels
+from attnbench.analysis.table.cost import cost_heads, cost_parts
 from attnbench.analysis.table.texts import cell_parts, head_text, row_names
 from attnbench.analysis.width import natural_width, print_sentences, wide_enough
+from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -32,13 +34,39 @@ def to_rich(comparison: Comparison, star: bool = False, narrow: bool = False, wi
     star = star and any(cell.best for cell in comparison.cells.values())
     signs = any(mark(comparison, cell) for cell in comparison.cells.values())
     layout = _Layout(star, narrow, star or signs, _widths(comparison))
-    blocks = [comparison.heads] if width is None else _blocks(comparison, layout, width)
+    columns = _columns(comparison, layout)
+    blocks = [columns] if width is None else _blocks(comparison, columns, layout, width)
     below = Text("\n".join(caption(comparison, "*" if star else "bold")), style="dim")
-    tables = [_rich_table(comparison, heads, layout) for heads in blocks]
+    tables = [_rich_table(comparison, block, layout) for block in blocks]
     return Group(Text(title(comparison), style="bold"), *tables, below)
 
 
-def _rich_table(comparison: Comparison, heads: Sequence[Label], layout: "_Layout") -> "Table":
+@dataclass(frozen=True)
+class _Column:
+    """A column beside the names of the rows: its head, a cell for each row, and whether it is one of the costs."""
+
+    head: str
+    cells: list["Text"]
+    cost: bool
+
+
+def _columns(comparison: Comparison, layout: "_Layout") -> list[_Column]:
+    """The columns of the metric, then those of the costs."""
+    from rich.text import Text
+
+    def shown(part: str) -> Text:
+        return Text(part.replace("–", "–\n") if layout.narrow and part != NO_VALUE else part, style="dim")
+
+    rows = comparison.rows
+    metric = [
+        _Column(head_text(comparison, head), [_rich_cell(comparison, row, head, layout) for row in rows], cost=False)
+        for head in comparison.heads
+    ]
+    costs = zip(cost_heads(comparison), *(cost_parts(comparison, row) for row in rows), strict=True)
+    return [*metric, *(_Column(head, list(map(shown, parts)), cost=True) for head, *parts in costs)]
+
+
+def _rich_table(comparison: Comparison, columns: Sequence[_Column], layout: "_Layout") -> "Table":
     """The table of some of the columns."""
     from rich import box
     from rich.table import Table
@@ -48,29 +76,32 @@ def _rich_table(comparison: Comparison, heads: Sequence[Label], layout: "_Layout
     table = Table(box=box.SIMPLE_HEAD, header_style="cyan", pad_edge=False, padding=padding)
     for name in comparison.index:
         table.add_column(Text(re.sub(r"([._])", r"\1\n", name) if layout.narrow else name), no_wrap=True)
-    for head in heads:
-        table.add_column(Text(head_text(comparison, head)), overflow="fold")
+    for column in columns:
+        table.add_column(Text(column.head), overflow="fold", justify="right" if column.cost else "left")
     above: RowLabels = ()
-    for row in comparison.rows:
+    for number, row in enumerate(comparison.rows):
         same = next((i for i, (label, old) in enumerate(zip(row, above, strict=False)) if label != old), len(above))
         names = [Text("" if level < same else label) for level, label in enumerate(row_names(comparison, row))]
-        table.add_row(*names, *(_rich_cell(comparison, row, head, layout) for head in heads))
+        table.add_row(*names, *(column.cells[number] for column in columns))
         above = row
     return table
 
 
-def _blocks(comparison: Comparison, layout: "_Layout", width: int) -> list[list[Label]]:
-    """The columns in groups that fit a width; a column that does not even fit alone is a group of its own."""
+def _blocks(comparison: Comparison, columns: Sequence[_Column], layout: "_Layout", width: int) -> list[list[_Column]]:
+    """The columns in groups that fit a width; a column that does not even fit alone is a group of its own.
+
+    Costs are apart from the metric, so that they are together.
+    """
     from rich.console import Console
 
     console = Console()
-    blocks: list[list[Label]] = []
-    for head in comparison.heads:
-        longer = [*blocks[-1], head] if blocks else []
+    blocks: list[list[_Column]] = []
+    for column in columns:
+        longer = [*blocks[-1], column] if blocks and blocks[-1][-1].cost == column.cost else []
         if longer and natural_width(_rich_table(comparison, longer, layout), console) <= width:
             blocks[-1] = longer
         else:
-            blocks.append([head])
+            blocks.append([column])
     return blocks
 
 
