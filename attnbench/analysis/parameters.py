@@ -1,6 +1,6 @@
 """The note below a comparison whose sides differ in their number of parameters by more than 10 %."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,17 +73,25 @@ def most_and_fewest(axes: Sequence[str], sizes: Mapping[Labels, float], separate
     pair = Pair(name, other, sizes[most], sizes[fewest])
     if not pair.uneven:
         return []
-    everywhere = len({(sizes[high], sizes[low]) for high, low in extremes}) == 1
-    where = [*([] if everywhere else apart), *(place for place in compared if place not in differing)]
-    place = on(_at(where, axes), _at(where, most), [_at(where, labels) for labels in sizes])
+    agreeing = [place for place in compared if place not in differing]
+    where = on(axes, most, [*apart, *agreeing], sizes)
     several = len({_at(compared, labels) for labels in families[_at(apart, most)]}) > 2
-    return [pair.sentence(place + ", the most and the fewest" * several)]
+    return [pair.sentence(where + ", the most and the fewest" * several)]
 
 
-def on(axes: Sequence[str], labels: Labels, all_labels: Sequence[Labels]) -> str:
-    """Where a statement holds, by the labels that vary: " on copy"; "" where none does."""
-    varying = [place for place, column in enumerate(zip(*all_labels, strict=True)) if len(set(column)) > 1]
-    return f" on {row_label(_at(varying, axes), _at(varying, labels))}" if varying else ""
+def on(axes: Sequence[str], labels: Labels, places: Iterable[int], sizes: Mapping[Labels, float]) -> str:
+    """Where a statement about the sizes holds: " on copy", of the labels at these places; "" if it holds everywhere.
+
+    Labels that no size depends on are left out, such as a test length.
+    """
+    shown = [place for place in places if _matters(place, sizes)]
+    return f" on {row_label(_at(shown, axes), _at(shown, labels))}" if shown else ""
+
+
+def _matters(place: int, sizes: Mapping[Labels, float]) -> bool:
+    """Whether sizes differ where only the label at this place does."""
+    seen: dict[Labels, float] = {}
+    return any(seen.setdefault((*labels[:place], *labels[place + 1 :]), size) != size for labels, size in sizes.items())
 
 
 def side_name(axes: Sequence[str], labels: Sequence[Label]) -> str:

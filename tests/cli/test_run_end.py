@@ -70,3 +70,12 @@ def test_another_folder_is_part_of_the_commands(ended):
     grid = plan("ended", score=["dot", "general"])
     _, lines = ended(grid, [outcome(cell, exact_match=0.5) for cell in grid.cells], "my results")
     assert all("--results '" in line and "my results'" in line for line in lines if not line.startswith("Results"))
+
+
+def test_a_difference_in_parameters_is_noted(ended):
+    grid = plan("ended", score=["dot", "general"])
+    sizes = {"dot": 100, "general": 130}
+    out, _ = ended(
+        grid, [outcome(cell, exact_match=0.5, parameters=sizes[cell.labels["score"]]) for cell in grid.cells]
+    )
+    assert "general has 1.30 times the parameters of dot: 130 and 100." in out

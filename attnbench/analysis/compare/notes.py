@@ -84,18 +84,30 @@ def uneven_parameters(frame: "pd.DataFrame", axis: str, metric: str, reference: 
     Of a value with several settings it has the numbers of that in which they differ most.
     """
     done = measured(frame, metric)
-    sizes = {key: fmean(seeds.values()) for key, seeds in results(done, axis, "parameters").items()}
-    blocks = [block for value, block in sizes if value == reference]
-    columns = ["task", *others(measured(done, "parameters"), axis)]
+    sizes = {
+        (value, *block): fmean(seeds.values()) for (value, block), seeds in results(done, axis, "parameters").items()
+    }
+    axes = [axis, "task", *others(measured(done, "parameters"), axis)]
     found = []
-    for value in dict.fromkeys(value for value, _ in sizes if value != reference):
+    for value in dict.fromkeys(labels[0] for labels in sizes if labels[0] != reference):
         names = side_name([axis], [value]), side_name([axis], [reference])
-        shared = {b: Pair(*names, sizes[value, b], sizes[reference, b]) for b in blocks if (value, b) in sizes}
-        most = max(shared, key=lambda block: shared[block].distance, default=None)
-        if most is not None and shared[most].uneven:
-            found.append((shared[most], on(columns, most, blocks) if len(set(shared.values())) > 1 else ""))
+        shared = [labels for labels in sizes if labels[0] == value and (reference, *labels[1:]) in sizes]
+        pairs = {labels: Pair(*names, sizes[labels], sizes[reference, *labels[1:]]) for labels in shared}
+        most = max(pairs, key=lambda labels: pairs[labels].distance, default=None)
+        if most is not None and pairs[most].uneven:
+            found.append((pairs[most], on(axes, most, range(1, len(axes)), sizes)))
     if len(found) < 2:
         return [pair.sentence(where) for pair, where in found]
-    named = [f"{pair.name} {pair.times} ({pair.sizes}{where})" for pair, where in found[:MOST_NAMED]]
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return [f"Times the parameters of {found[0][0].other}: {', '.join(named)}{more}."]
+    return [_listed(found)]
+
+
+def _listed(found: Sequence[tuple[Pair, str]]) -> str:
+    """One sentence about several values, with the number of the reference once if it is the same for all of them."""
+    once = len({(pair.of, where) for pair, where in found}) == 1
+    first, where = found[0]
+    reference = f"{first.other} ({first.of:,.0f}{where})" if once else first.other
+    named = [
+        f"{pair.name} {pair.times} ({f'{pair.size:,.0f}' if once else pair.sizes + where})" for pair, where in found
+    ]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return f"Times the parameters of {reference}: {', '.join(named[:MOST_NAMED])}{more}."
