@@ -66,7 +66,7 @@ def stage_of(grid: Grid, ended: Ended) -> Stage:
     if rule is None or plan.waiting:
         return Stage(plan)
     cells = {cell.id: cell.labels for cell in plan.cells}
-    found = settings(cells, ended(plan.cells), rule)
+    found = settings(cells, ended(plan.cells), rule, compare=False)
     due = {id_ for setting in found for id_ in needed(setting, cells, rule)}
     settled = {id_ for setting in found for id_ in settled_cells(setting, cells, rule)} - due
     return Stage(

@@ -57,7 +57,9 @@ class Setting:
     decision: Decision[Label] | None
 
 
-def settings(cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule) -> list[Setting]:
+def settings(
+    cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule, compare: bool = True
+) -> list[Setting]:
     """Groups cells by setting, and decides on each by the results so far.
 
     Axes that the compared axis determines do not distinguish settings: they are part of what is compared.
@@ -66,6 +68,7 @@ def settings(cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule
         cells: the labels of all cells that may be trained, by id, in the order of the grid; all have the same seeds.
         ended: the cells that have ended, by id.
         rule: what is decided.
+        compare: whether to compute the differences and intervals that are printed; the decisions do not need them.
     """
     every = list(cells.values())
     names = [name for name in (every[0] if every else ()) if name not in ("seed", rule.axis)]
@@ -78,7 +81,9 @@ def settings(cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule
     sizes = [one.test_examples for id_, one in ended.items() if id_ in cells and _seed(cells[id_]) < rule.at_least]
     resolution = resolution_with(sizes, rule.metric)
     return [
-        Setting({name: first[name] for name in varying}, tuple(group), _decision(group, ended, rule, resolution))
+        Setting(
+            {name: first[name] for name in varying}, tuple(group), _decision(group, ended, rule, resolution, compare)
+        )
         for group in groups.values()
         for first in [next(iter(group.values()))]
     ]
@@ -99,7 +104,7 @@ def settled_cells(setting: Setting, cells: Mapping[str, Labels], rule: Rule) -> 
 
 
 def _decision(
-    cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule, resolution: float
+    cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule, resolution: float, compare: bool
 ) -> Decision[Label] | None:
     found: dict[Label, dict[int, Ended]] = {cell[rule.axis]: {} for cell in cells.values()}
     for id_, cell in cells.items():
@@ -113,7 +118,7 @@ def _decision(
         for value, of_value in found.items()
     }
     better = metric_of(rule.metric).better
-    return decide(values, rule.margin, better, rule.at_least, rule.at_most, resolution=resolution)
+    return decide(values, rule.margin, better, rule.at_least, rule.at_most, resolution, compare)
 
 
 def _worst(found: Mapping[Label, Mapping[int, Ended]], rule: Rule) -> float:
