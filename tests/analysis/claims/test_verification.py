@@ -196,3 +196,10 @@ def test_a_run_that_is_not_tuned_yet_is_not_finished(tmp_path):
     store.start(waiting, text)
     with pytest.raises(AttnbenchError, match="the run is not finished: 7 cells follow"):
         results_of_run(store)
+
+
+@pytest.mark.parametrize(("bound", "value"), [("at_least", 0.3), ("at_most", 0.1 + 0.2)])
+def test_a_seed_at_the_bound_fulfils_it(tmp_path, bound, value):
+    """.1 + .2 is above .3 by rounding."""
+    (found,) = parts(tmp_path, f"{{{bound}: 0.3, of: {A}, where: {WHERE}, in_share: 0.5}}", accuracy=lambda _: value)
+    assert (found.result.value, found.verdict) == (1.0, SUPPORTED)
