@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from attnbench.analysis.claims.rules import CONFIDENCE, EQUIVALENCE, MOSTLY
 from attnbench.analysis.claims.verdict import Verdict
 from attnbench.analysis.claims.verification import PartVerdict, Verification
+from attnbench.cell import KINDS
 from attnbench.grid.claim_cells import text_of
 from attnbench.grid.claims import AT_LEAST, AT_MOST, BETTER, EQUIVALENT, Part, Setting
 from attnbench.messages import NO_VALUE
@@ -52,8 +54,13 @@ def _sides(part: Part) -> list[str]:
     """The configurations by their values, or as in the grid file where they differ in several axes."""
     sides = list(part.sides.values())
     if all(list(side) == list(sides[0]) for side in sides) and len(sides[0]) == 1:
-        return [text_of(value) for side in sides for value in side.values()]
+        return [_named(axis, value) for side in sides for axis, value in side.items()]
     return [f"{{{', '.join(f'{axis}: {text_of(value)}' for axis, value in side.items())}}}" for side in sides]
+
+
+def _named(axis: str, value: Any) -> str:
+    """A value that says by itself what it is, such as a score; others after the name of their axis."""
+    return text_of(value) if axis in KINDS else f"{axis.rpartition('.')[2]} {text_of(value)}"
 
 
 def estimate(found: PartVerdict) -> str:
