@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attnbench.store.store import Store
 
 METRICS = ("exact_match", "loss")  # on the validation set
+FEW = 4  # combinations with the most common value that are named; more are "all others"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,19 @@ def chosen_notes(plan: Mapping[str, Any]) -> list[str]:
         for one in tuned:
             name = " · ".join(text(one["labels"][axis]) for axis in names if text(one["labels"][axis]) != NO_VALUE)
             by_value.setdefault(text(one["candidates"][one["chosen"]][field]), []).append(name)
-        if len(by_value) == 1:
-            values = f"{next(iter(by_value))} for all"
-        else:
-            values = "; ".join(f"{value} for {', '.join(of)}" for value, of in by_value.items())
-        notes.append(f"{field}, {how}: {values}")
+        notes.append(f"{field}, {how}: {_listed(by_value)}")
     return notes
+
+
+def _listed(by_value: Mapping[str, Sequence[str]]) -> str:
+    """Each value with the combinations that have it; the most common one of many is that of all others."""
+    usual = max(by_value, key=lambda value: len(by_value[value]))
+    if len(by_value) == 1:
+        return f"{usual} for all"
+    others = {value: of for value, of in by_value.items() if value != usual}
+    parts = [f"{value} for {', '.join(of)}" for value, of in others.items()]
+    rest = "all others" if len(by_value[usual]) > FEW else ", ".join(by_value[usual])
+    return "; ".join([*parts, f"{usual} for {rest}"])
 
 
 def varying(tuned: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,8 +50,17 @@ def store(tmp_path) -> Store:
 def test_the_choice_is_named_for_each_combination(store):
     assert chosen_notes(store.plan()) == [
         "train.learning_rate, chosen on validation among 2 candidates with 2 seeds each: "
-        "0.001 for dot · copy, dot · sort; 0.01 for additive · copy, additive · sort"
+        "0.01 for additive · copy, additive · sort; 0.001 for dot · copy, dot · sort"
     ]
+
+
+def test_the_most_common_choice_of_many_is_that_of_all_others(store):
+    plan = store.plan()
+    plan["tuned"] *= 2  # more combinations
+    for number, one in enumerate(plan["tuned"]):
+        one = plan["tuned"][number] = {**one, "labels": one["labels"] | {"score": f"s{number}"}}
+        one["chosen"] = int(number == 2)
+    assert chosen_notes(plan)[0].endswith("0.01 for s2 · copy; 0.001 for all others")
 
 
 def test_one_choice_for_all_is_said_once(store):
@@ -108,7 +117,7 @@ def test_values_that_are_no_numbers_are_drawn_in_their_order(store):
 
 def test_the_report_has_the_choice_and_the_charts(store):
     page = report(store)
-    assert "0.001 for dot · copy" in page
+    assert "0.001 for dot · copy" in page  # in the section on tuning
     assert "Exact match against train.learning_rate" in page
     assert "Loss against train.learning_rate" in page
     assert "(chosen)" in page
