@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16_000_000  # of the grid file, which --set may have made larger than the 1 MB that a user may write
 MOST_NAMED = 5  # files without a digest
+NOT_READ = "not read"  # the beginning of the remark on a broken file
 
 
 class Store:
@@ -325,7 +326,7 @@ class Store:
             cells: the ids of the cells that matter; default: those of the plan.
         """
         wanted = list(cells) if cells is not None else [cell["id"] for cell in self.plan()["cells"]]
-        remarks = [f"not read: {self.broken[cell]}" for cell in wanted if cell in self.broken]
+        remarks = [f"{NOT_READ}: {self.broken[cell]}" for cell in wanted if cell in self.broken]
         if unsealed := sorted(set(self.unsealed) & set(wanted)):
             files = ", ".join(f"{cell}.json" for cell in unsealed[:MOST_NAMED])
             more = f" and {len(unsealed) - MOST_NAMED} more" if len(unsealed) > MOST_NAMED else ""

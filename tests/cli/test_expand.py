@@ -115,7 +115,7 @@ def test_finished_cells_correct_the_estimate_for_the_rest(call):
 
 def test_it_is_light():
     weight = weigh("expand", str(QUICKSTART))
-    assert "72 cells" in weight.output
+    assert "240 cells" in weight.output
     assert not weight.packages & {"torch", "mlflow", "pandas", "matplotlib", "scipy", "ray"}
     assert weight.seconds < 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from attnbench.errors import AttnbenchError, fail
+from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.grid.claim_cells import Labels, check_cells, is_of, text_of
 from attnbench.grid.claim_values import with_labels
 from attnbench.grid.claims import Claim, Part, Setting
@@ -12,7 +12,7 @@ from attnbench.grid.document import Document
 from attnbench.grid.parse import parse
 from attnbench.grid.values import Label
 from attnbench.metrics import metric_of
-from attnbench.store.store import Store
+from attnbench.store.store import NOT_READ, Store
 
 MOST_MISSING = 3  # cells that are listed
 NOT_FIXED = (
@@ -88,13 +88,12 @@ def results_of_run(store: Store) -> Results:
 
 
 def has_claims(store: Store) -> bool:
-    """Whether the grid file of a run has claims.
-
-    Raises:
-        AttnbenchError: if it cannot be read.
-    """
-    text = store.grid_text()
-    data = parse(text, "grid.yaml").data if "claims" in text else None
+    """Whether the grid file of a run has claims; false if it cannot be read."""
+    try:
+        text = store.grid_text()
+        data = parse(text, "grid.yaml").data if "claims" in text else None
+    except AttnbenchError:
+        return False
     return isinstance(data, dict) and bool(data.get("claims"))
 
 
@@ -140,7 +139,9 @@ def check_finished(results: Results) -> None:
     listed = [", ".join(f"{axis} {text_of(labels[axis])}" for axis in axes) for labels in missing[:MOST_MISSING]]
     more = [f"and {len(missing) - MOST_MISSING} more"] if len(missing) > MOST_MISSING else []
     what = f"{len(missing)} of {len(needed)} cells that the claims are about are missing: {'; '.join([*listed, *more])}"
-    raise fail(what, results.where, "attnbench run trains the missing cells")
+    # Of a cell whose file is broken, the reason why it counts as missing.
+    broken = [Problem(note, results.where) for note in results.notes if note.startswith(NOT_READ)]
+    raise AttnbenchError(Problem(what, results.where, "attnbench run trains the missing cells"), *broken)
 
 
 def seeds_of(results: Results, part: Part, setting: Setting) -> Seeds:
