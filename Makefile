@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format bench simulate clean
+.PHONY: demo test lint format bench simulate claims clean
 
 demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
@@ -23,8 +23,14 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; an hour on an idle machine
 	$(BIN)/python benchmarks/speed.py
 
-simulate: $(INSTALLED)  ## simulates the verdicts and the gate, for docs/statistics.md and results/gate.md; an hour
+claims: $(INSTALLED)  ## the verdicts on the claims of experiments/claims/, from the results in results/claims/
+	$(BIN)/python benchmarks/peers/reverse_data.py experiments/claims/joey_reverse
+	$(BIN)/attnbench verify experiments/claims/*.yaml --cells results/claims
+
+simulate: $(INSTALLED)  ## simulates the verdicts, decide, claims and the gate, for docs/ and results/; some hours
 	$(BIN)/python benchmarks/simulate_statistics.py
+	$(BIN)/python benchmarks/decide_simulation.py
+	$(BIN)/python benchmarks/claims_simulation.py
 	$(BIN)/python benchmarks/gate_simulation.py
 
 format: $(INSTALLED)

@@ -1,6 +1,6 @@
 """Drives an engine over the packs of a planned run: saves every result, logs it, and notifies a listener."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,10 @@ from attnbench.engines.base import Engine, Finished, Started
 from attnbench.errors import AttnbenchError, Exit, Problem
 from attnbench.estimate import pack_seconds
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.grid.packs import Composition
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.outcome import Outcome, Progress
+from attnbench.stages import Stage
 from attnbench.store.status import TODO, CellState
 from attnbench.store.store import Store
 from attnbench.tracking.worker import TrackerThread
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """The first event of a run.
+    """The first event of a run, and of each of its stages.
 
     Attributes:
         plan: the whole grid.
@@ -30,6 +31,7 @@ class Planned:
         states: the state of each cell before the run, by id.
         workers: the number of packs trained at a time.
         reused: the ids of the cells that this run has copied from other runs.
+        stage: what is trained now, where later cells depend on earlier results; another event follows for each stage.
     """
 
     plan: Plan
@@ -37,6 +39,7 @@ class Planned:
     states: dict[str, CellState]
     workers: int
     reused: frozenset[str] = frozenset()
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,21 @@ def notifier(listener: Listener | None) -> Listener:
 class Driver:
     """One run: it drives the engine, and is the only writer of the results folder and of MLflow."""
 
-    def __init__(self, planned: Planned, store: Store, tracker: TrackerThread | None, notify: Listener) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        store: Store,
+        tracker: TrackerThread | None,
+        notify: Listener,
+        more: Callable[[], Planned | None] = lambda: None,
+    ) -> None:
         self.planned = planned
-        self.cells = {cell.id: cell for cell in planned.plan.cells}
+        self.cells = {cell.id: cell for cell in planned.plan.trained}
         self.store = store
         self.tracker = tracker
         self.notify = notify
+        self.more = more  # what follows when all packs have ended
+        self.known: set[str] = set()  # the cells that were given to the tracker, or will be when they have ended
         self.unwritten: list[list[Outcome]] = []  # one list per pack
         self.write_error: AttnbenchError | None = None  # of the last attempt to write
         self.begun = False  # whether a pack has been started
@@ -112,6 +124,22 @@ class Driver:
         return frame
 
     def _train(self, engine: Engine, fail_fast: bool) -> None:
+        """Trains the packs of every stage; with `fail_fast`, until one has a failed cell."""
+        while True:
+            for event in self._events(engine):
+                if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
+                    return
+            # What follows depends on results that would have to be read from the disk.
+            planned = None if self.unwritten or self.store.unplaced else self.more()
+            if planned is None:
+                return
+            self.planned = planned
+            self.cells |= {cell.id: cell for cell in planned.plan.trained}
+            if self.tracker:
+                self.tracker.catch_up(self._earlier_cells(), lambda cell: self.store.outcome(cell.id))
+
+    def _events(self, engine: Engine) -> Iterator[Started | Finished]:
+        """Trains the packs of a stage, and yields each event when it has been dealt with."""
         # Longest first: otherwise one worker may start a long pack when the others have nothing left to do.
         for event in engine.run(sorted(self.planned.packs, key=pack_seconds, reverse=True), self.notify):
             self.begun = True
@@ -120,8 +148,7 @@ class Driver:
                 self.unwritten.append(event.outcomes)
                 self._write()
             self.notify(event)
-            if fail_fast and isinstance(event, Finished) and any(o.status == "failed" for o in event.outcomes):
-                return
+            yield event
 
     def _write(self, last: bool = False) -> None:
         """Writes the finished packs, also if Ctrl-C comes in the meantime; `last`: there will be no other attempt."""
@@ -228,11 +255,13 @@ class Driver:
         raise error(*problems) from self.write_error or stopped
 
     def _earlier_cells(self) -> list[tuple[PlannedCell, str]]:
-        """The cells that were finished before and are not trained now, each with the digest of its file."""
+        """The cells of a stage that were finished before the run, each with the digest of its file."""
         trained_now = {cell for pack in self.planned.packs for cell in pack.ids}
         states = self.planned.states
-        cells = [c for c in self.planned.plan.cells if states[c.id].kept != TODO and c.id not in trained_now]
-        return [(cell, states[cell.id].digest) for cell in cells]
+        cells = [c for c in self.planned.plan.trained if states[c.id].kept != TODO and c.id not in trained_now]
+        new = [cell for cell in cells if cell.id not in self.known]
+        self.known |= trained_now | {cell.id for cell in cells}
+        return [(cell, states[cell.id].digest) for cell in new]
 
 
 def _cells(number: int) -> str:

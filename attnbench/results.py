@@ -78,7 +78,9 @@ class Run:
     @cached_property
     def notes(self) -> list[str]:
         """What the tables do not show: unfinished cells, skipped combinations, unreadable files."""
-        return self._store.notes()
+        from attnbench.analysis.notes import notes_of
+
+        return notes_of(self._store)
 
     def table(
         self,
@@ -88,6 +90,7 @@ class Run:
         where: str | Iterable[str] = (),
         statistic: Statistic = "mean",
         with_stale: bool = False,
+        cost: bool = False,
     ) -> Table:
         """The comparison table, as `attnbench table` prints it.
 
@@ -98,12 +101,14 @@ class Run:
             where: one or several conditions such as "scope=global".
             statistic: mean, iqm or median.
             with_stale: show stale cells, whose code had changed at the last run, in rows of their own.
+            cost: show parameters, floating-point operations of a training step, and seconds per cell as well.
 
         Raises:
             AttnbenchError: if a name is unknown, or no cell is finished.
         """
         import pandas as pd
 
+        from attnbench.analysis.notes import seeds_are_fixed
         from attnbench.analysis.table import formats
         from attnbench.analysis.table.comparison import comparison
         from attnbench.analysis.table.lengths import LENGTH, trained_lengths
@@ -115,7 +120,10 @@ class Run:
         frame = with_code_column(self.frame, self._store.stale()) if with_stale else self.frame
         trained = trained_lengths(self._store, self.frame["cell"]) if LENGTH in (rows, columns) else None
         conditions = _conditions(where)
-        found = comparison(frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained)
+        tested = seeds_are_fixed(self._store)
+        found = comparison(
+            frame, rows, columns, metric, conditions, self.name, self.notes, statistic, trained, tested, cost
+        )
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def compare(
@@ -148,6 +156,21 @@ class Run:
         frame = filtered(self.frame, conditions, self.name) if conditions else self.frame
         found = contrast(frame, axis, against, metric, self.name, self.notes, margin)
         return Table(pd.DataFrame(formats.records(found)), formats.to_markdown(found), formats.to_html(found))
+
+    def verify(self) -> Table:
+        """The verdicts on the claims of the grid, a row per part, as `attnbench verify` prints them.
+
+        Raises:
+            AttnbenchError: if the grid has no claims, or cells that they are about are missing.
+        """
+        import pandas as pd
+
+        from attnbench.analysis.claims import formats
+        from attnbench.analysis.claims.results import results_of_run
+        from attnbench.analysis.claims.verification import verify
+
+        found = [verify(results_of_run(self._store))]
+        return Table(pd.DataFrame(formats.part_records(found)), formats.to_markdown(found), formats.to_html(found))
 
     def report(self) -> str:
         """The report as one HTML page, as `attnbench report` writes it.

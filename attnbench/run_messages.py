@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from attnbench.cell import Cell
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Plan
+from attnbench.grid.plan import Plan
 from attnbench.store.reuse import Reusable
-from attnbench.store.store import Store
+from attnbench.store.store import NOT_READ, Store
 
 
 def cells_that_leave(plan: Plan, store: Store) -> list[str]:
@@ -39,7 +39,7 @@ def cells_reused(found: Sequence[Reusable]) -> list[str]:
 
 def explained(doubts: list[str]) -> list[str]:
     """What a run makes of cells whose files are broken."""
-    return [f"{doubt}\nIts cell counts as not done." if doubt.startswith("not read") else doubt for doubt in doubts]
+    return [f"{doubt}\nIts cell counts as not done." if doubt.startswith(NOT_READ) else doubt for doubt in doubts]
 
 
 def missing_lengths_message(cell: Cell, missing: Sequence[int]) -> str:

@@ -5,13 +5,11 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import __version__
 from attnbench.cell import Pack
-from attnbench.contained import contained
 from attnbench.driver import Driver, Listener, Notice, Planned, Stopped, Unwritten, notifier
 from attnbench.engines.base import DEVICES, Engine, available_cores, may_use_gpu
 from attnbench.engines.processes import ProcessEngine
@@ -19,20 +17,16 @@ from attnbench.engines.ray import RayEngine
 from attnbench.engines.serial import SerialEngine
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.fingerprint import fingerprint
-from attnbench.grid.expand import Plan, expand
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size
-from attnbench.grid.packs import Composition, composed
+from attnbench.grid.plan import Plan
 from attnbench.grid.schema import run_name_problem
-from attnbench.run_messages import cells_reused, cells_that_leave, data_message, explained, missing_lengths_message
+from attnbench.session import Session, Wishes, Work, check_data
 from attnbench.store.atomic import make_writable
-from attnbench.store.checkpoints import delete_checkpoints, with_checkpoints
 from attnbench.store.lock import held
-from attnbench.store.provenance import Provenance, current, note
+from attnbench.store.provenance import current
 from attnbench.store.results_folder import results_folder
-from attnbench.store.reuse import find_reusable
-from attnbench.store.reuse import reuse as copy_cells
-from attnbench.store.status import DONE, FAILED, STALE, TODO, CellState, states_of
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.worker import TrackerThread
@@ -107,54 +101,41 @@ def run(
     results = results_folder(results)
     overrides = [*overrides, *_renamed(name)]
     loaded = load_grid(grid if isinstance(grid, Mapping) else Path(grid), overrides, plugins)
-    plan = expand(loaded)
-    store = Store(results / plan.name)
+    expand(loaded)  # finds the other problems of the grid, before a folder is made
+    store = Store(results / loaded.name)
     # The lock is a file in this folder.
     make_writable(store.folder)
     with held(store.folder):
         # Before anything is read: a killed run may have committed a pack without moving its files to their place.
         store.recover()
-        states = states_of(plan.cells, store)
-        # Finished by a killed run, and still on disk: it is enough to remove what is in their way.
-        unplaced = {cell for pack in store.unplaced for cell in pack.cells}
-        found = find_reusable(plan.cells, states, store, unplaced) if reuse and not fresh else []
-        copied = [cell for pack in found for cell in pack.cells]
-        states |= {cell.id: CellState(DONE, kept=DONE) for cell in copied}
-        doubts = store.doubts(cell.id for cell in plan.cells)
-        due = {cell.id for cell in plan.cells if fresh or _is_due(states[cell.id], retry_failed, keep_stale)}
-        # Stale cells that are kept must not be trained with a cell of their pack that was lost.
-        kept = {id_ for id_, state in states.items() if state.name == STALE and id_ not in due}
-        before = [part for pack in store.packs() for part in (pack.parts(kept) if due & {*pack.ids} else [pack])]
-        earlier = [*(pack.together for pack in found), *before]
-        every = composed(plan.cells, earlier, loaded.plugins, chosen.spread_over)
-        # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
-        packs = [pack for pack in every if due.intersection(pack.ids) and not unplaced.intersection(pack.ids)]
-        todo = _first_packs(packs, limit)
-        # All with `fresh`, and those that a run left that was killed just after it saved a pack.
-        delete_checkpoints(store.folder, [pack.ids[0] for pack in every if fresh or not due.intersection(pack.ids)])
-        todo = with_checkpoints(todo, store.folder)
-        messages = chosen.check(todo)
-        with closing(chosen.create(todo)) as trainer:
-            if todo:
+        wishes = Wishes(limit, retry_failed, keep_stale, fresh, reuse)
+        session = Session(loaded, store, wishes, chosen.spread_over, chosen.check)
+        work = session.next()
+        with closing(chosen.create(work.packs, several_stages=session.has_stages)) as trainer:
+            if work.packs:
                 # Before the plan is written and MLflow is contacted, so that a missing GPU leaves nothing behind.
                 trainer.prepare()
-            tracker = _tracker(plan, loaded.text, tracking_uri, results) if mlflow else None
-            code = {cell.id: fingerprint(cell.cell) for cell in plan.cells}
-            notices = [*cells_that_leave(plan, store), *cells_reused(found)]
-            store.start(plan, loaded.text, [Composition.of(pack) for pack in every], code)
-            if todo:
-                note(store.folder, _provenance(grid, engine, sum(len(pack.ids) for pack in todo)))
-            if found:
-                copy_cells(found, store)
-                states |= states_of(copied, store)
-            planned = Planned(plan, todo, states, trainer.workers, frozenset(cell.id for cell in copied))
+            tracker = _tracker(work.stage.plan, loaded.text, tracking_uri, results) if mlflow else None
             notify = notifier(listener)
-            notify(planned)
-            for notice in notices:
-                notify(Notice(notice))
-            for message in [*explained(doubts), *messages]:
-                notify(Notice(message))
-            return Driver(planned, store, tracker, notify).run(trainer, fail_fast)
+            folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
+
+            def begin(work: Work) -> Planned:
+                if work.packs:
+                    cells = sum(len(pack.ids) for pack in work.packs)
+                    entry = current(folder, __version__, engine, available_cores(), cells)
+                else:
+                    entry = None
+                planned, notices = session.begin(work, trainer.workers, entry)
+                notify(planned)
+                for notice in notices:
+                    notify(Notice(notice))
+                return planned
+
+            def more() -> Planned | None:
+                following = session.next_after(work)
+                return None if following is None else begin(following)
+
+            return Driver(begin(work), store, tracker, notify, more).run(trainer, fail_fast)
 
 
 def _renamed(name: str | None) -> list[str]:
@@ -168,11 +149,6 @@ def _renamed(name: str | None) -> list[str]:
     if problem := run_name_problem(name):
         raise fail(problem, "--as", "use up to 100 letters, digits, dots, underscores and hyphens, e.g. --as second")
     return [f"name={json.dumps(name)}"]  # quoted: 2024 is a number in YAML
-
-
-def _provenance(grid: str | Path | Mapping[str, Any], engine: str, cells: int) -> Provenance:
-    folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
-    return current(folder, __version__, engine, available_cores(), cells)
 
 
 @dataclass(frozen=True)
@@ -207,15 +183,15 @@ class _Engine:
         """
         if self.name != "ray":  # the memory of a cluster's nodes is not known here
             check_size(todo)
-        return _check_data(todo)
+        return check_data(todo)
 
-    def create(self, todo: Sequence[Pack]) -> Engine:
-        """The engine, with as many workers as these packs need."""
+    def create(self, todo: Sequence[Pack], several_stages: bool) -> Engine:
+        """The engine, with as many workers as these packs need; those of later stages may need more."""
         for pack in todo:
             # Computed now and cached: the code may be edited while the workers, which have loaded it, still train.
             fingerprint(pack.cell)
         cores = len(todo) if self.joins_cluster else available_cores()  # the cluster's number is known after joining it
-        workers = max(min(self.workers or cores, len(todo)), 1)
+        workers = max(self.workers or cores if several_stages else min(self.workers or cores, len(todo)), 1)
         return ENGINES[self.name](workers, self.device, **self.options)
 
 
@@ -225,12 +201,6 @@ def _tracker(plan: Plan, grid_text: str, tracking_uri: str | None, results: Path
     if tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
         thread.connect()
     return thread
-
-
-def _is_due(state: CellState, retry_failed: bool, keep_stale: bool) -> bool:
-    """Whether a cell is to be trained now."""
-    name = state.kept if keep_stale and state.name == STALE else state.name
-    return name in (TODO, STALE) or (retry_failed and name == FAILED)
 
 
 def _check_arguments(engine: str, device: str, workers: int | None, limit: int | None) -> None:
@@ -257,28 +227,3 @@ def _ray_options(engine: str, address: str | None, gpus_per_pack: float | None) 
     if gpus_per_pack is not None and not 0 < gpus_per_pack <= 1:
         raise AttnbenchError(Problem(f"gpus_per_pack is {gpus_per_pack}; it must be above 0 and at most 1"))
     return given
-
-
-def _check_data(todo: Sequence[Pack]) -> list[str]:
-    """Raises errors in the data that training would find later, such as a length without any test source.
-
-    Returns:
-        For each file of sentence pairs, what was left out of it and how many of its words are unknown; for each custom
-        task, which of the lengths it does not have.
-    """
-    from attnbench.tasks.streams import check_data, missing_lengths  # imports NumPy, and takes some ms per task
-
-    distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
-    with contained():  # custom tasks are built
-        facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
-    messages = [data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
-    missing = [(cell, missing_lengths(cell.task, cell.data)) for cell in distinct.values()]
-    return messages + [missing_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
-
-
-def _first_packs(all_packs: list[Pack], limit: int | None) -> list[Pack]:
-    """The first packs that have at most `limit` cells together, but at least one pack."""
-    if limit is None:
-        return all_packs
-    totals = accumulate(len(pack.ids) for pack in all_packs)
-    return [pack for pack, total in zip(all_packs, totals, strict=True) if total <= limit] or all_packs[:1]

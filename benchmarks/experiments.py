@@ -19,7 +19,7 @@ from attnbench.store.store import Store
 RESULTS = Path("results")
 # The tables of each grid: the metrics, by the axis that names the columns.
 TABLES = {
-    "quickstart": {"task": ["exact_match", "exact_match@12", "aer"]},
+    "quickstart": {"task": ["exact_match", "exact_match@15", "aer"]},
     "cosine": {"task": ["exact_match", "aer"]},
     "scopes": {"task": ["exact_match", "exact_match@12", "aer"]},
     "systems": {"task": ["exact_match", "exact_match@20", "aer"]},

@@ -91,7 +91,8 @@ class Translator(nn.Module):
         self.source = nn.Embedding(len(task.source_words), embedding)
         self.target = nn.Embedding(len(task.target_words), embedding)
         self.encoder = nn.GRU(embedding, width // 2, batch_first=True, bidirectional=True)
-        self.start = nn.Linear(width // 2, width, bias=False)
+        # With init zero the decoder starts from zeros.
+        self.start = nn.Linear(width // 2, width, bias=False) if cell.model.options["init"] == "encoder" else None
         self.cell = nn.GRUCell(embedding + width, width)
         self.readout = nn.Linear(2 * width + embedding, len(task.target_words))
         self.score: Additive | Dot | Location
@@ -103,7 +104,8 @@ class Translator(nn.Module):
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """States (B,S,D), what the score makes of them, and the decoder's first state."""
         states, last = self.encoder(self.source(source))
-        return states, self.score.prepare(states), torch.tanh(self.start(last[1]))
+        first = torch.zeros_like(states[:, 0]) if self.start is None else torch.tanh(self.start(last[1]))
+        return states, self.score.prepare(states), first
 
     def step(self, memory: tuple[Tensor, Tensor], state: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """The next state, and what the read-out reads."""

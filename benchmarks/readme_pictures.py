@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from rich.console import Console
 
+from attnbench.analysis.in_words import in_words, lines
 from attnbench.analysis.plots import Panel, alignment_panels, png
 from attnbench.analysis.report.page import report
 from attnbench.analysis.table.formats import comparison, print_table
@@ -37,13 +39,14 @@ SLIDER = "document.querySelector('[role=slider]')"
 
 
 def draw_table(store: Store) -> None:
-    """The table as the terminal shows it, as SVG, in whatever fixed-width font the reader has."""
-    console = Console(width=86, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    """The table and its words as the terminal shows them, as SVG, in whatever fixed-width font the reader has."""
+    console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print("$ make demo", highlight=False)
     print_table(comparison(store.frame(), name=store.name), console)
     console.print()
-    longer = comparison(store.frame(), metric="exact_match@12", name=store.name, notes=["Longer than any trained on."])
-    print_table(longer, console)
+    for line in lines(in_words(store.frame(), "score"), "exact_match"):
+        for part in textwrap.wrap(line, console.width, subsequent_indent="    "):
+            console.print(part, highlight=False, markup=False)
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="attnbench"), flags=re.DOTALL)
     (PICTURES / "table.svg").write_text(svg.replace("Fira Code", "ui-monospace, Menlo, Consolas"))
 
@@ -126,5 +129,6 @@ if __name__ == "__main__":
     PICTURES.mkdir(parents=True, exist_ok=True)
     draw_table(Store(RUN))
     draw_alignments(Store(RUN))
-    draw_systems(Store(SYSTEMS))
+    if SYSTEMS.is_dir():
+        draw_systems(Store(SYSTEMS))
     draw_pages(Store(RUN))

@@ -32,6 +32,7 @@ from attnbench.analysis.verdict import Verdict, verdict
 from attnbench.metrics import METRICS
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+KEPT = "\n## As many seeds as it takes\n"  # the section of decide_simulation.py, written by hand
 EXACT_MATCH = METRICS["exact_match"]
 MARGIN, RESOLUTION = 0.02, 0.004
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -409,7 +410,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.print:
         print(text)
     else:
-        PAGE.write_text(text, encoding="utf-8")
+        _, title, section = PAGE.read_text(encoding="utf-8").partition(KEPT)
+        PAGE.write_text(text + title + section, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def quickstart() -> Figures:
 def start() -> Figures:
     """72 cells that train for one step each, the tables and MLflow included."""
     grid = yaml.safe_load(QUICKSTART.read_text())
-    grid["name"] = "start"
+    grid |= {"name": "start", "seeds": 3}
     grid["train"]["steps"] = 1
     small = grid["data"] | {"validation_examples": 50, "test_examples": 50, "test_lengths": []}
     found: Figures = {}
@@ -80,7 +80,7 @@ def start() -> Figures:
 def workers() -> Figures:
     """Half of quickstart with 250 steps, on one worker and on two."""
     grid = yaml.safe_load(QUICKSTART.read_text())
-    grid["name"] = "workers"
+    grid |= {"name": "workers", "seeds": 3}
     grid["train"]["steps"] = 250
     grid["grid"]["score"] = ["additive", "dot", "general"]
     walls: dict[str, list[float]] = {"1": [], "2": []}

@@ -34,7 +34,7 @@ def _quickstart(f: Figures) -> list[str]:
         "The same cells, data, steps, validations and tests by attnbench (two workers, MLflow and pictures included) "
         "and by [the loop that a user would write](../benchmarks/plain_loop.py) (torch.nn.GRU and GRUCell, one seed "
         "after the other, torch's default threads, nothing logged). Each ran once; the plain loop trained one seed of "
-        "each combination, attnbench three.",
+        "each combination, attnbench all.",
         "",
         "| | cells | wall time | cells per hour | mean exact match |",
         "|---|---:|---:|---:|---:|",

@@ -34,6 +34,9 @@ grid:
   score: [dot, general]
   task: [copy, sort]
 data: {test_lengths: [9, 20]}
+claims:
+  - says: general is better than dot
+    parts: [{better: {score: general}, than: {score: dot}, where: {task: copy}}]
 """
 # CELL, BASE, FILE and GRID stand for the broken cell, a baseline, an output file and the grid file.
 COMMANDS = (
@@ -41,6 +44,7 @@ COMMANDS = (
     ("table", "made", "--columns", "length", "--format", "json"),
     ("compare", "made"),
     ("compare", "made", "--format", "csv"),
+    ("verify", "made"),
     ("check", "made", "--baseline", "BASE"),
     ("baseline", "made", "-o", "FILE"),
     ("report", "made", "-o", "FILE"),

@@ -10,8 +10,8 @@ from unittest.mock import patch
 import numpy as np
 
 from attnbench.cell import Cell, Component, Data, Train
-from attnbench.grid.expand import Plan, PlannedCell
 from attnbench.grid.packs import Composition
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.metrics import METRICS
 from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import sealed

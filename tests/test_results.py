@@ -68,6 +68,7 @@ def test_the_frame_is_table_csv(run):
             ["--rows", "seed", "--columns", "score"],
         ),
         ({"statistic": "median", "where": ["score=dot"]}, ["--statistic", "median", "--where", "score=dot"]),
+        ({"cost": True}, ["--cost"]),
     ],
 )
 def test_table_is_what_the_command_prints(run, results, capsys, arguments, options):

@@ -226,7 +226,7 @@ def test_a_failed_pack_leaves_no_checkpoint(small, tmp_path, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("no test today")
 
-    monkeypatch.setattr("attnbench.training.train.test_set", broken)
+    monkeypatch.setattr("attnbench.training.tested.test_set", broken)
     run(small, tmp_path)
     assert {record["status"] for record in records(tmp_path, "small")} == {"failed"}
     assert checkpoints(tmp_path, "small") == []

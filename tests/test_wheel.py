@@ -25,6 +25,9 @@ grid: {score: [additive, dot], task: [copy]}
 data: {vocabulary: 6, min_length: 2, max_length: 4, test_lengths: [4, 6], validation_examples: 8, test_examples: 8}
 model: {kind: rnn, width: 4, embedding: 4}
 train: {steps: 4, batch_size: 4, valid_every: 2}
+claims:
+  - says: additive is better than dot
+    parts: [{better: {score: additive}, than: {score: dot}}]
 """
 
 
@@ -109,6 +112,7 @@ def test_every_verb_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert "exact_match" in attnbench("show", "small", cells[0])
     attnbench("report", "small")
     assert "<style>" in (work / "results" / "small" / "report.html").read_text()
+    assert "undecided" in attnbench("verify", "small")
     attnbench("baseline", "small", "-o", "baseline.csv")
     attnbench("check", "small", "--baseline", "baseline.csv")
     assert attnbench("sync", "small") == "small: 0 cells logged, 6 were already in MLflow\n"

@@ -1,9 +1,10 @@
 """The labels of a run's cells, and the selection of cells by conditions on them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attnbench.cell import KINDS
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import METRICS
@@ -21,6 +22,17 @@ def text(label: Any) -> str:
     if label is None:
         return NO_VALUE
     return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def row_label(index: Sequence[str], row: Sequence[Label]) -> str:
+    """A row's labels on one line: "transformer · cosine · self · heads 4"; labels without a value are left out."""
+    parts = [_with_axis(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
+    return " · ".join(parts) or NO_VALUE
+
+
+def _with_axis(axis: str, label: Label) -> str:
+    """A label, after the name of its axis where the label does not explain itself: "dot", but "heads 4"."""
+    return text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
 
 
 def label_columns(frame: "pd.DataFrame") -> list[str]:

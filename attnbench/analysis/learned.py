@@ -1,6 +1,6 @@
 """What a frame of cells tells beyond its numbers: which seeds learned, and which differences a test set can show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.labels import values_of
@@ -44,7 +44,12 @@ def resolution_of(frame: "pd.DataFrame", metric: str) -> float:
 
     Ten seeds may all translate one sentence better. That is a fact about this sentence, and not yet about the score.
     """
-    if metric.partition("@")[0] not in COUNTED or "test_examples" not in frame.columns:
+    if "test_examples" not in frame.columns:
         return 0.0
-    sizes = [size for size in values_of(frame, "test_examples") if size]
-    return SENTENCES / min(sizes) if sizes else 0.0
+    return resolution_with(values_of(frame, "test_examples"), metric)
+
+
+def resolution_with(sizes: Iterable[int | None], metric: str) -> float:
+    """The same from the sizes of the test sets; None or 0 where one is not known."""
+    known = [size for size in sizes if size]
+    return SENTENCES / min(known) if known and metric.partition("@")[0] in COUNTED else 0.0

@@ -81,10 +81,19 @@ def paired(differences: Values, margin: float | None = None, interval: bool = Tr
     equivalent = 1.0
     if margin is not None:
         # Both must hold: the mean is above −margin, and it is below +margin.
-        equivalent = max(sign_flip_tails(values + margin)[0], sign_flip_tails(values - margin)[1])
+        equivalent = max(sign_flip_tails(shifted(values, margin))[0], sign_flip_tails(shifted(values, -margin))[1])
     differing = int(np.count_nonzero(_rounded(values)))
     p = min(1.0, 2 * min(above, below))
     return Paired(found.value, found.low, found.high, p, smallest_p(differing), equivalent, len(values))
+
+
+def shifted(differences: Array, by: float) -> Array:
+    """The differences plus a number; what is 0 up to rounding is 0, also if all are.
+
+    A difference of exactly the margin, such as .82 − .80 and .02, lies neither above nor below it.
+    """
+    values = differences + by
+    return np.where(np.abs(values) <= ROUNDING * np.maximum(np.abs(differences), abs(by)), 0.0, values)
 
 
 def sign_flip_tails(differences: Values) -> tuple[float, float]:
@@ -97,9 +106,10 @@ def sign_flip_tails(differences: Values) -> tuple[float, float]:
     tolerance = ROUNDING * sizes.sum()
     if len(values) > MAX_EXACT:
         return _sampled_tails(sizes, observed, tolerance)
-    # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums.
+    # All sums of one half are compared with all sums of the other: 2^(n/2) searches instead of 2^n sums. Searching for
+    # sorted ones takes half the time.
     middle = len(sizes) // 2
-    first, second = _all_sums(sizes[:middle]), np.sort(_all_sums(sizes[middle:]))
+    first, second = np.sort(_all_sums(sizes[:middle])), np.sort(_all_sums(sizes[middle:]))
     at_least = len(second) - np.searchsorted(second, observed - tolerance - first, "left")
     at_most = np.searchsorted(second, observed + tolerance - first, "right")
     patterns = 2.0 ** len(sizes)

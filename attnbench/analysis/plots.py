@@ -52,7 +52,7 @@ class Panel:
     links: np.ndarray | None = None
 
 
-def _in_own_style(draw: Callable[P, T]) -> Callable[P, T]:
+def in_own_style(draw: Callable[P, T]) -> Callable[P, T]:
     """Draws with matplotlib's defaults: a matplotlibrc file of the user, or of the working folder, may use LaTeX."""
 
     @wraps(draw)
@@ -71,7 +71,7 @@ class AlignmentPainter:
     Words, frame and gold links are drawn only once. For 15 words this takes matplotlib about 100 ms, the weights 2 ms.
     """
 
-    @_in_own_style
+    @in_own_style
     def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
         from matplotlib import colormaps
         from matplotlib.colors import to_rgba
@@ -115,7 +115,7 @@ class AlignmentPainter:
         return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
 
 
-@_in_own_style
+@in_own_style
 def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") -> Figure:
     """A figure with a panel per row and column; words are only drawn where they differ from the panel above.
 
@@ -127,7 +127,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
     """
     rows = list(dict.fromkeys(row for row, _ in items))
     columns = list(dict.fromkeys(column for _, column in items))
-    figure = _figure(1.1 + 2.0 * len(columns), 1.2 + 1.75 * len(rows))
+    figure = new_figure(1.1 + 2.0 * len(columns), 1.2 + 1.75 * len(rows))
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     above: dict[str, Any] = {}
     for r, row in enumerate(rows):
@@ -144,7 +144,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
     return figure
 
 
-@_in_own_style
+@in_own_style
 def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure:
     """The mean of a metric over the seeds, by score (down) and task (across), with a panel per setting of other axes.
 
@@ -159,7 +159,7 @@ def accuracy_heatmap(frame: pd.DataFrame, metric: str = "exact_match") -> Figure
     tables = [rows.pivot_table(metric, "score", "task", "mean", sort=False, dropna=False) for _, rows in shown]
     width = max((len(t.columns) for t in tables), default=1)
     height = max((len(t) for t in tables), default=1)
-    figure = _figure(across * (1.3 + 0.75 * width) + 0.8, down * (0.9 + 0.42 * height) + 0.6)
+    figure = new_figure(across * (1.3 + 0.75 * width) + 0.8, down * (0.9 + 0.42 * height) + 0.6)
     grid = figure.subplots(down, across, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -183,7 +183,7 @@ def by_setting(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
         yield " · ".join(str(v) if a in KINDS else f"{a} {v}" for a, v in named if v != NO_VALUE), rows
 
 
-@_in_own_style
+@in_own_style
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     from io import BytesIO
@@ -193,7 +193,7 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")

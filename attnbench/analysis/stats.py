@@ -26,8 +26,8 @@ class Estimate:
     n: int
 
 
-def estimate(values: Values, statistic: Statistic = "mean") -> Estimate:
-    """A statistic of one or more seeds with its 95 % interval, by the expanded percentile bootstrap.
+def estimate(values: Values, statistic: Statistic = "mean", confidence: float = CONFIDENCE) -> Estimate:
+    """A statistic of one or more seeds with its interval, of 95 % by default, by the expanded percentile bootstrap.
 
     The interval says how much the statistic would vary with other seeds. It assumes no distribution and stays within
     the range of the values, so that of an accuracy stays in 0..1; it does not depend on the order of the values. There
@@ -62,7 +62,7 @@ def estimate(values: Values, statistic: Statistic = "mean") -> Estimate:
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, §13.3; Hesterberg 2015, What Teachers Should
     Know About the Bootstrap, §5.3 (the level)
     """
-    return _estimate([values], _median if statistic == "median" else _OVER_TASKS[statistic])
+    return _estimate([values], _median if statistic == "median" else _OVER_TASKS[statistic], confidence)
 
 
 def stratified(groups: Sequence[Values], statistic: Statistic = "mean") -> Estimate:
@@ -126,7 +126,7 @@ def percentile_interval(
     return float(interval.low), float(interval.high)
 
 
-def expanded_level(groups: Sequence[Array]) -> float:
+def expanded_level(groups: Sequence[Array], confidence: float = CONFIDENCE) -> float:
     """The level at which percentiles of resampled means are as wide as Student's interval for normal values.
 
     The variance of resamples of n values is too small by the factor (n−1)/n, and its own uncertainty is ignored. With a
@@ -136,19 +136,35 @@ def expanded_level(groups: Sequence[Array]) -> float:
 
     Args:
         groups: each of two or more values; the statistic is at least nearly the average of their means.
+        confidence: of the interval that is wanted.
 
     Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap, §5.3; Welch 1947 (the degrees of freedom)
     """
     from scipy.stats import norm, t
 
+    if not any(np.var(group) for group in groups):
+        return confidence  # all resamples are equal
+    widening, freedom = _expansion(groups)
+    return float(1 - 2 * norm.sf(widening * t.isf((1 - confidence) / 2, freedom)))
+
+
+def unexpanded_tail(groups: Sequence[Array], tail: float) -> float:
+    """The tail probability that a share of the resamples beyond an end stands for: the inverse of `expanded_level`."""
+    from scipy.stats import norm, t
+
+    if not 0 < tail < 1 or not any(np.var(group) for group in groups):
+        return tail
+    widening, freedom = _expansion(groups)
+    return float(t.sf(norm.isf(tail) / widening, freedom))
+
+
+def _expansion(groups: Sequence[Array]) -> tuple[float, float]:
+    """√k and f of `expanded_level`."""
     n = np.array([len(group) for group in groups])
     spread = np.array([np.var(group, ddof=1) for group in groups])
-    if not spread.any():
-        return CONFIDENCE  # all resamples are equal
     v = spread / spread.max() / n  # the scale cancels, and without it v² could overflow
     k = v.sum() / (v * (n - 1) / n).sum()
-    freedom = v.sum() ** 2 / (v**2 / (n - 1)).sum()
-    return float(1 - 2 * norm.sf(np.sqrt(k) * t.isf((1 - CONFIDENCE) / 2, freedom)))
+    return float(np.sqrt(k)), float(v.sum() ** 2 / (v**2 / (n - 1)).sum())
 
 
 def sorted_groups(groups: Sequence[Values]) -> list[Array]:
@@ -168,12 +184,12 @@ def can_resample(groups: Sequence[Array]) -> bool:
     return all(len(group) > 1 and np.isfinite(group).all() for group in groups)
 
 
-def _estimate(groups: Sequence[Values], statistic: Callable[..., Any]) -> Estimate:
+def _estimate(groups: Sequence[Values], statistic: Callable[..., Any], confidence: float = CONFIDENCE) -> Estimate:
     arrays = sorted_groups(groups)
     value, n = float(statistic(*arrays, axis=-1)), sum(map(len, arrays))
     if not can_resample(arrays):
         return Estimate(value, None, None, n)
-    return Estimate(value, *percentile_interval(arrays, statistic, expanded_level(arrays)), n)
+    return Estimate(value, *percentile_interval(arrays, statistic, expanded_level(arrays, confidence)), n)
 
 
 def _median(values: Array, axis: int) -> Any:

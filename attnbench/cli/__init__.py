@@ -12,7 +12,22 @@ from typing import Annotated
 import typer
 
 from attnbench import __version__
-from attnbench.cli import baseline, check, compare, expand, init, report, run, runs, schema, show, sync, table, ui
+from attnbench.cli import (
+    baseline,
+    check,
+    compare,
+    expand,
+    init,
+    report,
+    run,
+    runs,
+    schema,
+    show,
+    sync,
+    table,
+    ui,
+    verify,
+)
 from attnbench.cli import list as list_verb
 from attnbench.cli.output import OutputError, echo, guarded, limit_terminal_size
 from attnbench.cli.verbs import Verbs
@@ -36,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare.compare,
     "baseline": baseline.baseline,
     "check": check.check,
+    "verify": verify.verify,
     "show": show.show,
     "report": report.report,
     "runs": runs.runs,

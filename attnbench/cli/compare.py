@@ -90,6 +90,7 @@ def compare(
     from attnbench.analysis.compare import formats
     from attnbench.analysis.compare.contrast import contrast
     from attnbench.analysis.labels import filtered
+    from attnbench.analysis.notes import NOT_FIXED, notes_of, seeds_are_fixed
     from attnbench.store.store import Store
 
     stores = [Store.open(name, results) for name in (run, *([other] if other is not None else []))]
@@ -107,7 +108,8 @@ def compare(
         first, second = (set(frame.loc[frame["run"] == one, "cell"]) for one in names)
         settings = _differences(stores, names, (first, second))
     prefixes = [f"{one}: " for one in names] or [""]
-    notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in store.notes()]
+    notes = [f"{prefix}{note}" for store, prefix in zip(stores, prefixes, strict=True) for note in notes_of(store)]
+    notes += [NOT_FIXED] * (not all(map(seeds_are_fixed, stores)))
     if format in (Format.CSV, Format.JSON):  # which have no place for them
         named = zip(stores, prefixes, strict=True)
         print_remarks(f"{prefix}{doubt}" for store, prefix in named for doubt in store.doubts())

@@ -25,6 +25,7 @@ from attnbench.store.status import DONE, FAILED, STALE, stale_note
 FRAMES_PER_SECOND = 4
 GAP, INDENT = 2, "  "
 LEAST_WIDTHS = {"bar": 12, "step": 8, "loss": 10, "match": 10}  # of the columns beside a pack's label, in characters
+MOST_SETTINGS = 12  # whose decisions are printed before a stage
 TABLE_FRAME = 4  # lines of the results table in addition to its rows
 
 
@@ -39,6 +40,9 @@ class View:
     def __call__(self, event: Planned | Started | Progress | Finished | Notice) -> None:
         """Handles an event."""
         match event:
+            case Planned() if hasattr(self, "status"):
+                self.status.extend(event)
+                self.next_stage()
             case Planned():
                 self.status = RunStatus(event)
                 self.planned()
@@ -53,6 +57,9 @@ class View:
 
     def planned(self) -> None:
         """Called before the run starts."""
+
+    def next_stage(self) -> None:
+        """Called before the second and later stages of a run."""
 
     def progressed(self, progress: Progress) -> None:
         """Called with the progress of a pack; prints the remarks on it."""
@@ -70,7 +77,7 @@ class View:
         """Prints the summary of the plan, and whether its seeds are too few for `attnbench compare`."""
         self.say(Text(plan_summary(self.status)))
         planned = self.status.planned
-        few = too_few_seeds([cell.labels for cell in planned.plan.cells])
+        few = too_few_seeds([cell.labels for cell in (*planned.plan.cells, *planned.plan.waiting)])
         if planned.packs and few:
             self.say(Text(few, style="yellow"))
 
@@ -86,6 +93,10 @@ class SummaryView(View):
         """Prints the summary of the plan."""
         self.say_plan()
 
+    def next_stage(self) -> None:
+        """Prints which stage begins."""
+        self.say(Text(stage_summary(self.status.planned)))
+
     def progressed(self, progress: Progress) -> None:
         """Prints which step a pack continues from, at its first progress."""
         running = self.status.running.get(progress.pack)
@@ -97,9 +108,18 @@ class SummaryView(View):
 class PlainView(SummaryView):
     """Prints a line per finished pack, for logs."""
 
+    def next_stage(self) -> None:
+        """Prints which pairs are settled, and which stage begins."""
+        lines = self.status.decisions()
+        for line in lines[:MOST_SETTINGS]:
+            self.say(Text(line))
+        if len(lines) > MOST_SETTINGS:
+            self.say(Text(f"… {count(len(lines) - MOST_SETTINGS, 'more setting')}"))
+        super().next_stage()
+
     def ended(self, ended: FinishedPack) -> None:
         """Prints a line for the pack, and one for each failure."""
-        packs = len(self.status.planned.packs)
+        packs = self.status.packs_total
         count = f"[{ended.number:{len(str(packs))}}/{packs}]"
         accuracy = "failed" if ended.exact_match is None else f"exact match {ended.exact_match:.2f}"
         self.say(Text(f"{count} {ended.label}  {accuracy}  {ended.seconds:.1f} s"))
@@ -123,6 +143,12 @@ class LiveView(SummaryView):
         lines = 1 + len(shown)
         if hidden := len(running) - len(shown):
             yield Text(f"  … {hidden} more in training", style="dim")
+            lines += 1
+        decisions = self.status.decisions()
+        # The results have at least half of what is left of the window.
+        room_for_decisions = max(0, (room - lines) // 2 - 1)
+        for line in decisions[:room_for_decisions]:
+            yield Text(line, no_wrap=True, overflow="ellipsis")
             lines += 1
         table = _results(self.status, options.max_width, room - lines - TABLE_FRAME)
         # In a low window the results are left out: progress is more important, and the run ends with the table anyway.
@@ -149,10 +175,14 @@ def plan_summary(status: RunStatus) -> str:
     planned = status.planned
     plan, packs = planned.plan, planned.packs
     trained = {cell for pack in packs for cell in pack.ids}
-    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.cells if cell.id not in planned.reused]
+    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.trained if cell.id not in planned.reused]
     kept = Counter(state.name for state, again in states if not again)
     changed = Counter(state.reason for state, again in states if again and state.name == STALE)
     facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
+    if plan.tuned:
+        facts = [f"{plan.name}: {count(len(plan.cells + plan.waiting), 'cell')}, {len(plan.tuning)} of tuning"]
+    elif plan.waiting:
+        facts = [f"{plan.name}: {len(plan.cells)} to {count(len(plan.cells + plan.waiting), 'cell')}"]
     facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
     facts += [f"{len(planned.reused)} reused"] if planned.reused else []
     unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
@@ -164,6 +194,15 @@ def plan_summary(status: RunStatus) -> str:
     else:
         facts.append("nothing to train")
     return ", ".join(facts)
+
+
+def stage_summary(planned: Planned) -> str:
+    """Returns what is trained next, in a grid whose later cells depend on earlier results."""
+    cells, packs = sum(len(pack.ids) for pack in planned.packs), len(planned.packs)
+    name = (planned.stage.name if planned.stage else "") or "candidates chosen"
+    if not packs:
+        return f"{name}: nothing more to train"
+    return f"{name}: {count(cells, 'cell')} more to train in {count(packs, 'pack')}"
 
 
 def count(number: int, noun: str) -> str:
@@ -187,7 +226,9 @@ def _overall(status: RunStatus) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    grid.add_row(Text(status.planned.plan.name, style="bold"), _bar(status.share()), line)
+    stage = status.planned.stage.name if status.planned.stage else ""
+    name = Text.assemble((status.planned.plan.name, "bold"), f" · {stage}" if stage else "")
+    grid.add_row(name, _bar(status.share()), line)
     return grid
 
 

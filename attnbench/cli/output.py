@@ -15,7 +15,7 @@ from attnbench.escapes import harmless
 
 # The signs that attnbench itself prints, for encodings that lack them; any other character becomes "?".
 _LOOKALIKES = {
-    "–": "-", "−": "-", "·": ".", "…": "...", "→": "->", "×": "x", "±": "+-", "≥": ">=", "≈": "~", "◆": "*",
+    "–": "-", "−": "-", "·": ".", "…": "...", "→": "->", "×": "x", "±": "+-", "≥": ">=", "≈": "~", "◆": "*", "∞": "inf",
     "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}": ">",
 }  # fmt: skip
 _REPLACE = "attnbench.replace"

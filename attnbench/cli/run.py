@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+import textwrap
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from attnbench.cli.console import Console
     from attnbench.cli.live import View
-    from attnbench.grid.expand import Plan
+    from attnbench.grid.plan import Plan
     from attnbench.store.store import Store
 
 
@@ -132,6 +133,9 @@ NoMlflow = Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflo
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.", rich_help_panel=OUTPUT)]
 
 
+MOST_SETTINGS = 12  # of axes other than the compared one, with which the results are printed in words
+
+
 def run(
     grid: GridFile,
     set_: Annotated[list[str] | None, set_option(GRID)] = None,
@@ -229,26 +233,45 @@ def _print_results(
 
 
 def _print_tables(frame: "pd.DataFrame", plan: "Plan", store: "Store") -> None:
-    """Prints exact match on the trained lengths and, if longer sources were tested, on the longest of them."""
+    """Prints exact match on the trained lengths and, if longer sources were tested, on the longest; then in words."""
+    from attnbench.analysis.notes import notes_of, seeds_are_fixed
     from attnbench.analysis.table.formats import comparison, print_table
     from attnbench.cli.console import Console
 
-    console = Console()
-    print_table(comparison(frame, name=store.name, notes=store.notes()), console)
-    tested = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
-    longest = max((length for length, trained in tested if length > trained), default=None)
-    if longest is None:
+    console, tested = Console(), seeds_are_fixed(store)
+    print_table(comparison(frame, name=store.name, notes=notes_of(store), tested=tested), console)
+    lengths = {(length, cell.cell.data.max_length) for cell in plan.cells for length in cell.cell.data.test_lengths}
+    longest = max((length for length, trained in lengths if length > trained), default=None)
+    if longest is not None:
+        metric, note = f"exact_match@{longest}", f"Sources of {longest} words, longer than all training sources"
+        console.print()
+        if (frame[metric].fillna(0) > 0).any():
+            print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."], tested=tested), console)
+        else:  # a table of zeros says no more than this line
+            console.print(f"{note}: exact match is 0 for every cell.", highlight=False)
+    if tested and (axis := _compared_axis(frame[frame["status"] == "done"])):
+        _print_words(frame, axis, console)
+
+
+def _print_words(frame: "pd.DataFrame", axis: str, console: "Console") -> None:
+    """Prints in words what the first table shows, unless there are too many settings to be read."""
+    from attnbench.analysis.in_words import in_words, lines
+
+    words = in_words(frame, axis)
+    if not 0 < len(words) <= MOST_SETTINGS:
         return
-    metric, note = f"exact_match@{longest}", f"Sources of {longest} words, longer than all training sources"
     console.print()
-    if (frame[metric].fillna(0) > 0).any():
-        print_table(comparison(frame, metric=metric, name=store.name, notes=[f"{note}."]), console)
-    else:  # a table of zeros says no more than this line
-        console.print(f"{note}: exact match is 0 for every cell.", highlight=False)
+    for line in lines(words, "exact_match"):
+        # Broken on a terminal alone, with the rest of a line below its beginning.
+        width = console.width if console.is_terminal else len(line) + 1
+        for part in textwrap.wrap(line, width, subsequent_indent="    ", drop_whitespace=True):
+            console.print(part, highlight=False, markup=False, soft_wrap=True)
 
 
 def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: str | None, results: Path) -> list[str]:
     """Returns where the results are; `tracking_uri` is None without MLflow, "" for the default."""
+    from attnbench.analysis.claims.results import has_claims
+
     where, name = results_argument(results), shlex.quote(store.name)
     lines = [f"Results: {store.folder}"]
     done = frame[frame["status"] == "done"]
@@ -257,6 +280,8 @@ def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: 
         lines.append(f"Compare: {_command()} compare {name}{option}{where}")
     if len(done):
         lines.append(f"Report:  {_command()} report {name}{where}")
+    if has_claims(store):
+        lines.append(f"Claims:  {_command()} verify {name}{where}")
     if tracking_uri is not None:
         options = f" --tracking-uri {shlex.quote(tracking_uri)}" if tracking_uri else where
         lines.append(f"MLflow:  {_command()} ui{options}")

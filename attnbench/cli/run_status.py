@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from functools import cached_property
 from statistics import fmean
 
+from attnbench.analysis.decide.wording import progress
 from attnbench.analysis.labels import text
 from attnbench.cell import Pack
 from attnbench.engines.base import Finished, Started
 from attnbench.estimate import pack_seconds, seconds_left
-from attnbench.grid.expand import PlannedCell
+from attnbench.grid.plan import PlannedCell
 from attnbench.messages import NO_VALUE
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Planned
@@ -65,25 +65,14 @@ class RunStatus:
     """
 
     def __init__(self, planned: Planned) -> None:
-        self.planned = planned
         self.began = time.monotonic()
-        self.cells = {cell.id: cell for cell in planned.plan.cells}
-        trained_now = {cell for pack in planned.packs for cell in pack.ids}
-        kept = [c for c in planned.plan.cells if planned.states[c.id].name != TODO and c.id not in trained_now]
-        self._cells_before = len(kept)
-        self.cells_total = len(kept) + len(trained_now)
-        self.cells_ended = len(kept)
-        self.cells_failed = self.packs_ended = 0
+        self.cells: dict[str, PlannedCell] = {}
+        self.cells_total = self.cells_ended = self.cells_failed = self.packs_ended = self.packs_total = 0
         self.running: dict[str, RunningPack] = {}
-        # Labels have little room: what all cells share is left out, except for the score and the task.
-        optional = ("model", "scope", *planned.plan.axes)
-        values = {name: {cell.labels[name] for cell in planned.plan.cells} for name in optional}
-        self._varying = {name for name, found in values.items() if len(found) > 1}
-        kinds = ("model", "score", "scope", "normaliser")
-        self.kinds = tuple(name for name in kinds if name == "score" or name in self._varying)
+        self.longest_label = 0
+        self._cells_before = 0  # those of earlier runs
         # Packs are weighted by their estimated time, because some take many times as long as others.
-        self._weight = sum(map(pack_seconds, planned.packs))
-        self._weight_ended = 0.0
+        self._weight = self._weight_ended = 0.0
         self._weight_resumed = 0.0  # of the work on ended packs, what an earlier run had done
         self._training_since = self.began
         self._estimated_for = 0.0  # the share of the work for which the end was estimated
@@ -92,6 +81,31 @@ class RunStatus:
         # result.
         self._values: dict[tuple[str, str], list[float]] = {}
         self.rows: dict[str, None] = {}
+        self.extend(planned)
+
+    def extend(self, planned: Planned) -> None:
+        """Adds the packs of a stage, which may be the first, and the cells that an earlier run has finished."""
+        self.planned = planned
+        trained_now = {cell for pack in planned.packs for cell in pack.ids}
+        kept = [
+            cell
+            for cell in planned.plan.trained
+            if planned.states[cell.id].name != TODO and cell.id not in trained_now and cell.id not in self.cells
+        ]
+        self.cells |= {cell.id: cell for cell in planned.plan.trained}
+        self._cells_before += len(kept)
+        self.cells_total += len(kept) + len(trained_now)
+        self.cells_ended += len(kept)
+        self.packs_total += len(planned.packs)
+        # Labels have little room: what all cells share is left out, except for the score and the task.
+        optional = ("model", "scope", *planned.plan.axes)
+        every = [*planned.plan.cells, *planned.plan.waiting]
+        values = {name: {cell.labels[name] for cell in every} for name in optional}
+        self._varying = {name for name, found in values.items() if len(found) > 1}
+        kinds = ("model", "score", "scope", "normaliser")
+        self.kinds = tuple(name for name in kinds if name == "score" or name in self._varying)
+        self.longest_label = max([self.longest_label, *(len(self._pack_label(pack)) for pack in planned.packs)])
+        self._weight += sum(map(pack_seconds, planned.packs))
         for cell in kept:
             self._add_result(cell, [planned.states[cell.id].exact_match])
 
@@ -128,6 +142,10 @@ class RunStatus:
         # A copy of the items: rich refreshes the live view in its own thread while events change the dict.
         return {key: fmean(values) if values else None for key, values in list(self._values.items())}
 
+    def decisions(self) -> list[str]:
+        """Returns a line per setting on the pairs that are settled, in a run with `decide`."""
+        return progress(self.planned.stage.settings) if self.planned.stage else []
+
     def share(self) -> float:
         """Returns the completed fraction of the whole, 0 to 1, including earlier runs and running packs."""
         # Cells of earlier runs count as the average of the cells of this run.
@@ -159,6 +177,8 @@ class RunStatus:
         self._end = None if left is None else now + left
 
     def _add_result(self, cell: PlannedCell, exact_match: list[float | None]) -> None:
+        if cell.cell.tuning:  # of the validation set, and of candidates that are not taken
+            return
         row = self.label(cell, self.kinds)
         values = self._values.setdefault((row, str(cell.labels["task"])), [])
         values += [value for value in exact_match if value is not None]
@@ -172,12 +192,9 @@ class RunStatus:
         # Without attention, a cell has no score, and is named by its scope.
         names = ("scope" if name == "score" and cell.labels["score"] == NO_VALUE else name for name in names)
         words = [str(cell.labels[name]) for name in dict.fromkeys(names) if cell.labels[name] != NO_VALUE]
+        tuned = self.planned.plan.tuned[0].candidates[0] if cell.cell.tuning else ()
+        axes += [name for name in tuned if name in cell.labels]
         return " · ".join([*words, *(f"{axis.rpartition('.')[2]} {text(cell.labels[axis])}" for axis in axes)])
-
-    @cached_property
-    def longest_label(self) -> int:
-        """The length of the longest label of this run's packs."""
-        return max((len(self._pack_label(pack)) for pack in self.planned.packs), default=0)
 
     def _first_cell(self, pack: Pack) -> PlannedCell:
         """Returns the first cell of a pack that the grid has; a pack of an earlier run may have more seeds."""

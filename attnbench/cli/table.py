@@ -85,6 +85,13 @@ def table(
             "--with-stale", help="Show stale cells, whose code had changed at the last run, in rows of their own."
         ),
     ] = False,
+    cost: Annotated[
+        bool,
+        typer.Option(
+            "--cost",
+            help="Show parameters, floating-point operations of a training step, and seconds per cell.",
+        ),
+    ] = False,
     format: Annotated[Format, typer.Option(help="csv and json: one record per table cell.")] = Format.RICH,
     results: Results = RESULTS,
 ) -> None:
@@ -94,20 +101,22 @@ def table(
 
     Only seeds are averaged over: any other axis that varies becomes part of the rows.
     """
+    from attnbench.analysis.notes import notes_of, seeds_are_fixed
     from attnbench.analysis.table import formats
     from attnbench.analysis.table.lengths import LENGTH, trained_lengths
     from attnbench.analysis.table.stale import with_code_column
     from attnbench.store.store import Store
 
     store = Store.open(run, results)
-    frame, notes = store.frame(), store.notes()
+    frame, notes = store.frame(), notes_of(store)
     if format in (Format.CSV, Format.JSON):  # which have no place for notes
         print_remarks(store.doubts())
     if with_stale:
         frame = with_code_column(frame, store.stale())
     trained = trained_lengths(store, frame["cell"]) if LENGTH in (rows, columns) else None
+    tested = seeds_are_fixed(store)
     compared = formats.comparison(
-        frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained
+        frame, rows, columns, metric, where or (), store.name, notes, statistic.value, trained, tested, cost
     )
     _print(compared, format)
 

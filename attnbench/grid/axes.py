@@ -1,7 +1,8 @@
 """Reads the axes of a grid file with its `exclude` and `include`, and checks each value on its own."""
 
+import json
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from attnbench.cell import Data, StopAt, Train
@@ -11,6 +12,7 @@ from attnbench.grid.incompatible import NO_SCORE
 from attnbench.grid.labels import component_label
 from attnbench.grid.resolve import find
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, GridFile
+from attnbench.grid.tune import is_tunable
 from attnbench.grid.values import DEFAULTS, GLOBAL, Axes, Combination, Exclude, Value, plain_value
 from attnbench.messages import show
 from attnbench.registry import REGISTRIES, Entry
@@ -49,7 +51,7 @@ class AxesReader:
         single = _single_valued(groups)
         includes = tuple(self._completed(c, index, single) for index, c in enumerate(combinations))
         self._check_normalisers(groups, includes)
-        return Axes(groups, includes, tuple(self._read_excludes(groups)))
+        return Axes(groups, includes, tuple(self._read_excludes(groups)), self._candidates())
 
     def _find_models(self) -> None:
         """Looks up the models that the file names, whose options may be axes."""
@@ -181,6 +183,43 @@ class AxesReader:
             together = zip(*(values for values in zipped.values() if values), strict=False)
             groups.append(tuple({value.axis: value for value in part} for part in together))
         return tuple(groups)
+
+    def _candidates(self) -> tuple[Combination, ...]:
+        """Returns every combination of the values in `tune.grid`."""
+        if self.file.tune is None:
+            return ()
+        if not self.file.tune.grid:
+            hint = "e.g. train.learning_rate: [0.001, 0.003, 0.01]"
+            self.problems.add(self.document.place(("tune", "grid"), key=True), "tune.grid has no fields", hint)
+        if self.file.tune.candidates > self.file.max_cells:  # before their product is built
+            what = f"tune.grid has {self.file.tune.candidates:,} combinations"
+            self.problems.add(self.document.place(("tune", "grid"), key=True), what, "list fewer values")
+            return ()
+        read = [self._tuned(field, values) for field, values in self.file.tune.grid.items()]
+        return tuple({value.axis: value for value in part} for part in product(*read)) if all(read) else ()
+
+    def _tuned(self, field: str, values: list[Any]) -> list[Value]:
+        """Returns the values of a tuned field; none if it has a problem."""
+        place: KeyPath = ("tune", "grid", field)
+        parts = (self.file.grid, self.file.zip, *self.file.include)
+        compared = dict.fromkeys(axis for part in parts for axis in part if axis not in COMPONENTS)
+        overlaps = [axis for axis in compared if f"{axis}.".startswith(f"{field}.") or field.startswith(f"{axis}.")]
+        if overlaps:
+            what = f"{overlaps[0]} is an axis of the grid: its values are compared, and are not tuned as well"
+            self.problems.add(self.document.place(place, key=True), what, f"remove {field} from tune.grid or from grid")
+        elif not is_tunable(field):
+            what = f"{field} cannot be tuned"
+            hint = "tune fields of train, and options of the model, score, scope or normaliser; compare others in grid"
+            known = self._known()
+            hint = hint if field in known else did_you_mean(field, filter(is_tunable, known))
+            self.problems.add(self.document.place(place, key=True), what, hint)
+        elif len({json.dumps(value, default=str) for value in values}) < max(2, len(values)):
+            one = len(values) < 2
+            what = f"{field} has {'nothing to choose from' if one else 'a value twice'}"
+            self.problems.add(self.document.place(place), what, "list at least two different values" if one else "")
+        else:
+            return self._dotted(field, place, values)
+        return []
 
     def _completed(self, combination: Combination, index: int, single: Combination) -> Combination:
         """Adds to an included combination the axes that it leaves open, if they have a single value in the grid."""

@@ -69,7 +69,7 @@ def _check(
     if len(found) == 1:
         return found[0]
     place = document.place((*part.place, key), key=True)
-    written = ", ".join(f"{axis}: {_text(value)}" for axis, value in setting.items())
+    written = ", ".join(f"{axis}: {text_of(value)}" for axis, value in setting.items())
     if not found:
         reasons = [reason for labels, reason in skipped if is_of(setting, labels)]
         hint = f"{reasons[0]}" if reasons else f"correct {key} or {at}: the grid has no such combination"
@@ -78,7 +78,7 @@ def _check(
     open_ = {axis: list(dict.fromkeys(labels[axis] for labels in found)) for axis in found[0] if axis != "model"}
     open_ = {axis: values for axis, values in open_.items() if len(values) > 1}
     what = " and ".join(f"{axis} open, which is {_listed(values)}" for axis, values in open_.items())
-    first = ", ".join(f"{axis}: {_text(found[0][axis])}" for axis in open_)
+    first = ", ".join(f"{axis}: {text_of(found[0][axis])}" for axis in open_)
     document.problems.add(
         place, f"{{{written}}} leaves {what}", f"choose a value, e.g. add {first} to {at} or to {key}"
     )
@@ -86,11 +86,12 @@ def _check(
 
 
 def _listed(values: Sequence[Label]) -> str:
-    shown = list(map(_text, values[:MOST_VALUES]))
+    shown = list(map(text_of, values[:MOST_VALUES]))
     if len(values) > MOST_VALUES:
         return f"{', '.join(shown)}, …"
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _text(value: Label) -> str:
+def text_of(value: Label) -> str:
+    """Returns a label as it is written in a grid file."""
     return value if isinstance(value, str) else show(value).replace("nothing", "null")

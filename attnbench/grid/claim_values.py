@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any
 
 from attnbench.errors import did_you_mean
+from attnbench.grid.claim_cells import text_of
 from attnbench.grid.claims import Claim, Part, Setting
 from attnbench.grid.document import Document, KeyPath
 from attnbench.grid.labels import component_label, label
@@ -70,7 +71,7 @@ class _Finder:
     def _note_value(
         self, axis: str, value: Any, matching: Sequence[Label], known: Sequence[Label], place: KeyPath
     ) -> None:
-        shown = [_text(one) for one in matching or known]
+        shown = [text_of(one) for one in matching or known]
         listed = ", ".join([*shown[:MOST_VALUES], *["…"] * (len(shown) > MOST_VALUES)])
         if matching:
             what, hint = f"{axis} {show(value)} is several values of the grid", f"write one of: {listed}"
@@ -87,7 +88,7 @@ class _Finder:
             for key, side in part.sides.items():
                 for axis, value in side.items():
                     if axis in shared and shared[axis] != value:
-                        what = f"{axis} is {_text(value)} in {key} and {_text(shared[axis])} in {at}"
+                        what = f"{axis} is {text_of(value)} in {key} and {text_of(shared[axis])} in {at}"
                         place = self.document.place((*part.place, at, axis), key=True)
                         self.document.problems.add(place, what, f"remove {axis} from one of them")
 
@@ -122,7 +123,3 @@ def _label(axis: str, value: Any) -> Label:
 
 def _equal(one: Label, other: Label) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
-def _text(one: Label) -> str:
-    return one if isinstance(one, str) else show(one).replace("nothing", "null")

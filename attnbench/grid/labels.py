@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+Label = str | int | float | bool | None
 
-def label(value: Any) -> str | int | float | bool | None:
+
+def label(value: Any) -> Label:
     """Returns the label of a value: a plain value unchanged, a list or mapping as JSON text."""
     if value is None or isinstance(value, str | int | float | bool):
         return value

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from attnbench.cell import Section
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.grid.axes import AxesReader
 from attnbench.grid.claim_values import with_labels
-from attnbench.grid.claims import Claim
 from attnbench.grid.claims_reader import read_claims
+from attnbench.grid.decide import Decide, SeedRange, check_decide
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
 from attnbench.grid.incompatible import NO_SCORE, READS_PATH
@@ -22,9 +23,12 @@ from attnbench.grid.parse import from_mapping, read
 from attnbench.grid.probe import probe
 from attnbench.grid.resolve import LENGTHS
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_SCOPE, GridFile
+from attnbench.grid.tune import Tune
 from attnbench.grid.values import DEFAULTS, Axes, Grid, Label, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
+
+SECTIONS: dict[str, type[Section]] = {"tune": Tune, "decide": Decide}
 
 
 def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Grid:
@@ -55,10 +59,26 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
     probe(document, axes, sections, problems)
     _check_components(file, axes, document)
     _check_paths(axes, document)
-    claims = _claims(file, axes, document)
+    lengths = _test_lengths(file, axes)
+    labels = {axis: _known_labels(axis, file, axes) for axis in _written_axes(file)}
+    claims = with_labels(document, read_claims(document, file.claims, lengths), labels)
+    check_decide(document, file.decide, file.seeds, labels, lengths)
+    _check_tuning_seeds(file, document)
     problems.raise_all()
     return Grid(
-        file.name, Path(document.label), text, file.seed_list, axes.names, loaded, axes, sections, document, claims
+        name=file.name,
+        path=Path(document.label),
+        text=text,
+        seeds=file.seed_list,
+        axes=axes.names,
+        plugins=loaded,
+        values=axes,
+        sections=sections,
+        document=document,
+        claims=claims,
+        tune=file.tune,
+        decide=file.decide,
+        seed_range=file.seeds if isinstance(file.seeds, SeedRange) else None,
     )
 
 
@@ -77,6 +97,8 @@ def _check_structure(document: Document) -> GridFile:
 
 def _record(document: Document, error: Any) -> None:
     location = error["loc"]
+    if location[0] in SECTIONS and _record_in_section(document, error, location[0]):
+        return
     if error["type"] == "extra_forbidden":
         place = document.place(location, key=True)
         document.problems.add(place, f"unknown key {location[0]!r}", did_you_mean(location[0], GridFile.model_fields))
@@ -91,6 +113,24 @@ def _record(document: Document, error: Any) -> None:
         if location[0] in ("grid", "zip") and len(location) > 1 and not isinstance(error["input"], dict):
             hint = f"write [{error['input']}]"
         document.problems.add(document.place(location), f"{'.'.join(map(str, location))}: {say(error)}", hint)
+
+
+def _record_in_section(document: Document, error: Any, head: str) -> bool:
+    """Records an unknown or missing key of a section, or a margin of 0; returns whether it is one of these."""
+    section, location = SECTIONS[head], error["loc"]
+    if error["type"] == "extra_forbidden":
+        what, hint = f"unknown key {location[1]!r} in {head}", did_you_mean(location[1], section.model_fields)
+        document.problems.add(document.place(location, key=True), what, hint)
+    elif error["type"] == "missing":
+        example = {"tune": "grid: {train.learning_rate: [0.001, 0.003, 0.01]}", "decide": "axis: score"}[head]
+        document.problems.add(document.place((head,), key=True), f"{head} needs {location[1]}", f"add {example}")
+    elif location == ("decide", "margin"):
+        what = f"decide.margin: {say(error)}"
+        hint = "write the largest difference that does not matter, e.g. margin: 0.02"
+        document.problems.add(document.place(location), what, hint)
+    else:
+        return False
+    return True
 
 
 def _leave_out(data: dict[str, Any], location: tuple[Any, ...]) -> None:
@@ -172,12 +212,22 @@ def _check_paths(axes: Axes, document: Document) -> None:
                 )
 
 
-def _claims(file: GridFile, axes: Axes, document: Document) -> tuple[Claim, ...]:
-    """Reads the claims, with the axes and values that they name; problems are recorded."""
+def _test_lengths(file: GridFile, axes: Axes) -> set[int] | None:
+    """Returns the lengths that any cell is tested on; None if they are not all whole numbers, which is recorded."""
     values = [value.data for value in axes.values("data.test_lengths")] or [file.data.get("test_lengths", [])]
     sound = all(isinstance(lengths, list) and all(type(one) is int for one in lengths) for lengths in values)
-    claims = read_claims(document, file.claims, {one for lengths in values for one in lengths} if sound else None)
-    return with_labels(document, claims, {axis: _known_labels(axis, file, axes) for axis in _written_axes(file)})
+    return {one for lengths in values for one in lengths} if sound else None
+
+
+def _check_tuning_seeds(file: GridFile, document: Document) -> None:
+    """Checks that no reported seed is one of tuning, which would be chosen on what is reported."""
+    if file.tune is None or not isinstance(file.seeds, list):
+        return
+    used = set(file.tune.seed_list)
+    for index, seed in enumerate(file.seeds):
+        if seed in used:
+            what = f"the seed {seed} is used for tuning, which takes seeds from {min(used)} on"
+            document.problems.add(document.place(("seeds", index)), what, "choose another seed")
 
 
 def _written_axes(file: GridFile) -> list[str]:

@@ -17,9 +17,12 @@ def check_max_cells(file: GridFile, axes: Axes, document: Document) -> None:
     for group in axes.groups:
         combinations *= len(group)
     combinations += len(axes.includes)
-    seeds = file.seed_count
-    if combinations * seeds > file.max_cells:
-        what = f"this grid has {combinations * seeds:,} cells ({combinations:,} combinations × {seeds:,} seeds)"
+    seeds, tuning = file.seed_count, 0
+    if file.tune is not None:
+        tuning = file.tune.candidates * file.tune.seeds
+    if combinations * (seeds + tuning) > file.max_cells:
+        each = f"{seeds:,} seeds" if not tuning else f"({seeds:,} seeds + {tuning:,} cells of tuning)"
+        what = f"this grid has {combinations * (seeds + tuning):,} cells ({combinations:,} combinations × {each})"
         hint = f"max_cells is {file.max_cells:,}: remove values from the axes, or increase max_cells"
         document.problems.add(document.place(("grid",), key=True), what, hint)
         document.problems.raise_all()

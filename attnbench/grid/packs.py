@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.cell import Pack
-from attnbench.grid.expand import PlannedCell
+from attnbench.grid.plan import PlannedCell
 from attnbench.plugins import code_of
 
 PACK_SIZE = 64  # replicas trained together: more are not faster on a CPU, and need more memory

@@ -60,9 +60,10 @@ def _probe_models(document: Document, axes: Axes, sections: Sections, resolver: 
 def _note_set_twice(document: Document, axes: Axes, value: Value, problems: Problems) -> None:
     """Notes an option that is set by an axis and by the value itself."""
     for option in value.options:
-        if f"{value.axis}.{option}" in axes.names:
+        field = f"{value.axis}.{option}"
+        if field in (*axes.names, *axes.tuned):
             place = document.place((*value.place, option), key=True)
-            what = f"{value.axis}.{option} is an axis, and {value.name} sets it too"
+            what = f"{field} is {'an axis' if field in axes.names else 'tuned'}, and {value.name} sets it too"
             problems.add(place, what, "keep one of them")
 
 

@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 from attnbench import registry
 from attnbench.cell import Data, Section, Train
 from attnbench.grid.claims_schema import claims_schema
+from attnbench.grid.decide import RANGE, Decide, SeedRange
 from attnbench.grid.parse import IGNORED
+from attnbench.grid.tune import Tune, is_tunable
 from attnbench.messages import show
 from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
 
@@ -23,8 +25,10 @@ MAX_CELLS = 100_000
 MOST_CELLS = 10_000_000  # upper limit of max_cells
 
 
-def _read_seeds(value: Any) -> int | list[int]:
-    """Reads `seeds`: a count of at least 1, or a list of distinct non-negative whole numbers."""
+def _read_seeds(value: Any) -> int | list[int] | SeedRange:
+    """Reads `seeds`: a count of at least 1, a list of distinct non-negative whole numbers, or a range of counts."""
+    if isinstance(value, dict):
+        return _read_range(value)
     # type() instead of isinstance(): True is an int in Python, but not a count.
     if type(value) is int and value >= 1:
         return value
@@ -39,7 +43,22 @@ def _read_seeds(value: Any) -> int | list[int]:
     raise PydanticCustomError("grid", f"should be a count of at least 1, or a list of seeds, found {show(value)}")
 
 
-Seeds = Annotated[int | list[int], PlainValidator(_read_seeds)]
+def _read_range(value: dict[str, Any]) -> SeedRange:
+    """Reads `{at_least: 8, at_most: 30}`."""
+    if unknown := value.keys() - SeedRange.model_fields.keys():
+        raise PydanticCustomError("grid", f"unknown key {min(unknown)!r}: write {RANGE.removeprefix('seeds: ')}")
+    if "at_most" not in value:
+        raise PydanticCustomError("grid", f"at_most is missing: write {RANGE.removeprefix('seeds: ')}")
+    for name, number in value.items():
+        if type(number) is not int or number < 2:
+            raise PydanticCustomError("grid", f"{name} should be a whole number of at least 2, found {show(number)}")
+    found = SeedRange(**value)
+    if found.at_least > found.at_most:
+        raise PydanticCustomError("grid", f"at_least {found.at_least} is above at_most {found.at_most}")
+    return found
+
+
+Seeds = Annotated[int | list[int] | SeedRange, PlainValidator(_read_seeds)]
 AxisLists = dict[str, list[Any]]
 # Other names in the results folder (SQLite adds suffixes to its file), and MLflow's default experiment.
 RESERVED = re.compile(r"(?i:mlflow\.db(-(journal|wal|shm))?|mlartifacts|baselines|pictures|tables)|Default")
@@ -73,7 +92,7 @@ class GridFile(Section):
         max_length=LONGEST_NAME,
         description="name of the folder and MLflow experiment: letters, digits, . _ -",
     )
-    seeds: Seeds = Field(3, description="number of seeds per combination, or a list of seeds")
+    seeds: Seeds = Field(3, description="number of seeds per combination, a list of seeds, or with decide a range")
     grid: AxisLists = Field({}, description="axes of which all combinations are trained")
     zip: AxisLists = Field({}, description="axes whose values are paired: all first values, all second values, ...")
     exclude: list[dict[str, Any]] = Field([], description="combinations to leave out, given by some of their values")
@@ -83,18 +102,21 @@ class GridFile(Section):
     train: dict[str, Any] = Field({}, description="training settings")
     plugins: list[str] = Field([], description="files or modules with custom scores, scopes, tasks and models")
     max_cells: Annotated[int, Field(gt=0, le=MOST_CELLS)] = Field(MAX_CELLS, description="maximum number of cells")
-
+    tune: Tune | None = Field(None, description="settings that are chosen for each combination on the validation set")
+    decide: Decide | None = Field(None, description="how to decide which seeds are needed, instead of a fixed number")
     claims: list[Any] = Field([], description="sentences with a rule each, which attnbench verify decides")
 
     @property
     def seed_count(self) -> int:
         """The number of seeds; counted without listing them, since the count may be absurdly large."""
+        if isinstance(self.seeds, SeedRange):
+            return self.seeds.at_most
         return self.seeds if isinstance(self.seeds, int) else len(self.seeds)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+        return tuple(self.seeds) if isinstance(self.seeds, list) else tuple(range(self.seed_count))
 
 
 def json_schema() -> dict[str, Any]:
@@ -109,7 +131,7 @@ def json_schema() -> dict[str, Any]:
     axes_schema = {"type": "object", "properties": axes, "additionalProperties": False}
     shapes: dict[str, dict[str, Any]] = {
         "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
-        "seeds": {"anyOf": [_WHOLE | {"minimum": 1}, _seed_list()]},
+        "seeds": {"anyOf": [_WHOLE | {"minimum": 1}, _seed_list(), _section_schema(SeedRange)]},
         "grid": axes_schema,
         "zip": axes_schema,
         "exclude": {"type": "array", "items": {"$ref": "#/$defs/combination"}},
@@ -119,6 +141,8 @@ def json_schema() -> dict[str, Any]:
         "train": _section_schema(Train),
         "plugins": {"type": "array", "items": {"type": "string"}},
         "max_cells": _WHOLE | {"minimum": 1, "maximum": MOST_CELLS},
+        "tune": _tune_schema(axes),
+        "decide": _section_schema(Decide),
         "claims": {"type": "array", "items": {"$ref": "#/$defs/claim"}},
     }
     return {
@@ -135,6 +159,13 @@ def json_schema() -> dict[str, Any]:
 
 
 _WHOLE = {"type": "integer"}
+
+
+def _tune_schema(axes: dict[str, Any]) -> dict[str, Any]:
+    schema = _section_schema(Tune)
+    fields = {path: values | {"minItems": 2} for path, values in axes.items() if is_tunable(path)}
+    schema["properties"]["grid"] |= {"properties": fields, "additionalProperties": False, "minProperties": 1}
+    return schema
 
 
 def _seed_list() -> dict[str, Any]:

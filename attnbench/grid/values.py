@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.grid.claims import Claim
+from attnbench.grid.decide import Decide, SeedRange
 from attnbench.grid.document import Document, KeyPath
-from attnbench.grid.labels import label
+from attnbench.grid.labels import Label, label
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, DEFAULT_NORMALISER, DEFAULT_SCOPE
-
-Label = str | int | float | bool | None
+from attnbench.grid.tune import Tune
 
 
 # Compared by identity (eq=False), because `data` may be a list, which cannot be hashed.
@@ -69,12 +69,14 @@ class Axes:
     """The axes with their values.
 
     `groups` are the factors of the product. Each is a list of parts, and a part holds the value of one axis, or with
-    `zip` of several. `includes` are complete combinations in addition to the product.
+    `zip` of several. `includes` are complete combinations in addition to the product. `candidates` are the values of
+    the tuned fields, among which every combination gets one; they are not axes.
     """
 
     groups: tuple[tuple[Combination, ...], ...]
     includes: tuple[Combination, ...]
     excludes: tuple[Exclude, ...]
+    candidates: tuple[Combination, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -83,14 +85,19 @@ class Axes:
         return tuple(dict.fromkeys(axis for part in parts for axis in part))
 
     @cached_property
+    def tuned(self) -> tuple[str, ...]:
+        """The tuned fields."""
+        return tuple(self.candidates[0]) if self.candidates else ()
+
+    @cached_property
     def by_head(self) -> dict[str, tuple[str, ...]]:
-        """The dotted axes by the part of their name before the first dot."""
-        heads = ("model", "data", "train", *COMPONENTS)
-        return {head: tuple(name for name in self.names if name.startswith(f"{head}.")) for head in heads}
+        """The dotted axes and the tuned fields by the part of their name before the first dot."""
+        heads, names = ("model", "data", "train", *COMPONENTS), (*self.names, *self.tuned)
+        return {head: tuple(name for name in names if name.startswith(f"{head}.")) for head in heads}
 
     def values(self, axis: str) -> list[Value]:
-        """Returns every value of an axis, in the product and in the included combinations."""
-        parts = chain(chain.from_iterable(self.groups), self.includes)
+        """Returns every value of an axis, in the product and in the included combinations, or of a tuned field."""
+        parts = chain(chain.from_iterable(self.groups), self.includes, self.candidates)
         return list(dict.fromkeys(part[axis] for part in parts if axis in part))
 
     def always_has(self, axis: str) -> bool:
@@ -112,7 +119,8 @@ class Grid:
     """A grid file that was read and checked by `load_grid`.
 
     `text` is the YAML that is run, with the values of `--set` in it. `axes` are the names in order; `plugins` are
-    absolute paths or names of modules. `claims` have the labels of the grid as values; no cell depends on them.
+    absolute paths or names of modules. `seed_range` is set with `decide`; `seeds` are then all that it may train.
+    `claims` have the labels of the grid as values; no cell depends on them.
     """
 
     name: str
@@ -125,3 +133,6 @@ class Grid:
     sections: Sections
     document: Document
     claims: tuple[Claim, ...] = ()
+    tune: Tune | None = None
+    decide: Decide | None = None
+    seed_range: SeedRange | None = None

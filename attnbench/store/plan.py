@@ -1,6 +1,7 @@
 """The plan of a run, plan.json: the planned cells in grid order, with the code and the packs they were planned with."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,20 @@ from attnbench.store.index import key_of
 from attnbench.store.schema import PlanFile
 
 if TYPE_CHECKING:
-    from attnbench.grid.expand import Plan
+    from attnbench.grid.plan import Plan, PlannedCell
 
 PLAN = "plan.json"
 MOST_BYTES = 1_000_000_000  # a grid of 100,000 cells has some 30 MB
 SINCE_DIGESTS = ("code", "packs")  # keys that no plan without a digest was written with
 
 
-def write_plan(folder: Path, plan: "Plan", code: Mapping[str, Fingerprint], packs: Iterable[Composition]) -> None:
+def write_plan(
+    folder: Path,
+    plan: "Plan",
+    code: Mapping[str, Fingerprint],
+    packs: Iterable[Composition],
+    decide: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the plan of a run.
 
     Args:
@@ -28,29 +35,39 @@ def write_plan(folder: Path, plan: "Plan", code: Mapping[str, Fingerprint], pack
         plan: the cells of the grid.
         code: the fingerprint of each cell's present code, by id.
         packs: which cells are trained together.
+        decide: what is decided; None for a grid with a fixed number of seeds.
 
     Raises:
         AttnbenchError: if the file cannot be written.
     """
     distinct = {id(one): one for one in code.values()}  # a fingerprint is long, and shared by many cells
     keys = {key: key_of(one) for key, one in distinct.items()}
-    content = {
+
+    def listed(cells: Iterable["PlannedCell"]) -> list[dict[str, Any]]:
+        return [
+            {"id": one.id, "labels": one.labels} | ({"code": keys[id(code[one.id])]} if one.id in code else {})
+            for one in cells
+        ]
+
+    content: dict[str, Any] = {
         "name": plan.name,
         "axes": list(plan.axes),
-        "cells": [
-            {"id": planned.id, "labels": planned.labels}
-            | ({"code": keys[id(code[planned.id])]} if planned.id in code else {})
-            for planned in plan.cells
-        ],
+        "cells": listed(plan.cells),
         "code": {keys[key]: one for key, one in distinct.items()},
         "skipped": [{"labels": skipped.labels, "reason": skipped.reason} for skipped in plan.skipped],
         "packs": [{"ids": pack.ids, "seeds": pack.seeds} for pack in packs],
     }
+    if plan.tuned:
+        content |= {"tuning": listed(plan.tuning), "tuned": [asdict(tuned) for tuned in plan.tuned]}
+    if decide is not None:
+        content["decide"] = dict(decide)
+    if plan.waiting:
+        content["waiting"] = len(plan.waiting)
     write_json(folder / PLAN, sealed(content))
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """The content of plan.json: `axes`, `cells` (id and labels, in grid order) and `skipped` (labels and reason).
+    """The content of plan.json; its keys are those of `PlanFile`.
 
     Raises:
         AttnbenchError: if the file is missing, edited or invalid.

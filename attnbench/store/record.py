@@ -11,7 +11,7 @@ from attnbench.store.atomic import read_sealed, sealed
 from attnbench.store.schema import CellRecord
 
 if TYPE_CHECKING:
-    from attnbench.grid.expand import PlannedCell
+    from attnbench.grid.plan import PlannedCell
 
 Record = dict[str, Any]
 MOST_BYTES = 256_000_000  # of a cell's file: the history of some 800,000 validations

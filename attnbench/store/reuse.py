@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.grid.expand import PlannedCell
 from attnbench.grid.packs import Composition
+from attnbench.grid.plan import PlannedCell
 from attnbench.store.status import DONE, TODO, CellState, states_of
 from attnbench.store.store import Store
 

@@ -69,8 +69,39 @@ class Skipped(_Part):
     reason: str
 
 
+class TunedConfiguration(_Part):
+    """A configuration whose settings are tuned: its candidates, their cells, and the index of the chosen one."""
+
+    labels: dict[str, Label]
+    candidates: list[dict[str, Label]]
+    cells: list[list[CellId]]
+    chosen: int | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TunedConfiguration":
+        if len(self.candidates) != len(self.cells):
+            raise ValueError(f"{len(self.candidates)} candidates have the cells of {len(self.cells)}")
+        if self.chosen is not None and not 0 <= self.chosen < len(self.candidates):
+            raise ValueError("the chosen candidate does not exist")
+        return self
+
+
+class Decided(_Part):
+    """What is decided between the values of an axis, and with how many seeds."""
+
+    axis: str
+    metric: str
+    margin: Annotated[float, Field(gt=0, le=1e100)]
+    at_least: Annotated[int, Field(ge=1, le=10**6)]
+    at_most: Annotated[int, Field(ge=1, le=10**6)]
+
+
 class PlanFile(_Part):
-    """The content of plan.json: the planned cells, in grid order."""
+    """The content of plan.json.
+
+    `cells` are those that are reported, in grid order: with `decide`, as many as are needed so far. `waiting` is the
+    number of cells that may follow.
+    """
 
     name: str = ""
     axes: list[str]
@@ -78,10 +109,15 @@ class PlanFile(_Part):
     skipped: list[Skipped]
     code: dict[str, dict[str, str]] = {}
     packs: list[Together] = []
+    tuning: list[PlannedCell] = []
+    tuned: list[TunedConfiguration] = []
+    decide: Decided | None = None
+    waiting: Count = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> "PlanFile":
-        if len({cell.id for cell in self.cells}) < len(self.cells):
+        cells = [*self.cells, *self.tuning]
+        if len({cell.id for cell in cells}) < len(cells):
             raise ValueError("a cell is planned twice")
         axes = set(self.axes)
         if len(axes) < len(self.axes) or any(axes - {*LABELS, *(cell.labels.model_extra or ())} for cell in self.cells):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from attnbench.fingerprint import changed, describe_changes, fingerprint, stale_note
-from attnbench.grid.expand import PlannedCell
+from attnbench.grid.plan import PlannedCell
 from attnbench.store.store import Store
 
 __all__ = ["DONE", "FAILED", "STALE", "TODO", "CellState", "stale_note", "states_of"]

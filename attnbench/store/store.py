@@ -34,10 +34,11 @@ from attnbench.store.table import frame_of, table_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.grid.expand import Plan, PlannedCell
+    from attnbench.grid.plan import Plan, PlannedCell
 
 MOST_BYTES = 16_000_000  # of the grid file, which --set may have made larger than the 1 MB that a user may write
 MOST_NAMED = 5  # files without a digest
+NOT_READ = "not read"  # the beginning of the remark on a broken file
 
 
 class Store:
@@ -87,6 +88,7 @@ class Store:
         grid_text: str,
         packs: Sequence[Composition] = (),
         code: Mapping[str, Fingerprint] = MappingProxyType({}),
+        decide: Mapping[str, Any] | None = None,
     ) -> None:
         """Creates the folders and writes the grid and the plan.
 
@@ -96,6 +98,7 @@ class Store:
             packs: which cells are trained together. Earlier packs of which the grid has no cell any more are kept, for
                 a grid that has them again.
             code: the fingerprint of each cell's present code, by id; tables compare it with that of the results.
+            decide: what is decided; None for a grid with a fixed number of seeds.
 
         Raises:
             AttnbenchError: if the folder cannot be written.
@@ -107,7 +110,7 @@ class Store:
         dropped = [composition for composition in self.packs() if not now.intersection(composition.ids)]
         write_atomically(self.folder / "grid.yaml", grid_text)
         # Last, because `open` takes a folder with a plan for a run.
-        write_plan(self.folder, plan, code, [*packs, *dropped])
+        write_plan(self.folder, plan, code, [*packs, *dropped], decide)
 
     def packs(self) -> list[Composition]:
         """Which cells were trained together, or were planned to be; empty for a new run, or one of an older version."""
@@ -238,7 +241,8 @@ class Store:
             AttnbenchError: if there is no such cell, or several.
         """
         # A dict keeps the order of the plan and removes duplicates.
-        known = dict.fromkeys([*(cell["id"] for cell in self.plan()["cells"]), *self.states()])
+        plan = self.plan()
+        known = dict.fromkeys([*(cell["id"] for cell in (*plan["cells"], *plan.get("tuning", []))), *self.states()])
         found = [cell for cell in known if cell.startswith(prefix)]
         if not found:
             raise fail(f"no cell begins with {prefix!r}", self.name, "the ids are the first column of table.csv")
@@ -304,6 +308,10 @@ class Store:
         cells = [cell["id"] for cell in plan["cells"]]
         waiting = sum(cell not in states for cell in cells)
         notes = [f"{waiting} of {len(cells)} cells are not finished"] if waiting else []
+        tuning = [cell["id"] for cell in plan.get("tuning", [])]
+        if untuned := sum(cell not in states for cell in tuning):
+            follow = f"{plan.get('waiting', 0)} reported cells follow"
+            notes.append(f"tuning is not finished: {untuned} of its {len(tuning)} cells are missing; {follow}")
         notes += [stale_note(number, reason) for reason, number in Counter(self.stale().values()).items()]
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand lists the reasons")
@@ -318,7 +326,7 @@ class Store:
             cells: the ids of the cells that matter; default: those of the plan.
         """
         wanted = list(cells) if cells is not None else [cell["id"] for cell in self.plan()["cells"]]
-        remarks = [f"not read: {self.broken[cell]}" for cell in wanted if cell in self.broken]
+        remarks = [f"{NOT_READ}: {self.broken[cell]}" for cell in wanted if cell in self.broken]
         if unsealed := sorted(set(self.unsealed) & set(wanted)):
             files = ", ".join(f"{cell}.json" for cell in unsealed[:MOST_NAMED])
             more = f" and {len(unsealed) - MOST_NAMED} more" if len(unsealed) > MOST_NAMED else ""

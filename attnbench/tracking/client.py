@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from attnbench.grid.expand import Plan, PlannedCell
+    from attnbench.grid.plan import Plan, PlannedCell
 
 Drawn = TypeVar("Drawn")
 PARAMS_PER_BATCH = 100  # MLflow's limit
@@ -85,10 +85,9 @@ class Tracker:
         """
         probe(self.uri)
         offline_environment()
-        self._varying = {
-            axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in plan.cells}) > 1
-        }
-        self._last_step = max((planned.cell.train.steps for planned in plan.cells), default=0)
+        cells = [*plan.trained, *plan.waiting]
+        self._varying = {axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in cells}) > 1}
+        self._last_step = max((planned.cell.train.steps for planned in cells), default=0)
         location = None
         if is_database(self.uri):
             # By default, MLflow would store the artifacts of a database in the current working directory. A server
@@ -241,7 +240,7 @@ class Tracker:
         return None
 
     def _log_comparison(self, frame: "pd.DataFrame") -> None:
-        description, page = comparison_texts(frame, self.name)
+        description, page = comparison_texts(frame, self.results / self.name)
         view = saved_view(frame, self._last_step)
         counts = frame["status"].value_counts()
         now = int(time.time() * 1000)

@@ -32,7 +32,7 @@ PAGE_STYLE = (
 )
 # The metrics in the table of an experiment, in addition to exact match per test length.
 VIEW_METRICS = ("exact_match", "loss", "bleu", "aer", "steps_to_95", "seconds")
-KIND_TAG = "attnbench.kind"  # of a run: grid or cell
+KIND_TAG = "attnbench.kind"  # of a run: grid, cell, or tuning for a cell that is trained to choose a candidate
 VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateShareKey=cells
 MAX_NAME, MAX_VALUE = 250, 6000  # characters that MLflow takes in the name of a param or a run, and in a value
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
@@ -138,11 +138,17 @@ def _drawable(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def comparison_texts(frame: "pd.DataFrame", name: str) -> tuple[str, str]:
-    """The comparison table of exact match: Markdown for the run's description, and an HTML page."""
-    from attnbench.analysis.table.formats import comparison, to_html, to_markdown
+def comparison_texts(frame: "pd.DataFrame", folder: Path) -> tuple[str, str]:
+    """The comparison table of exact match: Markdown for the run's description, and an HTML page.
 
-    table = comparison(frame, name=name)
+    Below it are the decisions of a run with `decide`, and what tuning chose. Arguments as for `overview_pictures`.
+    """
+    from attnbench.analysis.notes import answers_of, seeds_are_fixed
+    from attnbench.analysis.table.formats import comparison, to_html, to_markdown
+    from attnbench.store.store import Store
+
+    store = Store(folder)
+    table = comparison(frame, name=folder.name, notes=answers_of(store), tested=seeds_are_fixed(store))
     page = f"<!DOCTYPE html><meta charset='utf-8'><style>{PAGE_STYLE}</style>{to_html(table)}"
     markdown = to_markdown(table)
     if len(markdown) > MAX_DESCRIPTION:
@@ -203,9 +209,20 @@ def overview_files(frame: "pd.DataFrame", folder: Path) -> "Iterator[tuple[str, 
         return None if page is None else page.encode()
 
     yield "table.csv", lambda: table_text(frame).encode()
-    for name, draw in overview_pictures(frame, folder):
+    for name, draw in (*overview_pictures(frame, folder), *tuning_pictures(folder)):
         yield name, partial(as_png, draw)
     yield "exact_match_by_length.html", by_length
+
+
+def tuning_pictures(folder: Path) -> "Iterator[tuple[str, Callable[[], Figure | None]]]":
+    """The pictures of a run with tuning by file name: each metric on validation against each tuned field."""
+    from attnbench.analysis.sensitivity_plot import sensitivity_plot
+    from attnbench.analysis.tuning import sensitivity
+    from attnbench.store.store import Store
+
+    for (field, metric), curves in sensitivity(Store(folder)).items():
+        if curves:
+            yield f"tuning_{metric}_by_{field}.png", partial(sensitivity_plot, field, metric, curves)
 
 
 def overview_pictures(frame: "pd.DataFrame", folder: Path) -> "Iterator[tuple[str, Callable[[], Figure | None]]]":

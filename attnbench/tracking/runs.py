@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from attnbench.grid.expand import PlannedCell
+    from attnbench.grid.plan import PlannedCell
 
 # Tags of a cell's run: the cell's id, the reason if it failed, and the digest of the file that was logged.
 CELL_TAG, ERROR_TAG, DIGEST_TAG = "attnbench.cell", "attnbench.error", "attnbench.digest"
@@ -65,7 +65,7 @@ class GridRuns:
             return str(old.info.run_id)
         if old is not None:
             self._client.delete_run(old.info.run_id)
-        tags = {KIND_TAG: "cell", CELL_TAG: planned.id, PARENT_TAG: self.grid}
+        tags = {KIND_TAG: "tuning" if planned.cell.tuning else "cell", CELL_TAG: planned.id, PARENT_TAG: self.grid}
         return str(self._client.create_run(self.experiment, start, tags, name).info.run_id)
 
     def _find_experiment(self, name: str, location: str | None, results_own_store: bool) -> str:
@@ -93,7 +93,7 @@ class GridRuns:
     def _find_cells(self) -> dict[str, "Run"]:
         """The newest run of every cell. Older ones, which a restored experiment brings back, are deleted again."""
         found: dict[str, Run] = {}
-        for run in self._search("cell"):
+        for run in [*self._search("cell"), *self._search("tuning")]:
             tags = run.data.tags
             if tags[CELL_TAG] in found:
                 self._client.delete_run(run.info.run_id)

@@ -1,7 +1,7 @@
 """Logs the finished cells of a run to MLflow afterwards, from the files on disk."""
 
 from attnbench.cell import Cell
-from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.not_logged import NotLogged
@@ -22,11 +22,16 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int, NotLogge
     """
     content, frame = store.plan(), store.frame()
     labels = {cell["id"]: cell["labels"] for cell in content["cells"]}
+    tuning = {cell["id"]: cell["labels"] for cell in content.get("tuning", [])}
+    finished = store.states()
     cells = [_planned(store, id_, labels[id_]) for id_ in frame["cell"]]
+    tuned = [_planned(store, id_, tuning[id_]) for id_ in tuning if id_ in finished]
     tracker = Tracker(store.name, tracking_uri, store.folder.parent)
-    tracker.start(Plan(store.name, tuple(content["axes"]), cells, []), store.grid_text())
+    tracker.start(Plan(store.name, tuple(content["axes"]), cells, [], tuned), store.grid_text())
     digests = {cell: summary.digest for cell, summary in store.summaries()}
-    logged, there = tracker.catch_up(((cell, digests[cell.id]) for cell in cells), lambda cell: store.outcome(cell.id))
+    logged, there = tracker.catch_up(
+        ((cell, digests[cell.id]) for cell in [*tuned, *cells]), lambda cell: store.outcome(cell.id)
+    )
     # The status that MLflow shows for the grid's run: KILLED while cells are missing, as after an interruption.
     complete = len(cells) == len(labels)
     failed = (frame["status"] == "failed").any()

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.tracking.client import Tracker
 
@@ -46,8 +46,12 @@ class TrackerThread:
             earlier: the cells that were finished before, each with the digest of its file.
             read: returns the outcome of one of these cells.
         """
-        self._queue.put(lambda: self.tracker.catch_up(earlier, read))
+        self.catch_up(earlier, read)
         self._thread.start()
+
+    def catch_up(self, earlier: Iterable[tuple[PlannedCell, str]], read: Callable[[PlannedCell], Outcome]) -> None:
+        """Queues the cells that earlier runs did not log."""
+        self._queue.put(lambda: self.tracker.catch_up(earlier, read))
 
     def log_cell(self, outcome: Outcome, planned: PlannedCell, digest: str) -> None:
         """Queues a cell to be logged."""

@@ -347,3 +347,11 @@ def test_seeds_needed_are_at_least_those_of_the_test():
 @pytest.mark.parametrize("differences", [[0.0, 0.0, 0.0], [0.1, -0.1], [0.3]])
 def test_without_a_difference_no_number_of_seeds_finds_one(differences):
     assert seeds_needed(differences) is None
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_difference_of_exactly_the_margin_is_not_equivalent(sign):
+    """.82 − .80 is below .02 by a rounding error, in every seed."""
+    found = paired([sign * (0.82 - 0.80)] * 12, margin=0.02)
+    assert abs(0.82 - 0.80) < 0.02
+    assert found.p_equivalent == 1

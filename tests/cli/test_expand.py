@@ -115,6 +115,61 @@ def test_finished_cells_correct_the_estimate_for_the_rest(call):
 
 def test_it_is_light():
     weight = weigh("expand", str(QUICKSTART))
-    assert "72 cells" in weight.output
+    assert "240 cells" in weight.output
     assert not weight.packages & {"torch", "mlflow", "pandas", "matplotlib", "scipy", "ray"}
     assert weight.seconds < 1
+
+
+# --- grids whose later cells depend on earlier results
+
+TUNED = f"{SMALL}tune: {{grid: {{train.learning_rate: [0.01, 0.1]}}}}\n"
+DECIDED = SMALL.replace("seeds: 2", "seeds: {at_least: 2, at_most: 20}") + "decide: {axis: score}\n"
+
+
+def test_cells_of_tuning_are_counted_apart_with_their_time(call):
+    told = call(text=TUNED)
+    assert "8 cells: 8 waiting" in told
+    assert "16 cells of tuning (4 combinations × 2 candidates × 2 seeds): 16 todo" in told
+    assert "for tuning on 2 workers" in told
+    assert "for the reported cells on 2 workers" in told
+
+
+def test_the_rows_of_tuning_cells_say_so_and_reported_ones_have_no_id_before_the_choice(call):
+    rows = json.loads(call("--format", "json", text=TUNED))
+    tuning = [row for row in rows if row["for"] == "tuning"]
+    reported = [row for row in rows if row["for"] == "reported"]
+    assert (len(tuning), len(reported)) == (16, 8)
+    assert {row["train.learning_rate"] for row in tuning} == {0.01, 0.1}
+    assert {(row["cell"], row["state"], row["reason"]) for row in reported} == {(None, "waiting", "follows tuning")}
+
+
+def test_when_tuning_has_ended_the_reported_cells_are_to_do(call, tmp_path):
+    grid = load_grid(write_grid(tmp_path, TUNED))
+    plan, store = expand(grid), Store(tmp_path / "results" / "small")
+    store.start(plan, TUNED)
+    for cell in plan.tuning:
+        value = cell.cell.train.learning_rate
+        store.write_pack([outcome(cell, exact_match=value, loss=1.0)], [cell], fingerprint(cell.cell))
+    rows = json.loads(call("--format", "json", text=TUNED))
+    reported = [row for row in rows if row["for"] == "reported"]
+    assert {row["state"] for row in reported} == {"todo"}
+    expected = expand(grid, {c.id: {"exact_match": c.cell.train.learning_rate, "loss": 1.0} for c in plan.tuning})
+    assert [row["cell"] for row in reported] == [cell.id for cell in expected.cells]
+    assert "16 cells of tuning (4 combinations × 2 candidates × 2 seeds): 16 done" in call(text=TUNED)
+
+
+def test_seeds_beyond_the_first_look_wait_and_settled_ones_are_not_needed(call, tmp_path):
+    told = call(text=DECIDED)
+    assert "80 cells: 32 todo, 48 waiting" in told
+    assert "for all seeds, if they are needed, on 2 workers" in told
+    plan, store = expand(load_grid(write_grid(tmp_path, DECIDED))), Store(tmp_path / "results" / "small")
+    store.start(plan, DECIDED)
+    for cell in plan.cells:
+        if cell.cell.seed < 8:
+            value = (0.9 if cell.labels["score"] == "dot" else 0.1) + cell.cell.seed % 2 / 100
+            store.write_pack([outcome(cell, exact_match=value)], [cell], fingerprint(cell.cell))
+    told = call(text=DECIDED)
+    assert "80 cells: 32 done, 48 not needed" in told
+    rows = json.loads(call("--format", "json", text=DECIDED))
+    reasons = {(row["reason"], bool(row["cell"])) for row in rows if row["state"] == "not needed"}
+    assert reasons == {("all pairs of it are settled", True)}

@@ -49,6 +49,22 @@ def test_the_starter_teaches_every_key_of_the_format(tmp_path):
     assert len([c for c in plan.cells if c.labels["scope"] == "global"]) == 80
 
 
+def test_the_sections_that_answer_are_valid_when_they_are_switched_on(tmp_path):
+    """tune, decide with its range of seeds, and claims."""
+    text = call("-").stdout.replace("seeds: 8 ", "seeds: {at_least: 8, at_most: 30} ")
+    lines, on = [], False
+    for line in text.splitlines():
+        on = line.startswith(("# tune:", "# decide:", "# claims:")) or (on and line.startswith("#   "))
+        lines.append(line[2:] if on else line)
+    file = tmp_path / "all.yaml"
+    file.write_text("\n".join(lines))
+    grid = load_grid(file)
+    assert grid.tune.candidates == 3
+    assert grid.decide.axis == "score"
+    assert [claim.says for claim in grid.claims] == ["additive is better than general on reverse"]
+    assert len(expand(grid).waiting) == 3 * 2 * 30
+
+
 def _with_comments_in_force(text):
     """The starter with its commented sections switched on."""
     switched = []

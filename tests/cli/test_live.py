@@ -1,16 +1,23 @@
 """What a run shows while it goes on, on a terminal of a given size."""
 
+import dataclasses
 import io
 
 import pytest
 from made_up_run import plan
 
+from attnbench.analysis.decide.settings import Rule, settings
+from attnbench.analysis.decide.wording import progress
 from attnbench.cli.console import Console
 from attnbench.cli.live import LiveView, PlainView, View, watch
 from attnbench.engines.base import Finished, Started
 from attnbench.grid.packs import packs
+from attnbench.grid.plan import Plan, PlannedCell
+from attnbench.grid.tune import Tuned
 from attnbench.outcome import Outcome, Progress
 from attnbench.runner import Notice, Planned
+from attnbench.stages import Stage
+from attnbench.store.index import CellSummary
 from attnbench.store.status import CellState
 
 PLAN = plan("quick", score=["additive", "scaled_dot"], task=["copy", "[b]translate"], model__width=[32], seed=[0, 1])
@@ -313,8 +320,10 @@ def test_the_number_of_cells_done_before_is_printed():
     assert told.startswith("quick: 8 cells, 1 done before, 1 failed before (--retry-failed trains them again), ")
     first_line = told.splitlines()[0]
     assert first_line.endswith("6 to train in 3 packs on 1 worker, of them 2 cells trained with an earlier a.py: stale")
+    plain = PlainView(console(terminal=False))
     plain(Planned(PLAN, PACKS[1:], states, 1, frozenset([first])))
     assert plain.console.file.getvalue().splitlines()[-2].startswith("quick: 8 cells, 1 reused, 1 failed before (")
+    plain = PlainView(console(terminal=False))
     plain(Planned(PLAN, PACKS[2:], states, 1))
     assert (
         "1 done before, 2 cells trained with an earlier a.py: stale and kept, 1 failed" in plain.console.file.getvalue()
@@ -335,3 +344,70 @@ def test_quiet_prints_only_failures():
         tell(view)
     assert screen.file.getvalue().count("\n") == 1
     assert screen.file.getvalue().startswith("failed: ")
+
+
+# --- stages
+
+TUNING = [
+    PlannedCell(f"t{n}", c.cell.model_copy(update={"tuning": True}), c.labels | {"train.clip": 5.0})
+    for n, c in enumerate(PLAN.cells[:2])
+]
+CHOICE = Tuned(PLAN.cells[0].labels, ({"train.clip": 5.0}, {"train.clip": 9.0}), (("t0",), ("t1",)), None)
+
+
+def stages(view: View) -> None:
+    """A pack of tuning, then the packs of the grid."""
+    first = Plan("quick", PLAN.axes, [], [], TUNING, [CHOICE], waiting=PLAN.cells)
+    tuning = packs(TUNING)
+    view(Planned(first, tuning, {cell.id: CellState("todo") for cell in TUNING}, 2, stage=Stage(first)))
+    view(Started(tuning[0]))
+    outcomes = [Outcome(id_, "done", 0, {"exact_match": 0.125}) for id_ in tuning[0].ids]
+    view(Finished(tuning[0], outcomes))
+    chosen = dataclasses.replace(CHOICE, chosen=0)
+    then = Plan("quick", PLAN.axes, PLAN.cells, [], TUNING, [chosen])
+    states = {cell.id: CellState("done", kept="done") for cell in TUNING} | TODO
+    view(Planned(then, PACKS, states, 2, stage=Stage(then)))
+    view(Started(PACKS[0]))
+
+
+def test_a_log_says_which_stage_begins_and_counts_the_packs_of_all():
+    plain = PlainView(console(terminal=False))
+    stages(plain)
+    plain(Finished(PACKS[0], [Outcome(id_, "done", 0, {"exact_match": 0.75}) for id_ in PACKS[0].ids]))
+    lines = plain.console.file.getvalue().splitlines()
+    assert lines[0] == "quick: 8 cells, 2 of tuning, 2 to train in 1 pack on 2 workers"
+    assert any(line.startswith("[1/1] additive · copy · clip 5.0 ×2 seeds  exact match 0.12") for line in lines)
+    assert "candidates chosen: 8 cells more to train in 4 packs" in lines
+    assert any(line.startswith("[2/5] additive · copy ×2 seeds  exact match 0.75") for line in lines)
+
+
+def test_the_live_view_names_the_stage_and_has_no_results_of_tuning():
+    view = LiveView(console())
+    stages(view)
+    head, *rest = frame(view)
+    assert "2/10 cells" in head
+    assert not any("0.12" in line for line in rest)
+    early = LiveView(console())
+    plan = Plan("quick", PLAN.axes, [], [], TUNING, [CHOICE], waiting=PLAN.cells)
+    early(Planned(plan, packs(TUNING), {cell.id: CellState("todo") for cell in TUNING}, 2, stage=Stage(plan)))
+    assert frame(early)[0].startswith("quick · tuning ")
+
+
+def test_between_looks_each_setting_has_its_settled_and_open_pairs():
+    rule = Rule("score", "exact_match", 0.02, 2, 20)
+    cells = {cell.id: cell.labels for cell in plan("d", score=["a", "b", "c"], seed=range(20)).cells}
+    ended = {}
+    for id_, labels in cells.items():
+        if labels["seed"] < 10:
+            # a is the best in each seed; b and c win half of them.
+            wins = labels["seed"] % 2 == (labels["score"] == "b")
+            value = 0.9 if labels["score"] == "a" else 0.5 * wins
+            ended[id_] = CellSummary("done", {"exact_match": value}, None, (), 500, {}, "")
+    found = tuple(settings(cells, ended, rule))
+    assert progress(found)[0].startswith("copy: ")
+    plain, live = PlainView(console(terminal=False)), LiveView(console(120))
+    for view in (plain, live):
+        view(Planned(PLAN, PACKS[:2], TODO, 2))
+        view(Planned(PLAN, PACKS[2:], TODO, 2, stage=Stage(PLAN, found)))
+    assert progress(found)[0] in plain.console.file.getvalue().splitlines()
+    assert any(progress(found)[0] in line for line in frame(live, 120))

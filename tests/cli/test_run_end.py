@@ -4,6 +4,7 @@ import pytest
 from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.cli.run import _pointers, _print_tables
+from attnbench.store.store import Store
 
 
 @pytest.fixture
@@ -49,6 +50,16 @@ def test_compare_and_report_are_suggested(ended, axes, compare):
     assert "report ended" in commands
 
 
+def test_verify_is_suggested_where_the_grid_has_claims(ended, tmp_path):
+    grid = plan("ended", score=["dot", "general"])
+    outcomes = [outcome(cell, exact_match=0.5) for cell in grid.cells]
+    assert not any(line.startswith("Claims") for line in ended(grid, outcomes)[1])
+    store = Store(tmp_path / "results" / "ended")
+    (store.folder / "grid.yaml").write_text("name: ended\nclaims: [{says: so, parts: []}]\n")
+    lines = _pointers(store, store.frame(), 0, None, tmp_path / "results")
+    assert lines[-1].endswith(f"attnbench verify ended --results {tmp_path}/results")
+
+
 def test_a_run_without_results_suggests_neither(ended):
     grid = plan("ended", score=["dot", "general"])
     _, lines = ended(grid, [failed(cell) for cell in grid.cells])
@@ -59,3 +70,12 @@ def test_another_folder_is_part_of_the_commands(ended):
     grid = plan("ended", score=["dot", "general"])
     _, lines = ended(grid, [outcome(cell, exact_match=0.5) for cell in grid.cells], "my results")
     assert all("--results '" in line and "my results'" in line for line in lines if not line.startswith("Results"))
+
+
+def test_a_difference_in_parameters_is_noted(ended):
+    grid = plan("ended", score=["dot", "general"])
+    sizes = {"dot": 100, "general": 130}
+    out, _ = ended(
+        grid, [outcome(cell, exact_match=0.5, parameters=sizes[cell.labels["score"]]) for cell in grid.cells]
+    )
+    assert "general has 1.30 times the parameters of dot: 130 and 100." in out

@@ -87,6 +87,13 @@ def test_every_option_reaches_the_table(call):
     assert records == [{"task": "sort", "seed": seed} | rest for seed in (0, 1)]
 
 
+def test_costs_are_further_columns(call):
+    shown = call("quick", "--cost", "--format", "markdown").stdout
+    assert "| score | copy | sort | parameters | FLOP | seconds |" in shown
+    records = json.loads(call("quick", "--cost", "--format", "json").stdout)
+    assert list(records[0])[-3:] == ["parameters", "flops", "seconds"]
+
+
 def test_the_columns_may_be_lengths(call):
     """The cells were trained on lengths from 3 to 10, as the defaults are."""
     text = call("quick", "--columns", "length", "--format", "markdown").stdout

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import AttnbenchError, Problem
-from attnbench.grid.expand import Plan, expand
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
+from attnbench.grid.plan import Plan
 from attnbench.registry import REGISTRIES
 
 SMALL = "name: g\nseeds: 1\ngrid: {score: [dot], task: [copy]}\n"

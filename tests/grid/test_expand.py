@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.grid.expand import Plan, expand
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.packs import Composition, composed, packs, spread
+from attnbench.grid.plan import Plan
 from grid.conftest import SMALL, Complaints, Plans
 from grid.test_load import CONTRACT
 

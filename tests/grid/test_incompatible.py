@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attnbench import registry
-from attnbench.grid.expand import Plan
+from attnbench.grid.plan import Plan
 from attnbench.tasks.streams import build_task
 from attnbench.training.build import build_model
 from grid.conftest import Plans

@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 
 from attnbench.cell import SOFTMAX, Component
 from attnbench.errors import Problem
-from attnbench.grid.expand import Plan
 from attnbench.grid.identity import cell_id
+from attnbench.grid.plan import Plan
 from attnbench.grid.schema import json_schema
 from grid.conftest import SMALL, Complaints, Plans
 

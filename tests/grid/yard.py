@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from attnbench.cli import main
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Plan, expand
+from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.parse import parse
+from attnbench.grid.plan import Plan
 from attnbench.grid.values import Grid
 from grid.hostile import Case
 

@@ -11,7 +11,7 @@ import pytest
 from made_up_run import diagonal, failed, outcome, plan, write_run
 
 from attnbench.errors import AttnbenchError
-from attnbench.grid.expand import Skipped
+from attnbench.grid.plan import Skipped
 from attnbench.metrics import METRICS
 from attnbench.outcome import Outcome
 from attnbench.store.alignments import read_alignments

@@ -22,7 +22,7 @@ from ports import free_port
 
 from attnbench.cell import Component
 from attnbench.errors import AttnbenchError, Problem
-from attnbench.grid.expand import Plan, PlannedCell
+from attnbench.grid.plan import Plan, PlannedCell
 from attnbench.outcome import Outcome
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker

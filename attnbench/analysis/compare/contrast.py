@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.compare.checks import checked_metric, named, nothing_shared, single_value
-from attnbench.analysis.compare.notes import confounded, missing, two_groups, unshared
+from attnbench.analysis.compare.notes import confounded, missing, two_groups, uneven_parameters, unshared
 from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, results
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.learned import resolution_of
@@ -159,6 +159,7 @@ def contrast(
             *missing(frame, about, metric),
             *confounded(frame, axis, metric),
             *two_groups(frame, axis, metric),
+            *uneven_parameters(frame, axis, metric, reference),
             *notes,
         ),
     )

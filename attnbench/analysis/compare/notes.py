@@ -1,18 +1,20 @@
 """The sentences below a comparison: which cells are not compared as one may expect."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.compare.pairing import measured, others
+from attnbench.analysis.compare.pairing import measured, others, results
 from attnbench.analysis.labels import KIND, Label, label_columns, text, values_of
 from attnbench.analysis.learned import LEARNED_AT, accuracy_of, in_two_groups
+from attnbench.analysis.parameters import Pair, on, side_name
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_NAMED = 6  # combinations that a note lists
+MOST_NAMED = 6  # combinations or values that a note lists
 
 
 def unshared(axis: str, values: Sequence[Label], compared: Iterable[Label], reference: Label) -> list[str]:
@@ -74,3 +76,38 @@ def two_groups(frame: "pd.DataFrame", axis: str, metric: str) -> list[str]:
         f"Seeds that learned (exact match of at least {LEARNED_AT:g}): {', '.join(parts[:MOST_NAMED])}{more}. The mean "
         "of two such groups has no reliable interval with few seeds."
     ]
+
+
+def uneven_parameters(frame: "pd.DataFrame", axis: str, metric: str, reference: Label) -> list[str]:
+    """A note on the values that differ from the reference by more than 10 % in their number of parameters.
+
+    Of a value with several settings it has the numbers of that in which they differ most.
+    """
+    done = measured(frame, metric)
+    sizes = {
+        (value, *block): fmean(seeds.values()) for (value, block), seeds in results(done, axis, "parameters").items()
+    }
+    axes = [axis, "task", *others(measured(done, "parameters"), axis)]
+    found = []
+    for value in dict.fromkeys(labels[0] for labels in sizes if labels[0] != reference):
+        names = side_name([axis], [value]), side_name([axis], [reference])
+        shared = [labels for labels in sizes if labels[0] == value and (reference, *labels[1:]) in sizes]
+        pairs = {labels: Pair(*names, sizes[labels], sizes[reference, *labels[1:]]) for labels in shared}
+        most = max(pairs, key=lambda labels: pairs[labels].distance, default=None)
+        if most is not None and pairs[most].uneven:
+            found.append((pairs[most], on(axes, most, range(1, len(axes)), sizes)))
+    if len(found) < 2:
+        return [pair.sentence(where) for pair, where in found]
+    return [_listed(found)]
+
+
+def _listed(found: Sequence[tuple[Pair, str]]) -> str:
+    """One sentence about several values, with the number of the reference once if it is the same for all of them."""
+    once = len({(pair.of, where) for pair, where in found}) == 1
+    first, where = found[0]
+    reference = f"{first.other} ({first.of:,.0f}{where})" if once else first.other
+    named = [
+        f"{pair.name} {pair.times} ({f'{pair.size:,.0f}' if once else pair.sizes + where})" for pair, where in found
+    ]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return f"Times the parameters of {reference}: {', '.join(named[:MOST_NAMED])}{more}."

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attnbench.analysis.labels import text
+from attnbench.analysis.labels import row_label, text
 from attnbench.analysis.plots import Panel
-from attnbench.analysis.report.data import ReportData, row_label, short_names
+from attnbench.analysis.report.data import ReportData, short_names
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.panel import Sentence, description, frame, panel_svg
 from attnbench.analysis.report.sheets import LEVELS, ZERO_LEVEL, Sheet, data_url, sheet_of

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.labels import Label, text
+from attnbench.analysis.labels import Label
+from attnbench.analysis.notes import seeds_are_fixed
 from attnbench.analysis.report.filters import Filters, filters_of
 from attnbench.analysis.table.comparison import Comparison, Key, RowLabels, comparison
-from attnbench.cell import KINDS
-from attnbench.messages import NO_VALUE
 from attnbench.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -53,7 +52,10 @@ class ReportData:
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
         """The comparison of every metric, all with the same rows and columns."""
-        others = {name: comparison(self.frame, metric=name, name=self.store.name) for name in self.metrics[1:]}
+        tested = seeds_are_fixed(self.store)
+        others = {
+            name: comparison(self.frame, metric=name, name=self.store.name, tested=tested) for name in self.metrics[1:]
+        }
         return {LEAD: self.layout, **others}
 
     @cached_property
@@ -86,7 +88,7 @@ def read(store: "Store") -> ReportData:
         AttnbenchError: if no cell is finished, or the plan cannot be read.
     """
     frame = store.frame()
-    layout = comparison(frame, name=store.name)
+    layout = comparison(frame, name=store.name, tested=seeds_are_fixed(store))
     records = {cell: store.read(cell) for cell in frame["cell"]}
     labels = {cell["id"]: cell["labels"] for cell in store.plan()["cells"]}
     groups: dict[Key, list[str]] = {}
@@ -97,17 +99,6 @@ def read(store: "Store") -> ReportData:
     return ReportData(store, frame, layout, records, groups)
 
 
-def row_label(index: Sequence[str], row: RowLabels) -> str:
-    """A row's labels on one line: "transformer · cosine · self · heads 4"; labels without a value are left out."""
-    parts = [_with_axis(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
-    return " · ".join(parts) or NO_VALUE
-
-
 def short_names(index: Sequence[str]) -> str:
     """The names of the axes on one line, each by the last part of its dotted path."""
     return " · ".join(axis.rpartition(".")[2] for axis in index)
-
-
-def _with_axis(axis: str, label: Label) -> str:
-    """A label, after the name of its axis where the label does not explain itself: "dot", but "heads 4"."""
-    return text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"

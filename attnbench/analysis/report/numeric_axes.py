@@ -15,7 +15,7 @@ def against_numbers(data: ReportData) -> Html | None:
     """Every metric against every axis of the rows that has several numbers; None where there is no such axis."""
     parts = []
     for place, axis in enumerate(data.layout.index):
-        if len({_number(row[place]) for row in data.layout.rows} - {None}) < 2:
+        if len({number_of(row[place]) for row in data.layout.rows} - {None}) < 2:
             continue
         metrics = [
             element(
@@ -42,7 +42,7 @@ def _charts(data: ReportData, place: int, metric: str) -> Html | None:
     # By line, its rows by the number.
     by_line: dict[RowLabels, dict[float, RowLabels]] = {}
     for row in data.layout.rows:
-        if (at := _number(row[place])) is not None:
+        if (at := number_of(row[place])) is not None:
             by_line.setdefault((*row[:place], *row[place + 1 :]), {})[at] = row
     # A combination that has a single number is not drawn: it shows no change.
     by_line = {line: dict(sorted(rows.items())) for line, rows in by_line.items() if len(rows) > 1}
@@ -76,6 +76,6 @@ def _vertical(comparison: Comparison, rows: list[RowLabels]) -> Scale | None:
     return Scale(0, 1, UNIT, name) if comparison.about.high == 1 else linear([0, *ends], name)
 
 
-def _number(label: Label) -> float | None:
+def number_of(label: Label) -> float | None:
     """A label that is a number; its type is kept, so that 16 is shown as 16."""
     return label if isinstance(label, int | float) and not isinstance(label, bool) else None

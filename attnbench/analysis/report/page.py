@@ -15,6 +15,7 @@ from attnbench.analysis.report.data import ReportData
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.report.numeric_axes import against_numbers
 from attnbench.analysis.report.origin import origin
+from attnbench.analysis.report.tuning import tuning
 from attnbench.analysis.report.verdicts import verdicts
 from attnbench.errors import AttnbenchError
 
@@ -37,6 +38,7 @@ def report(store: "Store") -> str:
         ("verdict", "Verdict", verdicts(run)),
         ("comparison", "Comparison", tables.metric_tables(run)),
         ("axes", "Metrics against numbers", against_numbers(run)),
+        ("tuning", "Tuning", tuning(run)),
         ("length", "Accuracy against length", _by_length(run)),
         ("learning", "Learning curves", _learning(run)),
         ("alignments", "Alignments", alignments.panels(run) or _note("No cell has an alignment.")),
@@ -100,7 +102,7 @@ def _facts(run: ReportData) -> Html:
         _counted(len(layout.heads), layout.columns),
         _counted(seeds, "seed"),
     ]
-    notes = [_note(line) for line in run.store.notes()]
+    notes = [_note(line) for line in run.store.notes()]  # decisions and choices have sections of their own
     return joined(element("p", " · ".join(facts), class_="facts"), *notes)
 
 

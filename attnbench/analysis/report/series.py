@@ -6,8 +6,7 @@ A chart has at most COLOURS lines, because more colours cannot be distinguished.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnbench.analysis.labels import Label, text
-from attnbench.analysis.report.data import row_label
+from attnbench.analysis.labels import Label, row_label, text
 from attnbench.analysis.report.filters import Filters
 from attnbench.analysis.report.markup import Html, element, joined, number
 from attnbench.analysis.table.comparison import RowLabels

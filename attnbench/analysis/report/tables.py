@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from attnbench.analysis.labels import Label, text
-from attnbench.analysis.report.data import LEAD, ReportData, row_label, short_names
+from attnbench.analysis.labels import Label, row_label, text
+from attnbench.analysis.report.data import LEAD, ReportData, short_names
 from attnbench.analysis.report.downloads import links, plain_links
 from attnbench.analysis.report.markup import Html, element, joined
 from attnbench.analysis.table.cell import TableCell
 from attnbench.analysis.table.comparison import Comparison, RowLabels
-from attnbench.analysis.table.formats import caption, cell_parts, to_csv, to_latex
+from attnbench.analysis.table.formats import caption, to_csv, to_latex
+from attnbench.analysis.table.texts import cell_parts
 
 
 def metric_tables(data: ReportData) -> Html:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from attnbench.analysis.compare.captions import caption, conclusions
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, contrast
 from attnbench.analysis.compare.formats import head, rows, to_csv, to_latex
+from attnbench.analysis.decide.of_run import decisions_of
+from attnbench.analysis.decide.wording import sentences
 from attnbench.analysis.report.data import ReportData
 from attnbench.analysis.report.downloads import links
 from attnbench.analysis.report.markup import Html, element, joined
@@ -16,7 +18,13 @@ _STYLES = {Verdict.BETTER: "good", Verdict.WORSE: "bad"}
 
 
 def verdicts(data: ReportData) -> Html:
-    """The verdicts about the score, then, folded, about each other axis of the rows; or why there is none."""
+    """The verdicts about the score, then, folded, about each other axis of the rows; or why there is none.
+
+    In a run with `decide` they are its decisions: other tests assume a number of seeds that was fixed beforehand.
+    """
+    if (decided := decisions_of(data.store)) is not None:
+        title = element("h3", f"Which {decided[0].axis} is better?")
+        return joined(title, element("ul", *(element("li", line) for line in sentences(*decided)), class_="verdicts"))
     parts = [_about(data, axis, first=n == 0) for n, axis in enumerate(_axes(data))]
     if not parts:
         return element("p", "The configurations differ in nothing that could be compared.", class_="note")

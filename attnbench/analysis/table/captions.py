@@ -6,6 +6,7 @@ from attnbench.analysis.paired import ALPHA, smallest_p
 from attnbench.analysis.stats import Statistic, proportion_interval
 from attnbench.analysis.table.cell import FEWEST, TableCell, TooFew, comparisons
 from attnbench.analysis.table.comparison import Comparison
+from attnbench.analysis.table.cost import cost_caption
 from attnbench.analysis.verdict import Verdict
 from attnbench.messages import NO_VALUE
 
@@ -48,7 +49,7 @@ def caption(comparison: Comparison, best: str = "bold") -> list[str]:
     lines.append(" ".join(filter(None, [_marks(comparison, cells, best), f"{NO_VALUE}: no result." * gaps])))
     if comparison.too_few:
         lines.append(_too_few(comparison.too_few, _unit(comparison)))
-    return [line for line in [*lines, *comparison.notes] if line]
+    return [line for line in [*lines, *cost_caption(comparison), *comparison.notes] if line]
 
 
 def _all_learned(comparison: Comparison, cells: Sequence[TableCell]) -> int:

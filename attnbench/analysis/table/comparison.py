@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from attnbench.analysis.labels import (
     values_of,
 )
 from attnbench.analysis.learned import accuracy_of, resolution_of
+from attnbench.analysis.parameters import most_and_fewest
 from attnbench.analysis.per_pack import measurements
 from attnbench.analysis.stats import Statistic
 from attnbench.analysis.table.cell import SeedResults, TableCell, TooFew, compared_to_best, summarise
+from attnbench.analysis.table.cost import COST, means
 from attnbench.analysis.table.lengths import LENGTH, Range, by_length, lengths_of, metric_hint
 from attnbench.analysis.table.stale import CODE
 from attnbench.analysis.verdict import Verdict
@@ -51,6 +53,7 @@ class Comparison:
         separate: the axes of `index` that have a best cell for each of their labels.
         too_few: set where the seeds are too few to distinguish any row of any column from the best.
         trained: the ranges of trained lengths, where `length` is an axis and they are known.
+        cost: the metrics of `cost.COST` by cell; empty unless they are shown.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Comparison:
     separate: tuple[str, ...] = ()
     too_few: TooFew | None = None
     trained: tuple[Range, ...] = ()
+    cost: Mapping[str, Mapping[Key, float]] = field(default_factory=dict)
 
     @cached_property
     def n(self) -> int:
@@ -96,6 +100,8 @@ def comparison(
     notes: Iterable[str] = (),
     statistic: Statistic = "mean",
     trained: Mapping[str, Range] | None = None,
+    tested: bool = True,
+    cost: bool = False,
 ) -> Comparison:
     """Summarises a metric over the seeds, by rows and columns.
 
@@ -110,6 +116,9 @@ def comparison(
         name, notes: the title begins with the name of the run; the notes are printed below the table.
         statistic: mean, iqm or median.
         trained: the range of trained lengths of each cell, by its id; used where `length` is an axis.
+        tested: whether to compare all cells with the best one. The test is for a number of seeds that was fixed before
+            any result was seen, and thus not for runs with `decide`.
+        cost: whether to show what the cells cost: parameters, operations of a training step, seconds.
 
     Raises:
         AttnbenchError: when a column, metric or value is unknown (all of them in one error), or no cell is left.
@@ -120,8 +129,14 @@ def comparison(
     separate = [place for place, axis in enumerate(index) if axis in SEPARATE]
     cells = {key: summarise(group, metric_of(metric), statistic) for key, group in groups.items()}
     cells, too_few = _compared_to_best(cells, groups, separate, metric_of(metric), resolution_of(frame, metric))
+    if not tested:
+        cells = {key: replace(cell, verdict=None) if not cell.best else cell for key, cell in cells.items()}
+        too_few = None
     cells, ranges = _beyond(cells, frame, (*index, columns), trained or {})
+    vary = [f"{axis} varies with {other}" for axis, other in same.items()]
     ordered = _in_order(row for row, _ in groups)
+    costs = {name: means(_grouped(frame, index, columns, name)) for name in (COST if cost else COST[:1])}
+    sizes = {(*row, head): size for (row, head), size in costs["parameters"].items() if cells[row, head].n}
     return Comparison(
         name=name,
         metric=metric,
@@ -130,11 +145,12 @@ def comparison(
         rows=ordered,
         heads=list(dict.fromkeys(head for _, head in groups)),
         cells=cells,
-        notes=(*(f"{axis} varies with {other}" for axis, other in same.items()), *notes),
+        notes=(*vary, *most_and_fewest((*index, columns), sizes, SEPARATE), *notes),
         statistic=statistic,
         separate=tuple(index[place] for place in separate if len({row[place] for row in ordered}) > 1),
         too_few=too_few,
         trained=tuple(sorted(set(ranges.values()))),
+        cost=costs if cost else {},
     )
 
 

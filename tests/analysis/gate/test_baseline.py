@@ -12,7 +12,7 @@ from attnbench.analysis.gate.baseline_file import read, to_text, write
 from attnbench.analysis.gate.power import smallest_fall, what_is_seen
 from attnbench.errors import AttnbenchError
 from attnbench.grid.document import MAX_PROBLEMS
-from attnbench.grid.expand import Plan
+from attnbench.grid.plan import Plan
 
 AXES = {"score": ["general", "dot"], "model__width": [64, 8], "seed": [0, 1, 2]}
 

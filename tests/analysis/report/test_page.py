@@ -261,6 +261,18 @@ def test_the_verdict_comes_first_with_difference_interval_and_probability(tmp_pa
     assert "dot & copy & worse & " in saved["ten-verdict-score.tex"]
 
 
+def test_a_difference_in_parameters_is_noted_below_the_verdict_and_every_table(tmp_path):
+    grid = made_up_run.plan("uneven", score=["dot", "general"], seed=[0, 1])
+    sizes = {"dot": 130, "general": 100}
+    outcomes = [done(c, alignments=False, aer=0.5, parameters=sizes[c.labels["score"]]) for c in grid.cells]
+    page = parse(report(made_up_run.write_run(tmp_path, grid, outcomes)))
+    smaller = [p.text for p in section(page, "verdict").all("p")]
+    assert "general has 0.769 times the parameters of dot: 100 and 130." in smaller
+    for metric in ("exact_match", "aer"):
+        notes = [p.text for p in metric_table(page, metric).all("p", class_="note")]
+        assert "dot has 1.30 times the parameters of general: 130 and 100." in notes
+
+
 def test_there_is_a_verdict_per_axis_but_not_of_one_that_follows_another(tmp_path):
     plan = made_up_run.plan("axes", model=["rnn", "ntm"], score=["dot"], model__width=[8, 16], seed=[0, 1])
     for cell in plan.cells:  # as a zip does

@@ -10,7 +10,7 @@ import pytest
 from made_up_run import failed, outcome, plan, write_run
 from rich.console import Console
 
-from attnbench.analysis.table import formats
+from attnbench.analysis.table import formats, texts
 from attnbench.analysis.table.formats import comparison
 from attnbench.errors import AttnbenchError
 
@@ -264,8 +264,8 @@ def test_means_of_unequal_length_stand_below_each_other(tmp_path):
 ])  # fmt: skip
 def test_the_ends_of_an_interval_are_short_and_hold_what_they_round(value, decimals, low, high):
     """.57 · 100 is 56.99…: what is exact stays so."""
-    assert formats._end(value, decimals, math.floor) == low
-    assert formats._end(value, decimals, math.ceil) == high
+    assert texts._end(value, decimals, math.floor) == low
+    assert texts._end(value, decimals, math.ceil) == high
 
 
 @pytest.mark.parametrize("width", [120, 44])
