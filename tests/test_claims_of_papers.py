@@ -14,7 +14,7 @@ from attnbench.cli import main
 ROOT = Path(__file__).parents[1]
 GRIDS = sorted(ROOT.glob("experiments/claims/*.yaml"))
 SAVED = ROOT / "results" / "claims"
-ROW = re.compile(r"^\| (.+?) \| .*?\| \**(supported|contradicted|undecided)\** \|", re.MULTILINE)
+ROW = re.compile(r"^\| (.+?) \| .*? \| \*\*(supported|contradicted|undecided)\*\* \|", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
