@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 NOT_FIXED = (
     "The verdicts of this comparison assume that the number of seeds was fixed before any result was seen. With "
-    "decide, seeds were added until pairs were settled: what holds are the decisions."
+    "decide, seeds were added until pairs were settled: rely on the decisions instead."
 )
 
 

@@ -102,7 +102,7 @@ def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tup
     data = document.data if isinstance(document.data, dict) else {}
     written = data.get("claims") or []
     if not written or not isinstance(written, list):
-        raise no_claims(document.label)
+        raise no_claims(document.label, " and run it again, which trains nothing")
     sections = [data.get("grid"), data.get("zip"), *(data.get("include") or [])]
     axes = dict.fromkeys(axis for section in sections if isinstance(section, dict) for axis in section)
     every = [*planned, *(labels for labels, _ in skipped)]
@@ -118,9 +118,9 @@ def _distinct(labels: Iterable[Label]) -> list[Label]:
     return list({(type(label), label): label for label in labels}.values())
 
 
-def no_claims(file: str) -> AttnbenchError:
-    """The error for a grid without claims."""
-    return fail("the grid has no claims", file, f"add them to the grid file, e.g. {EXAMPLE}")
+def no_claims(file: str, then: str = "") -> AttnbenchError:
+    """The error for a grid without claims; `then` is what to do after they were added."""
+    return fail("the grid has no claims", file, f"add them to the grid file{then}, e.g. {EXAMPLE}")
 
 
 def check_finished(results: Results) -> None:

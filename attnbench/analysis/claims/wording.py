@@ -160,5 +160,5 @@ def caption(verifications: Sequence[Verification]) -> list[str]:
     fewest = min(one.result.n for one in found)
     unseen = 1 - (1 - CONFIDENCE) ** (1 / fewest)
     if measures & {"difference", "mean"}:
-        lines.append(f"What happens in fewer than {unseen:.0%} of seeds may occur in none of {fewest}.")
+        lines.append(f"A failure in fewer than {unseen:.0%} of all seeds may not occur among {fewest}.")
     return [line.replace("%", " %") for line in lines]

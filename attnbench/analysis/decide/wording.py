@@ -106,7 +106,8 @@ def _pair(rule: Rule, pair: Pair) -> str:
     names = f"{text(pair.a)} and {text(pair.b)}"
     if pair.verdict is not Answer.UNDECIDED:
         return f"{names} ({pair.seeds} seeds)" if pair.seeds else names
-    least = f"; from ±{pair.smallest:.{metric_of(rule.metric).decimals}f} it could be told" if pair.smallest else ""
+    decimals = metric_of(rule.metric).decimals
+    least = f"; could have shown a difference of {pair.smallest:.{decimals}f}" if pair.smallest else ""
     return f"{names} ({pair.seeds} seeds{least})"
 
 

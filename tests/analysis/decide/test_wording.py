@@ -31,8 +31,8 @@ def test_each_pair_is_in_one_sentence_with_its_difference_and_seeds(store):
     assert first.startswith("copy: a is better than b (+0.400, 10 seeds), c (+0.4")
     assert any(line.startswith("copy: equivalent: b and c (10 seeds)") for line in rest)
     undecided = next(line for line in rest if "undecided" in line)
-    assert "b and d (20 seeds; from ±0." in undecided
-    assert "c and d (20 seeds; from ±0." in undecided
+    assert "b and d (20 seeds; could have shown a difference of 0." in undecided
+    assert "c and d (20 seeds; could have shown a difference of 0." in undecided
     assert any(
         "at most 20. An error in any pair of a setting has a probability of at most 5 %" in line for line in rest
     )
