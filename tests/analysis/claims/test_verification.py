@@ -179,7 +179,8 @@ def test_a_metric_without_values_is_named(tmp_path):
 
 def test_a_run_without_claims(tmp_path):
     store = run_with(tmp_path, [], accuracy)
-    with pytest.raises(AttnbenchError, match=r"no claims\n  → add them to the grid file and run it again, .* claims: \["):
+    hint = "add them to the grid file and run it again, .* claims: "
+    with pytest.raises(AttnbenchError, match=rf"the grid has no claims\n  → {hint}\["):
         results_of_run(store)
 
 
