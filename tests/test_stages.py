@@ -154,6 +154,17 @@ def test_limit_counts_the_cells_of_all_stages(go: Go) -> None:
     assert len(go.trained) == 6
 
 
+def test_a_limit_that_a_later_stage_reaches_is_not_exceeded(go: Go) -> None:
+    """26 cells in two stages leave room for a single one, and a pack has two."""
+    go(TUNE, limit=2 * 2 * 3 * 2 + 3)
+    assert len(go.trained) == 2 * 2 * 3 * 2 + 2
+
+
+def test_a_limit_that_tuning_reaches_nearly_trains_no_reported_pack(go: Go) -> None:
+    go(TUNE.replace("seeds: 2", "seeds: 4"), limit=2 * 2 * 3 * 2 + 3)
+    assert len(go.trained) == 2 * 2 * 3 * 2
+
+
 def test_more_candidates_train_only_what_is_missing(go: Go) -> None:
     go(TUNE)
     go(TUNE.replace("0.1]", "0.1, 1.0]"))
