@@ -132,7 +132,7 @@ def run(
                 return planned
 
             def more() -> Planned | None:
-                following = session.next_after(work)
+                following = session.following()
                 return None if following is None else begin(following)
 
             return Driver(begin(work), store, tracker, notify, more).run(trainer, fail_fast)

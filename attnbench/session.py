@@ -84,7 +84,7 @@ class Session:
     check: Callable[[Sequence[Pack]], list[str]]
     trained: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
-    _planned: set[str] = field(default_factory=set)
+    _begun: Work | None = None  # of the latest stage
 
     @property
     def has_stages(self) -> bool:
@@ -113,7 +113,7 @@ class Session:
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         packs = [pack for pack in every if due.intersection(pack.ids) and not unplaced.intersection(pack.ids)]
         limit = None if self.wishes.limit is None else self.wishes.limit - len(self.trained)
-        todo = _first_packs(packs, limit)
+        todo = _first_packs(packs, limit, at_least=0 if self.trained else 1)
         # All with `fresh`, and those that a run left that was killed just after it saved a pack.
         of_no_use = [pack.ids[0] for pack in every if self.wishes.fresh or not due.intersection(pack.ids)]
         delete_checkpoints(self.store.folder, of_no_use)
@@ -122,14 +122,15 @@ class Session:
         complete = len(todo) == len(packs)
         return Work(stage, todo, states, found, compositions, doubts, self.check(todo), complete)
 
-    def next_after(self, work: Work) -> Work | None:
-        """What is to be trained when the packs of a stage have ended; None if there is nothing more."""
-        if not self.has_stages or not work.complete or self._limit_reached():
+    def following(self) -> Work | None:
+        """What is to be trained when the packs of the latest stage have ended; None if there is nothing more."""
+        before = self._begun
+        if before is None or not self.has_stages or not before.complete or self._limit_reached():
             return None
-        following = self.next()
+        work = self.next()
         # Where cells were copied, a stage may have nothing to train and still be followed by another one.
-        new = {cell.id for cell in following.stage.plan.trained} != self._planned
-        return following if following.packs or following.found or new else None
+        planned, new = ({cell.id for cell in one.stage.plan.trained} for one in (before, work))
+        return work if work.packs or work.found or new != planned else None
 
     def begin(self, work: Work, workers: int, entry: Provenance | None) -> tuple[Planned, list[str]]:
         """Writes the plan of a stage and copies the cells that are reused.
@@ -146,7 +147,7 @@ class Session:
             AttnbenchError: if the results folder cannot be written.
         """
         plan, store = work.stage.plan, self.store
-        self._planned = {cell.id for cell in plan.trained}
+        self._begun = work
         code = {cell.id: fingerprint(cell.cell) for cell in plan.trained}
         leaving = [] if self.trained else cells_that_leave(plan, store)
         rule = rule_of(self.grid)
@@ -194,9 +195,9 @@ def check_data(todo: Sequence[Pack]) -> list[str]:
     return messages + [missing_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
 
 
-def _first_packs(all_packs: list[Pack], limit: int | None) -> list[Pack]:
-    """The first packs that have at most `limit` cells together, but at least one pack."""
+def _first_packs(all_packs: list[Pack], limit: int | None, at_least: int) -> list[Pack]:
+    """The first packs that have at most `limit` cells together, but at least so many packs."""
     if limit is None:
         return all_packs
     totals = accumulate(len(pack.ids) for pack in all_packs)
-    return [pack for pack, total in zip(all_packs, totals, strict=True) if total <= limit] or all_packs[:1]
+    return [pack for pack, total in zip(all_packs, totals, strict=True) if total <= limit] or all_packs[:at_least]

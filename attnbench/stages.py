@@ -34,13 +34,12 @@ class Stage:
     @property
     def due(self) -> list[PlannedCell]:
         """The cells to train, if they are not done. No reported cell is trained before tuning has ended."""
-        tuning = any(tuned.chosen is None for tuned in self.plan.tuned)
-        return self.plan.tuning if tuning else self.plan.trained
+        return self.plan.tuning if self.plan.is_tuning else self.plan.trained
 
     @property
     def name(self) -> str:
         """What the stage is, in a few words; "" for a grid that has one stage."""
-        if any(tuned.chosen is None for tuned in self.plan.tuned):
+        if self.plan.is_tuning:
             return "tuning"
         decisions = [setting.decision for setting in self.settings if setting.decision is not None]
         if not decisions:

@@ -11,9 +11,14 @@ import pytest
 
 import attnbench
 from attnbench import runner
+from attnbench.cli.console import Console
+from attnbench.cli.run import _print_results
 from attnbench.engines.base import Finished
 from attnbench.engines.serial import SerialEngine
-from attnbench.runner import Planned
+from attnbench.grid.load import load_grid
+from attnbench.runner import Notice, Planned
+from attnbench.stages import stage_of
+from attnbench.store.runs import orphans, summary
 from attnbench.store.store import Store
 
 TUNE = """
@@ -42,9 +47,11 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Go:
         monkeypatch.setitem(runner.ENGINES, "serial", partial(SerialEngine, train=train))
         file = tmp_path / "g.yaml"
         file.write_text(text)
-        go.stages, go.trained = [], []
+        go.stages, go.trained, go.notices = [], [], []
 
         def listen(event: Any) -> None:
+            if isinstance(event, Notice):
+                go.notices.append(event.text)
             if isinstance(event, Planned):
                 go.stages.append([])
             if isinstance(event, Finished):
@@ -154,12 +161,46 @@ def test_limit_counts_the_cells_of_all_stages(go: Go) -> None:
     assert len(go.trained) == 6
 
 
+def test_a_limit_that_a_later_stage_reaches_is_not_exceeded(go: Go) -> None:
+    """26 cells in two stages leave room for a single one, and a pack has two."""
+    go(TUNE, limit=2 * 2 * 3 * 2 + 3)
+    assert len(go.trained) == 2 * 2 * 3 * 2 + 2
+
+
+def test_a_limit_that_tuning_reaches_nearly_trains_no_reported_pack(go: Go) -> None:
+    go(TUNE.replace("seeds: 2", "seeds: 4"), limit=2 * 2 * 3 * 2 + 3)
+    assert len(go.trained) == 2 * 2 * 3 * 2
+
+
 def test_more_candidates_train_only_what_is_missing(go: Go) -> None:
     go(TUNE)
     go(TUNE.replace("0.1]", "0.1, 1.0]"))
     assert [len(stage) for stage in go.stages] == [4, 0]
     go(TUNE.replace("[0.001, ", "[0.001, 0.0001, ").replace("0.1]", "0.001001]"))
     assert len(go.stages) == 2
+
+
+def test_tuning_cells_are_no_orphans(go: Go, store: Store) -> None:
+    """`attnbench runs --prune` deletes orphans."""
+    go(TUNE)
+    assert orphans(store) == []
+    assert summary(store).orphaned == 0
+
+
+def test_one_more_candidate_does_not_make_it_another_grid(go: Go) -> None:
+    go(TUNE)
+    go(TUNE.replace("0.1]", "0.1, 1.0]"))
+    assert not [note for note in go.notices if "another grid" in note]
+
+
+def test_a_run_that_ends_in_tuning_says_so_and_is_no_error(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = go(TUNE, limit=2)
+    assert frame.empty
+    results = tmp_path / "results"
+    _print_results(frame, stage_of(load_grid(tmp_path / "g.yaml"), lambda _: {}).plan, Console(), None, results)
+    assert "tuning is not finished: 22 of its 24 cells are missing; 8 reported cells follow" in capsys.readouterr().out
 
 
 # --- decide
@@ -206,6 +247,12 @@ def test_other_settings_do_not_matter_for_a_decision(go: Go, store: Store) -> No
     frame = go(DECIDE.replace("[copy]", "[copy, reverse]"))
     both = frame[frame["task"] == "copy"].groupby("score")["seed"].count().to_dict()
     assert both == alone
+
+
+def test_a_run_that_begins_its_looks_again_does_not_say_that_cells_leave(go: Go) -> None:
+    go(DECIDE)
+    go(DECIDE, fresh=True)
+    assert not [note for note in go.notices if "another grid" in note]
 
 
 def test_fresh_makes_all_looks_anew(go: Go, store: Store) -> None:

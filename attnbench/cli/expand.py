@@ -95,7 +95,7 @@ def rows_of(plan: "Plan", states: dict[str, "CellState"]) -> list[CellRow]:
 
     rows = [row(c.id, states[c.id].name, states[c.id].reason, c.labels, TUNING) for c in plan.tuning]
     rows += [row(c.id, states[c.id].name, states[c.id].reason, c.labels, REPORTED) for c in plan.cells]
-    unknown = any(one.chosen is None for one in plan.tuned)
+    unknown = plan.is_tuning
     reason = "follows tuning" if unknown else "trained if a pair is still open"
     rows += [row(None if unknown else c.id, "waiting", reason, c.labels, REPORTED) for c in plan.waiting]
     rows += [row(c.id, "not needed", "all pairs of it are settled", c.labels, REPORTED) for c in plan.unneeded]
@@ -191,7 +191,7 @@ def _times(plan: "Plan", states: dict[str, "CellState"], workers: int | None) ->
         return [cell for cell in cells if states[cell.id].name in ("todo", "stale")]
 
     tuning, cells, later = due(plan.tuning), due(plan.cells), plan.waiting
-    follows = any(one.chosen is None for one in plan.tuned)
+    follows = plan.is_tuning
     lines = []
     for todo, what in (
         (tuning, "tuning" if plan.tuned else ""),

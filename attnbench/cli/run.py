@@ -227,7 +227,10 @@ def _print_results(
     from attnbench.store.store import Store
 
     store = Store(results / plan.name)
-    _print_tables(frame, plan, store)
+    if plan.is_tuning and frame.empty:  # with --limit, or where tuning was stopped: there is no table yet
+        console.print("\n".join(store.notes()), soft_wrap=True, markup=False)
+    else:
+        _print_tables(frame, plan, store)
     failed = int((frame["status"] == "failed").sum())
     console.print("\n".join(_pointers(store, frame, failed, tracking_uri, results)), soft_wrap=True, markup=False)
 

@@ -158,6 +158,12 @@ class _Expansion:
         if self._is_repeated(combination, parts[0], cells[0][0].id):
             return
         ids = tuple(tuple(cell.id for cell in of_candidate) for of_candidate in cells)
+        if len(set(ids)) < len(ids):
+            same = next(n for n, one in enumerate(ids) if one in ids[:n])
+            named = ", ".join(f"{field} {value}" for field, value in candidates[same].items())
+            place = self.document.place(("tune", "grid"), key=True)
+            self.problems.add(place, f"two candidates are the same training: {named}", "remove one of the values")
+            return
         chosen = choose(ids, self.ended, tune.by)
         self.plan.tuning.extend(cell for of_candidate in cells for cell in of_candidate)
         self.plan.tuned.append(Tuned(labels, candidates, ids, chosen))

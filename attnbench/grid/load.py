@@ -223,7 +223,7 @@ def _check_tuning_seeds(file: GridFile, document: Document) -> None:
     """Checks that no reported seed is one of tuning, which would be chosen on what is reported."""
     if file.tune is None or not isinstance(file.seeds, list):
         return
-    used = set(file.tune.seed_list)
+    used = file.tune.seed_list
     for index, seed in enumerate(file.seeds):
         if seed in used:
             what = f"the seed {seed} is used for tuning, which takes seeds from {min(used)} on"

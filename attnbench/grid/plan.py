@@ -53,6 +53,11 @@ class Plan:
     unneeded: list[PlannedCell] = field(default_factory=list)
 
     @property
+    def is_tuning(self) -> bool:
+        """Whether the candidate of any configuration is not chosen yet."""
+        return any(tuned.chosen is None for tuned in self.tuned)
+
+    @property
     def trained(self) -> list[PlannedCell]:
         """All cells that are trained now: those of tuning, then those that are reported."""
         return [*self.tuning, *self.cells]

@@ -42,10 +42,11 @@ class Tune(Section):
 def is_tunable(path: str) -> bool:
     """Whether a field can be tuned: those of the training, and the options of the model, score, scope and normaliser.
 
-    The task and its data say what is learned, and components are what is compared.
+    The task and its data say what is learned, components are what is compared, and no number depends on the time limit.
     """
     head = path.partition(".")[0]
-    return head in ("train", "model", "score", "scope", "normaliser") and path not in (head, "model.kind")
+    kinds = ("train", "model", "score", "scope", "normaliser")
+    return head in kinds and path not in (head, "model.kind", "train.timeout")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def summary(store: Store) -> RunSummary:
         done=current.count("done"),
         failed=current.count("failed"),
         stale=len(stale),
-        orphaned=len(states.keys() - planned),
+        orphaned=len(states.keys() - _planned(store)),
         when=when,
         size=size,
     )
@@ -86,7 +86,7 @@ def orphans(store: Store) -> list[str]:
     Raises:
         AttnbenchError: if the plan cannot be read: then every cell would be taken for an orphan.
     """
-    planned = {cell["id"] for cell in store.plan()["cells"]}
+    planned = _planned(store)
     return [cell for cell in store.states() if cell not in planned]
 
 
@@ -134,6 +134,12 @@ def delete(store: Store) -> list[Path]:
         with suppress(OSError):
             folder.rmdir()
     return others
+
+
+def _planned(store: Store) -> set[str]:
+    """The ids of all cells that a run needs: those that are reported, and those of tuning."""
+    plan = store.plan()
+    return {cell["id"] for cell in (*plan["cells"], *plan.get("tuning", []))}
 
 
 def _files_below(folder: Path) -> Iterator[os.stat_result]:

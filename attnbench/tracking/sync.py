@@ -33,7 +33,7 @@ def catch_up(store: Store, tracking_uri: str | None) -> tuple[int, int, NotLogge
         ((cell, digests[cell.id]) for cell in [*tuned, *cells]), lambda cell: store.outcome(cell.id)
     )
     # The status that MLflow shows for the grid's run: KILLED while cells are missing, as after an interruption.
-    complete = len(cells) == len(labels)
+    complete = len(cells) == len(labels) and len(tuned) == len(tuning) and not content.get("waiting")
     failed = (frame["status"] == "failed").any()
     tracker.finish(frame, "KILLED" if not complete else "FAILED" if failed else "FINISHED")
     return logged, there, tracker.not_logged
