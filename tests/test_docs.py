@@ -280,7 +280,9 @@ def test_links_and_pictures_are_there(page):
 def test_readme_shows_pictures_and_is_short():
     pictures = [*IMAGE.findall(read("README.md")), *re.findall(r"!\[[^]]+\]\(([^)]+)\)", read("README.md"))]
     assert len(pictures) >= 2
-    assert len(read("README.md").splitlines()) <= 130
+    # Without the table of claims, which benchmarks/claims_page.py writes.
+    written = re.sub(r"<!-- claims -->.*<!-- end of claims -->\n", "", read("README.md"), flags=re.DOTALL)
+    assert len(written.splitlines()) <= 130
 
 
 def test_every_page_is_in_the_index():

@@ -194,10 +194,10 @@ def test_without_tune_the_ids_are_those_of_before(plan: Plans) -> None:
 
 def test_candidates_that_are_the_same_training_are_refused(write) -> None:
     grid = load_grid(write(GRID.replace("[0.001, 0.01, 0.1]", "[1, 1.0]")))
-    with pytest.raises(AttnbenchError, match="two candidates are the same training: train.learning_rate 1"):
+    with pytest.raises(AttnbenchError, match="two candidates are the same training"):
         expand(grid)
 
 
 def test_the_time_limit_cannot_be_tuned(write) -> None:
-    with pytest.raises(AttnbenchError, match="train.timeout cannot be tuned"):
+    with pytest.raises(AttnbenchError, match=r"train\.timeout cannot be tuned"):
         load_grid(write(GRID.replace("train.learning_rate: [0.001, 0.01, 0.1]", "train.timeout: [10, 20]")))
