@@ -22,7 +22,7 @@ def sentences(rule: Rule, found: Iterable[Setting]) -> list[str]:
     pairs = [pair for setting in found if setting.decision for pair in setting.decision.pairs.values()]
     if any(pair.verdict in (Answer.BETTER, Answer.WORSE, Answer.EQUIVALENT) for pair in pairs):
         lines.append(
-            f"Seeds were added until all pairs of {rule.axis} were settled, at most {rule.at_most}. An error in any "
+            f"Seeds are added until all pairs of {rule.axis} are settled, at most {rule.at_most}. An error in any "
             "pair of a setting has a probability of at most 5 %. Intervals are those of the last look."
         )
     if same := [pair.seeds for pair in pairs if pair.verdict is Answer.EQUIVALENT]:
