@@ -109,7 +109,7 @@ class Session:
         kept = {id_ for id_, state in states.items() if state.name == STALE and id_ not in due}
         before = [part for pack in self.store.packs() for part in (pack.parts(kept) if due & {*pack.ids} else [pack])]
         earlier = [*(pack.together for pack in found), *before]
-        every = composed(stage.plan.trained, earlier, self.grid.plugins, self.spread_over)
+        every = composed(stage.due, earlier, self.grid.plugins, self.spread_over)
         # A pack is trained whole, also the cells of it that are done: they must not be trained in another company.
         packs = [pack for pack in every if due.intersection(pack.ids) and not unplaced.intersection(pack.ids)]
         limit = None if self.wishes.limit is None else self.wishes.limit - len(self.trained)

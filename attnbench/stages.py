@@ -62,11 +62,16 @@ def stage_of(grid: Grid, ended: Ended) -> Stage:
         measured = ended(plan.tuning)
         plan = expand(grid, {id_: None if one.status == "failed" else one.metrics for id_, one in measured.items()})
     rule = rule_of(grid)
-    if rule is None or plan.waiting:
+    if plan.is_tuning:
+        # What earlier runs reported stays in the tables; the rest follows tuning, also where a candidate is chosen.
+        done = ended(plan.cells).keys()
+        follows = [*(cell for cell in plan.cells if cell.id not in done), *plan.waiting]
+        return Stage(replace(plan, cells=[cell for cell in plan.cells if cell.id in done], waiting=follows))
+    if rule is None:
         return Stage(plan)
     cells = {cell.id: cell.labels for cell in plan.cells}
     found = settings(cells, ended(plan.cells), rule, compare=False)
-    due = {id_ for setting in found for id_ in needed(setting, cells, rule)}
+    due = needed(found, cells, rule)
     settled = {id_ for setting in found for id_ in settled_cells(setting, cells, rule)} - due
     return Stage(
         replace(

@@ -203,6 +203,27 @@ def test_a_run_that_ends_in_tuning_says_so_and_is_no_error(
     assert "tuning is not finished: 22 of its 24 cells are missing; 8 reported cells follow" in capsys.readouterr().out
 
 
+# --- with several workers, over which few packs are spread
+
+
+SETTINGS = DECIDE.replace("[copy]", "[copy, reverse]")
+
+
+@pytest.mark.parametrize("text", [TUNE, SETTINGS, BOTH], ids=["tune", "decide", "both"])
+def test_which_cells_are_trained_together_does_not_depend_on_interruptions(
+    go: Go, store: Store, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(runner._Engine, "spread_over", property(lambda _: 5))
+    go(text)
+    expected, packs = contents(store.folder), sum(map(len, go.stages))
+    for stop_after in range(1, packs):
+        shutil.rmtree(store.folder)
+        with pytest.raises(KeyboardInterrupt):
+            go(text, stop_after=stop_after)
+        go(text)
+        assert contents(store.folder) == expected, stop_after
+
+
 # --- decide
 
 

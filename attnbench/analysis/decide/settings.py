@@ -77,22 +77,31 @@ def settings(
     groups: dict[tuple[Label, ...], dict[str, Labels]] = {}
     for id_, cell in cells.items():
         groups.setdefault(tuple(cell[name] for name in names), {})[id_] = cell
-    # Of the first seeds of all settings, so that more seeds do not change what was decided before.
-    sizes = [one.test_examples for id_, one in ended.items() if id_ in cells and _seed(cells[id_]) < rule.at_least]
-    resolution = resolution_with(sizes, rule.metric)
     return [
-        Setting(
-            {name: first[name] for name in varying}, tuple(group), _decision(group, ended, rule, resolution, compare)
-        )
+        Setting({name: first[name] for name in varying}, tuple(group), _decision(group, ended, rule, compare))
         for group in groups.values()
         for first in [next(iter(group.values()))]
     ]
 
 
-def needed(setting: Setting, cells: Mapping[str, Labels], rule: Rule) -> set[str]:
-    """The ids of the cells that are needed so far; where there is nothing to compare, those of the fewest seeds."""
-    wanted = setting.decision.wanted if setting.decision else {}
-    return {id_ for id_ in setting.cells if _seed(cells[id_]) < wanted.get(cells[id_][rule.axis], rule.at_least)}
+def needed(found: Sequence[Setting], cells: Mapping[str, Labels], rule: Rule) -> set[str]:
+    """The ids of the cells that are needed so far; where there is nothing to compare, those of the fewest seeds.
+
+    All settings make a look before any makes the next one. Otherwise an interruption would change which cells are new
+    at the same time, and thus which are trained together.
+    """
+    behind = min((one.decision.look for one in found if one.decision and not one.decision.finished), default=0)
+    ids = set()
+    for setting in found:
+        wanted, most = {}, rule.at_most
+        if setting.decision is not None:
+            wanted = setting.decision.wanted
+            if not setting.decision.finished and setting.decision.look > behind:
+                most = setting.decision.looks[setting.decision.look - 1]
+        for id_ in setting.cells:
+            if _seed(cells[id_]) < min(most, wanted.get(cells[id_][rule.axis], rule.at_least)):
+                ids.add(id_)
+    return ids
 
 
 def settled_cells(setting: Setting, cells: Mapping[str, Labels], rule: Rule) -> set[str]:
@@ -104,7 +113,7 @@ def settled_cells(setting: Setting, cells: Mapping[str, Labels], rule: Rule) -> 
 
 
 def _decision(
-    cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule, resolution: float, compare: bool
+    cells: Mapping[str, Labels], ended: Mapping[str, Ended], rule: Rule, compare: bool
 ) -> Decision[Label] | None:
     found: dict[Label, dict[int, Ended]] = {cell[rule.axis]: {} for cell in cells.values()}
     for id_, cell in cells.items():
@@ -113,6 +122,9 @@ def _decision(
     if len(found) < 2:
         return None
     worst = _worst(found, rule)
+    # Of the first seeds alone, so that more seeds do not change what was decided before.
+    sizes = [ended[id_].test_examples for id_ in cells if id_ in ended and _seed(cells[id_]) < rule.at_least]
+    resolution = resolution_with(sizes, rule.metric)
     values = {
         value: in_order({seed: _value(one, worst, rule) for seed, one in of_value.items()}, range(rule.at_most))
         for value, of_value in found.items()

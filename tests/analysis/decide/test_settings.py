@@ -55,7 +55,9 @@ def test_an_axis_that_the_compared_one_determines_does_not_divide() -> None:
 def test_before_any_result_every_value_needs_the_first_look() -> None:
     planned = cells(task=["copy", "sort"])
     for setting in settings(planned, {}, RULE):
-        assert {planned[id_]["seed"] for id_ in needed(setting, planned, RULE)} == set(range(setting.decision.looks[0]))
+        assert {planned[id_]["seed"] for id_ in needed([setting], planned, RULE)} == set(
+            range(setting.decision.looks[0])
+        )
         assert not settled_cells(setting, planned, RULE)
 
 
@@ -72,10 +74,10 @@ def test_values_that_are_settled_need_no_more_seeds_in_their_setting_alone() -> 
             noisy[id_] = CellSummary("done", {"exact_match": 0.9 if wins else 0.1}, None, (), 500, {}, "")
     found = settings(planned, ended(copy, first, {"a": 0.9, "b": 0.1}) | noisy, RULE)
     assert found[0].decision.pairs["a", "b"].verdict is Answer.BETTER
-    assert len(needed(found[0], planned, RULE)) == 2 * first
+    assert len(needed([found[0]], planned, RULE)) == 2 * first
     assert settled_cells(found[0], planned, RULE) == set(copy)
     assert found[1].decision.pairs["a", "b"].verdict is Answer.OPEN
-    assert len(needed(found[1], planned, RULE)) == 2 * found[1].decision.looks[1]
+    assert len(needed([found[1]], planned, RULE)) == 2 * found[1].decision.looks[1]
     assert not settled_cells(found[1], planned, RULE)
 
 
@@ -107,7 +109,7 @@ def test_a_single_value_has_nothing_to_compare_and_gets_the_fewest_seeds() -> No
     planned = cells() | {f"x{number}": labels for number, labels in enumerate(single)}
     found = settings(planned, {}, RULE)
     assert found[1].decision is None
-    assert len(needed(found[1], planned, RULE)) == RULE.at_least
+    assert len(needed([found[1]], planned, RULE)) == RULE.at_least
     assert settled_cells(found[1], planned, RULE) == set(found[1].cells)
 
 
