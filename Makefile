@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format bench simulate claims clean
+.PHONY: demo test lint format bench gpu-wheels simulate claims clean
 
 demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
@@ -27,6 +27,13 @@ claims: $(INSTALLED)  ## the verdicts on the claims of experiments/claims/, from
 	$(BIN)/python benchmarks/peers/reverse_data.py experiments/claims/joey_reverse
 	# Exit status 3 says that a claim is contradicted, which is a result.
 	$(BIN)/attnbench verify experiments/claims/*.yaml --cells results/claims || test $$? -eq 3
+
+# For a machine with PyTorch and Python 3.12 but no package registry. There: pip install --no-index --no-deps --target DIR
+# .wheels/*.whl, and PYTHONPATH=DIR python benchmarks/gpu.py.
+gpu-wheels: $(INSTALLED)  ## the packages that benchmarks/gpu.py needs beside PyTorch, into .wheels/
+	rm -rf .wheels
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version 3.12 \
+		--platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 --dest .wheels typer rich pydantic filelock
 
 simulate: $(INSTALLED)  ## simulates the verdicts, decide, claims and the gate, for docs/ and results/; some hours
 	$(BIN)/python benchmarks/simulate_statistics.py

@@ -86,6 +86,5 @@ def trained(
     adam = Adam(list(stack.parameters.values()))
     for _ in range(STEPS):
         objective, _loss = stack.loss(to_batch(stream.batch(), CPU))
-        objective.sum().backward()
-        adam.step(0.01, 1.0)
+        adam.step(objective.sum(), 0.01, 1.0)
     return {name: parameter[-1].detach().double() for name, parameter in stack.parameters.items()}

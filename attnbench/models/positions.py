@@ -50,8 +50,8 @@ def distance_bias(heads: int, start: int, length: int, keys: int, like: Tensor) 
     # The paper covers causal attention only, with i ≤ t. The encoder is bidirectional and needs the absolute distance.
     steps = torch.arange(start, start + length, device=like.device).unsqueeze(1)
     distance = (steps - torch.arange(keys, device=like.device)).abs().to(like.dtype)
-    slopes = torch.tensor([2 ** (-8 * (head + 1) / heads) for head in range(heads)], dtype=like.dtype)
-    return -slopes.to(like.device).view(-1, 1, 1) * distance
+    slopes = torch.exp2(-8 / heads * torch.arange(1, heads + 1, dtype=like.dtype, device=like.device))
+    return -slopes.view(-1, 1, 1) * distance
 
 
 def _angles(start: int, length: int, width: int, like: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ class Adam:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = list(parameters)
+        self.trained = [index for index, parameter in enumerate(self.parameters) if parameter.requires_grad]
         self.means, self.squares = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
         self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
@@ -35,37 +36,42 @@ class Adam:
         self.means = [mean.index_select(0, kept) for mean in self.means]
         self.squares = [square.index_select(0, kept) for square in self.squares]
 
-    @torch.no_grad()
-    def step(self, learning_rate: float, clip: float) -> None:
-        """Clips the gradient of each replica to the norm `clip`, takes a step, and clears the gradients."""
+    def step(self, objective: Tensor, learning_rate: float | Tensor, clip: float) -> None:
+        """Takes a step that decreases the objective, a scalar, with the gradient of each replica clipped to `clip`.
+
+        Args:
+            objective: the sum of the objectives of the replicas, which are independent.
+            learning_rate: on a GPU it may be a tensor.
+            clip: the largest norm of a replica's gradient.
+        """
+        found = torch.autograd.grad(objective, [self.parameters[i] for i in self.trained], allow_unused=True)
         # A parameter that the loss does not depend on has no gradient.
-        used = [i for i, p in enumerate(self.parameters) if p.grad is not None]
-        gradients = [g for p in self.parameters if (g := p.grad) is not None]
-        clip_norms(gradients, clip)
-        adam(
-            [self.parameters[i] for i in used],
-            gradients,
-            [self.means[i] for i in used],
-            [self.squares[i] for i in used],
-            [],
-            [self.steps[i] for i in used],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=learning_rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
-        for parameter in self.parameters:
-            parameter.grad = None
+        used = [i for i, gradient in zip(self.trained, found, strict=True) if gradient is not None]
+        gradients = [gradient for gradient in found if gradient is not None]
+        with torch.no_grad():
+            adam(
+                [self.parameters[i] for i in used],
+                clipped(gradients, clip),
+                [self.means[i] for i in used],
+                [self.squares[i] for i in used],
+                [],
+                [self.steps[i] for i in used],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=learning_rate,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
-def clip_norms(gradients: Sequence[Tensor], clip: float) -> None:
-    """Scales the gradient of each replica, over all tensors (K,…), in place to a norm of at most `clip`."""
+def clipped(gradients: Sequence[Tensor], clip: float) -> list[Tensor]:
+    """Returns the gradients (K,…) with those of each replica, over all tensors, scaled to a norm of at most `clip`."""
     # torch.nn.utils.clip_grad_norm_ would use a norm over all replicas, which would make them depend on each other.
     squares = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0)  # (K,)
     scale = (clip / (squares.sqrt() + 1e-6)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+    # Not in place: parameters that are added together have the same tensor as gradient. Contiguous like the parameters:
+    # torch's fused Adam takes the numbers in the order in which they are in memory.
+    return [(gradient * scale.view(-1, *[1] * (gradient.ndim - 1))).contiguous() for gradient in gradients]

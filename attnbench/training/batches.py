@@ -89,4 +89,10 @@ def to_batch(examples: Examples, device: torch.device) -> Batch:
     ends = (target != PAD).sum(-1, keepdims=True)
     np.put_along_axis(target, ends, EOS, axis=-1)
     previous = np.pad(target[..., :-1], [*edge, (1, 0)], constant_values=BOS)
-    return Batch(*(torch.as_tensor(a, dtype=torch.long, device=device) for a in (source, previous, target)))
+    return Batch(*(_moved(array, device) for array in (source, previous, target)))
+
+
+def _moved(ids: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.as_tensor(ids, dtype=torch.long)
+    # From pinned memory, the copy does not wait for what the GPU has been given to compute.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

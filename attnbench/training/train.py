@@ -13,12 +13,13 @@ from attnbench.tasks.base import PAD
 from attnbench.tasks.streams import TrainingStream, build_task, validation_set
 from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, read
-from attnbench.training.batches import to_batch
+from attnbench.training.batches import Batch, to_batch
 from attnbench.training.build import build_model
 from attnbench.training.checkpoint import INVALID, Checkpoints, Unusable
 from attnbench.training.metrics import evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
+from attnbench.training.step import Steps
 from attnbench.training.state import record_bytes, restore, size_of, state_of, tensors_of
 from attnbench.training.tested import tested
 from attnbench.training.trial import try_model
@@ -69,6 +70,7 @@ class Training:
         try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)
         self.adam = Adam(list(self.stack.parameters.values()))
+        self.taking = Steps(self.stack, self.adam, self.settings.clip, device, lambda why: self._report(note=why))
         self.attends = self.cell.score is not None and self.stack.template.model.aligns
         self.selection = Selection(self.stack.state(), len(pack.seeds))
         self.formations = [Formation() for _ in pack.seeds]
@@ -90,23 +92,25 @@ class Training:
         reported = 0.0
         if not self.steps:
             self._note_alignment()
+        begun = time.perf_counter()
         while not self.ended:
-            begun = time.perf_counter()
             # The losses stay tensors until the next validation: reading one would wait for the GPU at every step.
             losses.append(self._step())
-            self.training_seconds += time.perf_counter() - begun
             if self.steps % self.settings.valid_every == 0 or self.steps == self.settings.steps:
-                self._report(losses[-1], evaluating=True)
+                self._report(losses[-1], evaluating=True)  # waits for the steps on a GPU
+                self.training_seconds += time.perf_counter() - begun
                 self._note_divergence(losses)
                 self._validate(self._note_losses(losses))
                 losses = []
                 self.ended = not self._retire() or self.steps == self.settings.steps
                 if remark := self.checkpoints.write(lambda: state_of(self, time.perf_counter() - self.started)):
                     self._report(note=remark)
+                begun = time.perf_counter()
             if time.perf_counter() - reported > REPORT_EVERY and losses:
                 reported = time.perf_counter()
                 self._report(losses[-1])
         self._report(evaluating=True)
+        self.taking.forget()
         return tested(self)
 
     def resume(self) -> None:
@@ -131,15 +135,14 @@ class Training:
     def _step(self) -> torch.Tensor:
         """Takes the next step with all replicas; returns the loss (K,) in nats per target word."""
         self.steps += 1
+        return self.taking.take(self.next_batch(), self._rate(self.steps))
+
+    def next_batch(self) -> Batch:
+        """Returns the next training batch, and counts its words."""
         examples = self.stream.batch()
-        batch = to_batch(examples, self.device)
-        objective, loss = self.stack.loss(batch)
-        # The replicas are independent, so the gradient of the sum is the gradient of each replica's objective.
-        objective.sum().backward()
-        self.adam.step(self._rate(self.steps), self.settings.clip)
         # Counted on the NumPy arrays, because counting on the GPU would wait for it. EOS is not in the examples yet.
         self.words += int((examples.target != PAD).sum()) + examples.target[..., 0].size
-        return loss
+        return to_batch(examples, self.device)
 
     def _rate(self, step: int) -> float:
         """Returns the learning rate of a step, counted from 1.
@@ -235,6 +238,7 @@ class Training:
         """Continues with these of the active replicas alone."""
         self.stack.keep(rows)
         self.adam.keep(list(self.stack.parameters.values()), rows)
+        self.taking.forget()
         self.stream.keep(rows)
         self.active = [self.active[row] for row in rows]
 

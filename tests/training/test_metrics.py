@@ -337,7 +337,7 @@ def test_chunks_have_every_sentence_once_and_no_more_than_their_size(monkeypatch
     monkeypatch.setattr(metrics, "CHUNK", chunk)
     sizes = [5, 1, 4, 2]
     groups = [Examples(np.full((n, i + 1), 3 + i), np.full((n, i + 1), 3), None) for i, n in enumerate(sizes)]
-    chunks = list(metrics.in_chunks(groups))
+    chunks = list(metrics.in_chunks(groups, chunk))
     counts = [sum(map(len, parts)) for parts in chunks]
     assert counts == [chunk] * (12 // chunk) + [12 % chunk] * (12 % chunk > 0)
     found = [int(row[0]) - 3 for parts in chunks for part in parts for row in part.source]

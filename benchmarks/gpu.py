@@ -1,0 +1,430 @@
+"""What a GPU does with attnbench: correctness, and the speed of stacked seeds; writes results/gpu.json.
+
+    python benchmarks/gpu.py [--device cpu] [--reduced] [--out FILE] [PART ...]
+
+Parts: card, correctness, steps, packs, command, compiled; all unless some are named. All take at most eight minutes on
+one GPU. It needs PyTorch and what `make gpu-wheels` brings to a machine without a package registry. `--reduced` is for
+a test of this script on a CPU, whose figures mean nothing. `python benchmarks/speed.py page` writes results/speed.md.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from attnbench.cell import Cell, Component, Data, Pack, Train  # noqa: E402
+from attnbench.registry import REGISTRIES  # noqa: E402
+from attnbench.tasks.streams import build_task  # noqa: E402
+from attnbench.training.batches import Batch  # noqa: E402
+from attnbench.training.build import build_model  # noqa: E402
+from attnbench.training.stack import Stack  # noqa: E402
+from attnbench.training.train import Training  # noqa: E402
+
+Figures = dict[str, Any]
+QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The sizes of a measurement."""
+
+    device: torch.device
+    seeds: tuple[int, ...] = (1, 8, 64, 512)
+    matrix: int = 8192
+    step_seconds: float = 1.5
+    steps: int = 400
+    examples: int = 500
+    combinations: int | None = None
+    command_seeds: int = 64
+    workers: int = 8
+    patience: float = 120.0  # of compiling
+
+
+def reduced(device: torch.device) -> Scale:
+    """Sizes with which every part runs in seconds on a CPU."""
+    return Scale(device, (1, 2), 64, 0.0, 2, 6, 2, 1, 1, 120.0)
+
+
+def card(scale: Scale) -> Figures:
+    """The card, and its rates: matrix products of each precision, and copies in its memory."""
+    size = scale.matrix
+    found: Figures = {"torch": torch.__version__, "python": sys.version.split()[0]}
+    if scale.device.type == "cuda":
+        found["name"] = torch.cuda.get_device_name(scale.device)
+        found["cuda"] = torch.version.cuda
+    for name, dtype, precision in (
+        ("float32", torch.float32, "highest"),
+        ("tf32", torch.float32, "high"),
+        ("bfloat16", torch.bfloat16, "high"),
+    ):
+        with matrix_products(precision):
+            a, b = (torch.randn(size, size, device=scale.device, dtype=dtype) for _ in range(2))
+            found[name] = 2 * size**3 / seconds_of(lambda a=a, b=b: a @ b, scale)
+    block = torch.randn(size, size, device=scale.device)
+    copy = torch.empty_like(block)
+    found["bytes per second"] = 2 * block.nbytes / seconds_of(lambda: copy.copy_(block), scale)
+    return found
+
+
+@contextmanager
+def matrix_products(precision: str) -> Iterator[None]:
+    """Computes float32 matrix products with torch's precision "highest", or "high", which is TF32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def synchronise(scale: Scale) -> None:
+    """Waits for the GPU."""
+    if scale.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds_of(function: Callable[[], Any], scale: Scale, warm: int = 3) -> float:
+    """The median time of a call, each waited for; of 5 to 200."""
+    for _ in range(warm):
+        function()
+    synchronise(scale)
+    times: list[float] = []
+    end = time.perf_counter() + scale.step_seconds
+    while len(times) < 5 or (time.perf_counter() < end and len(times) < 200):
+        begun = time.perf_counter()
+        function()
+        synchronise(scale)
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def correctness(scale: Scale) -> Figures:
+    """Every score, scope, normaliser and model: the GPU against float64 on the CPU, and graphs against single kernels.
+
+    Each figure is ‖found − expected‖/‖expected‖ over the gradients of all parameters, or over the weights after steps.
+    """
+    from company import COMBINATIONS
+
+    found: Figures = {}
+    for combination in COMBINATIONS[: scale.combinations]:
+        kind, score, scope, normaliser, options = combination
+        name = " ".join([kind, score, scope, normaliser, *options.values()])
+        try:
+            found[name] = _compared(combination, scale)
+        except Exception as error:
+            found[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
+    return found
+
+
+def _compared(combination: Any, scale: Scale) -> Figures:
+    from small_packs import DATA, pack
+
+    kind, score, scope, normaliser, options = combination
+    described = pack((3, 4, 5), score, scope, kind=kind, normaliser=normaliser, scope_options=dict(options))
+    cell, cpu = described.cell, torch.device("cpu")
+    task = build_task(cell.task, DATA)
+
+    def stack(dtype: torch.dtype, device: torch.device) -> Stack:
+        built = Stack(lambda seed: build_model(cell, task, 6, seed).to(dtype), described.seeds, device)
+        built.half = False
+        return built
+
+    batch = Training(described, cpu, lambda _: None).next_batch()
+    expected = gradients(stack(torch.float64, cpu), batch)
+    on_device = stack(torch.float32, scale.device)
+    moved = Batch(*(tensor.to(scale.device) for tensor in batch))
+    with matrix_products("highest"):
+        figures = {"float32": relative(gradients(on_device, moved), expected)}
+    with matrix_products("high"):
+        figures["tf32"] = relative(gradients(on_device, moved), expected)
+    on_device.half = scale.device.type == "cuda" and on_device.template.model.half_precision
+    figures["bfloat16"] = relative(gradients(on_device, moved), expected)
+    figures |= _replayed(described, scale)
+    return figures
+
+
+def _replayed(described: Pack, scale: Scale) -> Figures:
+    """Ten steps of training from graphs against ten without, and the remark if there was no graph."""
+    remarks: list[str] = []
+
+    def trained(graphs: bool) -> Training:
+        training = Training(described, scale.device, lambda p: remarks.append(p.note) if p.note else None)
+        if not graphs:
+            training.taking.graphs = None
+        for _ in range(20):
+            training._step()
+        return training
+
+    with_graphs, without = trained(True), trained(False)
+    found = {"graphs": relative(list(with_graphs.stack.state().values()), list(without.stack.state().values()))}
+    return found | ({"remark": remarks[0]} if remarks else {})
+
+
+def gradients(stack: Stack, batch: Batch) -> list[Tensor]:
+    """The gradients of all parameters on a batch, those without one left out."""
+    objective, _ = stack.loss(batch)
+    found = torch.autograd.grad(objective.sum(), list(stack.parameters.values()), allow_unused=True)
+    return [gradient for gradient in found if gradient is not None]
+
+
+def relative(found: list[Tensor], expected: list[Tensor]) -> float:
+    """‖found − expected‖/‖expected‖ over all tensors."""
+    a, b = (torch.cat([t.detach().double().cpu().flatten() for t in tensors]) for tensors in (found, expected))
+    return float((a - b).norm() / b.norm())
+
+
+def training_of(
+    scale: Scale, seeds: int, score: str = "additive", task: str = "copy", length: int | None = None
+) -> Training:
+    """A training of quickstart's cell with this many seeds; of one source length if given."""
+    import yaml
+
+    grid = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
+    options = {name: value for name, value in grid["model"].items() if name != "kind"}
+    few = {"validation_examples": min(200, scale.examples), "test_examples": scale.examples}
+    lengths = {} if length is None else {"min_length": length, "max_length": length}
+    data = grid["data"] | few | lengths
+    cell = Cell(
+        model=_component("model", grid["model"]["kind"], options),
+        score=_component("score", score, {}),
+        scope=_component("scope", "global", {}),
+        task=_component("task", task, {}),
+        data=Data(**(data | {"test_lengths": tuple(data["test_lengths"])})),
+        train=Train(**(grid["train"] | {"steps": scale.steps})),
+        seed=0,
+    )
+    pack = Pack(cell=cell, seeds=tuple(range(seeds)), ids=tuple(f"cell-{seed}" for seed in range(seeds)))
+    return Training(pack, scale.device, lambda _: None)
+
+
+def _component(kind: str, name: str, options: Figures) -> Component:
+    return Component(name=name, options=REGISTRIES[kind].entry(name).resolve(options))
+
+
+MODES = [
+    (graphs, precision)
+    for graphs in (True, False)
+    for precision in ("float32", "tf32", "bfloat16")
+]  # fmt: skip
+
+
+def steps(scale: Scale) -> Figures:
+    """A training step of quickstart's additive on copy, at length 10, with each number of seeds, in each mode."""
+    found: Figures = {}
+    for seeds in scale.seeds:
+        for graphs, precision in MODES:
+            if not graphs and seeds != scale.seeds[-2] and precision != "bfloat16":
+                continue  # one figure is enough where launching takes the time
+            name = f"{seeds}, {precision}, {'graphs' if graphs else 'single kernels'}"
+            found[name] = _step(scale, seeds, graphs, precision)
+            print(name, found[name], flush=True)
+    return found
+
+
+def _step(scale: Scale, seeds: int, graphs: bool, precision: str) -> Figures:
+    on_gpu = scale.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    training = training_of(scale, seeds, length=10)
+    training.stack.half = on_gpu and precision == "bfloat16"
+    if not graphs:
+        training.taking.graphs = None
+    with matrix_products("highest" if precision == "float32" else "high"):
+        begun = time.perf_counter()
+        training._step()
+        synchronise(scale)
+        first = time.perf_counter() - begun
+        begun = time.perf_counter()
+        training._step()
+        synchronise(scale)
+        second = time.perf_counter() - begun
+        # As in training: the next batch is made while the GPU computes.
+        seconds = _in_a_row(training, scale)
+        batch, rate = training.next_batch(), 0.001
+        alone = seconds_of(lambda: training.taking.take(batch, rate), scale)
+        kernels = _kernels(training, batch) if on_gpu and not graphs and seeds == 64 else None
+    flops = training.stack.flops(Batch(*(tensor[0] for tensor in batch))) * seeds
+    words = seeds * batch.target[0].numel()
+    return {
+        "first": first,
+        "second": second,
+        "seconds": seconds,
+        "seconds without data": alone,
+        "words per second": words / seconds,
+        "flops": flops,
+        "flops per second": flops / alone,
+        "megabytes": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
+        "kernels": kernels,
+    }
+
+
+def _in_a_row(training: Training, scale: Scale, count: int = 20) -> float:
+    """Seconds per step of several in a row, the median of five rows."""
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(count if scale.step_seconds else 1):
+            training._step()
+        synchronise(scale)
+        times.append((time.perf_counter() - begun) / (count if scale.step_seconds else 1))
+    return statistics.median(times)
+
+
+def _kernels(training: Training, batch: Batch) -> int:
+    """The number of kernels of a step."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        training.taking.take(batch, 0.001)
+        torch.cuda.synchronize()
+    return sum(1 for event in profiled.events() if event.device_type.name == "CUDA")
+
+
+def packs(scale: Scale) -> Figures:
+    """Whole packs in one process: trained, validated and tested as quickstart's, on copy and translate."""
+    found: Figures = {}
+    for task, counts in (("copy", scale.seeds), ("translate", scale.seeds[-2:-1])):
+        for seeds in counts:
+            found[f"{seeds}, {task}"] = _pack(scale, seeds, task)
+            print(seeds, task, found[f"{seeds}, {task}"], flush=True)
+    return found
+
+
+def _pack(scale: Scale, seeds: int, task: str) -> Figures:
+    begun = time.perf_counter()
+    training = training_of(scale, seeds, task=task)
+    parts = {"building": time.perf_counter() - begun}
+    # Of training, validation and the tests; greedy decoding and forced passes are parts of the last two.
+    for owner, name in ((training, "_validate"), (training.stack, "greedy"), (training.stack, "forced")):
+        setattr(owner, name, _timed(getattr(owner, name), name, parts, scale))
+    outcomes = training.run()
+    wall = time.perf_counter() - begun
+    return {
+        "seconds": wall,
+        "models per hour": 3600 * seeds / wall,
+        "exact match": statistics.mean(outcome.metrics.get("exact_match") or 0.0 for outcome in outcomes),
+        "training": training.training_seconds,
+        "parts": parts,
+    }
+
+
+def _timed(function: Callable[..., Any], name: str, parts: dict[str, float], scale: Scale) -> Callable[..., Any]:
+    def timed(*arguments: Any) -> Any:
+        begun = time.perf_counter()
+        found = function(*arguments)
+        synchronise(scale)
+        parts[name] = parts.get(name, 0.0) + time.perf_counter() - begun
+        return found
+
+    return timed
+
+
+def command(scale: Scale) -> Figures:
+    """The command: quickstart with many seeds, without MLflow; start and tables included."""
+    found: Figures = {}
+    few = [f"train.steps={scale.steps}", f"data.test_examples={scale.examples}"]
+    few += [f"data.validation_examples={min(200, scale.examples)}"]
+    if scale.combinations:
+        few += ["grid.task=[copy]", "grid.score=[dot]"]
+    for workers in dict.fromkeys((scale.workers, max(1, scale.workers // 2))):
+        with tempfile.TemporaryDirectory() as folder:
+            line = [sys.executable, "-m", "attnbench", "run", str(QUICKSTART), "--results", folder, "--no-mlflow"]
+            line += ["--device", scale.device.type, "--workers", str(workers)]
+            for change in [f"seeds={scale.command_seeds}", *few]:
+                line += ["--set", change]
+            begun = time.perf_counter()
+            ended = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
+            wall = time.perf_counter() - begun
+            table = Path(folder) / "quickstart" / "table.csv"
+            rows = len(table.read_text(encoding="utf-8").splitlines()) - 1 if table.is_file() else 0
+        found[f"{workers} workers"] = {
+            "models": rows,
+            "seconds": wall,
+            "models per hour": 3600 * rows / wall,
+            "status": ended.returncode,
+            "end": (ended.stdout + ended.stderr)[-1500:],
+        }
+        print(found[f"{workers} workers"], flush=True)
+    return found
+
+
+def compiled(scale: Scale) -> Figures:
+    """A step compiled by torch.compile(mode="reduce-overhead"), in a process of its own that may take `patience`."""
+    line = [sys.executable, __file__, "--device", scale.device.type, "compile-step"]
+    if scale.combinations:
+        line.insert(2, "--reduced")
+    try:
+        ended = subprocess.run(line, capture_output=True, text=True, timeout=scale.patience)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not compiled after {scale.patience:.0f} s"}
+    if ended.returncode:
+        return {"error": ended.stderr[-600:]}
+    found: Figures = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+def compile_step(scale: Scale) -> None:
+    """Prints the figures of `compiled`."""
+    training = training_of(scale, scale.seeds[-2], length=10)
+    batch = training.next_batch()
+    step = torch.compile(lambda *ids: training.stack.loss(Batch(*ids))[0].sum(), mode="reduce-overhead", dynamic=False)
+
+    def take() -> None:
+        training.adam.step(step(*batch), 0.001, 1.0)
+
+    begun = time.perf_counter()
+    take()
+    synchronise(scale)
+    first = time.perf_counter() - begun
+    print(json.dumps({"compiling": first, "seconds without data": seconds_of(take, scale)}))
+
+
+PARTS: dict[str, Callable[[Scale], Figures]] = {
+    "card": card,
+    "steps": steps,
+    "packs": packs,
+    "command": command,
+    "correctness": correctness,
+    "compiled": compiled,
+}
+
+
+def main() -> None:
+    """Measures the parts, and writes each as soon as it has been measured."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu.json")
+    parser.add_argument("parts", nargs="*")
+    asked = parser.parse_args()
+    device = torch.device(asked.device)
+    scale = reduced(device) if asked.reduced else Scale(device)
+    torch.set_num_threads(1)
+    if asked.parts == ["compile-step"]:
+        compile_step(scale)
+        return
+    measured: Figures = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
+    for name in asked.parts or PARTS:
+        begun = time.perf_counter()
+        measured[name] = PARTS[name](scale)
+        print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
+        asked.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
