@@ -9,6 +9,7 @@ a test of this script on a CPU, whose figures mean nothing. `python benchmarks/s
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from torch import Tensor  # noqa: E402
 from attnbench.cell import Cell, Component, Data, Pack, Train  # noqa: E402
 from attnbench.registry import REGISTRIES  # noqa: E402
 from attnbench.tasks.streams import build_task  # noqa: E402
+from attnbench.training import step  # noqa: E402
 from attnbench.training.batches import Batch  # noqa: E402
 from attnbench.training.build import build_model  # noqa: E402
 from attnbench.training.stack import Stack  # noqa: E402
@@ -44,6 +47,7 @@ class Scale:
 
     device: torch.device
     seeds: tuple[int, ...] = (1, 8, 64, 512)
+    widths: tuple[int, ...] = (256, 1024)
     matrix: int = 8192
     step_seconds: float = 1.5
     steps: int = 400
@@ -56,7 +60,7 @@ class Scale:
 
 def reduced(device: torch.device) -> Scale:
     """Sizes with which every part runs in seconds on a CPU."""
-    return Scale(device, (1, 2), 64, 0.0, 2, 6, 2, 1, 1, 120.0)
+    return Scale(device, (1, 2), (16,), 64, 0.0, 2, 6, 2, 1, 1, 120.0)
 
 
 def card(scale: Scale) -> Figures:
@@ -119,53 +123,51 @@ def correctness(scale: Scale) -> Figures:
     """
     from company import COMBINATIONS
 
-    found: Figures = {}
-    for combination in COMBINATIONS[: scale.combinations]:
-        kind, score, scope, normaliser, options = combination
-        name = " ".join([kind, score, scope, normaliser, *options.values()])
-        try:
-            found[name] = _compared(combination, scale)
-        except Exception as error:
-            found[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
-    return found
+    with multiprocessing.get_context("spawn").Pool(scale.workers) as pool:
+        return dict(pool.imap_unordered(partial(_tried, scale=scale), COMBINATIONS[: scale.combinations]))
+
+
+def _tried(combination: Any, scale: Scale) -> tuple[str, Figures]:
+    torch.set_num_threads(1)
+    kind, score, scope, normaliser, options = combination
+    name = " ".join([kind, score, scope, normaliser, *options.values()])
+    try:
+        return name, _compared(combination, scale)
+    except Exception as error:
+        return name, {"error": f"{type(error).__name__}: {error}"[:300]}
 
 
 def _compared(combination: Any, scale: Scale) -> Figures:
     from small_packs import DATA, pack
 
     kind, score, scope, normaliser, options = combination
-    described = pack((3, 4, 5), score, scope, kind=kind, normaliser=normaliser, scope_options=dict(options))
+    data = DATA.model_copy(update={"min_length": 5})  # one length: one graph
+    described = pack((3, 4, 5), score, scope, data=data, kind=kind, normaliser=normaliser, scope_options=dict(options))
     cell, cpu = described.cell, torch.device("cpu")
-    task = build_task(cell.task, DATA)
+    task = build_task(cell.task, data)
 
     def stack(dtype: torch.dtype, device: torch.device) -> Stack:
-        built = Stack(lambda seed: build_model(cell, task, 6, seed).to(dtype), described.seeds, device)
-        built.half = False
-        return built
+        return Stack(lambda seed: build_model(cell, task, 6, seed).to(dtype), described.seeds, device)
 
     batch = Training(described, cpu, lambda _: None).next_batch()
     expected = gradients(stack(torch.float64, cpu), batch)
-    on_device = stack(torch.float32, scale.device)
     moved = Batch(*(tensor.to(scale.device) for tensor in batch))
-    with matrix_products("highest"):
-        figures = {"float32": relative(gradients(on_device, moved), expected)}
-    with matrix_products("high"):
-        figures["tf32"] = relative(gradients(on_device, moved), expected)
-    on_device.half = scale.device.type == "cuda" and on_device.template.model.half_precision
-    figures["bfloat16"] = relative(gradients(on_device, moved), expected)
-    figures |= _replayed(described, scale)
-    return figures
+    figures = {}
+    for name, precision in (("float32", "highest"), ("tf32", "high")):
+        with matrix_products(precision):
+            figures[name] = relative(gradients(stack(torch.float32, scale.device), moved), expected)
+    return figures | _replayed(described, scale)
 
 
 def _replayed(described: Pack, scale: Scale) -> Figures:
-    """Ten steps of training from graphs against ten without, and the remark if there was no graph."""
+    """Four steps of training, of which graphs replay three, against four without; and why there was no graph."""
     remarks: list[str] = []
 
     def trained(graphs: bool) -> Training:
         training = Training(described, scale.device, lambda p: remarks.append(p.note) if p.note else None)
         if not graphs:
             training.taking.graphs = None
-        for _ in range(20):
+        for _ in range(4):
             training._step()
         return training
 
@@ -188,19 +190,25 @@ def relative(found: list[Tensor], expected: list[Tensor]) -> float:
 
 
 def training_of(
-    scale: Scale, seeds: int, score: str = "additive", task: str = "copy", length: int | None = None
+    scale: Scale,
+    seeds: int,
+    score: str = "additive",
+    task: str = "copy",
+    length: int | None = None,
+    width: int | None = None,
 ) -> Training:
     """A training of quickstart's cell with this many seeds; of one source length if given."""
     import yaml
 
     grid = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
     options = {name: value for name, value in grid["model"].items() if name != "kind"}
+    options |= {} if width is None else {"width": width}
     few = {"validation_examples": min(200, scale.examples), "test_examples": scale.examples}
     lengths = {} if length is None else {"min_length": length, "max_length": length}
     data = grid["data"] | few | lengths
     cell = Cell(
         model=_component("model", grid["model"]["kind"], options),
-        score=_component("score", score, {}),
+        score=_component("score", "additive", {}),
         scope=_component("scope", "global", {}),
         task=_component("task", task, {}),
         data=Data(**(data | {"test_lengths": tuple(data["test_lengths"])})),
@@ -215,62 +223,83 @@ def _component(kind: str, name: str, options: Figures) -> Component:
     return Component(name=name, options=REGISTRIES[kind].entry(name).resolve(options))
 
 
-MODES = [
-    (graphs, precision)
-    for graphs in (True, False)
-    for precision in ("float32", "tf32", "bfloat16")
-]  # fmt: skip
+MODES = {
+    "graphs": ("high", False, True),
+    "graphs, float32": ("highest", False, True),
+    "graphs, bfloat16": ("high", True, True),
+    "single kernels": ("high", False, False),
+}  # precision of matrix products, whether they are in bfloat16, and whether steps are captured
 
 
 def steps(scale: Scale) -> Figures:
     """A training step of quickstart's additive on copy, at length 10, with each number of seeds, in each mode."""
     found: Figures = {}
-    for seeds in scale.seeds:
-        for graphs, precision in MODES:
-            if not graphs and seeds != scale.seeds[-2] and precision != "bfloat16":
-                continue  # one figure is enough where launching takes the time
-            name = f"{seeds}, {precision}, {'graphs' if graphs else 'single kernels'}"
-            found[name] = _step(scale, seeds, graphs, precision)
-            print(name, found[name], flush=True)
+    sizes: list[tuple[int, int | None]] = [(seeds, None) for seeds in scale.seeds]
+    for seeds, width in [*sizes, *((8, width) for width in scale.widths)]:
+        for name, mode in MODES.items():
+            label = f"{seeds} seeds" + (f", width {width}" if width else "") + f", {name}"
+            found[label] = _step(scale, seeds, width, *mode)
+            print(label, found[label], flush=True)
     return found
 
 
-def _step(scale: Scale, seeds: int, graphs: bool, precision: str) -> Figures:
+def _step(scale: Scale, seeds: int, width: int | None, precision: str, half: bool, graphs: bool) -> Figures:
     on_gpu = scale.device.type == "cuda"
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    training = training_of(scale, seeds, length=10)
-    training.stack.half = on_gpu and precision == "bfloat16"
+    training = training_of(scale, seeds, length=10, width=width)
     if not graphs:
         training.taking.graphs = None
-    with matrix_products("highest" if precision == "float32" else "high"):
-        begun = time.perf_counter()
-        training._step()
-        synchronise(scale)
-        first = time.perf_counter() - begun
-        begun = time.perf_counter()
-        training._step()
-        synchronise(scale)
-        second = time.perf_counter() - begun
+    with in_precision(training, precision, half):
+        first, second = (_seconds(training._step, scale) for _ in range(2))
         # As in training: the next batch is made while the GPU computes.
         seconds = _in_a_row(training, scale)
         batch, rate = training.next_batch(), 0.001
         alone = seconds_of(lambda: training.taking.take(batch, rate), scale)
-        kernels = _kernels(training, batch) if on_gpu and not graphs and seeds == 64 else None
+        kernels = _kernels(training, batch) if on_gpu and name_is_default(precision, half, graphs) else None
     flops = training.stack.flops(Batch(*(tensor[0] for tensor in batch))) * seeds
-    words = seeds * batch.target[0].numel()
     return {
         "first": first,
         "second": second,
         "seconds": seconds,
         "seconds without data": alone,
-        "words per second": words / seconds,
+        "words per second": batch.target.numel() / seconds,
         "flops": flops,
         "flops per second": flops / alone,
         "megabytes": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
         "kernels": kernels,
     }
+
+
+def name_is_default(precision: str, half: bool, graphs: bool) -> bool:
+    """Whether this is how attnbench trains."""
+    return (precision, half, graphs) == MODES["graphs"]
+
+
+@contextmanager
+def in_precision(training: Training, precision: str, half: bool) -> Iterator[None]:
+    """Trains with another precision than attnbench does."""
+    kept, loss = step.PRECISION, training.stack.loss
+
+    def in_half(batch: Batch) -> Any:
+        with torch.autocast(batch.source.device.type, torch.bfloat16):
+            return loss(batch)
+
+    step.PRECISION = precision
+    if half:
+        training.stack.loss = in_half  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        step.PRECISION = kept
+
+
+def _seconds(function: Callable[[], Any], scale: Scale) -> float:
+    begun = time.perf_counter()
+    function()
+    synchronise(scale)
+    return time.perf_counter() - begun
 
 
 def _in_a_row(training: Training, scale: Scale, count: int = 20) -> float:
@@ -285,14 +314,23 @@ def _in_a_row(training: Training, scale: Scale, count: int = 20) -> float:
     return statistics.median(times)
 
 
-def _kernels(training: Training, batch: Batch) -> int:
-    """The number of kernels of a step."""
+def _kernels(training: Training, batch: Batch) -> Figures:
+    """The number of kernels of a step, and the time of those that take most of it, by name."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         training.taking.take(batch, 0.001)
         torch.cuda.synchronize()
-    return sum(1 for event in profiled.events() if event.device_type.name == "CUDA")
+    times: dict[str, list[float]] = {}
+    for event in profiled.events():
+        if event.device_type.name == "CUDA":
+            times.setdefault(event.name[:110], []).append(event.device_time)
+    longest = sorted(times, key=lambda name: -sum(times[name]))[:14]
+    return {
+        "number": sum(map(len, times.values())),
+        "microseconds": sum(map(sum, times.values())),
+        "longest": {name: [len(times[name]), sum(times[name])] for name in longest},
+    }
 
 
 def packs(scale: Scale) -> Figures:

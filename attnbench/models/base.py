@@ -59,8 +59,6 @@ class Seq2Seq(nn.Module, ABC):
 
     # Whether the weights are an alignment between target and source. If False, no alignment metrics are reported.
     aligns = True
-    # Whether matrix products may be computed in bfloat16 when training on a GPU.
-    half_precision = True
     # Number of attention heads in the alignment. If greater than 1, the model must set Output.heads.
     alignment_heads = 1
 

@@ -72,9 +72,6 @@ class Pointer(Seq2Seq):
     network can therefore compare, and point at, symbols that do not occur in training.
     """
 
-    # The loss is the logarithm of the weights, in which the rounding errors of bfloat16 would be visible.
-    half_precision = False
-
     def __init__(
         self,
         source_words: list[str],

@@ -77,15 +77,12 @@ class Stack:
         template: the module that vmap calls, with the parameters and buffers of each replica in turn.
         parameters: by name, each with a leading axis K.
         buffers: likewise.
-        half: whether the matrix products of training are computed in bfloat16, which is the default on a GPU. The
-            parameters, their gradients, the softmax and the loss remain in float32, and so does all of evaluation.
     """
 
     def __init__(self, build: Callable[[int], Seq2Seq], seeds: Sequence[int], device: torch.device) -> None:
         replicas = [Replica(build(seed)).to(device) for seed in seeds]
         self.template = replicas[0]
         self.parameters, self.buffers = stack_module_state(replicas)
-        self.half = device.type == "cuda" and self.template.model.half_precision
 
     @property
     def replicas(self) -> int:
@@ -137,8 +134,7 @@ class Stack:
             batch: tensors (K,B,…); each replica has its own examples.
         """
         self.template.train()
-        with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=self.half):
-            return self._call("loss", 0, *batch)
+        return self._call("loss", 0, *batch)
 
     @torch.no_grad()
     def forced(self, batch: Batch | PaddedBatch) -> tuple[Tensor, Tensor]:
@@ -187,6 +183,4 @@ class Stack:
 
 def _log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """Returns the log-likelihoods (B,T) of the target words (B,T) under logits (B,T,V)."""
-    # Under autocast the logits are bfloat16, too coarse for a loss.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)

@@ -19,8 +19,8 @@ from attnbench.training.checkpoint import INVALID, Checkpoints, Unusable
 from attnbench.training.metrics import evaluate
 from attnbench.training.selection import Selection
 from attnbench.training.stack import Stack
-from attnbench.training.step import Steps
 from attnbench.training.state import record_bytes, restore, size_of, state_of, tensors_of
+from attnbench.training.step import Steps
 from attnbench.training.tested import tested
 from attnbench.training.trial import try_model
 

@@ -19,7 +19,7 @@ from attnbench import registry
 from attnbench.cell import Data, StopAt
 from attnbench.grid.incompatible import incompatibility
 from attnbench.training.batches import Batch
-from attnbench.training.stack import Replica, Stack
+from attnbench.training.stack import Replica
 from attnbench.training.train import train
 
 PAIRS = [(score, scope) for score in SCORES for scope in SCOPES if scope != "none"] + [(None, "none")]
@@ -65,7 +65,6 @@ NORMALISED = [
     if makes_sense(model, score, scope, name)
 ]
 registry.model._added.clear()  # other tests do not know it
-HALVED = [case for case in EVERY if case[0] != "pointer" and case[2] in ("global", "self", "none")]
 CASES = [(model, {}, *pair) for model, *pair in EVERY]
 # The recurrent model's own choices meet every score under the commonest scope, and every scope under one score.
 OWN = [({"window": 1} | o, p) for o in variants() for p in PAIRS if p[1] == "global" or p[0] in ("additive", None)]
@@ -211,23 +210,3 @@ def test_a_stack_is_its_replicas(model):
         assert torch.equal(words[k], alone.eval().greedy(batch.source[0], 7))
         for name, parameter in alone.named_parameters():
             torch.testing.assert_close(both.parameters[name].grad[k], parameter.grad, **EXACT)
-
-
-@pytest.mark.parametrize(("model", "score", "scope"), HALVED)
-def test_in_half_precision_it_learns_the_same(model, score, scope):
-    """As on a GPU: products in bfloat16, whose rounding shows, while loss and gradient are what they were."""
-    described = pack((3, 8), score or "dot", scope, kind=model)
-    batch = batches(described, 1)[0]
-    found = {}
-    for half in (False, True):
-        torch.manual_seed(0)
-        both = Stack(lambda seed: build_small(described, seed).float(), described.seeds, torch.device("cpu"))
-        both.half = half
-        objective, loss = both.loss(batch)
-        objective.sum().backward()
-        gradients = [p.grad for p in both.parameters.values() if p.grad is not None]
-        assert {gradient.dtype for gradient in gradients} == {loss.dtype} == {torch.float32}
-        found[half] = loss, torch.cat([gradient.reshape(2, -1) for gradient in gradients], dim=1)
-    assert not torch.equal(found[True][1], found[False][1])
-    torch.testing.assert_close(found[True][0], found[False][0], rtol=0.01, atol=0)
-    assert (torch.cosine_similarity(found[True][1], found[False][1]) > 0.99).all()
