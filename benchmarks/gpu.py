@@ -4,7 +4,7 @@
 
 Parts: card, correctness, steps, packs, command, compiled; all unless some are named. All take at most eight minutes on
 one GPU. It needs PyTorch and what `make gpu-wheels` brings to a machine without a package registry. `--reduced` is for
-a test of this script on a CPU, whose figures mean nothing. `python benchmarks/speed.py page` writes results/speed.md.
+a test of this script on a CPU; its figures mean nothing. `python benchmarks/speed.py page` writes results/speed.md.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from attnbench.training.stack import Stack  # noqa: E402
 from attnbench.training.train import Training  # noqa: E402
 
 Figures = dict[str, Any]
+Parts = Iterator[tuple[str, Any]]  # the figures of a part, each as soon as it has been measured
 QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
 
 
@@ -63,13 +64,13 @@ def reduced(device: torch.device) -> Scale:
     return Scale(device, (1, 2), (16,), 64, 0.0, 2, 6, 2, 1, 1, 120.0)
 
 
-def card(scale: Scale) -> Figures:
+def card(scale: Scale) -> Parts:
     """The card, and its rates: matrix products of each precision, and copies in its memory."""
     size = scale.matrix
-    found: Figures = {"torch": torch.__version__, "python": sys.version.split()[0]}
+    yield "torch", torch.__version__
+    yield "python", sys.version.split()[0]
     if scale.device.type == "cuda":
-        found["name"] = torch.cuda.get_device_name(scale.device)
-        found["cuda"] = torch.version.cuda
+        yield "name", torch.cuda.get_device_name(scale.device)
     for name, dtype, precision in (
         ("float32", torch.float32, "highest"),
         ("tf32", torch.float32, "high"),
@@ -77,11 +78,10 @@ def card(scale: Scale) -> Figures:
     ):
         with matrix_products(precision):
             a, b = (torch.randn(size, size, device=scale.device, dtype=dtype) for _ in range(2))
-            found[name] = 2 * size**3 / seconds_of(lambda a=a, b=b: a @ b, scale)
+            yield name, 2 * size**3 / seconds_of(lambda a=a, b=b: a @ b, scale)
     block = torch.randn(size, size, device=scale.device)
     copy = torch.empty_like(block)
-    found["bytes per second"] = 2 * block.nbytes / seconds_of(lambda: copy.copy_(block), scale)
-    return found
+    yield "bytes per second", 2 * block.nbytes / seconds_of(lambda: copy.copy_(block), scale)
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def seconds_of(function: Callable[[], Any], scale: Scale, warm: int = 3) -> floa
     return statistics.median(times)
 
 
-def correctness(scale: Scale) -> Figures:
+def correctness(scale: Scale) -> Parts:
     """Every score, scope, normaliser and model: the GPU against float64 on the CPU, and graphs against single kernels.
 
     Each figure is ‖found − expected‖/‖expected‖ over the gradients of all parameters, or over the weights after steps.
@@ -124,7 +124,7 @@ def correctness(scale: Scale) -> Figures:
     from company import COMBINATIONS
 
     with multiprocessing.get_context("spawn").Pool(scale.workers) as pool:
-        return dict(pool.imap_unordered(partial(_tried, scale=scale), COMBINATIONS[: scale.combinations]))
+        yield from pool.imap_unordered(partial(_tried, scale=scale), COMBINATIONS[: scale.combinations])
 
 
 def _tried(combination: Any, scale: Scale) -> tuple[str, Figures]:
@@ -192,7 +192,6 @@ def relative(found: list[Tensor], expected: list[Tensor]) -> float:
 def training_of(
     scale: Scale,
     seeds: int,
-    score: str = "additive",
     task: str = "copy",
     length: int | None = None,
     width: int | None = None,
@@ -231,16 +230,13 @@ MODES = {
 }  # precision of matrix products, whether they are in bfloat16, and whether steps are captured
 
 
-def steps(scale: Scale) -> Figures:
+def steps(scale: Scale) -> Parts:
     """A training step of quickstart's additive on copy, at length 10, with each number of seeds, in each mode."""
-    found: Figures = {}
     sizes: list[tuple[int, int | None]] = [(seeds, None) for seeds in scale.seeds]
     for seeds, width in [*sizes, *((8, width) for width in scale.widths)]:
         for name, mode in MODES.items():
             label = f"{seeds} seeds" + (f", width {width}" if width else "") + f", {name}"
-            found[label] = _step(scale, seeds, width, *mode)
-            print(label, found[label], flush=True)
-    return found
+            yield label, _step(scale, seeds, width, *mode)
 
 
 def _step(scale: Scale, seeds: int, width: int | None, precision: str, half: bool, graphs: bool) -> Figures:
@@ -333,14 +329,11 @@ def _kernels(training: Training, batch: Batch) -> Figures:
     }
 
 
-def packs(scale: Scale) -> Figures:
+def packs(scale: Scale) -> Parts:
     """Whole packs in one process: trained, validated and tested as quickstart's, on copy and translate."""
-    found: Figures = {}
     for task, counts in (("copy", scale.seeds), ("translate", scale.seeds[-2:-1])):
         for seeds in counts:
-            found[f"{seeds}, {task}"] = _pack(scale, seeds, task)
-            print(seeds, task, found[f"{seeds}, {task}"], flush=True)
-    return found
+            yield f"{seeds}, {task}", _pack(scale, seeds, task)
 
 
 def _pack(scale: Scale, seeds: int, task: str) -> Figures:
@@ -372,9 +365,8 @@ def _timed(function: Callable[..., Any], name: str, parts: dict[str, float], sca
     return timed
 
 
-def command(scale: Scale) -> Figures:
+def command(scale: Scale) -> Parts:
     """The command: quickstart with many seeds, without MLflow; start and tables included."""
-    found: Figures = {}
     few = [f"train.steps={scale.steps}", f"data.test_examples={scale.examples}"]
     few += [f"data.validation_examples={min(200, scale.examples)}"]
     if scale.combinations:
@@ -390,18 +382,14 @@ def command(scale: Scale) -> Figures:
             wall = time.perf_counter() - begun
             table = Path(folder) / "quickstart" / "table.csv"
             rows = len(table.read_text(encoding="utf-8").splitlines()) - 1 if table.is_file() else 0
-        found[f"{workers} workers"] = {
-            "models": rows,
-            "seconds": wall,
-            "models per hour": 3600 * rows / wall,
-            "status": ended.returncode,
-            "end": (ended.stdout + ended.stderr)[-1500:],
-        }
-        print(found[f"{workers} workers"], flush=True)
-    return found
+        ending = {"status": ended.returncode, "end": (ended.stdout + ended.stderr)[-1500:]} if ended.returncode else {}
+        yield (
+            f"{workers} workers",
+            {"models": rows, "seconds": wall, "models per hour": 3600 * rows / wall, **ending},
+        )
 
 
-def compiled(scale: Scale) -> Figures:
+def compiled(scale: Scale) -> Parts:
     """A step compiled by torch.compile(mode="reduce-overhead"), in a process of its own that may take `patience`."""
     line = [sys.executable, __file__, "--device", scale.device.type, "compile-step"]
     if scale.combinations:
@@ -409,11 +397,12 @@ def compiled(scale: Scale) -> Figures:
     try:
         ended = subprocess.run(line, capture_output=True, text=True, timeout=scale.patience)
     except subprocess.TimeoutExpired:
-        return {"error": f"not compiled after {scale.patience:.0f} s"}
+        yield "error", f"not compiled after {scale.patience:.0f} s"
+        return
     if ended.returncode:
-        return {"error": ended.stderr[-600:]}
-    found: Figures = json.loads(ended.stdout.splitlines()[-1])
-    return found
+        yield "error", ended.stderr[-600:]
+        return
+    yield from json.loads(ended.stdout.splitlines()[-1]).items()
 
 
 def compile_step(scale: Scale) -> None:
@@ -432,7 +421,7 @@ def compile_step(scale: Scale) -> None:
     print(json.dumps({"compiling": first, "seconds without data": seconds_of(take, scale)}))
 
 
-PARTS: dict[str, Callable[[Scale], Figures]] = {
+PARTS: dict[str, Callable[[Scale], Parts]] = {
     "card": card,
     "steps": steps,
     "packs": packs,
@@ -443,7 +432,7 @@ PARTS: dict[str, Callable[[Scale], Figures]] = {
 
 
 def main() -> None:
-    """Measures the parts, and writes each as soon as it has been measured."""
+    """Measures the parts."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--reduced", action="store_true")
@@ -458,10 +447,12 @@ def main() -> None:
         return
     measured: Figures = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
     for name in asked.parts or PARTS:
-        begun = time.perf_counter()
-        measured[name] = PARTS[name](scale)
-        print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
-        asked.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        measured[name] = {}
+        for label, figures in PARTS[name](scale):
+            print(f"{name}, {label}: {figures}", flush=True)
+            measured[name][label] = figures
+            # At once: a lent machine may be taken back at any moment.
+            asked.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/speed.py [PART ...]
 
 Parts: quickstart, start, workers, arithmetic, cost, parts, and beside other toolkits ours, joey, joey_default,
-yoyodyne, yoyodyne_default; all unless some are named. What was measured before stays in results/speed.json, so that a
-part can be measured again by itself. All of them take an hour on two cores that do nothing else.
+yoyodyne, yoyodyne_default; all unless some are named. `page` measures nothing and writes the page. What was measured
+before stays in results/speed.json, so that a part can be measured again by itself. All of them take an hour on two
+cores that do nothing else.
 """
 
 import json
@@ -30,6 +31,7 @@ import speed_peers  # noqa: E402
 import yaml  # noqa: E402
 
 MEASURED, PAGE = ROOT / "results" / "speed.json", ROOT / "results" / "speed.md"
+ON_GPU = ROOT / "results" / "gpu.json"  # by benchmarks/gpu.py
 QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
 REPEATS = 3
 Figures = dict[str, Any]
@@ -130,14 +132,15 @@ def _machine() -> str:
 
 def main() -> None:
     """Measures the parts that are named, or all, and writes the page of everything that was measured."""
-    for name in sys.argv[1:] or PARTS:
+    for name in [] if sys.argv[1:] == ["page"] else sys.argv[1:] or PARTS:
         print(f"{name} …", flush=True)
         figures = PARTS[name]() | {"on": _machine()}
         # Read only now: another part may have been measured meanwhile.
         measured: Figures = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
         measured[name] = figures
         MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
-        PAGE.write_text(speed_page.page(measured))
+    on_gpu = json.loads(ON_GPU.read_text()) if ON_GPU.is_file() else None
+    PAGE.write_text(speed_page.page(json.loads(MEASURED.read_text()), on_gpu))
     print(PAGE.read_text())
 
 

@@ -4,24 +4,26 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+import gpu_page
 import speed_peers_page
 
 Figures = dict[str, Any]
 
 
-def page(measured: Figures) -> str:
-    """The page of the parts that were measured."""
+def page(measured: Figures, on_gpu: Figures | None) -> str:
+    """The page of the parts that were measured, and of what benchmarks/gpu.py measured."""
     lines = [
         "# How fast",
         "",
         "`python benchmarks/speed.py` (or `make bench`). Medians of what was repeated; each ratio is of two "
-        "measurements in one run, on the machine that its section names. On a GPU: not measured.",
+        "measurements in one run, on the machine that its section names.",
     ]
     for name, write in PARTS.items():
         if name in measured:
             lines += ["", *write(measured[name]), "", f"Measured on {measured[name]['on']}."]
     if "ours" in measured:
         lines += ["", *speed_peers_page.section(measured)]
+    lines += ["", *gpu_page.section(on_gpu)] if on_gpu else ["", "On a GPU: not measured."]
     return "\n".join(lines) + "\n"
 
 

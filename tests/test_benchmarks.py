@@ -1,6 +1,7 @@
 """Benchmarks take too long for a test to run them; this finds names that the package no longer has."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,15 @@ def test_every_name_imported_from_attnbench_exists():
             except ImportError as error:
                 missing.append(f"{file.relative_to(BENCHMARKS)}: {error}")
     assert missing == []
+
+
+def test_the_benchmark_for_gpus_runs_on_a_cpu_at_a_reduced_size(tmp_path):
+    out = tmp_path / "gpu.json"
+    parts = ["card", "correctness", "steps", "packs", "command"]
+    line = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--reduced", "--out", str(out), *parts]
+    subprocess.run(line, check=True, capture_output=True, timeout=120)
+    found = json.loads(out.read_text())
+    assert list(found) == parts
+    assert all(one["float32"] < 1e-4 and one["graphs"] == 0 for one in found["correctness"].values())
+    assert all(one["seconds"] > 0 for one in found["steps"].values())
+    assert found["command"]["1 workers"]["models"] == 1
