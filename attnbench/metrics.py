@@ -183,6 +183,13 @@ _ALL = (
         high=None,  # weights of some normalisers and scores do not sum to 1
     ),
     Metric(
+        "pointing",
+        "The share of target words with a gold link whose largest attention weight is on a sure or possible one.",
+        HIGHER,
+        decimals=3,
+        interval_decimals=2,
+    ),
+    Metric(
         "flops",
         "Floating-point operations of the matrix products of one training step, on the longest training sources.",
         0,

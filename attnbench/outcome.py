@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 NO_HEADS = np.zeros((0, 0, 0, 0), np.float32)  # of a model with a single head
+NO_LINKS = np.zeros((0, 0, 0), bool)
+NO_IMAGES = np.zeros((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Alignments:
     forming (M,T',S'): the weights of one validation sentence at the M training steps `steps`. For models with several
     heads, weights and forming are the mean over heads; heads (N,H,T,S) and forming_heads (M,H,T',S') hold each head.
     Otherwise H is 0. Rows are target words with EOS, columns are source words with EOS; padding is 0.
+
+    Where the task has possible links beside the sure ones (see `Examples`), `possible` (N,T,S) and `forming_possible`
+    (1,T',S') are the links that are not wrong. Where the sources are images, they are in `images` (N,H,W) and
+    `forming_image` (1,H,W), the columns are patches, row by row, and `source` has their names: "1,1" for row 1,
+    column 1. Otherwise these arrays are empty.
     """
 
     source: list[list[str]]
@@ -29,6 +36,10 @@ class Alignments:
     steps: np.ndarray
     heads: np.ndarray = field(default_factory=lambda: NO_HEADS)
     forming_heads: np.ndarray = field(default_factory=lambda: NO_HEADS)
+    possible: np.ndarray = field(default_factory=lambda: NO_LINKS)
+    forming_possible: np.ndarray = field(default_factory=lambda: NO_LINKS)
+    images: np.ndarray = field(default_factory=lambda: NO_IMAGES)
+    forming_image: np.ndarray = field(default_factory=lambda: NO_IMAGES)
 
 
 @dataclass(frozen=True)

@@ -414,7 +414,8 @@ scope = Registry("scope", frozenset({"width", "normaliser"}))
 normaliser = Registry("normaliser", frozenset())
 task = Registry("task", frozenset({"vocabulary", "unseen_symbols"}))
 model = Registry(
-    "model", frozenset({"source_vocabulary", "target_vocabulary", "source_words", "target_words", "attention"})
+    "model",
+    frozenset({"source_vocabulary", "target_vocabulary", "source_words", "target_words", "image_size", "attention"}),
 )
 
 REGISTRIES = {registry.kind: registry for registry in (score, scope, normaliser, task, model)}

@@ -20,7 +20,9 @@ WRITTEN_SHARE = 0.99  # of MOST_BYTES that the arrays may have: an archive of ra
 HINT = "delete the two files of this cell and run the grid again"
 _TEXT_ARRAYS = ("source", "target", "forming_source", "forming_target")
 _NUMBER_ARRAYS = ("weights", "links", "forming_links", "forming", "steps")
-_HEAD_ARRAYS = ("heads", "forming_heads")  # only written if several heads contribute to the alignment
+# Only written if several heads contribute to the alignment, if there are possible links, and if sources are images.
+_OPTIONAL_ARRAYS = ("heads", "forming_heads", "possible", "forming_possible", "images", "forming_image")
+_PER_SENTENCE = ("source", "target", "weights", "links", "heads", "possible", "images")
 # What reading a broken archive may raise. NumPy does not wrap the errors of zipfile, zlib, or its own header parser.
 _BROKEN_ARCHIVE = (
     OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError,
@@ -55,8 +57,11 @@ def _sizes(alignments: Alignments) -> tuple[int, int]:
         return 2 * words + sum(array.nbytes for array in arrays)
 
     a = alignments
-    test = of((a.weights[:1], a.links[:1], a.heads[:1]), [*a.source, *a.target])
-    forming = of((a.forming[:1], a.forming_links, a.forming_heads[:1]), [a.forming_source, a.forming_target])
+    test = of((a.weights[:1], a.links[:1], a.heads[:1], a.possible[:1], a.images[:1]), [*a.source, *a.target])
+    forming = of(
+        (a.forming[:1], a.forming_links, a.forming_heads[:1], a.forming_possible, a.forming_image),
+        [a.forming_source, a.forming_target],
+    )
     return max(test, 1), max(forming, 1)
 
 
@@ -67,7 +72,7 @@ def _first(alignments: Alignments, sentences: int, steps: int) -> Alignments:
     a = alignments
     return replace(
         a,
-        **{name: getattr(a, name)[:sentences] for name in ("source", "target", "weights", "links", "heads")},
+        **{name: getattr(a, name)[:sentences] for name in _PER_SENTENCE},
         **{name: getattr(a, name)[kept] for name in ("forming", "steps")},
         forming_heads=a.forming_heads[kept] if a.forming_heads.size else a.forming_heads,
     )
@@ -76,7 +81,7 @@ def _first(alignments: Alignments, sentences: int, steps: int) -> Alignments:
 def write_alignments(path: Path, alignments: Alignments) -> None:
     """Writes an .npz archive atomically: words as fixed-width text, short sentences padded with ""."""
     arrays = {name: getattr(alignments, name) for name in _NUMBER_ARRAYS}
-    arrays |= {name: array for name in _HEAD_ARRAYS if (array := getattr(alignments, name)).size}
+    arrays |= {name: array for name in _OPTIONAL_ARRAYS if (array := getattr(alignments, name)).size}
     for name in _TEXT_ARRAYS:
         words = getattr(alignments, name)
         sentences = [words] if name.startswith("forming") else words
@@ -132,7 +137,7 @@ def _unpacked(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of an archive by name. Their sizes are checked before any of them is unpacked."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        names = [*_TEXT_ARRAYS, *_NUMBER_ARRAYS, *(name for name in _HEAD_ARRAYS if name in members)]
+        names = [*_TEXT_ARRAYS, *_NUMBER_ARRAYS, *(name for name in _OPTIONAL_ARRAYS if name in members)]
         if missing := [name for name in names if name not in members]:
             raise ValueError(f"it has no array {missing[0]!r}")
         size = sum(members[name].file_size for name in names)
@@ -174,9 +179,14 @@ def _check_shapes(found: Alignments) -> None:
         "steps": [records],
         "heads": [sentences, *found.heads.shape[1:2], *area],
         "forming_heads": [records, *found.heads.shape[1:2], *forming_area],
+        "possible": [sentences, *area],
+        "forming_possible": [1, *forming_area],
+        "images": [sentences, *found.images.shape[1:3]],
+        "forming_image": [1, *found.images.shape[1:3]],
     }
     may_be_empty = {"links", "forming_links"} if not found.links.size else set()
-    may_be_empty |= {"heads", "forming_heads"} if not (found.heads.size or found.forming_heads.size) else set()
+    for pair in (("heads", "forming_heads"), ("possible", "forming_possible"), ("images", "forming_image")):
+        may_be_empty |= set() if any(getattr(found, name).size for name in pair) else set(pair)
     for name, shape in expected.items():
         array = getattr(found, name)
         if list(array.shape) != shape and (array.size or name not in may_be_empty):

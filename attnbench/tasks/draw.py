@@ -12,7 +12,7 @@ import numpy as np
 from attnbench.cell import Component, Data
 from attnbench.errors import fail
 from attnbench.registry import task as tasks
-from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
+from attnbench.tasks.base import PAD, SPECIAL, Examples, Task, image_size, patches
 from attnbench.tasks.split import Split, fingerprints, split_of
 
 # Maximum number of draws at a time. If that many draws give no source, or no new one, the part of the split is taken
@@ -46,12 +46,30 @@ def concatenate(parts: list[Examples]) -> Examples:
     """
     longest = max(part.target.shape[-1] for part in parts)
     filled = [fill(part, longest) for part in parts]
-    links = [part.links for part in filled if part.links is not None]
     return Examples(
         np.concatenate([part.source for part in filled]),
         np.concatenate([part.target for part in filled]),
-        np.concatenate(links) if len(links) == len(filled) else None,
+        _joined(np.concatenate, [part.links for part in filled]),
+        _joined(np.concatenate, [part.possible for part in filled]),
     )
+
+
+def stacked(parts: list[Examples]) -> Examples:
+    """Stacks Examples of the same length and number along a new first axis, with targets padded to the longest."""
+    longest = max(part.target.shape[1] for part in parts)
+    filled = [fill(part, longest) for part in parts]
+    return Examples(
+        np.stack([part.source for part in filled]),
+        np.stack([part.target for part in filled]),
+        _joined(np.stack, [part.links for part in filled]),
+        _joined(np.stack, [part.possible for part in filled]),
+    )
+
+
+def _joined(join: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray | None]) -> np.ndarray | None:
+    """Joins the arrays; None if one of them is None."""
+    present = [array for array in arrays if array is not None]
+    return join(present) if len(present) == len(arrays) else None
 
 
 def fill(examples: Examples, width: int) -> Examples:
@@ -59,8 +77,11 @@ def fill(examples: Examples, width: int) -> Examples:
     more = width - examples.target.shape[1]
     if more == 0:
         return examples
-    links = None if examples.links is None else np.pad(examples.links, ((0, 0), (0, more), (0, 0)))
-    return Examples(examples.source, np.pad(examples.target, ((0, 0), (0, more))), links)
+    links, possible = (
+        None if found is None else np.pad(found, ((0, 0), (0, more), (0, 0)))
+        for found in (examples.links, examples.possible)
+    )
+    return Examples(examples.source, np.pad(examples.target, ((0, 0), (0, more))), links, possible)
 
 
 def has_any(task: Task, random: np.random.Generator, length: int, split: Split) -> bool:
@@ -112,6 +133,9 @@ def _distinct(some: Callable[[int], Examples], first: int, count: int) -> Exampl
 
 def _once_each(examples: Examples) -> Examples:
     """Returns the examples without repeated sources."""
+    if examples.images:
+        _, first = np.unique(examples.source.reshape(len(examples), -1), axis=0, return_index=True)
+        return examples[np.sort(first)]
     _, first = np.unique(fingerprints(examples.source), return_index=True)
     return examples[first]
 
@@ -127,17 +151,19 @@ def _ask(count: int, split: Split) -> int:
 
 def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int, split: Split) -> Examples:
     """Draws `asked` random examples and returns those in the part `split`."""
+    if hasattr(task, "generate_part"):
+        return _generate(task, "generate_part", random, length, asked, split)
     examples = _generate(task, "generate", random, length, asked)
     return examples[split_of(examples.source) == split]
 
 
-def _generate(task: Task, method: str, random: np.random.Generator, length: int, asked: int) -> Examples:
+def _generate(task: Task, method: str, random: np.random.Generator, length: int, asked: int, *split: Split) -> Examples:
     """Calls a method of the task and checks the result.
 
     Raises:
         AttnbenchError: if it is not Examples, or has wrong shapes, ids or links, which is possible with a custom task.
     """
-    examples: Examples = getattr(task, method)(random, length, asked)
+    examples: Examples = getattr(task, method)(random, length, asked, *split)
     problem = _what_is_wrong(task, examples, asked, length)
     if problem:
         raise fail(
@@ -160,32 +186,60 @@ def _what_is_wrong(task: Task, examples: Any, count: int, length: int) -> str | 
     """Returns a description of what is wrong with the examples, or None."""
     if not isinstance(examples, Examples):
         return f"{type(examples).__name__}, expected attnbench.Examples"
-    source, target, links = examples.source, examples.target, examples.links
+    source, target = examples.source, examples.target
     for name, ids in (("sources", source), ("targets", target)):
         if not isinstance(ids, np.ndarray):
-            return f"{name} that are {type(ids).__name__}, expected a NumPy array of integers"
-    if source.shape != (count, length):
-        return f"sources {source.shape}, expected {(count, length)}"
+            return f"{name} that are {type(ids).__name__}, expected a NumPy array of {_kind_of(name, task)}"
+    size = image_size(task)
+    expected = (count, length) if size is None else (count, *size)
+    if source.shape != expected:
+        return f"sources {source.shape}, expected {expected}"
     if target.ndim != 2 or len(target) != count:
         return f"targets {target.shape}, expected {count} rows"
-    for name, ids, words in (("source", source, task.source_words), ("target", target, task.target_words)):
-        if not np.issubdtype(ids.dtype, np.integer):
-            return f"{name} ids of type {ids.dtype}, expected integers"
-        allowed = (ids >= len(SPECIAL)) & (ids < len(words)) | ((ids == PAD) if name == "target" else False)
-        if not allowed.all():
-            return f"{name} ids that are not integers from {len(SPECIAL)} to {len(words) - 1}"
+    problem = _what_is_wrong_with_images(source) if size else _what_is_wrong_with_ids("source", source, task)
+    problem = problem or _what_is_wrong_with_ids("target", target, task)
+    if problem:
+        return problem
     # The words after a PAD would be lost: the target ends there.
     if ((target[:, :-1] == PAD) & (target[:, 1:] != PAD)).any():
         return f"a target with PAD ({PAD}) before its last word; PAD may only fill the end of a row"
-    return _what_is_wrong_with_links(links, (*target.shape, length))
+    return _what_is_wrong_with_links(examples, (*target.shape, length if size is None else patches(size)))
 
 
-def _what_is_wrong_with_links(links: Any, shape: tuple[int, ...]) -> str | None:
-    if links is None:
-        return None
-    if not isinstance(links, np.ndarray):
-        return f"links that are {type(links).__name__}, expected a NumPy array of bool, or None"
-    if links.shape != shape:
-        return f"links {links.shape}, expected {shape}, as targets have {shape[1]} and sources {shape[2]} words"
-    # Other types would be used as numbers: a link of 2 would count twice.
-    return None if links.dtype == bool else f"links of type {links.dtype}, expected bool"
+def _kind_of(name: str, task: Task) -> str:
+    return "numbers from 0 to 1" if name == "sources" and image_size(task) else "integers"
+
+
+def _what_is_wrong_with_ids(name: str, ids: np.ndarray, task: Task) -> str | None:
+    words = task.source_words if name == "source" else task.target_words
+    if not np.issubdtype(ids.dtype, np.integer):
+        return f"{name} ids of type {ids.dtype}, expected integers"
+    allowed = (ids >= len(SPECIAL)) & (ids < len(words)) | ((ids == PAD) if name == "target" else False)
+    if not allowed.all():
+        return f"{name} ids that are not integers from {len(SPECIAL)} to {len(words) - 1}"
+    return None
+
+
+def _what_is_wrong_with_images(images: np.ndarray) -> str | None:
+    if images.dtype.kind != "f":
+        return f"images of type {images.dtype}, expected float32"
+    if not ((images >= 0) & (images <= 1)).all():  # also False for NaN
+        return "images with values outside 0 to 1"
+    return None
+
+
+def _what_is_wrong_with_links(examples: Examples, shape: tuple[int, ...]) -> str | None:
+    for name, links in (("links", examples.links), ("possible links", examples.possible)):
+        if links is None:
+            continue
+        if not isinstance(links, np.ndarray):
+            return f"{name} that are {type(links).__name__}, expected a NumPy array of bool, or None"
+        if links.shape != shape:
+            return f"{name} {links.shape}, expected {shape}, as targets have {shape[1]} and sources {shape[2]} words"
+        # Other types would be used as numbers: a link of 2 would count twice.
+        if links.dtype != bool:
+            return f"{name} of type {links.dtype}, expected bool"
+    sure, possible = examples.links, examples.possible
+    if possible is not None and (sure is None or (sure & ~possible).any()):
+        return "possible links without the sure links, which are links as well"
+    return None

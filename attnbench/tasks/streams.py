@@ -13,7 +13,7 @@ from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.messages import message_of
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, SPECIAL, Examples, Task
-from attnbench.tasks.draw import draw, draw_any, draw_distinct, draw_unseen, fill, has_any, has_unseen, random_for
+from attnbench.tasks.draw import draw, draw_any, draw_distinct, draw_unseen, has_any, has_unseen, random_for, stacked
 from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.split import Split
 
@@ -212,7 +212,7 @@ class TrainingStream:
         count = self._batch_size * max(1, min(BATCHES_AHEAD, fit))
         randoms = self._generators(length)
         self._before[length] = _states(randoms)
-        return _stack([self._draw(random, length, count) for random in randoms])
+        return stacked([self._draw(random, length, count) for random in randoms])
 
     def _generators(self, length: int) -> list[np.random.Generator]:
         # One generator per seed and length: the sentences of a length do not depend on how often the others are drawn.
@@ -435,27 +435,16 @@ def _states(randoms: list[np.random.Generator]) -> list[RandomState]:
     return [random.bit_generator.state for random in randoms]
 
 
-def _stack(replicas: list[Examples]) -> Examples:
-    """Stacks Examples of the same length and number along a new first axis K, with targets padded to the longest."""
-    longest = max(replica.target.shape[1] for replica in replicas)
-    filled = [fill(replica, longest) for replica in replicas]
-    links = [replica.links for replica in filled if replica.links is not None]
-    return Examples(
-        np.stack([replica.source for replica in filled]),
-        np.stack([replica.target for replica in filled]),
-        np.stack(links) if links else None,
-    )
-
-
 def _rows(block: Examples, rows: list[int]) -> Examples:
     """The examples of some of the replicas."""
-    links = None if block.links is None else block.links[rows]
-    return Examples(block.source[rows], block.target[rows], links)
+    return block[np.array(rows)]
 
 
 def _between(block: Examples, start: int, stop: int) -> Examples:
     """Returns the rows from `start` to `stop` of every replica, without target columns that are PAD in all of them."""
     target = block.target[:, start:stop]
     longest = int((target != PAD).any(axis=(0, 1)).sum())
-    links = None if block.links is None else block.links[:, start:stop, :longest]
-    return Examples(block.source[:, start:stop], target[:, :, :longest], links)
+    links, possible = (
+        None if found is None else found[:, start:stop, :longest] for found in (block.links, block.possible)
+    )
+    return Examples(block.source[:, start:stop], target[:, :, :longest], links, possible)

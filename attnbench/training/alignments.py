@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from attnbench.outcome import Alignments
-from attnbench.tasks.base import EOS, Examples, Task
+from attnbench.outcome import NO_IMAGES, NO_LINKS, Alignments
+from attnbench.tasks.base import EOS, PATCH, Examples, Task
 from attnbench.training.batches import to_batch, words_of
 from attnbench.training.stack import Stack
 
@@ -22,6 +22,8 @@ class Sentences(NamedTuple):
         weights: (K,N,T,S).
         heads: (K,N,H,T,S), the weights of each head; H = 0 if the model has a single head.
         links: (N,T,S) bool, the gold links; (0,0,0) if the task has none.
+        possible: (N,T,S) bool, the links that are not wrong; (0,0,0) if these are the gold links.
+        images: (N,H,W), the sources; (0,0,0) if they are sentences.
     """
 
     source: list[list[str]]
@@ -29,6 +31,8 @@ class Sentences(NamedTuple):
     weights: np.ndarray
     heads: np.ndarray
     links: np.ndarray
+    possible: np.ndarray
+    images: np.ndarray
 
 
 class Formation:
@@ -92,6 +96,10 @@ class Formation:
             steps=np.array(self.steps),
             heads=tested.heads[replica],
             forming_heads=np.stack(self.heads),
+            possible=tested.possible,
+            forming_possible=sentence.possible,
+            images=tested.images,
+            forming_image=sentence.images,
         )
 
 
@@ -105,14 +113,20 @@ def test_alignments(stack: Stack, groups: list[Examples], task: Task, device: to
     found = [read(stack, example, task, device) for example in rounds[:EXAMPLES]]
     height = max(f.weights.shape[2] for f in found)
     width = max(f.weights.shape[3] for f in found)
-    with_gold = all(len(f.links) for f in found)
     return Sentences(
         [words for f in found for words in f.source],
         [words for f in found for words in f.target],
         np.concatenate([_fill(f.weights, height, width) for f in found], axis=1),
         np.concatenate([_fill(f.heads, height, width) for f in found], axis=1),
-        np.concatenate([_fill(f.links, height, width) for f in found]) if with_gold else np.zeros((0, 0, 0), bool),
+        _joined([f.links for f in found], height, width),
+        _joined([f.possible for f in found], height, width),
+        np.concatenate([f.images for f in found]),
     )
+
+
+def _joined(links: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Joins the links of several sentences; the result is empty if those of any sentence are."""
+    return np.concatenate([_fill(each, height, width) for each in links]) if all(map(len, links)) else NO_LINKS
 
 
 def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> Sentences:
@@ -120,14 +134,35 @@ def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> S
     batch = to_batch(example, device)
     weights = stack.forced(batch)[1].numpy(force=True)
     heads = stack.each_head(batch).numpy(force=True)
-    source = [task.source_words[i] for i in batch.source[0].tolist()]
     # The original words, as in the metrics; under teacher forcing the model reads an unknown one as <unk>.
     target = [*words_of(example.target[0], task), task.target_words[EOS]]
-    # EOS has no gold link: a row and a column without links are appended for it.
-    links = np.zeros((0, 0, 0), bool) if example.links is None else np.pad(example.links, ((0, 0), (0, 1), (0, 1)))
-    assert source[-1] == task.source_words[EOS]
-    rows = len(target)
-    return Sentences([source], [target], weights[:, :, :rows], heads[:, :, :, :rows], links[:, :rows])
+    rows, positions = len(target), weights.shape[-1]
+    links, possible = (_with_eos(found, rows, positions) for found in (example.links, example.possible))
+    return Sentences(
+        [source_names(example, task)],
+        [target],
+        weights[:, :, :rows],
+        heads[:, :, :, :rows],
+        links,
+        possible,
+        example.source if example.images else NO_IMAGES,
+    )
+
+
+def source_names(example: Examples, task: Task) -> list[str]:
+    """Returns the source words of a single example, EOS included; the names of its patches if it is an image."""
+    if not example.images:
+        return [task.source_words[i] for i in [*example.source[0].tolist(), EOS]]
+    height, width = (side // PATCH for side in example.source.shape[1:])
+    return [f"{row},{column}" for row in range(1, height + 1) for column in range(1, width + 1)]
+
+
+def _with_eos(links: np.ndarray | None, rows: int, positions: int) -> np.ndarray:
+    """Returns links (1,T,S) with a row, and for sentences a column, for EOS, which has no gold links."""
+    if links is None:
+        return NO_LINKS
+    kept = links[:, : rows - 1]
+    return np.pad(kept, ((0, 0), (0, 1), (0, positions - kept.shape[-1])))
 
 
 def _fill(array: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -12,10 +12,10 @@ from attnbench.tasks.pairs import UNKNOWN_ID
 
 
 class Batch(NamedTuple):
-    """Sentences of the same source length, with EOS. In training each tensor has a leading axis K.
+    """Sentences of the same source length, with EOS, or images. In training each tensor has a leading axis K.
 
     Attributes:
-        source: (…,B,S) ids.
+        source: (…,B,S) ids, or images (…,B,H,W).
         previous: (…,B,T), the word before each target word, BOS first.
         target: (…,B,T), PAD after EOS.
     """
@@ -43,6 +43,8 @@ class PaddedBatch(NamedTuple):
 
 def to_padded_batch(groups: Sequence[Examples], device: torch.device) -> Batch | PaddedBatch:
     """Returns the examples of several groups as one batch, which is padded if their source lengths differ."""
+    if groups[0].images:
+        return to_batch(Examples(np.concatenate([g.source for g in groups]), joined_targets(groups), None), device)
     longest = max(group.source.shape[1] for group in groups)
     filled = [np.pad(group.source, ((0, 0), (0, longest - group.source.shape[1]))) for group in groups]
     lengths = np.concatenate([np.full(len(group), group.source.shape[1]) for group in groups])
@@ -61,12 +63,15 @@ def joined_targets(groups: Sequence[Examples]) -> np.ndarray:
     return np.concatenate([np.pad(g.target, ((0, 0), (0, longest - g.target.shape[1]))) for g in groups])
 
 
-def joined_links(groups: Sequence[Examples]) -> np.ndarray | None:
-    """Returns the gold links of several groups (N,T,S), padded with False; None if any group has no links."""
-    rows, columns = (max(getattr(g, name).shape[1] for g in groups) for name in ("target", "source"))
-    links = [g.links for g in groups if g.links is not None]
+def joined_links(groups: Sequence[Examples], possible: bool = False) -> np.ndarray | None:
+    """Returns the sure links of several groups (N,T,S), padded with False; None if any group has no links.
+
+    With `possible` they are the links that are not wrong, which include the sure ones.
+    """
+    links = [found for g in groups if (found := g.any_links() if possible else g.links) is not None]
     if len(links) < len(groups):
         return None
+    rows, columns = (max(each.shape[axis] for each in links) for axis in (1, 2))
     return np.concatenate([np.pad(a, ((0, 0), (0, rows - a.shape[1]), (0, columns - a.shape[2]))) for a in links])
 
 
@@ -77,12 +82,13 @@ def words_of(ids: np.ndarray, task: Task) -> list[str]:
 
 
 def to_batch(examples: Examples, device: torch.device) -> Batch:
-    """Returns the examples as a batch, on any number of leading axes.
+    """Returns the examples as a batch, on any number of leading axes. Images stay as they are.
 
     Target words outside the vocabulary (negative ids, see `Pairs`) become `<unk>`.
     """
-    edge = [(0, 0)] * (examples.source.ndim - 1)
-    source = np.pad(examples.source, [*edge, (0, 1)], constant_values=EOS)
+    source, edge = examples.source, [(0, 0)] * (examples.target.ndim - 1)
+    if not examples.images:
+        source = np.pad(source, [*edge, (0, 1)], constant_values=EOS)
     known = np.where(examples.target < 0, UNKNOWN_ID, examples.target)
     target = np.pad(known, [*edge, (0, 1)], constant_values=PAD)
     # EOS follows the last word of each target, which may be before the end of the row.
@@ -92,7 +98,7 @@ def to_batch(examples: Examples, device: torch.device) -> Batch:
     return Batch(*(_moved(array, device) for array in (source, previous, target)))
 
 
-def _moved(ids: np.ndarray, device: torch.device) -> Tensor:
-    tensor = torch.as_tensor(ids, dtype=torch.long)
+def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.as_tensor(array, dtype=torch.float32 if array.dtype.kind == "f" else torch.long)
     # From pinned memory, the copy does not wait for what the GPU has been given to compute.
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

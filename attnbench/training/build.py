@@ -11,7 +11,7 @@ from attnbench import registry
 from attnbench.attention import Attention
 from attnbench.cell import Cell, Component, Data
 from attnbench.models.base import Seq2Seq
-from attnbench.tasks.base import PAD, Task
+from attnbench.tasks.base import PAD, Task, image_size
 
 LONGEST = "max_source_length"  # the argument of scores and normalisers that depend on the number of keys
 PROBED = 1000
@@ -68,6 +68,7 @@ def construct(cell: Cell, task: Task, attention: Callable[..., Attention]) -> Se
         target_vocabulary=len(task.target_words),
         source_words=task.source_words,
         target_words=task.target_words,
+        image_size=image_size(task),
         attention=attention,
     )
 

@@ -1,6 +1,7 @@
 """The metrics of a validation or test set, per replica (semantics.md §7)."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ LEAST = 1e-6  # a position with a larger weight is attended to
 Metrics = dict[str, float | None]
 NAMES = (
     "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy", "attended",
-    "largest_weight",
+    "largest_weight", "pointing",
 )  # fmt: skip
 
 
@@ -29,9 +30,10 @@ class Tally:
         self.sentences = self.words = 0
         self.exact, self.right_words, self.nats = np.zeros((3, replicas))
         self.has_alignment = False
-        self.hits, self.found_links, self.mass, self.entropy, self.attended = np.zeros((5, replicas))
+        self.sure_hits, self.hits, self.found_links = np.zeros((3, replicas))
+        self.mass, self.entropy, self.attended = np.zeros((3, replicas))
         self.largest_weight = np.zeros(replicas)
-        self.gold_links = self.linked_words = 0
+        self.sure_links = self.linked_words = 0
         self.hypotheses: list[list[str]] = [[] for _ in range(replicas)]
         self.references: list[str] = []
 
@@ -65,8 +67,7 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         reference = np.where(unknown < 0, unknown, target)
         count_words(tally, words, reference, log_likelihood)
         if attends:
-            lengths = np.concatenate([np.full(len(part), part.source.shape[1]) for part in chunk])
-            count_alignment(tally, weights, target, joined_links(chunk), lengths)
+            count_alignment(tally, weights, target, gold_of(chunk, weights.shape[-1]))
         if wants_bleu:
             keep_sentences(tally, words, reference, task)
     return summarise(tally)
@@ -110,9 +111,31 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
 
 
-def count_alignment(
-    tally: Tally, weights: np.ndarray, target: np.ndarray, links: np.ndarray | None, lengths: np.ndarray
-) -> None:
+class Gold(NamedTuple):
+    """The gold alignment of N sentences, and what their sources consist of.
+
+    Attributes:
+        sure: (N,T−1,S'), the sure links, without EOS; None if the task has none.
+        possible: (N,T−1,S'), the links that are not wrong, which include the sure ones; None likewise.
+        words: (N,), the number of source words without EOS, or of image patches: the positions that may have links.
+        positions: (N,), the number of positions that may be attended to: the words and EOS, or the patches.
+    """
+
+    sure: np.ndarray | None
+    possible: np.ndarray | None
+    words: np.ndarray
+    positions: np.ndarray
+
+
+def gold_of(groups: list[Examples], positions: int) -> Gold:
+    """Returns the gold alignment of several groups; `positions` is S, that of the longest source with EOS."""
+    images = groups[0].images
+    lengths = [np.full(len(group), positions if images else group.source.shape[1]) for group in groups]
+    words = np.concatenate(lengths)
+    return Gold(joined_links(groups), joined_links(groups, possible=True), words, words if images else words + 1)
+
+
+def count_alignment(tally: Tally, weights: np.ndarray, target: np.ndarray, gold: Gold) -> None:
     """Adds the alignments of N sentences to the tally.
 
     EOS is not part of an alignment. The row of the target's EOS is left out, and a word with its largest weight on the
@@ -123,34 +146,36 @@ def count_alignment(
         tally: the sums so far.
         weights: (K,N,T,S), under teacher forcing.
         target: (N,T), EOS included.
-        links: (N,T−1,S−1), the gold links, without EOS; None if the task has none.
-        lengths: (N,), the source lengths without EOS.
+        gold: the gold alignment.
     """
     tally.has_alignment = True
     gold_words = target != PAD
     rows = scaled_rows(weights)
-    tally.entropy += (row_entropy(rows, lengths + 1) * gold_words).sum((-1, -2), dtype=np.float64)
-    shares = (weights > LEAST).sum(-1) / (lengths + 1)[:, None]
+    tally.entropy += (row_entropy(rows, gold.positions) * gold_words).sum((-1, -2), dtype=np.float64)
+    shares = (weights > LEAST).sum(-1) / gold.positions[:, None]
     tally.attended += (shares * gold_words).sum((-1, -2), dtype=np.float64)
     largest = (weights.max(-1) * gold_words).max((-1, -2), initial=0)
     tally.largest_weight = np.maximum(tally.largest_weight, largest)
-    if links is None:
+    if gold.sure is None or gold.possible is None:
         return
     is_word = gold_words[:, :-1] & (target[:, :-1] != EOS)
     best = weights[:, :, :-1].argmax(-1)  # (K,N,T−1)
-    linked = is_word & (best < lengths[:, None]) & (weights[:, :, :-1].max(-1) > 0)
-    # The gold link at each argmax. Positions beyond the links (EOS, padding) are clipped: `linked` excludes them.
-    at_best = np.take_along_axis(
-        np.broadcast_to(links, (len(weights), *links.shape)), np.minimum(best, links.shape[-1] - 1)[..., None], -1
-    )[..., 0]
-    tally.hits += (linked & at_best).sum((-1, -2))
+    linked = is_word & (best < gold.words[:, None]) & (weights[:, :, :-1].max(-1) > 0)
+    tally.sure_hits += (linked & _at(gold.sure, best)).sum((-1, -2))
+    tally.hits += (linked & _at(gold.possible, best)).sum((-1, -2))
     tally.found_links += linked.sum((-1, -2))
-    tally.gold_links += int((links & is_word[..., None]).sum())
+    tally.sure_links += int((gold.sure & is_word[..., None]).sum())
     # A target word may have no gold link at all; there is no mass to measure for it.
-    has_gold = is_word & links.any(-1)
-    mass = (rows[:, :, :-1, :-1] * links).sum(-1)
+    has_gold = is_word & gold.possible.any(-1)
+    mass = (rows[:, :, :-1, : gold.possible.shape[-1]] * gold.possible).sum(-1)
     tally.mass += (mass * has_gold).sum((-1, -2), dtype=np.float64)
     tally.linked_words += int(has_gold.sum())
+
+
+def _at(links: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Returns the links (N,T,S) at positions (K,N,T); positions beyond the links (EOS, padding) give any of them."""
+    inside = np.minimum(positions, links.shape[-1] - 1)[..., None]
+    return np.take_along_axis(np.broadcast_to(links, (len(positions), *links.shape)), inside, -1)[..., 0]
 
 
 def scaled_rows(weights: np.ndarray) -> np.ndarray:
@@ -166,7 +191,7 @@ def row_entropy(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
     Args:
         rows: (K,N,T,S'), each of which sums to 1 or is all 0, with S' the padded source length.
-        lengths: (N,), S of each source, EOS included.
+        lengths: (N,), the number of positions that may be attended to.
     """
     entropy = -(rows * np.log(np.where(rows > 0, rows, 1))).sum(-1)
     return entropy / np.log(np.maximum(lengths, 2))[:, None]
@@ -199,10 +224,12 @@ def summarise(tally: Tally) -> list[Metrics]:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
         columns["attended"] = tally.attended / np.float64(tally.words)
         columns["largest_weight"] = tally.largest_weight
-    if tally.gold_links:
-        # AER = 1 − (|A∩S| + |A∩P|)/(|A| + |S|) (Och & Ney 2003), with sure links S = possible links P = gold links.
-        columns["aer"] = 1 - 2 * tally.hits / (tally.found_links + np.float64(tally.gold_links))
+    if tally.sure_links:
+        # AER = 1 − (|A∩S| + |A∩P|)/(|A| + |S|) (Och & Ney 2003), with the sure links S and the possible links P ⊇ S.
+        both = tally.sure_hits + tally.hits
+        columns["aer"] = 1 - both / (tally.found_links + np.float64(tally.sure_links))
         columns["alignment_mass"] = tally.mass / np.float64(tally.linked_words)
+        columns["pointing"] = tally.hits / np.float64(tally.linked_words)
     metrics: list[Metrics] = [
         {name: float(column[k]) for name, column in columns.items()} for k in range(len(tally.exact))
     ]

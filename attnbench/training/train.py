@@ -9,7 +9,7 @@ import torch
 
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
-from attnbench.tasks.base import PAD
+from attnbench.tasks.base import PAD, source_positions
 from attnbench.tasks.streams import TrainingStream, build_task, validation_set
 from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, read
@@ -65,7 +65,7 @@ class Training:
         self.data = (self.task, self.cell.task, self.cell.data)
         self.validation = validation_set(*self.data)
         self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
-        longest = self.stream.longest + 1  # EOS
+        longest = source_positions(self.task, self.stream.longest)
         # Before anything is trained, so that an error in a custom model is reported at once.
         try_model(self.cell, self.task, longest)
         self.stack = Stack(lambda seed: build_model(self.cell, self.task, longest, seed), pack.seeds, device)

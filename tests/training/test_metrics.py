@@ -231,11 +231,11 @@ def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
 
 
 def test_a_metric_without_meaning_is_none():
-    alignment = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight"}
+    alignment = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight", "pointing"}
     (found,) = measure(Told(weights=MIXED), attends=False)
     assert {name for name, value in found.items() if value is None} == alignment | {"bleu"}
     (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, None), bleu=True)
-    assert {name for name, value in found.items() if value is None} == {"aer", "alignment_mass"}
+    assert {name for name, value in found.items() if value is None} == {"aer", "alignment_mass", "pointing"}
     (found,) = measure(Told(weights=MIXED))
     assert {name for name, value in found.items() if value is None} == {"bleu"}
 

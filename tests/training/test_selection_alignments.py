@@ -57,7 +57,7 @@ def test_a_loss_that_is_no_number_is_never_better_than_one_that_is():
 
 TRANSFORMER = {"score": "scaled_dot", "scope": "self", "kind": "transformer"}
 LSTMN = {"score": "additive", "scope": "self", "kind": "lstmn"}
-ALIGNMENT = ("aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight")
+ALIGNMENT = ("aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight", "pointing")
 
 
 def prepared(score="additive", scope="global", **more):

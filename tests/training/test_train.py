@@ -170,7 +170,7 @@ def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch,
 
 def test_metrics_without_meaning_are_none():
     (found,) = train(pack(scope="none"))
-    of_alignments = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight"}
+    of_alignments = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight", "pointing"}
     without = {*of_alignments, "bleu", "steps_to_95", "exact_match_unseen"}
     assert {name for name in METRICS if found.metrics[name] is None} == without
     assert found.alignments is None
