@@ -578,8 +578,8 @@ HELD_OUT = [
         "decoding begins with EOS, training with BOS",
         "training/stack.py",
         "Replica.greedy",
-        "torch.full_like(source[:, 0], BOS)",
-        "torch.full_like(source[:, 0], EOS)",
+        "source.new_full((len(source),), BOS, dtype=torch.long)",
+        "source.new_full((len(source),), EOS, dtype=torch.long)",
         {"score": "general"},
     ),
     Fault(

@@ -10,22 +10,42 @@ from attnbench.cell import Component
 from attnbench.registry import REGISTRIES
 
 NO_SCORE = "none"  # the scope that uses no score
-READS_PATH = "translate"  # the task that reads data.path
 WITHIN_A_SEQUENCE = ("transformer", "lstmn")  # models whose queries and keys come from the same sequence
-BETWEEN_SEQUENCES = ("rnn", "pointer", "ntm")
+BETWEEN_SEQUENCES = ("rnn", "pointer", "ntm", "captioner")
 
 
 def incompatibility(
     model: Component, score: Component | None, scope: Component, normaliser: Component | None, task: Component
 ) -> str | None:
-    """Returns why these parts cannot be combined, or None if they can. Custom models are not restricted."""
-    reasons = (*_of_scope(model, scope), *_of_model(model, score, task), *_of_normaliser(model, scope, normaliser))
+    """Returns why these parts cannot be combined, or None if they can.
+
+    Of custom models it is only checked whether they read images.
+    """
+    reasons = (
+        *_of_images(model, task),
+        *_of_scope(model, scope),
+        *_of_model(model, score, task),
+        *_of_normaliser(model, scope, normaliser),
+    )
     return next((reason for reason in reasons if reason), None)
 
 
 def carries_state(kind: str, part: Component | None) -> bool:
     """Returns whether a score or a scope carries something from one step to the next."""
     return part is not None and REGISTRIES[kind].entry(part.name).declares("start")
+
+
+def reads_path(task: str) -> bool:
+    """Returns whether a task can read its examples from the file data.path."""
+    return REGISTRIES["task"].entry(task).declares("reads_path")
+
+
+def _of_images(model: Component, task: Component) -> Iterator[str]:
+    reads_images = REGISTRIES["model"].entry(model.name).declares("reads_images")
+    if REGISTRIES["task"].entry(task.name).declares("images") and not reads_images:
+        yield f"{model.name} reads words, and the sources of {task.name} are images"
+    elif reads_images and not REGISTRIES["task"].entry(task.name).declares("images"):
+        yield f"{model.name} reads images, and the sources of {task.name} are words"
 
 
 def _of_scope(model: Component, scope: Component) -> Iterator[str]:
@@ -52,7 +72,7 @@ def _of_model(model: Component, score: Component | None, task: Component) -> Ite
         yield f"model.width {options['width']} is not divisible by {options['heads']} heads"
     if name == "transformer" and options["positions"] == "rotary" and options["width"] // options["heads"] % 2:
         yield f"rotary positions need an even width per head, found {options['width'] // options['heads']}"
-    if name == "pointer" and task.name == READS_PATH:
+    if name == "pointer" and reads_path(task.name):
         yield f"pointer can only output words of the source, and {task.name} needs other words"
     if name == "ntm" and (needed := 2 * options["shifts"] + 1) > options["slots"]:  # both directions, and no shift
         yield f"model.shifts {options['shifts']} needs at least {needed} slots, found {options['slots']}"

@@ -16,7 +16,7 @@ from attnbench.grid.claims_reader import read_claims
 from attnbench.grid.decide import Decide, SeedRange, check_decide
 from attnbench.grid.document import Document, Place
 from attnbench.grid.identity import PATHS
-from attnbench.grid.incompatible import NO_SCORE, READS_PATH
+from attnbench.grid.incompatible import NO_SCORE, reads_path
 from attnbench.grid.max_cells import check_max_cells
 from attnbench.grid.overrides import apply_overrides
 from attnbench.grid.parse import from_mapping, read
@@ -27,6 +27,7 @@ from attnbench.grid.tune import Tune
 from attnbench.grid.values import DEFAULTS, Axes, Grid, Label, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
+from attnbench.registry import REGISTRIES
 
 SECTIONS: dict[str, type[Section]] = {"tune": Tune, "decide": Decide}
 
@@ -199,10 +200,12 @@ def _check_paths(axes: Axes, document: Document) -> None:
             note(field, f"data.{field} needs data.path, which is not set", "add data.path, the training pairs")
     if not given["path"] or not tasks:
         return
-    if READS_PATH not in tasks:
-        note("path", f"data.path is only read by the task {READS_PATH}, which this grid does not have", "")
+    readers = {name for name in REGISTRIES["task"].names() if reads_path(name)}
+    if tasks.isdisjoint(readers):
+        which = " and ".join(sorted(readers))
+        note("path", f"data.path is only read by the task {which}, which this grid does not have", "")
     every = [value.data for value in axes.values("data.path")] or [document.data["data"]["path"]]
-    if tasks == {READS_PATH} and None not in every:
+    if tasks <= readers and None not in every:
         for field in LENGTHS:
             if f"data.{field}" in axes.names or document.is_set(("data", field)):
                 note(

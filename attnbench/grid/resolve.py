@@ -11,7 +11,7 @@ from attnbench.cell import Component, Data, Section, Train
 from attnbench.errors import AttnbenchError, did_you_mean
 from attnbench.grid.document import Document, KeyPath, Place, Problems
 from attnbench.grid.identity import PATHS
-from attnbench.grid.incompatible import READS_PATH
+from attnbench.grid.incompatible import reads_path
 from attnbench.grid.values import DEFAULTS, Axes, Combination, Sections, Value
 from attnbench.messages import say
 from attnbench.plugins import load_entry_points
@@ -57,7 +57,7 @@ class Resolver:
         """
         entry = REGISTRIES["task"].entry(task.name)
         unused = tuple(field for field in UNUSED if not entry.takes(field))
-        key = (unused, task.name == READS_PATH)
+        key = (unused, reads_path(task.name), task.options.get("digits"))
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 
     def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:
@@ -198,14 +198,18 @@ class Resolver:
                 self.problems.add(place, f"data.{field}: the file {path} is larger than {MOST_BYTES // 10**9} GB")
         return fields | absolute
 
-    def _data(self, combination: Combination, unused: tuple[str, ...], reads_path: bool) -> Data | None:
-        has_path = reads_path and self.configured("data.path", combination) is not None
+    def _data(
+        self, combination: Combination, unused: tuple[str, ...], reads: bool, digits: tuple[int, int] | None
+    ) -> Data | None:
+        has_path = reads and self.configured("data.path", combination) is not None
         # The lengths of sentence pairs come from the file; those in the section are for the other tasks.
-        leave_out = LENGTHS if has_path else ()
+        leave_out = LENGTHS if has_path or digits else ()
         data: Data | None = self._section(Data, "data", combination, leave_out=leave_out)
         if data is None:
             return None
-        nothing = {field: UNUSED[field] for field in unused}
+        nothing: dict[str, Any] = {field: UNUSED[field] for field in unused}
+        if digits:  # the lengths of this task, which are not those of the others
+            nothing |= dict(zip(LENGTHS, digits, strict=True))
         if not has_path:
             return data.model_copy(update=nothing | dict.fromkeys(PATHS))
         lengths = self._lengths_of(data)

@@ -34,6 +34,7 @@ class Translate:
     is linked to the English article only.
     """
 
+    reads_path = True
     bleu = True  # its targets are text
 
     def __init__(self) -> None:

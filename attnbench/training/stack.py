@@ -54,7 +54,7 @@ class Replica(nn.Module):
     def greedy(self, source: Tensor, steps: int, lengths: Tensor | None = None) -> Tensor:
         """Decodes greedily: returns the most probable word of each step (B,steps), PAD after EOS."""
         memory, state = self.model.encode(source, lengths)
-        word = torch.full_like(source[:, 0], BOS)
+        word = source.new_full((len(source),), BOS, dtype=torch.long)
         words, ended = [], torch.zeros_like(word, dtype=torch.bool)
         # Always `steps` steps: under vmap Python cannot test whether all sentences have ended.
         for index in range(steps):
