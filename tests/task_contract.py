@@ -4,7 +4,7 @@ import numpy as np
 
 from attnbench import registry
 from attnbench.cell import Component, Data
-from attnbench.tasks.base import PAD, SPECIAL
+from attnbench.tasks.base import PAD, SPECIAL, image_size, patches
 from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, validation_set
 
 test_set.__test__ = False  # its name begins like a test's
@@ -26,7 +26,7 @@ def check_contract(name: str) -> None:
     sides = {side: _sources(sets(task, component, DATA)) for side, sets in _sides().items()}
     stream = TrainingStream(task, component, DATA, seeds=(0, 1), batch_size=50)
     batches = [stream.batch() for _ in range(40)]
-    sides["training"] = {tuple(row) for batch in batches for row in batch.source.reshape(-1, batch.source.shape[-1])}
+    sides["training"] = {source.tobytes() for batch in batches for replica in batch.source for source in replica}
     assert all(sides.values())
     assert not sides["training"] & sides["validation"]
     assert not sides["training"] & sides["test"]
@@ -42,7 +42,7 @@ def _sides() -> dict:
 
 
 def _sources(parts) -> set:
-    return {tuple(row) for part in parts for row in part.source.tolist()}
+    return {source.tobytes() for part in parts for source in part.source}
 
 
 def _check_examples(task, length: int) -> None:
@@ -52,17 +52,28 @@ def _check_examples(task, length: int) -> None:
     assert np.array_equal(first.target, again.target)
     assert np.array_equal(first.links, again.links)
     source, target, links = first.source, first.target, first.links
-    assert source.shape == (40, length)
+    size = image_size(task)
+    assert source.shape == ((40, length) if size is None else (40, *size))
     assert target.shape[0] == 40
-    for ids, words in ((source, task.source_words), (target, task.target_words)):
+    words = [(target, task.target_words)] + ([] if size else [(source, task.source_words)])
+    for ids, names in words:
         assert ids.dtype == np.int64
-        assert ids.max() < len(words)
-    assert (source >= len(SPECIAL)).all()
+        assert ids.max() < len(names)
+    if size:
+        assert source.dtype == np.float32
+        assert source.min() >= 0
+        assert source.max() <= 1
+    else:
+        assert (source >= len(SPECIAL)).all()
     assert ((target >= len(SPECIAL)) | (target == PAD)).all()
     # As torch needs them.
-    for array in (source, target, links):
+    for array in (source, target, links, first.possible):
         assert array is None or (array.flags.writeable and all(stride > 0 for stride in array.strides))
     if links is not None:
-        assert (links.shape, links.dtype) == ((*target.shape, length), np.bool_)
+        assert (links.shape, links.dtype) == ((*target.shape, patches(size) if size else length), np.bool_)
         assert (links.any(axis=-1) | (target == PAD)).all(), "a target word without a link"
         assert not links[target == PAD].any(), "a link of padding"
+    if first.possible is not None:
+        assert (first.possible.shape, first.possible.dtype) == (links.shape, np.bool_)
+        assert not (links & ~first.possible).any(), "a sure link that is not possible"
+        assert not first.possible[target == PAD].any(), "a possible link of padding"

@@ -12,12 +12,14 @@ from attnbench.models.recurrent_decoder import RecurrentDecoder, RecurrentMemory
 from attnbench.registry import model
 from attnbench.tasks.base import PATCH
 
+POSITION_SCALE = 0.3  # standard deviation of the initial embeddings of rows and columns
+
 
 @model("captioner")
 class Captioner(RecurrentDecoder):
     """Convolutional encoder of images and RNN decoder with attention over their patches.
 
-    Formula: a_i = CNN(image)_i + row_i + column_i; s_{−1} = tanh(W_s mean(a)); then as the model rnn
+    Formula: a_i = norm(W relu(CNN(image)_i + row_i + column_i)); s_{−1} = tanh(W_s mean(a)); then as the model rnn
     Source: Xu et al. 2015, "Show, Attend and Tell", §3.1 (arXiv 1502.03044)
 
     Three layers of 4 × 4 convolutions with stride 2 give an annotation vector a_i (D) per patch of 8 × 8 pixels, which
@@ -75,6 +77,9 @@ class Captioner(RecurrentDecoder):
 class PatchEncoder(nn.Module):
     """One annotation vector per patch of an image.
 
+    The positions are added before the last layer, so that the mean of the annotations depends on which patch has what,
+    and the decoder that starts from it can plan its way.
+
     Args:
         size: height and width of the images in pixels, multiples of PATCH.
         channels: of the first convolution.
@@ -83,16 +88,22 @@ class PatchEncoder(nn.Module):
 
     def __init__(self, size: tuple[int, int], channels: int, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(1, channels, 4, stride=2, padding=1)
-        self.second = nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1)
-        self.third = nn.Conv2d(2 * channels, width, 4, stride=2, padding=1)
+        sizes = ((1, channels), (channels, 2 * channels), (2 * channels, width))
+        self.layers = nn.ModuleList(nn.Conv2d(*each, kernel_size=4, stride=2, padding=1) for each in sizes)
+        for layer in self.layers:
+            # He et al. 2015 (arXiv 1502.01852): torch's own initial weights let the signal fade from layer to layer.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
         rows, columns = (side // PATCH for side in size)
-        self.rows = nn.Parameter(torch.zeros(rows, 1, width))
-        self.columns = nn.Parameter(torch.zeros(columns, width))
+        self.rows = nn.Parameter(POSITION_SCALE * torch.randn(rows, 1, width))
+        self.columns = nn.Parameter(POSITION_SCALE * torch.randn(columns, width))
+        self.last = nn.Linear(width, width)
+        # Without it, a digit in one of 25 patches is lost in the first contexts, which are nearly the mean.
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the annotations (B,S,D) of images (B,H,W); the patches are in the order row by row."""
-        first = functional.relu(self.first(images.unsqueeze(-3)))
-        second = functional.relu(self.second(first))
-        annotations = self.third(second).movedim(-3, -1)  # (B,rows,columns,D)
-        return (annotations + self.rows + self.columns).flatten(-3, -2)
+        first, second, third = self.layers
+        found = functional.relu(first(images.unsqueeze(-3)))
+        found = third(functional.relu(second(found))).movedim(-3, -1)  # (B,rows,columns,D)
+        return self.norm(self.last(functional.relu(found + self.rows + self.columns))).flatten(-3, -2)

@@ -133,7 +133,10 @@ def read(stack: Stack, example: Examples, task: Task, device: torch.device) -> S
     """Returns the alignment of one sentence (N = 1) under teacher forcing, EOS included."""
     batch = to_batch(example, device)
     weights = stack.forced(batch)[1].numpy(force=True)
-    heads = stack.each_head(batch).numpy(force=True)
+    if stack.template.model.alignment_heads > 1:
+        heads = stack.each_head(batch).numpy(force=True)
+    else:
+        heads = np.zeros((*weights.shape[:2], 0, *weights.shape[2:]), weights.dtype)
     # The original words, as in the metrics; under teacher forcing the model reads an unknown one as <unk>.
     target = [*words_of(example.target[0], task), task.target_words[EOS]]
     rows, positions = len(target), weights.shape[-1]

@@ -147,13 +147,10 @@ class Stack:
 
     @torch.no_grad()
     def each_head(self, batch: Batch) -> Tensor:
-        """Returns the weights of each head (K,B,H,T,S), with H = 0 if the alignment has a single head.
+        """Returns the weights of each head (K,B,H,T,S), for a model with several heads.
 
         The batch (B,…) is the same for all replicas.
         """
-        if self.template.model.alignment_heads == 1:
-            shape = (self.replicas, len(batch.source), 0, batch.target.shape[1], batch.source.shape[1])
-            return torch.zeros(shape, device=batch.source.device)
         self.template.eval()
         return self._call("each_head", None, batch.source, batch.previous)
 

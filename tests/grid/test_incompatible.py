@@ -12,7 +12,7 @@ from attnbench.tasks.streams import build_task
 from attnbench.training.build import build_model
 from grid.conftest import Plans
 
-MODELS = ("rnn", "pointer", "ntm", "transformer", "lstmn")
+MODELS = ("rnn", "pointer", "ntm", "transformer", "lstmn", "captioner")
 # The scores that depend on the previous step come last.
 CARRYING = ("location_conv", "coverage", "gmm")
 SCORES = (
@@ -28,11 +28,12 @@ SCORES = (
     *CARRYING,
 )
 SCOPES = ("none", "global", "local-m", "local-p", "hard", "self", "monotonic")
-TASKS = ("copy", "reverse", "sort", "translate")
+TASKS = ("copy", "reverse", "sort", "translate", "caption")
 BETWEEN = {"global", "local-m", "local-p"}
 # semantics.md §5 and §6, as what goes and not as what is refused: the scopes of each model.
 GOES = {
     "rnn": BETWEEN | {"none", "hard", "monotonic"},
+    "captioner": BETWEEN | {"none", "hard", "monotonic"},
     "pointer": BETWEEN,
     "ntm": {"global"},
     "transformer": {"self"},
@@ -41,6 +42,7 @@ GOES = {
 # The words of a reason that say which one it is, of (model, scope); see also what goes for the scores and tasks below.
 SCOPE_REASONS = {
     ("rnn", "self"): "scope self needs a model whose queries and keys come from the same sequence, not rnn",
+    ("captioner", "self"): "scope self needs a model whose queries and keys come from the same sequence, not captioner",
     ("pointer", "self"): "scope self needs a model whose queries and keys come from the same sequence, not pointer",
     ("ntm", "self"): "scope self needs a model whose queries and keys come from the same sequence, not ntm",
     ("pointer", "none"): "pointer outputs its attention weights, and scope none computes no weights",
@@ -63,6 +65,10 @@ EVERYTHING = (
 
 
 def expected_reason(model: str, score: str, scope: str, task: str) -> str | None:
+    if task == "caption" and model != "captioner":
+        return f"{model} reads words, and the sources of caption are images"
+    if model == "captioner" and task != "caption":
+        return f"captioner reads images, and the sources of {task} are words"
     if (model, scope) in SCOPE_REASONS:
         return SCOPE_REASONS[model, scope]
     if model == "pointer" and task == "translate":
@@ -104,7 +110,7 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
     skipped = {tuple(each.labels[axis] for axis in axes): each.reason for each in found.skipped}
     assert len(cells) == len(found.cells)
     assert len(skipped) == len(found.skipped)
-    assert len(cells) + len(skipped) == 5 * 12 * 7 * 4
+    assert len(cells) + len(skipped) == 6 * 12 * 7 * 5
     for model, score, scope, task in itertools.product(MODELS, SCORES, SCOPES, TASKS):
         why = expected_reason(model, score, scope, task)
         labelled = (model, "–" if scope == "none" else score, scope, task)
@@ -114,8 +120,8 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
         else:
             assert why in skipped[model, score, scope, task]
     # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no translate; ntm: no location, and no score that
-    # depends on the previous step; transformer: none of these three; lstmn: all scores
-    assert len(cells) == (5 * 12 + 1) * 4 + 3 * 12 * 3 + 8 * 4 + 9 * 4 + 12 * 4
+    # depends on the previous step; transformer: none of these three; lstmn: all scores; captioner: as rnn, on caption
+    assert len(cells) == (5 * 12 + 1) * 4 + 3 * 12 * 3 + 8 * 4 + 9 * 4 + 12 * 4 + 5 * 12 + 1
 
 
 def test_every_cell_that_is_left_can_be_built_and_run(plan: Plans) -> None:
@@ -138,8 +144,9 @@ def test_every_cell_that_is_left_can_be_built_and_run(plan: Plans) -> None:
 @pytest.mark.parametrize("score", SCORES)
 def test_a_grid_of_one_model_goes_as_one_of_several_does(plan: Plans, model: str, score: str) -> None:
     """With `model: {kind: …}` and not an axis."""
-    text = "name: g\nseeds: 2\ngrid: {score: [" + score + "], scope: [" + ", ".join(SCOPES) + "], task: [copy]}\n"
-    included = "include: [{score: dot, scope: " + min(GOES[model]) + ", task: copy, train.steps: 3}]\n"
+    task = "caption" if model == "captioner" else "copy"
+    text = f"name: g\nseeds: 2\ngrid: {{score: [{score}], scope: [{', '.join(SCOPES)}], task: [{task}]}}\n"
+    included = f"include: [{{score: dot, scope: {min(GOES[model])}, task: {task}, train.steps: 3}}]\n"
     found = plan(text + included + f"model: {{kind: {model}}}\n")
     without = {"ntm": ("location", *CARRYING), "transformer": CARRYING}
     wanted = set() if score in without.get(model, ()) else GOES[model]
@@ -218,7 +225,8 @@ def test_a_users_own_model_goes_with_everything(plan: Plans, tmp_path: Path) -> 
     text = text.replace("embedding: 4, heads: 2", "heads: 3").replace("width: 8", "width: 10")
     found = plan(text)
     assert len(found.cells) == (6 * 12 + 1) * 4
-    assert all("scope none uses no score" in each.reason for each in found.skipped)
+    reasons = {each.reason.partition(":")[0] for each in found.skipped}
+    assert reasons == {"scope none uses no score", "own reads words, and the sources of caption are images"}
 
 
 def test_a_users_own_scope_goes_with_the_models_that_read_another_sequence(plan: Plans, tmp_path: Path) -> None:
@@ -226,4 +234,4 @@ def test_a_users_own_scope_goes_with_the_models_that_read_another_sequence(plan:
     text = "name: g\nseeds: 1\nplugins: [p.py]\ngrid: {score: [dot], scope: [wide], task: [copy], "
     found = plan(text + f"model.kind: [{', '.join(MODELS)}]}}\n")
     assert [planned.cell.model.name for planned in found.cells] == ["rnn", "pointer"]
-    assert [each.labels["model"] for each in found.skipped] == ["ntm", "transformer", "lstmn"]
+    assert [each.labels["model"] for each in found.skipped] == ["ntm", "transformer", "lstmn", "captioner"]
