@@ -66,6 +66,15 @@ def write_plan(
     write_json(folder / PLAN, sealed(content))
 
 
+def every_cell(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All cells that a run needs: those that are reported, then those of tuning.
+
+    Args:
+        plan: the content of plan.json.
+    """
+    return [*plan["cells"], *plan.get("tuning", [])]
+
+
 def read_plan(folder: Path) -> dict[str, Any]:
     """The content of plan.json; its keys are those of `PlanFile`.
 

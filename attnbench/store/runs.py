@@ -15,6 +15,7 @@ from attnbench.grid.identity import DIGITS
 from attnbench.store.commit import CHECKPOINTS, FOLDERS, WRITING, WRITTEN
 from attnbench.store.index import INDEX
 from attnbench.store.lock import HOLDER, LOCK
+from attnbench.store.plan import every_cell
 from attnbench.store.provenance import PROVENANCE
 from attnbench.store.results_folder import run_names
 from attnbench.store.store import Store
@@ -64,7 +65,7 @@ def summary(store: Store) -> RunSummary:
     size = sum(file.st_size for file in files)
     try:
         planned = {cell["id"] for cell in store.plan()["cells"]}
-        states, stale = store.states(), store.stale()
+        states, stale = store.states(), store.stale().keys() & planned
     except AttnbenchError as error:
         return RunSummary(store.name, 0, 0, 0, 0, 0, when, size, str(error))
     current = [state for cell, state in states.items() if cell in planned and cell not in stale]
@@ -138,8 +139,7 @@ def delete(store: Store) -> list[Path]:
 
 def _planned(store: Store) -> set[str]:
     """The ids of all cells that a run needs: those that are reported, and those of tuning."""
-    plan = store.plan()
-    return {cell["id"] for cell in (*plan["cells"], *plan.get("tuning", []))}
+    return {cell["id"] for cell in every_cell(store.plan())}
 
 
 def _files_below(folder: Path) -> Iterator[os.stat_result]:
