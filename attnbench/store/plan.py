@@ -63,6 +63,9 @@ def write_plan(
         content["decide"] = dict(decide)
     if plan.waiting:
         content["waiting"] = len(plan.waiting)
+    # While tuning, the ids of the cells that follow are not known.
+    if not plan.is_tuning and (not_due := [cell.id for cell in (*plan.waiting, *plan.unneeded)]):
+        content["not_due"] = not_due
     write_json(folder / PLAN, sealed(content))
 
 
