@@ -177,6 +177,32 @@ def test_a_value_that_sets_a_tuned_option_itself_is_a_mistake(complaints: Compla
     assert problem.what == "score.strength is tuned, and cosine sets it too"
 
 
+@pytest.mark.parametrize(
+    ("field", "exclude", "column"),
+    [
+        ("train.learning_rate: [0.001, 0.01]", "train.learning_rate: 0.01", 12),
+        ("train.stop_at: [{exact_match: 0.5}, {exact_match: 0.9}]", "train.stop_at.exact_match: 0.9", 12),
+        ("score.strength: [1, 5]", "score: {name: cosine, strength: 5}", 34),
+    ],
+)
+def test_an_exclude_by_a_tuned_field_is_refused(complaints: Complaints, field: str, exclude: str, column: int) -> None:
+    """It would take candidates from some combinations only, or be compared with the default."""
+    text = f"name: g\ngrid: {{score: [cosine], task: [copy, sort]}}\ntune: {{grid: {{{field}}}}}\n"
+    (problem,) = complaints(f"{text}exclude: [{{{exclude}}}]\n")
+    name = field.partition(":")[0]
+    assert problem.what == f"{name} is tuned: no combination can be excluded by a value of it"
+    assert problem.hint == f"remove it here, or the value from tune.grid; to compare its values, move {name} to grid"
+    assert problem.where.endswith(f"grid.yaml:4:{column}")
+
+
+def test_an_exclude_by_another_option_of_a_component_with_a_tuned_one_is_allowed(plan: Plans) -> None:
+    scopes = "{name: local-p, window: 2}, {name: local-p, window: 3}"
+    text = f"name: g\ngrid: {{scope: [{scopes}], score: [cosine], task: [copy]}}\n"
+    tune = "tune: {grid: {score.strength: [1, 5]}}\n"
+    found = plan(f"{text}{tune}exclude: [{{scope: {{name: local-p, window: 2}}, score: cosine}}]\n")
+    assert {cell.labels["scope"] for cell in found.tuning} == {"local-p window=3"}
+
+
 def test_the_json_schema_has_the_fields_that_can_be_tuned() -> None:
     base = "name: g\ngrid: {score: [dot], task: [copy]}\n"
     assert accepts(base + "tune: {grid: {train.learning_rate: [0.1, 0.2]}, by: loss, seeds: 3}\n")
