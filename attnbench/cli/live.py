@@ -77,7 +77,7 @@ class View:
         """Prints the summary of the plan, and whether its seeds are too few for `attnbench compare`."""
         self.say(Text(plan_summary(self.status)))
         planned = self.status.planned
-        few = too_few_seeds([cell.labels for cell in (*planned.plan.cells, *planned.plan.waiting)])
+        few = too_few_seeds([cell.labels for cell in planned.plan.reported])
         if planned.packs and few:
             self.say(Text(few, style="yellow"))
 

@@ -310,6 +310,17 @@ def test_plain_lines_say_each_pack_and_each_failure():
     assert lines[4:] == ["the server went away"]
 
 
+def test_seeds_that_are_not_needed_count_among_those_that_could_decide():
+    """A resumed run with `decide` has few cells that are due, because its pairs are settled."""
+    every = plan("d", score=["a", "b"], seed=range(20)).cells
+    few, rest = [c for c in every if c.labels["seed"] < 2], [c for c in every if c.labels["seed"] >= 2]
+    todo = {cell.id: CellState("todo") for cell in few}
+    for unneeded, waiting, said in ([rest, [], False], [[], rest, False], [[], [], True]):
+        plain = PlainView(console(terminal=False))
+        plain(Planned(Plan("d", (), few, [], waiting=waiting, unneeded=unneeded), packs(few), todo, 1))
+        assert ("cannot decide" in plain.console.file.getvalue()) == said
+
+
 def test_the_number_of_cells_done_before_is_printed():
     first, second, third, fourth, *others = (cell.id for cell in PLAN.cells)
     states = {first: CellState("done"), second: CellState("failed"), third: CellState("stale", "changed since: a.py")}
