@@ -70,9 +70,11 @@ def in_words(frame: "pd.DataFrame", axis: str, metric: str = "exact_match") -> l
         axis: a label column.
         metric: a name of METRICS, or `<metric>@<length>`, with a better direction.
     """
-    found = results(frame, axis, metric)
-    aligned = results(frame, axis, ALIGNMENT) if frame[ALIGNMENT].notna().any() else {}
-    names = ["task", *others(measured(frame, metric), axis)]
+    columns = others(measured(frame, metric), axis)
+    found = results(frame, axis, metric, columns)
+    # By the same columns: fewer vary where a cell has an alignment error than where it has the metric.
+    aligned = results(frame, axis, ALIGNMENT, columns) if frame[ALIGNMENT].notna().any() else {}
+    names = ["task", *columns]
     shown = {name for name in names if len(set(values_of(frame, name))) > 1} | {"task"}
     resolution = resolution_of(frame, metric)
     answers = []
