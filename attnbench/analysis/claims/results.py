@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.grid.claim_cells import Labels, check_cells, is_of, text_of
@@ -9,7 +10,7 @@ from attnbench.grid.claim_values import with_labels
 from attnbench.grid.claims import Claim, Part, Setting
 from attnbench.grid.claims_reader import EXAMPLE, read_claims
 from attnbench.grid.document import Document
-from attnbench.grid.parse import parse
+from attnbench.grid.parse import parse, read
 from attnbench.grid.values import Label
 from attnbench.metrics import metric_of
 from attnbench.store.store import NOT_READ, Store
@@ -95,6 +96,17 @@ def has_claims(store: Store) -> bool:
     except AttnbenchError:
         return False
     return isinstance(data, dict) and bool(data.get("claims"))
+
+
+def claims_differ(store: Store, grid_file: Path) -> bool:
+    """Whether a grid file has other claims than the copy in the folder of its run, whose claims are verified.
+
+    Raises:
+        AttnbenchError: if one of the files cannot be read.
+    """
+    documents = read(grid_file), parse(store.grid_text(), str(store.folder / "grid.yaml"))
+    one, other = (doc.data.get("claims") or [] if isinstance(doc.data, dict) else [] for doc in documents)
+    return one != other
 
 
 def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tuple[Labels, str]]) -> tuple[Claim, ...]:
