@@ -484,6 +484,8 @@ def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     Path("mine.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"there is no run 'other'\n  → attnbench run mine\.yaml"):
         Store.open("mine.yaml", results)
+    with pytest.raises(AttnbenchError, match=r"there is no run 'mine\.yml'\n  → did you mean mine\.yaml\?"):
+        Store.open("mine.yml", results)
     Path("my grid.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"→ attnbench run 'my grid\.yaml'"):
         Store.open("my grid.yaml", results)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.grid.claim_cells import Labels, check_cells, is_of, text_of
-from attnbench.grid.claim_values import with_labels
+from attnbench.grid.claim_values import setting_hint, with_labels
 from attnbench.grid.claims import Claim, Part, Setting
 from attnbench.grid.claims_reader import EXAMPLE, read_claims
 from attnbench.grid.document import Document
@@ -119,7 +120,7 @@ def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tup
     axes = dict.fromkeys(axis for section in sections if isinstance(section, dict) for axis in section)
     every = [*planned, *(labels for labels, _ in skipped)]
     known = {axis: _distinct(labels[axis] for labels in every if axis in labels) for axis in axes}
-    claims = with_labels(document, read_claims(document, written, None), known)
+    claims = with_labels(document, read_claims(document, written, None, partial(setting_hint, known)), known)
     document.problems.raise_all()
     check_cells(document, claims, planned, skipped)
     document.problems.raise_all()
