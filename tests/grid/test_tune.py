@@ -171,6 +171,17 @@ def test_a_mistake_in_the_file_is_shown_in_its_line(complaints: Complaints) -> N
     assert problem.source.startswith("  grid: {train.learning_rate: [0.001")
 
 
+def test_reported_seeds_of_tuning_are_refused_each_in_its_place(plan: Plans, complaints: Complaints) -> None:
+    """The choice would be made on what is reported."""
+    text = GRID.replace("seeds: 2", f"seeds: [0, {FIRST_SEED}, {FIRST_SEED + 1}]")
+    found = complaints(text)
+    assert [problem.where.rpartition("grid.yaml")[2] for problem in found] == [":2:12", ":2:21"]
+    assert found[0].what == "the seed 1000000 is used for tuning, which takes seeds from 1000000 on"
+    # Tuning has two seeds; without tuning every seed may be reported.
+    assert plan(GRID.replace("seeds: 2", f"seeds: [0, {FIRST_SEED + 2}]")).waiting
+    assert plan(text.partition("tune:")[0]).cells
+
+
 def test_a_value_that_sets_a_tuned_option_itself_is_a_mistake(complaints: Complaints) -> None:
     text = GRID.replace("[dot, additive]", "[{name: cosine, strength: 2}, cosine]")
     (problem,) = complaints(text, "tune.grid={score.strength: [1, 5]}")
