@@ -138,9 +138,10 @@ class LiveView(SummaryView):
         # the results keep some room.
         running = list(self.status.running.values())
         shown = running if len(running) <= max(1, room // 2) else running[: max(0, room // 2 - 1)]
-        yield _overall(self.status)
+        title = _title(self.status, options.max_width)
+        yield from title
         yield _packs(shown, options.max_width, self.status.longest_label)
-        lines = 1 + len(shown)
+        lines = len(title) + len(shown)
         if hidden := len(running) - len(shown):
             yield Text(f"  … {hidden} more in training", style="dim")
             lines += 1
@@ -210,8 +211,30 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _overall(status: RunStatus) -> RenderableType:
-    """Returns the progress bar of the whole run, with the elapsed and the remaining time."""
+def _title(status: RunStatus, width: int) -> list[RenderableType]:
+    """Returns the name of the run and its stage, the progress bar of the whole, and the elapsed and remaining time.
+
+    The stage has a line of its own where the first one has no room for it; then the bar is left out, then the name cut.
+    """
+    name, stage = status.planned.plan.name, status.planned.stage.name if status.planned.stage else ""
+    numbers = _counts(status)
+    # Also room for the times while they are not known yet, so that the layout does not change in the meantime.
+    total = status.cells_total
+    taken = max(len(numbers), len(f"{total}/{total} cells · 0:00:00 · about 10 min left")) + GAP
+    one_line = not stage or len(f"{name} · {stage}") + GAP + LEAST_WIDTHS["bar"] + taken <= width
+    has_bar = len(name) + GAP + LEAST_WIDTHS["bar"] + taken <= width
+    title = Text.assemble((name, "bold"), f" · {stage}" if stage and one_line else "")
+    grid = Table.grid(padding=(0, GAP, 0, 0), expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=None if has_bar else max(10, width - taken))
+    if has_bar:
+        grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_row(title, *([_bar(status.share())] if has_bar else []), numbers)
+    return [grid] if one_line else [grid, Text(f"{INDENT}{stage}", no_wrap=True, overflow="ellipsis")]
+
+
+def _counts(status: RunStatus) -> Text:
+    """Returns how many cells have ended and failed, and the elapsed and the remaining time."""
     left = status.seconds_left()
     elapsed = timedelta(seconds=int(status.elapsed()))
     facts = [f"{status.cells_ended}/{status.cells_total} cells", str(elapsed)]
@@ -222,14 +245,7 @@ def _overall(status: RunStatus) -> RenderableType:
     line = Text(" · ".join(facts), no_wrap=True)
     if status.cells_failed:
         line.append(f" · {status.cells_failed} failed", "bold red")
-    grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_column(ratio=1)
-    grid.add_column(no_wrap=True)
-    stage = status.planned.stage.name if status.planned.stage else ""
-    name = Text.assemble((status.planned.plan.name, "bold"), f" · {stage}" if stage else "")
-    grid.add_row(name, _bar(status.share()), line)
-    return grid
+    return line
 
 
 def _bar(share: float) -> ProgressBar:

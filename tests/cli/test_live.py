@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import re
+from types import SimpleNamespace
 
 import pytest
 from made_up_run import plan
@@ -422,3 +424,22 @@ def test_between_looks_each_setting_has_its_settled_and_open_pairs():
         view(Planned(PLAN, PACKS[2:], TODO, 2, stage=Stage(PLAN, found)))
     assert progress(found)[0] in plain.console.file.getvalue().splitlines()
     assert any(progress(found)[0] in line for line in frame(live, 120))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_stage_has_a_line_of_its_own_where_the_title_has_no_room_for_it(width, clock):
+    """Neither the stage nor the time left is cut."""
+    view, name, stage = LiveView(console(width)), "fair-comparison-of-scores", "up to 10 seeds, 0 of 6 pairs settled"
+    grid = Plan(name, PLAN.axes, PLAN.cells, [])
+    view(Planned(grid, PACKS, TODO, 1, stage=SimpleNamespace(name=stage, settings=())))
+    view(Started(PACKS[0]))
+    clock[0] += 100
+    view(Progress(PACKS[0].ids[0], 400, 800, 0.5, None))
+    first, second, *_ = lines = frame(view, width)
+    assert first.startswith(name[:10])
+    assert re.search(r" 0/8 cells · 0:01:40 · about \d+ min left$", first)
+    assert first.startswith(f"{name} · {stage} ") == (width == 140)
+    assert (second == f"  {stage}") == (width < 140)
+    assert max(map(len, lines)) <= width
+    low = frame(view, width, height=4)
+    assert len(low) <= 4
