@@ -1,6 +1,5 @@
 """Shows the progress of a run: a live view on a terminal, else one line per pack."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +14,12 @@ from rich.text import Text
 
 from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
+from attnbench.cli.run_summary import count, plan_summary, stage_summary
 from attnbench.engines.base import Finished, Started
 from attnbench.escapes import one_line
 from attnbench.estimate import about
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
-from attnbench.store.status import DONE, FAILED, STALE, stale_note
 
 FRAMES_PER_SECOND = 4
 GAP, INDENT = 2, "  "
@@ -169,46 +168,6 @@ def watch(console: Console, quiet: bool) -> Iterator[View]:
         # Transient: the view disappears at the end, where the final table takes its place.
         with Live(view, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True):
             yield view
-
-
-def plan_summary(status: RunStatus) -> str:
-    """Returns how many cells will be trained, and how many are kept in which state."""
-    planned = status.planned
-    plan, packs = planned.plan, planned.packs
-    trained = {cell for pack in packs for cell in pack.ids}
-    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.trained if cell.id not in planned.reused]
-    kept = Counter(state.name for state, again in states if not again)
-    changed = Counter(state.reason for state, again in states if again and state.name == STALE)
-    facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
-    if plan.tuned:
-        facts = [f"{plan.name}: {count(len(plan.cells + plan.waiting), 'cell')}, {len(plan.tuning)} of tuning"]
-    elif plan.waiting:
-        facts = [f"{plan.name}: {len(plan.cells)} to {count(len(plan.cells + plan.waiting), 'cell')}"]
-    facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
-    facts += [f"{len(planned.reused)} reused"] if planned.reused else []
-    unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
-    facts += [f"{stale_note(number, reason)} and kept" for reason, number in unchanged.items()]
-    facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
-    if packs:
-        facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
-        facts += [f"of them {stale_note(number, reason)}" for reason, number in changed.items()]
-    else:
-        facts.append("nothing to train")
-    return ", ".join(facts)
-
-
-def stage_summary(planned: Planned) -> str:
-    """Returns what is trained next, in a grid whose later cells depend on earlier results."""
-    cells, packs = sum(len(pack.ids) for pack in planned.packs), len(planned.packs)
-    name = (planned.stage.name if planned.stage else "") or "candidates chosen"
-    if not packs:
-        return f"{name}: nothing more to train"
-    return f"{name}: {count(cells, 'cell')} more to train in {count(packs, 'pack')}"
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 cell", "2 cells"."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _title(status: RunStatus, width: int) -> list[RenderableType]:
