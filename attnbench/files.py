@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
@@ -195,3 +196,14 @@ def _append(path: Path, text: str) -> None:
                 left = left[file.write(left) or 0 :]
     except OSError as error:
         raise fail(f"cannot be written: {error.strerror}", str(path)) from error
+
+
+def similar_grid_file(path: Path) -> Path | None:
+    """A grid file in the same folder with the same or a similar name, such as mine.yaml for mine.yml."""
+    try:
+        files = sorted(os.listdir(path.parent))
+    except OSError:
+        return None
+    names = {Path(file).stem: file for file in files if file.endswith((".yaml", ".yml")) and file != path.name}
+    near = get_close_matches(path.stem, names, n=1, cutoff=0.7)
+    return path.with_name(names[near[0]]) if near else None

@@ -64,10 +64,10 @@ def named_files(files: list[str]) -> str:
     return ", ".join(name.removeprefix(FILE) for name in (own_first[:2] if more else own_first)) + more
 
 
-def stale_note(number: int, reason: str | None) -> str:
+def stale_note(number: int, reason: str | None, noun: str = "cell") -> str:
     """Returns how many cells are stale for a reason: "12 cells trained with an earlier my_score.py: stale"."""
     files = (reason or "").removeprefix(SINCE)
-    return f"{number} cell{'s' * (number != 1)} trained with an earlier {files}: stale"
+    return f"{number} {noun}{'s' * (number != 1)} trained with an earlier {files}: stale"
 
 
 @cache  # one object for many cells: a grid may have a hundred thousand

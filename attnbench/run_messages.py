@@ -14,7 +14,7 @@ def cells_that_leave(plan: Plan, store: Store) -> list[str]:
     """A message if the folder has results of another grid, which the tables of this one do not show."""
     if plan.is_tuning:  # the cells that are reported are not known yet
         return []
-    planned = {cell.id for cell in (*plan.cells, *plan.waiting, *plan.unneeded)}
+    planned = {cell.id for cell in plan.reported}
     try:
         before = {cell["id"] for cell in store.plan()["cells"]} - planned
     except AttnbenchError:  # a new run, or a damaged plan, which is about to be written again

@@ -26,10 +26,12 @@ class Stage:
     Attributes:
         plan: with the cells that are due or done so far; the others are waiting.
         settings: with `decide`, the decisions so far; empty while tuning is not finished.
+        decides: whether the grid has `decide`, so that not all seeds may be needed.
     """
 
     plan: Plan
     settings: tuple[Setting, ...] = ()
+    decides: bool = False
 
     @property
     def due(self) -> list[PlannedCell]:
@@ -66,7 +68,8 @@ def stage_of(grid: Grid, ended: Ended) -> Stage:
         # What earlier runs reported stays in the tables; the rest follows tuning, also where a candidate is chosen.
         done = ended(plan.cells).keys()
         follows = [*(cell for cell in plan.cells if cell.id not in done), *plan.waiting]
-        return Stage(replace(plan, cells=[cell for cell in plan.cells if cell.id in done], waiting=follows))
+        plan = replace(plan, cells=[cell for cell in plan.cells if cell.id in done], waiting=follows)
+        return Stage(plan, decides=rule is not None)
     if rule is None:
         return Stage(plan)
     cells = {cell.id: cell.labels for cell in plan.cells}
@@ -81,6 +84,7 @@ def stage_of(grid: Grid, ended: Ended) -> Stage:
             unneeded=[cell for cell in plan.cells if cell.id in settled],
         ),
         tuple(found),
+        decides=True,
     )
 
 

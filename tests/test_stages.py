@@ -15,6 +15,7 @@ from attnbench.cli.console import Console
 from attnbench.cli.run import _print_results
 from attnbench.engines.base import Finished
 from attnbench.engines.serial import SerialEngine
+from attnbench.errors import AttnbenchError
 from attnbench.grid.load import load_grid
 from attnbench.runner import Notice, Planned
 from attnbench.stages import stage_of
@@ -187,6 +188,19 @@ def test_tuning_cells_are_no_orphans(go: Go, store: Store) -> None:
     assert summary(store).orphaned == 0
 
 
+def test_while_tuning_is_not_finished_no_cell_is_taken_for_an_orphan(go: Go, store: Store) -> None:
+    """Which reported cells the grid has is known after tuning; those of an earlier run are probably among them."""
+    go(TUNE)
+    more = TUNE.replace("0.1]", "0.1, 1.0]")
+    with pytest.raises(KeyboardInterrupt):
+        go(more, stop_after=1)
+    assert (summary(store).orphaned, summary(store).finished) == (0, 24 + 8 + 2)
+    with pytest.raises(AttnbenchError, match="tuning is not finished"):
+        orphans(store)
+    go(more)
+    assert orphans(store) == []
+
+
 def test_one_more_candidate_does_not_make_it_another_grid(go: Go) -> None:
     go(TUNE)
     go(TUNE.replace("0.1]", "0.1, 1.0]"))
@@ -259,6 +273,16 @@ def test_a_resumed_run_makes_the_same_looks(go: Go, store: Store) -> None:
         assert (store.folder / "table.csv").read_bytes() == table
     go(DECIDE)
     assert go.stages == [[]]
+
+
+def test_seeds_of_later_looks_and_those_that_are_not_needed_are_no_orphans(go: Go, store: Store) -> None:
+    go(DECIDE)
+    with pytest.raises(KeyboardInterrupt):
+        go(DECIDE, fresh=True, stop_after=1)
+    assert len(store.states()) > len(store.plan()["cells"])
+    assert orphans(store) == []
+    go(DECIDE.replace("at_most: 20", "at_most: 16"))
+    assert {store.read(cell)["labels"]["seed"] for cell in orphans(store)} == {16, 17, 18, 19}
 
 
 def test_other_settings_do_not_matter_for_a_decision(go: Go, store: Store) -> None:

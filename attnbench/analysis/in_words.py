@@ -7,12 +7,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.pairing import Block, Results, measured, others, results
-from attnbench.analysis.labels import Label, text, values_of
+from attnbench.analysis.labels import Label, listed, row_label, text, values_of
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import ALPHA, corrected, fewest_pairs, paired
 from attnbench.analysis.verdict import Verdict, verdict
-from attnbench.cell import KINDS
-from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
 if TYPE_CHECKING:
@@ -70,16 +68,19 @@ def in_words(frame: "pd.DataFrame", axis: str, metric: str = "exact_match") -> l
         axis: a label column.
         metric: a name of METRICS, or `<metric>@<length>`, with a better direction.
     """
-    found = results(frame, axis, metric)
-    aligned = results(frame, axis, ALIGNMENT) if frame[ALIGNMENT].notna().any() else {}
-    names = ["task", *others(measured(frame, metric), axis)]
+    columns = others(measured(frame, metric), axis)
+    found = results(frame, axis, metric, columns)
+    # By the same columns: fewer vary where a cell has an alignment error than where it has the metric.
+    aligned = results(frame, axis, ALIGNMENT, columns) if frame[ALIGNMENT].notna().any() else {}
+    names = ["task", *columns]
     shown = {name for name in names if len(set(values_of(frame, name))) > 1} | {"task"}
     resolution = resolution_of(frame, metric)
     answers = []
     for block in dict.fromkeys(block for _, block in found):
         seeds = {value: runs for (value, of), runs in found.items() if of == block}
         if len(seeds) > 1:
-            name = _name({n: label for n, label in zip(names, block, strict=True) if n in shown})
+            labels = {axis: label for axis, label in zip(names, block, strict=True) if axis in shown}
+            name = row_label(labels, labels.values(), between=", ")
             answers.append(_words(name, seeds, _alignment(aligned, block), metric, resolution))
     return answers
 
@@ -156,14 +157,6 @@ def _alignment(aligned: Results, block: Block) -> dict[Label, float]:
     return {value: fmean(runs.values()) for (value, of), runs in aligned.items() if of == block}
 
 
-def _name(labels: Mapping[str, Label]) -> str:
-    return ", ".join(
-        text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
-        for axis, label in labels.items()
-        if text(label) != NO_VALUE
-    )
-
-
 def lines(words: Iterable[Words], metric: str) -> list[str]:
     """The sentences about each setting, below a line with its name and the means of all values."""
     about = metric_of(metric)
@@ -190,9 +183,3 @@ def _error(alignment_error: float | None) -> str:
 def _range(superior: Superior, decimals: int) -> str:
     low, high = f"{superior.low:.{decimals}f}", f"{superior.high:.{decimals}f}"
     return low if low == high else f"{low} to {high}"
-
-
-def listed(values: Sequence[Label]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    names = [text(value) for value in values]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,7 +1,7 @@
 """The labels of a run's cells, and the selection of cells by conditions on them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.cell import KINDS
@@ -24,15 +24,32 @@ def text(label: Any) -> str:
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
-def row_label(index: Sequence[str], row: Sequence[Label]) -> str:
+def row_label(index: Iterable[str], row: Iterable[Label], between: str = " · ") -> str:
     """A row's labels on one line: "transformer · cosine · self · heads 4"; labels without a value are left out."""
     parts = [_with_axis(axis, label) for axis, label in zip(index, row, strict=True) if text(label) != NO_VALUE]
-    return " · ".join(parts) or NO_VALUE
+    return between.join(parts) or NO_VALUE
 
 
 def _with_axis(axis: str, label: Label) -> str:
     """A label, after the name of its axis where the label does not explain itself: "dot", but "heads 4"."""
     return text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
+
+
+def listed(labels: Sequence[Label]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    names = [text(label) for label in labels]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def varying(rows: Sequence[Mapping[str, Label]], apart: Collection[str] = ()) -> list[str]:
+    """The axes by which combinations are distinguished; the score if nothing varies.
+
+    Args:
+        rows: the labels of each combination, by axis.
+        apart: axes that are named elsewhere.
+    """
+    axes = [axis for axis in rows[0] if axis not in ("seed", KIND, *apart)]  # the column model has the kind
+    return [axis for axis in axes if len({row[axis] for row in rows}) > 1] or ["score"]
 
 
 def label_columns(frame: "pd.DataFrame") -> list[str]:

@@ -1,4 +1,4 @@
-"""What a frame of cells tells beyond its numbers: which seeds learned, and which differences a test set can show."""
+"""Which seeds of a frame of cells learned their task, and which differences its test set can show."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

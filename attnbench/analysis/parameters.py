@@ -82,9 +82,10 @@ def most_and_fewest(axes: Sequence[str], sizes: Mapping[Labels, float], separate
 def on(axes: Sequence[str], labels: Labels, places: Iterable[int], sizes: Mapping[Labels, float]) -> str:
     """Where a statement about the sizes holds: " on copy", of the labels at these places; "" if it holds everywhere.
 
-    Labels that no size depends on are left out, such as a test length.
+    Labels that no size depends on are left out, such as a test length, and axes that have no value there, such as an
+    option that the model does not have.
     """
-    shown = [place for place in places if _matters(place, sizes)]
+    shown = [place for place in places if text(labels[place]) != NO_VALUE and _matters(place, sizes)]
     return f" on {row_label(_at(shown, axes), _at(shown, labels))}" if shown else ""
 
 

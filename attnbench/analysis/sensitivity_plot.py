@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.fonts import drawable, style
-from attnbench.analysis.labels import Label, text
+from attnbench.analysis.labels import Label, row_label, text, varying
 from attnbench.analysis.plots import in_own_style, new_figure
 from attnbench.analysis.tuning import Curve
-from attnbench.messages import NO_VALUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +27,9 @@ def sensitivity_plot(field: str, metric: str, curves: Sequence[Curve]) -> "Figur
     """
     tasks = list(dict.fromkeys(text(curve.labels["task"]) for curve in curves))
     positions = _positions([value for curve in curves for value in curve.points])
-    names = _varying(curves)
-    colours = {name: f"C{number % 10}" for number, name in enumerate(dict.fromkeys(_name(c, names) for c in curves))}
+    axes = varying([curve.labels for curve in curves], apart=["task"])
+    names = [row_label(axes, [curve.labels[axis] for axis in axes]) for curve in curves]
+    colours = {name: f"C{number % 10}" for number, name in enumerate(dict.fromkeys(names))}
     across = min(len(tasks), ACROSS)
     down = -(-len(tasks) // across)
     figure = new_figure(3.2 * across + 2.4, 2.8 * down + 0.6)
@@ -37,8 +37,9 @@ def sensitivity_plot(field: str, metric: str, curves: Sequence[Curve]) -> "Figur
     for panel in panels.flat[len(tasks) :]:
         panel.set_axis_off()
     for panel, task in zip(panels.flat, tasks, strict=False):
-        for curve in (one for one in curves if text(one.labels["task"]) == task):
-            _draw(panel, curve, positions, _name(curve, names), colours[_name(curve, names)])
+        for curve, name in zip(curves, names, strict=True):
+            if text(curve.labels["task"]) == task:
+                _draw(panel, curve, positions, name, colours[name])
         panel.set_title(drawable(task), fontsize=11, **style(task))
         panel.set_xlabel(field)
         panel.set_ylabel(metric.replace("_", " "))
@@ -75,13 +76,3 @@ def _scale(panel: "Axes", positions: dict[Label, float]) -> None:
         panel.set_xscale("log")
     panel.set_xticks(list(positions.values()), [text(value) for value in positions])
     panel.minorticks_off()
-
-
-def _varying(curves: Sequence[Curve]) -> list[str]:
-    """The axes other than the task by which the combinations differ; the score if there are none."""
-    axes = [axis for axis in curves[0].labels if axis not in ("seed", "task", "model.kind")]
-    return [axis for axis in axes if len({curve.labels[axis] for curve in curves}) > 1] or ["score"]
-
-
-def _name(curve: Curve, axes: Sequence[str]) -> str:
-    return " · ".join(text(curve.labels[axis]) for axis in axes if text(curve.labels[axis]) != NO_VALUE)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.labels import Label, text
-from attnbench.messages import NO_VALUE
+from attnbench.analysis.labels import Label, row_label, text, varying
 
 if TYPE_CHECKING:
     from attnbench.store.store import Store
@@ -41,12 +40,12 @@ def chosen_notes(plan: Mapping[str, Any]) -> list[str]:
         return []
     seeds, candidates = len(tuned[0]["cells"][0]), len(tuned[0]["candidates"])
     how = f"chosen on validation among {candidates} candidates with {seeds} seed{'s' * (seeds > 1)} each"
-    names = varying(tuned)
+    names = varying([one["labels"] for one in tuned])
     notes = []
     for field in tuned[0]["candidates"][0]:
         by_value: dict[str, list[str]] = {}
         for one in tuned:
-            name = " · ".join(text(one["labels"][axis]) for axis in names if text(one["labels"][axis]) != NO_VALUE)
+            name = row_label(names, [one["labels"][axis] for axis in names])
             by_value.setdefault(text(one["candidates"][one["chosen"]][field]), []).append(name)
         notes.append(f"{field}, {how}: {_listed(by_value)}")
     return notes
@@ -61,12 +60,6 @@ def _listed(by_value: Mapping[str, Sequence[str]]) -> str:
     parts = [f"{value} for {', '.join(of)}" for value, of in others.items()]
     rest = "all others" if len(by_value[usual]) > FEW else ", ".join(by_value[usual])
     return "; ".join([*parts, f"{usual} for {rest}"])
-
-
-def varying(tuned: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The axes by which combinations are distinguished; the score if nothing varies."""
-    axes = [axis for axis in tuned[0]["labels"] if axis not in ("seed", "model.kind")]
-    return [axis for axis in axes if len({one["labels"][axis] for one in tuned}) > 1] or ["score"]
 
 
 def sensitivity(store: "Store") -> dict[tuple[str, str], list[Curve]]:

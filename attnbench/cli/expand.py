@@ -131,7 +131,7 @@ def _print(
     lines += [Text(f"{n} × failed: {reason}", style=STATE_STYLES["failed"]) for reason, n in errors.items()]
     lines += [Text(doubt, style="yellow") for doubt in doubts]
     lines += [Text(line) for line in _times(plan, states, workers)]
-    if few := too_few_seeds([cell.labels for cell in (*plan.cells, *plan.waiting, *plan.unneeded)]):
+    if few := too_few_seeds([cell.labels for cell in plan.reported]):
         lines.append(Text(few, style="yellow"))
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -1,6 +1,5 @@
 """Shows the progress of a run: a live view on a terminal, else one line per pack."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +14,12 @@ from rich.text import Text
 
 from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
+from attnbench.cli.run_summary import count, plan_summary, stage_summary
 from attnbench.engines.base import Finished, Started
 from attnbench.escapes import one_line
 from attnbench.estimate import about
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
-from attnbench.store.status import DONE, FAILED, STALE, stale_note
 
 FRAMES_PER_SECOND = 4
 GAP, INDENT = 2, "  "
@@ -77,7 +76,7 @@ class View:
         """Prints the summary of the plan, and whether its seeds are too few for `attnbench compare`."""
         self.say(Text(plan_summary(self.status)))
         planned = self.status.planned
-        few = too_few_seeds([cell.labels for cell in (*planned.plan.cells, *planned.plan.waiting)])
+        few = too_few_seeds([cell.labels for cell in planned.plan.reported])
         if planned.packs and few:
             self.say(Text(few, style="yellow"))
 
@@ -138,9 +137,10 @@ class LiveView(SummaryView):
         # the results keep some room.
         running = list(self.status.running.values())
         shown = running if len(running) <= max(1, room // 2) else running[: max(0, room // 2 - 1)]
-        yield _overall(self.status)
+        title = _title(self.status, options.max_width)
+        yield from title
         yield _packs(shown, options.max_width, self.status.longest_label)
-        lines = 1 + len(shown)
+        lines = len(title) + len(shown)
         if hidden := len(running) - len(shown):
             yield Text(f"  … {hidden} more in training", style="dim")
             lines += 1
@@ -170,48 +170,30 @@ def watch(console: Console, quiet: bool) -> Iterator[View]:
             yield view
 
 
-def plan_summary(status: RunStatus) -> str:
-    """Returns how many cells will be trained, and how many are kept in which state."""
-    planned = status.planned
-    plan, packs = planned.plan, planned.packs
-    trained = {cell for pack in packs for cell in pack.ids}
-    states = [(planned.states[cell.id], cell.id in trained) for cell in plan.trained if cell.id not in planned.reused]
-    kept = Counter(state.name for state, again in states if not again)
-    changed = Counter(state.reason for state, again in states if again and state.name == STALE)
-    facts = [f"{plan.name}: {count(len(plan.cells), 'cell')}"]
-    if plan.tuned:
-        facts = [f"{plan.name}: {count(len(plan.cells + plan.waiting), 'cell')}, {len(plan.tuning)} of tuning"]
-    elif plan.waiting:
-        facts = [f"{plan.name}: {len(plan.cells)} to {count(len(plan.cells + plan.waiting), 'cell')}"]
-    facts += [f"{kept[DONE]} done before"] if kept[DONE] else []
-    facts += [f"{len(planned.reused)} reused"] if planned.reused else []
-    unchanged = Counter(state.reason for state, again in states if not again and state.name == STALE)
-    facts += [f"{stale_note(number, reason)} and kept" for reason, number in unchanged.items()]
-    facts += [f"{kept[FAILED]} failed before (--retry-failed trains them again)"] if kept[FAILED] else []
-    if packs:
-        facts.append(f"{len(trained)} to train in {count(len(packs), 'pack')} on {count(planned.workers, 'worker')}")
-        facts += [f"of them {stale_note(number, reason)}" for reason, number in changed.items()]
-    else:
-        facts.append("nothing to train")
-    return ", ".join(facts)
+def _title(status: RunStatus, width: int) -> list[RenderableType]:
+    """Returns the name of the run and its stage, the progress bar of the whole, and the elapsed and remaining time.
+
+    The stage has a line of its own where the first one has no room for it; then the bar is left out, then the name cut.
+    """
+    name, stage = status.planned.plan.name, status.planned.stage.name if status.planned.stage else ""
+    numbers = _counts(status)
+    # Also room for the times while they are not known yet, so that the layout does not change in the meantime.
+    total = status.cells_total
+    taken = max(len(numbers), len(f"{total}/{total} cells · 0:00:00 · about 10 min left")) + GAP
+    one_line = not stage or len(f"{name} · {stage}") + GAP + LEAST_WIDTHS["bar"] + taken <= width
+    has_bar = len(name) + GAP + LEAST_WIDTHS["bar"] + taken <= width
+    title = Text.assemble((name, "bold"), f" · {stage}" if stage and one_line else "")
+    grid = Table.grid(padding=(0, GAP, 0, 0), expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=None if has_bar else max(10, width - taken))
+    if has_bar:
+        grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_row(title, *([_bar(status.share())] if has_bar else []), numbers)
+    return [grid] if one_line else [grid, Text(f"{INDENT}{stage}", no_wrap=True, overflow="ellipsis")]
 
 
-def stage_summary(planned: Planned) -> str:
-    """Returns what is trained next, in a grid whose later cells depend on earlier results."""
-    cells, packs = sum(len(pack.ids) for pack in planned.packs), len(planned.packs)
-    name = (planned.stage.name if planned.stage else "") or "candidates chosen"
-    if not packs:
-        return f"{name}: nothing more to train"
-    return f"{name}: {count(cells, 'cell')} more to train in {count(packs, 'pack')}"
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 cell", "2 cells"."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _overall(status: RunStatus) -> RenderableType:
-    """Returns the progress bar of the whole run, with the elapsed and the remaining time."""
+def _counts(status: RunStatus) -> Text:
+    """Returns how many cells have ended and failed, and the elapsed and the remaining time."""
     left = status.seconds_left()
     elapsed = timedelta(seconds=int(status.elapsed()))
     facts = [f"{status.cells_ended}/{status.cells_total} cells", str(elapsed)]
@@ -222,14 +204,7 @@ def _overall(status: RunStatus) -> RenderableType:
     line = Text(" · ".join(facts), no_wrap=True)
     if status.cells_failed:
         line.append(f" · {status.cells_failed} failed", "bold red")
-    grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_column(ratio=1)
-    grid.add_column(no_wrap=True)
-    stage = status.planned.stage.name if status.planned.stage else ""
-    name = Text.assemble((status.planned.plan.name, "bold"), f" · {stage}" if stage else "")
-    grid.add_row(name, _bar(status.share()), line)
-    return grid
+    return line
 
 
 def _bar(share: float) -> ProgressBar:

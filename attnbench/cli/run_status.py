@@ -99,8 +99,7 @@ class RunStatus:
         self.packs_total += len(planned.packs)
         # Labels have little room: what all cells share is left out, except for the score and the task.
         optional = ("model", "scope", *planned.plan.axes)
-        every = [*planned.plan.cells, *planned.plan.waiting]
-        values = {name: {cell.labels[name] for cell in every} for name in optional}
+        values = {name: {cell.labels[name] for cell in planned.plan.reported} for name in optional}
         self._varying = {name for name, found in values.items() if len(found) > 1}
         kinds = ("model", "score", "scope", "normaliser")
         self.kinds = tuple(name for name in kinds if name == "score" or name in self._varying)

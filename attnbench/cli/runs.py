@@ -132,8 +132,7 @@ def _delete(store: "Store", yes: bool) -> None:
 
     with held(store.folder):
         run = summary(store)
-        cells = run.done + run.failed + run.stale + run.orphaned
-        _confirm(f"Delete {store.folder} with {cells} finished cells ({size_text(run.size)})?", yes)
+        _confirm(f"Delete {store.folder} with {run.finished} finished cells ({size_text(run.size)})?", yes)
         others = delete(store)
     echo(f"{store.name} is deleted; its experiment in MLflow is kept", error=True)
     if others:

@@ -1,5 +1,6 @@
 """`attnbench verify`: decides the claims of a grid file by the results of its run."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from attnbench.files import write_output
 
 if TYPE_CHECKING:
     from attnbench.analysis.claims.results import Results as ClaimResults
+    from attnbench.store.store import Store
 
 
 class Format(StrEnum):
@@ -106,7 +108,9 @@ def _results(runs: list[str], cells: Path | None, save_cells: Path | None, resul
     for run in runs:
         try:
             if cells is None:
-                found.append(results_of_run(Store.open(run, results)))
+                store = Store.open(run, results)
+                print_remarks(_other_claims(run, store))
+                found.append(results_of_run(store))
             elif not run.endswith((".yaml", ".yml")):
                 raise fail(f"{run!r} is not a grid file", "--cells", f"give the grid file, e.g. {run}.yaml")
             else:
@@ -116,6 +120,16 @@ def _results(runs: list[str], cells: Path | None, save_cells: Path | None, resul
     if problems:
         raise AttnbenchError(*problems)
     return found
+
+
+def _other_claims(run: str, store: "Store") -> list[str]:
+    """A remark where the argument is a grid file whose claims were changed after its run."""
+    from attnbench.analysis.claims.results import claims_differ
+
+    if run == store.name or not Path(run).is_file() or not claims_differ(store, Path(run)):
+        return []
+    verified = f"{run} has other claims than its last run, which are verified ({store.folder / 'grid.yaml'})"
+    return [f"{verified}: attnbench run {shlex.quote(run)} takes them over"]
 
 
 def _save(found: "list[ClaimResults]", path: Path) -> None:

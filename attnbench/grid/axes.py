@@ -12,7 +12,7 @@ from attnbench.grid.incompatible import NO_SCORE
 from attnbench.grid.labels import component_label
 from attnbench.grid.resolve import find
 from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, GridFile
-from attnbench.grid.tune import is_tunable
+from attnbench.grid.tune import is_tunable, overlap, tuned_in_test
 from attnbench.grid.values import DEFAULTS, GLOBAL, Axes, Combination, Exclude, Value, plain_value
 from attnbench.messages import show
 from attnbench.registry import REGISTRIES, Entry
@@ -203,7 +203,7 @@ class AxesReader:
         place: KeyPath = ("tune", "grid", field)
         parts = (self.file.grid, self.file.zip, *self.file.include)
         compared = dict.fromkeys(axis for part in parts for axis in part if axis not in COMPONENTS)
-        overlaps = [axis for axis in compared if f"{axis}.".startswith(f"{field}.") or field.startswith(f"{axis}.")]
+        overlaps = [axis for axis in compared if overlap(axis, field)]
         if overlaps:
             what = f"{overlaps[0]} is an axis of the grid: its values are compared, and are not tuned as well"
             self.problems.add(self.document.place(place, key=True), what, f"remove {field} from tune.grid or from grid")
@@ -267,6 +267,13 @@ class AxesReader:
 
     def _is_valid_test(self, axis: str, test: Any, place: KeyPath, groups: tuple[tuple[Combination, ...], ...]) -> bool:
         """Returns whether an entry of an exclude can match; records names and labels that the grid does not have."""
+        tuned = tuned_in_test(axis, test, [] if self.file.tune is None else self.file.tune.grid)
+        for field, keys in tuned:
+            what = f"{field} is tuned: no combination can be excluded by a value of it"
+            hint = f"remove it here, or the value from tune.grid; to compare its values, move {field} to grid"
+            self.problems.add(self.document.place((*place, *keys), key=True), what, hint)
+        if tuned:
+            return False
         if axis not in COMPONENTS:
             return axis == "model" or self._is_known(axis, place)
         if isinstance(test, dict):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import permutations
 from typing import Any
 
@@ -25,6 +26,29 @@ def with_labels(document: Document, claims: Iterable[Claim], labels: Labels) -> 
     """Returns the claims with each value replaced by its label in the grid; problems are recorded in the document."""
     finder = _Finder(document, labels)
     return tuple(replace(claim, parts=tuple(map(finder.part, claim.parts))) for claim in claims)
+
+
+def setting_hint(labels: Labels, written: Any) -> str:
+    """Returns what to write in place of a value without its axis.
+
+    Args:
+        labels: those of every axis.
+        written: what was found where axes with a value each are expected.
+    """
+    if not isinstance(written, str | int | float):
+        return "{axis: value}"
+    known = {text_of(value): axis for axis, values in labels.items() for value in values or ()}
+    name = text_of(written)
+    if name in known:
+        return f"write {{{known[name]}: {name}}}"
+    if near := get_close_matches(name, known, n=1):
+        return f"did you mean {{{known[near[0]]}: {near[0]}}}?"
+    several = [f"{axis} {_first(list(map(text_of, values)))}" for axis, values in labels.items() if values]
+    return f"write {{axis: value}}; the grid has: {'; '.join(several)}"
+
+
+def _first(values: Sequence[str]) -> str:
+    return ", ".join([*values[:MOST_VALUES], *["…"] * (len(values) > MOST_VALUES)])
 
 
 class _Finder:
@@ -72,7 +96,7 @@ class _Finder:
         self, axis: str, value: Any, matching: Sequence[Label], known: Sequence[Label], place: KeyPath
     ) -> None:
         shown = [text_of(one) for one in matching or known]
-        listed = ", ".join([*shown[:MOST_VALUES], *["…"] * (len(shown) > MOST_VALUES)])
+        listed = _first(shown)
         if matching:
             what, hint = f"{axis} {show(value)} is several values of the grid", f"write one of: {listed}"
         else:
@@ -96,7 +120,7 @@ class _Finder:
         """Records two sides, or two settings of an interaction, that are the same."""
         sides, shared = list(part.sides.items()), list(part.conditions.items())
         for (first, one), (second, other) in ((pair[0], pair[1]) for pair in (sides, shared) if len(pair) > 1):
-            if one == other:
+            if one and one == other:
                 place = self.document.place((*part.place, second))
                 self.document.problems.add(place, f"{first} and {second} are the same", "name two different values")
 

@@ -32,22 +32,25 @@ EXAMPLES = {
 EXAMPLE = f"claims: [{{says: additive is better than dot, parts: [{EXAMPLES[BETTER]}]}}]"
 
 
-def read_claims(document: Document, written: list[Any], test_lengths: Iterable[int] | None) -> tuple[Claim, ...]:
+def read_claims(
+    document: Document, written: list[Any], test_lengths: Iterable[int] | None, hint: Callable[[Any], str]
+) -> tuple[Claim, ...]:
     """Returns the claims as far as they can be read; their problems are recorded in the document.
 
     Args:
         document: the grid file.
         written: the list under `claims`.
         test_lengths: every length in data.test_lengths; None where they are not known, and are not checked.
+        hint: what to write in place of a value without its axis.
     """
-    reader = _Reader(document, None if test_lengths is None else sorted(test_lengths))
+    reader = _Reader(document, None if test_lengths is None else sorted(test_lengths), hint)
     found = [reader.claim(claim, ("claims", index)) for index, claim in enumerate(written)]
     return tuple(claim for claim in found if claim is not None)
 
 
 class _Reader:
-    def __init__(self, document: Document, test_lengths: list[int] | None) -> None:
-        self.document, self.test_lengths = document, test_lengths
+    def __init__(self, document: Document, test_lengths: list[int] | None, hint: Callable[[Any], str]) -> None:
+        self.document, self.test_lengths, self.hint = document, test_lengths, hint
 
     def claim(self, written: Any, place: KeyPath) -> Claim | None:
         if not isinstance(written, dict):
@@ -127,7 +130,8 @@ class _Reader:
         if isinstance(written, dict):
             self._note(place, f"{place[-1]} names no axis", "remove it" if place[-1] == "where" else "{axis: value}")
         else:
-            self._note(place, f"{place[-1]} should be axes with a value each, found {show(written)}", "{axis: value}")
+            what = f"{place[-1]} should be axes with a value each, found {show(written)}"
+            self._note(place, what, self.hint(written))
         return {}
 
     def _field(self, place: KeyPath, read: Callable[[], T]) -> T | None:

@@ -100,4 +100,5 @@ def _check_metric(document: Document, decide: Decide, lengths: set[int] | None) 
         document.problems.add(place, what, f"add {length} to data.test_lengths")
     elif decide.margin is None and metric.margin is None:
         what = f"decide needs a margin for {decide.metric}, the largest difference that does not matter"
-        document.problems.add(document.place(("decide",), key=True), what, "add margin: …")
+        example = f"decide: {{axis: {decide.axis}, metric: {decide.metric}, margin: 100}}"  # in training steps
+        document.problems.add(document.place(("decide",), key=True), what, f"e.g. {example}")

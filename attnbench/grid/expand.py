@@ -81,7 +81,7 @@ class _Expansion:
             if exclude not in self.matched:
                 what = "this exclude matches no combination of the grid"
                 self.problems.add(self.document.place(exclude.place), what, "correct or remove it")
-        if not self.plan.cells and not self.plan.waiting and not self.problems:
+        if not self.plan.reported and not self.problems:
             reasons = list(dict.fromkeys(skipped.reason for skipped in self.plan.skipped))
             place = self.document.place(("grid",), key=True)
             what = "the grid is empty: every combination is excluded or skipped"
@@ -92,7 +92,7 @@ class _Expansion:
         check_cells(
             self.document,
             self.grid.claims,
-            [planned.labels for planned in [*self.plan.cells, *self.plan.waiting]],
+            [planned.labels for planned in self.plan.reported],
             skipped,
         )
         self.document.problems.raise_all()

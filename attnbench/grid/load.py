@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from attnbench.cell import Section
 from attnbench.errors import AttnbenchError, did_you_mean, fail
 from attnbench.grid.axes import AxesReader
-from attnbench.grid.claim_values import with_labels
+from attnbench.grid.claim_values import setting_hint, with_labels
 from attnbench.grid.claims_reader import read_claims
 from attnbench.grid.decide import Decide, SeedRange, check_decide
 from attnbench.grid.document import Document, Place
@@ -62,7 +63,7 @@ def load_grid(source: Path | Mapping[str, Any], overrides: Sequence[str] = (), p
     _check_paths(axes, document)
     lengths = _test_lengths(file, axes)
     labels = {axis: _known_labels(axis, file, axes) for axis in _written_axes(file)}
-    claims = with_labels(document, read_claims(document, file.claims, lengths), labels)
+    claims = with_labels(document, read_claims(document, file.claims, lengths, partial(setting_hint, labels)), labels)
     check_decide(document, file.decide, file.seeds, labels, lengths)
     _check_tuning_seeds(file, document)
     problems.raise_all()

@@ -19,7 +19,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from attnbench.errors import AttnbenchError, Problem, fail
-from attnbench.files import cause, read_file
+from attnbench.files import cause, read_file, similar_grid_file
 from attnbench.grid.document import Document, KeyPath, Place
 
 # Limits of a file: more than any grid needs, and read within seconds.
@@ -84,7 +84,9 @@ def _content(path: Path) -> bytes:
     try:
         return read_file(path, MAX_BYTES)
     except FileNotFoundError:
-        raise fail(f"there is no grid file {path}", hint="`attnbench init` writes a starter grid") from None
+        near = similar_grid_file(path)
+        hint = "`attnbench init` writes a starter grid" if near is None else f"did you mean {near}?"
+        raise fail(f"there is no grid file {path}", hint=hint) from None
     except IsADirectoryError:
         raise fail(f"{path} is a folder", hint="name the grid file in it") from None
     except OSError as error:

@@ -61,3 +61,8 @@ class Plan:
     def trained(self) -> list[PlannedCell]:
         """All cells that are trained now: those of tuning, then those that are reported."""
         return [*self.tuning, *self.cells]
+
+    @property
+    def reported(self) -> list[PlannedCell]:
+        """All cells but those of tuning: those that are due, those that wait, and those that are not needed."""
+        return [*self.cells, *self.waiting, *self.unneeded]

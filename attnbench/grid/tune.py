@@ -5,7 +5,7 @@ never reported, and the reported seeds are then trained with the candidate that 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -47,6 +47,25 @@ def is_tunable(path: str) -> bool:
     head = path.partition(".")[0]
     kinds = ("train", "model", "score", "scope", "normaliser")
     return head in kinds and path not in (head, "model.kind", "train.timeout")
+
+
+def overlap(name: str, other: str) -> bool:
+    """Whether two dotted names are the same, or one is a part of the other."""
+    return f"{name}.".startswith(f"{other}.") or other.startswith(f"{name}.")
+
+
+def tuned_in_test(axis: str, test: Any, fields: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The tuned fields that an entry of an `exclude` has a value for, each with its keys inside the entry.
+
+    Args:
+        axis: the key of the entry.
+        test: its value; a component may be a mapping with options.
+        fields: the tuned fields.
+    """
+    written: dict[str, tuple[str, ...]] = {axis: ()} if "." in axis else {}
+    if not written and isinstance(test, dict):
+        written = {f"{axis}.{option}": (option,) for option in test}
+    return [(field, keys) for name, keys in written.items() for field in fields if overlap(name, field)]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,19 @@ def write_plan(
         content["decide"] = dict(decide)
     if plan.waiting:
         content["waiting"] = len(plan.waiting)
+    # While tuning, the ids of the cells that follow are not known.
+    if not plan.is_tuning and (not_due := [cell.id for cell in (*plan.waiting, *plan.unneeded)]):
+        content["not_due"] = not_due
     write_json(folder / PLAN, sealed(content))
+
+
+def every_cell(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All cells that a run needs: those that are reported, then those of tuning.
+
+    Args:
+        plan: the content of plan.json.
+    """
+    return [*plan["cells"], *plan.get("tuning", [])]
 
 
 def read_plan(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, did_you_mean, fail
+from attnbench.files import similar_grid_file
 
 RESULTS = "results"  # unless another folder is given
 VARIABLE = "ATTNBENCH_RESULTS"  # the environment variable that names another one
@@ -28,6 +29,8 @@ def run_names(results: Path) -> list[str]:
 def no_such_run(run: str, results: Path) -> AttnbenchError:
     """The error for a run that is not there: it names the folder that was searched, and the runs in it."""
     names, where = run_names(results), str(results.absolute())
+    if run.endswith((".yaml", ".yml")) and (similar := similar_grid_file(Path(run))):
+        return fail(f"there is no run {run!r}", where, f"did you mean {similar}?")
     if not names:
         why = "nor any other" if os.path.isdir(results) else "since there is no such folder"
         hint = "train one first: attnbench run GRID.yaml; or name another folder: --results DIR"

@@ -4,17 +4,19 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from attnbench.errors import AttnbenchError, fail
 from attnbench.grid.identity import DIGITS
 from attnbench.store.commit import CHECKPOINTS, FOLDERS, WRITING, WRITTEN
 from attnbench.store.index import INDEX
 from attnbench.store.lock import HOLDER, LOCK
+from attnbench.store.plan import every_cell
 from attnbench.store.provenance import PROVENANCE
 from attnbench.store.results_folder import run_names
 from attnbench.store.store import Store
@@ -34,7 +36,9 @@ class RunSummary:
         name: of its folder.
         cells: how many its grid has.
         done, failed, stale: how many of them are so, by the code of its last run; the others are not finished.
-        orphaned: finished cells that its grid does not have any more.
+        orphaned: finished cells that its grid does not have any more; 0 while tuning is not finished, because it is not
+            known before which cells the grid has.
+        finished: all cells that are done or failed, also those of tuning.
         when: its last change.
         size: in bytes, with everything in its folder.
         problem: why its plan cannot be read; the numbers are 0 then.
@@ -46,6 +50,7 @@ class RunSummary:
     failed: int
     stale: int
     orphaned: int
+    finished: int
     when: datetime
     size: int
     problem: str | None = None
@@ -63,10 +68,11 @@ def summary(store: Store) -> RunSummary:
     when = datetime.fromtimestamp(max((file.st_mtime for file in files), default=0.0), UTC).astimezone()
     size = sum(file.st_size for file in files)
     try:
-        planned = {cell["id"] for cell in store.plan()["cells"]}
-        states, stale = store.states(), store.stale()
+        plan = store.plan()
+        planned = {cell["id"] for cell in plan["cells"]}
+        states, stale = store.states(), store.stale().keys() & planned
     except AttnbenchError as error:
-        return RunSummary(store.name, 0, 0, 0, 0, 0, when, size, str(error))
+        return RunSummary(store.name, 0, 0, 0, 0, 0, 0, when, size, str(error))
     current = [state for cell, state in states.items() if cell in planned and cell not in stale]
     return RunSummary(
         store.name,
@@ -74,7 +80,8 @@ def summary(store: Store) -> RunSummary:
         done=current.count("done"),
         failed=current.count("failed"),
         stale=len(stale),
-        orphaned=len(states.keys() - _planned(store)),
+        orphaned=0 if _is_tuning(plan) else len(states.keys() - _planned(plan)),
+        finished=len(states),
         when=when,
         size=size,
     )
@@ -84,9 +91,14 @@ def orphans(store: Store) -> list[str]:
     """The ids of the finished cells that the grid of a run does not have any more.
 
     Raises:
-        AttnbenchError: if the plan cannot be read: then every cell would be taken for an orphan.
+        AttnbenchError: if the plan cannot be read: then every cell would be taken for an orphan; or if tuning is not
+            finished: then cells would be that the grid may have again.
     """
-    planned = _planned(store)
+    plan = store.plan()
+    if _is_tuning(plan):
+        what = "tuning is not finished, and it is not known before which cells the grid has"
+        raise fail(what, store.name, "attnbench run finishes it; orphaned cells can be deleted then")
+    planned = _planned(plan)
     return [cell for cell in store.states() if cell not in planned]
 
 
@@ -136,10 +148,14 @@ def delete(store: Store) -> list[Path]:
     return others
 
 
-def _planned(store: Store) -> set[str]:
-    """The ids of all cells that a run needs: those that are reported, and those of tuning."""
-    plan = store.plan()
-    return {cell["id"] for cell in (*plan["cells"], *plan.get("tuning", []))}
+def _is_tuning(plan: Mapping[str, Any]) -> bool:
+    """Whether the candidate of any configuration is not chosen yet."""
+    return any(one["chosen"] is None for one in plan.get("tuned", []))
+
+
+def _planned(plan: Mapping[str, Any]) -> set[str]:
+    """The ids of all cells of a grid: those that are reported or not due, and those of tuning."""
+    return {*(cell["id"] for cell in every_cell(plan)), *plan.get("not_due", [])}
 
 
 def _files_below(folder: Path) -> Iterator[os.stat_result]:

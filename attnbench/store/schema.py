@@ -100,7 +100,8 @@ class PlanFile(_Part):
     """The content of plan.json.
 
     `cells` are those that are reported, in grid order: with `decide`, as many as are needed so far. `waiting` is the
-    number of cells that may follow.
+    number of cells that may follow. `not_due` are the ids of the other cells of the grid, which wait for a later look
+    or are not needed; none is listed while tuning is not finished.
     """
 
     name: str = ""
@@ -113,6 +114,7 @@ class PlanFile(_Part):
     tuned: list[TunedConfiguration] = []
     decide: Decided | None = None
     waiting: Count = 0
+    not_due: list[CellId] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> "PlanFile":

@@ -10,7 +10,7 @@ DIR/<name>/checkpoints/<id>.npz  a pack in training, by its first cell
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from attnbench.store.atomic import UNREADABLE, make_writable, write_json
 from attnbench.store.checkpoints import delete_checkpoints
 from attnbench.store.commit import CHECKPOINTS, Unplaced, pending_packs, recover, write_together
 from attnbench.store.index import CellSummary, Index
-from attnbench.store.plan import PLAN, read_plan, write_plan
+from attnbench.store.plan import PLAN, every_cell, read_plan, write_plan
 from attnbench.store.record import Record, read_record, record_of
 from attnbench.store.results_folder import no_such_run, run_of_grid
 from attnbench.store.table import frame_of, table_text
@@ -241,8 +241,7 @@ class Store:
             AttnbenchError: if there is no such cell, or several.
         """
         # A dict keeps the order of the plan and removes duplicates.
-        plan = self.plan()
-        known = dict.fromkeys([*(cell["id"] for cell in (*plan["cells"], *plan.get("tuning", []))), *self.states()])
+        known = dict.fromkeys([*(cell["id"] for cell in every_cell(self.plan())), *self.states()])
         found = [cell for cell in known if cell.startswith(prefix)]
         if not found:
             raise fail(f"no cell begins with {prefix!r}", self.name, "the ids are the first column of table.csv")
@@ -291,10 +290,13 @@ class Store:
         return frame
 
     def stale(self) -> dict[str, str]:
-        """The finished cells whose code was another one at the last run of the grid: the changed files, by id."""
+        """The finished cells whose code was another one at the last run of the grid: the changed files, by id.
+
+        They include those of tuning.
+        """
         plan = self.plan()
         codes: dict[str, Fingerprint] = plan.get("code", {})  # earlier versions did not write it
-        planned = {cell["id"]: codes[cell["code"]] for cell in plan["cells"] if cell.get("code") in codes}
+        planned = {cell["id"]: codes[cell["code"]] for cell in every_cell(plan) if cell.get("code") in codes}
         found = {
             cell: describe_changes(changed(summary.code, planned[cell]))
             for cell, summary in self.summaries()
@@ -312,20 +314,30 @@ class Store:
         if untuned := sum(cell not in states for cell in tuning):
             follow = f"{plan.get('waiting', 0)} reported cells follow"
             notes.append(f"tuning is not finished: {untuned} of its {len(tuning)} cells are missing; {follow}")
-        notes += [stale_note(number, reason) for reason, number in Counter(self.stale().values()).items()]
+        notes += self._stale_notes(tuning)
         if skipped := len(plan["skipped"]):
             notes.append(f"{skipped} combination{'s' * (skipped > 1)} skipped: attnbench expand lists the reasons")
         if packs := pending_packs(self.folder):
             notes.append(f"a run was killed while saving {packs} pack{'s' * (packs > 1)}: attnbench run completes this")
-        return notes + self.doubts(cells)
+        return notes + self.doubts()
+
+    def _stale_notes(self, tuning: Collection[str]) -> list[str]:
+        """A remark per change of code: on the reported cells, then on those of tuning."""
+        stale, of_tuning = self.stale(), frozenset(tuning)
+        reported = Counter(reason for cell, reason in stale.items() if cell not in of_tuning)
+        tuned = Counter(reason for cell, reason in stale.items() if cell in of_tuning)
+        return [
+            *(stale_note(number, reason) for reason, number in reported.items()),
+            *(stale_note(number, reason, "tuning cell") for reason, number in tuned.items()),
+        ]
 
     def doubts(self, cells: Iterable[str] | None = None) -> list[str]:
         """Remarks on the files that the last `summaries()`, `states()` or `frame()` could not read or vouch for.
 
         Args:
-            cells: the ids of the cells that matter; default: those of the plan.
+            cells: the ids of the cells that matter; default: those of the plan, with those of tuning.
         """
-        wanted = list(cells) if cells is not None else [cell["id"] for cell in self.plan()["cells"]]
+        wanted = list(cells) if cells is not None else [cell["id"] for cell in every_cell(self.plan())]
         remarks = [f"{NOT_READ}: {self.broken[cell]}" for cell in wanted if cell in self.broken]
         if unsealed := sorted(set(self.unsealed) & set(wanted)):
             files = ", ".join(f"{cell}.json" for cell in unsealed[:MOST_NAMED])

@@ -85,7 +85,7 @@ class Tracker:
         """
         probe(self.uri)
         offline_environment()
-        cells = [*plan.trained, *plan.waiting]
+        cells = [*plan.tuning, *plan.reported]
         self._varying = {axis for axis in ("model", "scope") if len({planned.labels[axis] for planned in cells}) > 1}
         self._last_step = max((planned.cell.train.steps for planned in cells), default=0)
         location = None

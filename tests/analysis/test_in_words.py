@@ -48,6 +48,17 @@ def test_who_is_better_by_how_much_and_the_alignment_error_beside_it(tmp_path):
     assert second.startswith("  b is better than c, by 0.2")
 
 
+def test_the_alignment_error_is_shown_where_other_settings_have_none(tmp_path):
+    """Among the cells with an alignment error the scope does not vary: it distinguishes settings all the same."""
+
+    def value(of):
+        return {"exact_match": wobble(of, 0.5)} | ({"aer": 0.25} if of["scope"] == "global" else {})
+
+    frame = frame_of(tmp_path, value, scores=("a",), scope=["none", "global"], model=["rnn", "pointer"])
+    found = {one.name: {s.alignment_error for s in one.standings} for one in in_words(frame, "model")}
+    assert found == {"copy, none": {None}, "copy, global": {0.25}}
+
+
 def test_values_that_cannot_be_told_apart_are_named(tmp_path):
     """b and c win half of the seeds each."""
 

@@ -5,7 +5,7 @@ from made_up_run import failed, outcome, plan, write_run
 
 from attnbench.analysis.compare.contrast import contrast
 from attnbench.analysis.gate.baseline import rows_of
-from attnbench.analysis.labels import filtered, labels_written
+from attnbench.analysis.labels import filtered, labels_written, listed, row_label, varying
 from attnbench.analysis.table.comparison import comparison
 from attnbench.errors import AttnbenchError
 
@@ -33,6 +33,22 @@ LABELS = ["–", "dot", "cosine strength=1.0", 1, 2.5, 1e-3, True, None]
 def test_a_value_means_the_labels_that_equal_it(written, meant):
     # By type as well: True == 1 in Python.
     assert [(type(label), label) for label in labels_written(written, LABELS)] == [(type(m), m) for m in meant]
+
+
+def test_a_row_is_named_by_its_labels_with_the_axes_that_do_not_explain_themselves():
+    assert row_label(["task", "model.width", "score", "train.clip"], ["copy", 16, "–", None]) == "copy · width 16"
+    assert row_label(["task", "model.width"], ["copy", 16], between=", ") == "copy, width 16"
+    assert row_label(["score"], ["–"]) == "–"
+
+
+def test_a_list_of_labels_ends_with_and():
+    assert [listed(["a"]), listed(["a", 1]), listed(["a", None, True])] == ["a", "a and 1", "a, – and true"]
+
+
+def test_combinations_are_distinguished_by_the_axes_that_vary():
+    rows = [{"score": "dot", "task": task, "seed": seed, "model.width": 16} for task in ("a", "b") for seed in (0, 1)]
+    assert varying(rows) == ["task"]
+    assert varying(rows, apart=["task"]) == ["score"]
 
 
 def test_a_label_that_is_written_so_comes_first():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attnbench.analysis.parameters import most_and_fewest
+from attnbench.analysis.parameters import most_and_fewest, on
 
 SEPARATE = ("task", "length")
 
@@ -55,3 +55,15 @@ def test_a_side_without_a_score_or_a_scope_is_named_with_its_axis():
     sizes = {("dot", "global"): 200.0, ("–", "none"): 100.0}
     assert note(["score", "scope"], sizes) == "dot · global has 2.00 times the parameters of scope none: 200 and 100."
     assert "of score –:" in note(["score"], {("dot",): 200, ("–",): 100})
+
+
+def test_an_axis_without_a_value_on_both_sides_is_not_named_as_the_place():
+    """As model.fusion of experiments/ci.yaml, which only the lstmn has."""
+    axes = ["model", "score", "model.fusion"]
+    sizes = {
+        ("rnn", "dot", None): 100, ("transformer", "dot", None): 280,
+        ("lstmn", "dot", "deep"): 150, ("lstmn", "dot", "none"): 140,
+    }  # fmt: skip
+    expected = "transformer has 2.80 times the parameters of rnn: 280 and 100, the most and the fewest."
+    assert note(axes, sizes) == expected
+    assert on(axes, ("lstmn", "dot", "deep"), [2], sizes) == " on fusion deep"

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import re
+from types import SimpleNamespace
 
 import pytest
 from made_up_run import plan
@@ -310,6 +312,34 @@ def test_plain_lines_say_each_pack_and_each_failure():
     assert lines[4:] == ["the server went away"]
 
 
+def test_seeds_that_are_not_needed_count_among_those_that_could_decide():
+    """A resumed run with `decide` has few cells that are due, because its pairs are settled."""
+    every = plan("d", score=["a", "b"], seed=range(20)).cells
+    few, rest = [c for c in every if c.labels["seed"] < 2], [c for c in every if c.labels["seed"] >= 2]
+    todo = {cell.id: CellState("todo") for cell in few}
+    for unneeded, waiting, said in ([rest, [], False], [[], rest, False], [[], [], True]):
+        plain = PlainView(console(terminal=False))
+        plain(Planned(Plan("d", (), few, [], waiting=waiting, unneeded=unneeded), packs(few), todo, 1))
+        assert ("cannot decide" in plain.console.file.getvalue()) == said
+
+
+def test_the_first_line_counts_the_same_cells_at_every_stage_of_decide():
+    """Those of all seeds that may be trained; beside it, how many of them wait and how many are not needed."""
+    every = plan("d", score=["a", "b"], seed=range(20)).cells
+    due, rest = [c for c in every if c.labels["seed"] < 8], [c for c in every if c.labels["seed"] >= 8]
+    tuned = {"tuning": TUNING, "tuned": [CHOICE]}
+    for stage, packs_now, expected in (
+        (Plan("d", (), [], [], waiting=every, **tuned), packs(TUNING), "40 reported cells and 2 of tuning, 2 to train"),
+        (Plan("d", (), due, [], waiting=rest), packs(due), "40 cells, 24 wait for a decision, 16 to train"),
+        (Plan("d", (), due, [], unneeded=rest), [], "40 cells, 24 not needed, 16 done before, nothing to train"),
+    ):
+        plain = PlainView(console(terminal=False))
+        state = CellState("todo") if packs_now else CellState("done")
+        states = {cell.id: state for cell in stage.trained}
+        plain(Planned(stage, packs_now, states, 1, stage=Stage(stage, decides=True)))
+        assert plain.console.file.getvalue().startswith(f"d: at most {expected}")
+
+
 def test_the_number_of_cells_done_before_is_printed():
     first, second, third, fourth, *others = (cell.id for cell in PLAN.cells)
     states = {first: CellState("done"), second: CellState("failed"), third: CellState("stale", "changed since: a.py")}
@@ -375,7 +405,7 @@ def test_a_log_says_which_stage_begins_and_counts_the_packs_of_all():
     stages(plain)
     plain(Finished(PACKS[0], [Outcome(id_, "done", 0, {"exact_match": 0.75}) for id_ in PACKS[0].ids]))
     lines = plain.console.file.getvalue().splitlines()
-    assert lines[0] == "quick: 8 cells, 2 of tuning, 2 to train in 1 pack on 2 workers"
+    assert lines[0] == "quick: 8 reported cells and 2 of tuning, 2 to train in 1 pack on 2 workers"
     assert any(line.startswith("[1/1] additive · copy · clip 5.0 ×2 seeds  exact match 0.12") for line in lines)
     assert "candidates chosen: 8 cells more to train in 4 packs" in lines
     assert any(line.startswith("[2/5] additive · copy ×2 seeds  exact match 0.75") for line in lines)
@@ -411,3 +441,22 @@ def test_between_looks_each_setting_has_its_settled_and_open_pairs():
         view(Planned(PLAN, PACKS[2:], TODO, 2, stage=Stage(PLAN, found)))
     assert progress(found)[0] in plain.console.file.getvalue().splitlines()
     assert any(progress(found)[0] in line for line in frame(live, 120))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_stage_has_a_line_of_its_own_where_the_title_has_no_room_for_it(width, clock):
+    """Neither the stage nor the time left is cut."""
+    view, name, stage = LiveView(console(width)), "fair-comparison-of-scores", "up to 10 seeds, 0 of 6 pairs settled"
+    grid = Plan(name, PLAN.axes, PLAN.cells, [])
+    view(Planned(grid, PACKS, TODO, 1, stage=SimpleNamespace(name=stage, settings=(), decides=True)))
+    view(Started(PACKS[0]))
+    clock[0] += 100
+    view(Progress(PACKS[0].ids[0], 400, 800, 0.5, None))
+    first, second, *_ = lines = frame(view, width)
+    assert first.startswith(name[:10])
+    assert re.search(r" 0/8 cells · 0:01:40 · about \d+ min left$", first)
+    assert first.startswith(f"{name} · {stage} ") == (width == 140)
+    assert (second == f"  {stage}") == (width < 140)
+    assert max(map(len, lines)) <= width
+    low = frame(view, width, height=4)
+    assert len(low) <= 4

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import made_up_run
@@ -11,6 +12,8 @@ from mlflow import MlflowClient
 
 from attnbench import cli
 from attnbench.errors import Problem
+from attnbench.grid.plan import Plan
+from attnbench.grid.tune import Tuned
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.server import Refused
@@ -39,6 +42,28 @@ def results(tmp_path: Path) -> Path:
 def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return f"sqlite:///{tmp_path / 'other.db'}"
+
+
+@pytest.mark.parametrize(
+    ("missing", "waiting", "status"),
+    [(None, False, "FINISHED"), (0, False, "KILLED"), (2, False, "KILLED"), (None, True, "KILLED")],
+    ids=["complete", "a tuning cell is missing", "a reported cell is missing", "cells wait"],
+)
+def test_a_run_is_finished_if_its_tuning_is(results, uri, missing, waiting, status):
+    every = made_up_run.plan(seed=range(5)).cells
+    tuning = [replace(c, cell=c.cell.model_copy(update={"tuning": True})) for c in every[2:4]]
+    tuned = Tuned({"score": "dot"}, ({"train.clip": 5.0},), (tuple(c.id for c in tuning),), 0)
+    plan = Plan("made-up", (), every[:2], [], tuning, [tuned], waiting=every[4:] if waiting else [])
+    store = Store(results / "made-up")
+    store.start(plan, "name: made-up\n")
+    for number, cell in enumerate(plan.trained):
+        if number != missing:
+            store.write_pack([made_up_run.outcome(cell, exact_match=0.5)], [cell], {})
+    assert sync(results, "--tracking-uri", uri) == 0
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("made-up").experiment_id
+    (run,) = client.search_runs([experiment], "tags.`attnbench.kind` = 'grid'")
+    assert run.info.status == status
 
 
 def test_missing_cells_and_the_comparison_are_logged_once(results, uri, capsys):

@@ -170,3 +170,30 @@ def test_torch_is_not_imported(make, tmp_path):
     code = f"import sys; from attnbench import cli\ntry: cli.main({['verify', 'made-up']!r})\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_claims_of_a_grid_file_that_differ_from_those_of_its_run_are_remarked_on(make, call, tmp_path):
+    """Those of the last run are verified; another layout of the file is no difference."""
+    make(claim(BETTER))
+    file = tmp_path / "made-up.yaml"
+    text = file.read_text()
+    file.write_text(f"# the same\n{text}".replace("by: 0.05", "by: .05"))
+    assert call("made-up.yaml")[2] == ""
+    file.write_text(text.replace("by: 0.05", "by: 0.06"))
+    code, out, err = call("made-up.yaml", "--format", "json")
+    assert (code, json.loads(out)[0]["parts"][0]["limit"]) == (0, 0.05)
+    assert err == (
+        "made-up.yaml has other claims than its last run, which are verified (results/made-up/grid.yaml): "
+        "attnbench run made-up.yaml takes them over\n"
+    )
+    assert call("made-up")[2] == ""
+
+
+def test_claims_that_were_written_after_the_run_are_remarked_on(make, call, tmp_path):
+    make(claim(BETTER))
+    copy = tmp_path / "results" / "made-up" / "grid.yaml"
+    copy.write_text(copy.read_text().partition("claims:")[0])
+    code, _, err = call("made-up.yaml")
+    assert code == 2
+    assert err.startswith("made-up.yaml has other claims than its last run, ")
+    assert "the grid has no claims" in err

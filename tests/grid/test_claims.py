@@ -114,10 +114,15 @@ MISTAKES = [
     ("{better: A, than: B, ^were: {task: copy}}", "unknown key 'were' in a part with better", "'where'"),
     ("{better: A, than: B, ^within: 0.1}", "unknown key 'within' in a part with better", ""),
     ("{^better: A}", "a part with better needs than", "than: {score"),
-    ("{better: A, than: ^dot}", "than should be axes with a value each, found 'dot'", "axis: value"),
+    ("{better: A, than: ^dot}", "than should be axes with a value each, found 'dot'", "write {score: dot}"),
+    ("{better: A, than: ^revers}", "found 'revers'", "did you mean {task: reverse}?"),
+    ("{better: A, than: B, where: ^128}", "found 128", "write {model.width: 128}"),
+    ("{better: ^mine, than: B}", "found 'mine'", "{axis: value}; the grid has: score dot, scaled_dot; normaliser "),
+    ("{better: ^[mine], than: B}", "better should be axes with a value each, found ", "{axis: value}"),
     ("{better: A, than: ^{}}", "than names no axis", "axis: value"),
     ("{better: A, than: B, ^at_least: 0.5}", "a part has one rule, found better and at_least", "two parts"),
     ("{^beter: A, than: B}", "unknown rule 'beter'", "'better'"),
+    ("{^worse: A, than: B}", "unknown rule 'worse'", "known names: at_least, at_most, better, equivalent, varies_more"),
     ("^{where: {task: copy}}", "a part needs a rule, found where", "better, equivalent"),
     ("^{}", "a part needs a rule, found nothing", "better, equivalent"),
     ("^3", "a part should be a mapping, found 3", "better: {score"),
@@ -150,6 +155,10 @@ def test_a_mistake_is_told_with_its_place(complaints: Complaints, marked: str, w
     problem = next(one for one in complaints(claims(marked.replace("^", ""))) if what in one.what)
     assert problem.where.endswith(f"grid.yaml:14:{9 + marked.index('^')}")
     assert hint in problem.hint
+
+
+def test_two_sides_that_cannot_be_read_are_not_called_the_same(complaints: Complaints) -> None:
+    assert len(complaints(claims("{better: mine, than: yours}"))) == 2
 
 
 @pytest.mark.parametrize(

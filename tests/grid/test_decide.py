@@ -42,7 +42,10 @@ MISTAKES = {
     ("decide.metric=parameters",): ("cannot compare by parameters, which has no better side", "use exact_match"),
     ("decide.metric=seconds",): ("cannot compare by seconds, which is measured once for all seeds", ""),
     ("decide.metric=exact_match@20",): ("exact_match@20 is not measured: 20 is not in data.test_lengths", "add 20"),
-    ("decide={axis: score, metric: steps_to_95}",): ("decide needs a margin for steps_to_95", "add margin"),
+    ("decide={axis: score, metric: steps_to_95}",): (
+        "decide needs a margin for steps_to_95, the largest difference that does not matter",
+        "e.g. decide: {axis: score, metric: steps_to_95, margin: 100}",
+    ),
     ("decide.axes=score",): ("unknown key 'axes' in decide", "did you mean 'axis'?"),
     ("seeds=8",): ("decide needs the smallest and the largest number of seeds", "seeds: {at_least: 8, at_most: 30}"),
     ("seeds={at_least: 8}",): ("seeds: at_most is missing", ""),

@@ -117,11 +117,24 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("asked", ["mine.yml", "mine", "mien.yaml", "mine.yam"])
+def test_a_missing_file_has_the_name_of_one_that_exists(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "mine.yaml").write_text("name: g\n")
+    (tmp_path / "a.yaml").write_text("name: g\n")
+    with pytest.raises(AttnbenchError) as caught:
+        read(tmp_path / asked)
+    assert caught.value.problems[0].hint == f"did you mean {tmp_path / 'mine.yaml'}?"
+    with pytest.raises(AttnbenchError, match="attnbench init"):  # the ending that all have is no similarity
+        read(tmp_path / "z.yaml")
+
+
 def test_a_folder_a_missing_and_an_endless_file(tmp_path: Path) -> None:
     with pytest.raises(AttnbenchError, match="is a folder"):
         read(tmp_path)
     with pytest.raises(AttnbenchError, match="there is no grid file"):
         read(tmp_path / "nix.yaml")
+    with pytest.raises(AttnbenchError, match="`attnbench init` writes a starter grid"):
+        read(tmp_path / "no such folder" / "nix.yaml")
     if os.path.exists("/dev/zero"):
         with pytest.raises(AttnbenchError, match="not a regular file"):
             read(Path("/dev/zero"))

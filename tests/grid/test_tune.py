@@ -171,10 +171,47 @@ def test_a_mistake_in_the_file_is_shown_in_its_line(complaints: Complaints) -> N
     assert problem.source.startswith("  grid: {train.learning_rate: [0.001")
 
 
+def test_reported_seeds_of_tuning_are_refused_each_in_its_place(plan: Plans, complaints: Complaints) -> None:
+    """The choice would be made on what is reported."""
+    text = GRID.replace("seeds: 2", f"seeds: [0, {FIRST_SEED}, {FIRST_SEED + 1}]")
+    found = complaints(text)
+    assert [problem.where.rpartition("grid.yaml")[2] for problem in found] == [":2:12", ":2:21"]
+    assert found[0].what == "the seed 1000000 is used for tuning, which takes seeds from 1000000 on"
+    # Tuning has two seeds; without tuning every seed may be reported.
+    assert plan(GRID.replace("seeds: 2", f"seeds: [0, {FIRST_SEED + 2}]")).waiting
+    assert plan(text.partition("tune:")[0]).cells
+
+
 def test_a_value_that_sets_a_tuned_option_itself_is_a_mistake(complaints: Complaints) -> None:
     text = GRID.replace("[dot, additive]", "[{name: cosine, strength: 2}, cosine]")
     (problem,) = complaints(text, "tune.grid={score.strength: [1, 5]}")
     assert problem.what == "score.strength is tuned, and cosine sets it too"
+
+
+@pytest.mark.parametrize(
+    ("field", "exclude", "column"),
+    [
+        ("train.learning_rate: [0.001, 0.01]", "train.learning_rate: 0.01", 12),
+        ("train.stop_at: [{exact_match: 0.5}, {exact_match: 0.9}]", "train.stop_at.exact_match: 0.9", 12),
+        ("score.strength: [1, 5]", "score: {name: cosine, strength: 5}", 34),
+    ],
+)
+def test_an_exclude_by_a_tuned_field_is_refused(complaints: Complaints, field: str, exclude: str, column: int) -> None:
+    """It would take candidates from some combinations only, or be compared with the default."""
+    text = f"name: g\ngrid: {{score: [cosine], task: [copy, sort]}}\ntune: {{grid: {{{field}}}}}\n"
+    (problem,) = complaints(f"{text}exclude: [{{{exclude}}}]\n")
+    name = field.partition(":")[0]
+    assert problem.what == f"{name} is tuned: no combination can be excluded by a value of it"
+    assert problem.hint == f"remove it here, or the value from tune.grid; to compare its values, move {name} to grid"
+    assert problem.where.endswith(f"grid.yaml:4:{column}")
+
+
+def test_an_exclude_by_another_option_of_a_component_with_a_tuned_one_is_allowed(plan: Plans) -> None:
+    scopes = "{name: local-p, window: 2}, {name: local-p, window: 3}"
+    text = f"name: g\ngrid: {{scope: [{scopes}], score: [cosine], task: [copy]}}\n"
+    tune = "tune: {grid: {score.strength: [1, 5]}}\n"
+    found = plan(f"{text}{tune}exclude: [{{scope: {{name: local-p, window: 2}}, score: cosine}}]\n")
+    assert {cell.labels["scope"] for cell in found.tuning} == {"local-p window=3"}
 
 
 def test_the_json_schema_has_the_fields_that_can_be_tuned() -> None:

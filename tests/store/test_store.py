@@ -12,9 +12,11 @@ from made_up_run import diagonal, failed, outcome, plan, write_run
 
 from attnbench.errors import AttnbenchError
 from attnbench.grid.plan import Skipped
+from attnbench.grid.tune import Tuned
 from attnbench.metrics import METRICS
 from attnbench.outcome import Outcome
 from attnbench.store.alignments import read_alignments
+from attnbench.store.runs import summary
 from attnbench.store.store import Store
 
 CONTRACT = "cell,status,model,score,scope,task,seed"
@@ -482,6 +484,8 @@ def test_open_takes_the_grid_file(tmp_path, monkeypatch):
     Path("mine.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"there is no run 'other'\n  → attnbench run mine\.yaml"):
         Store.open("mine.yaml", results)
+    with pytest.raises(AttnbenchError, match=r"there is no run 'mine\.yml'\n  → did you mean mine\.yaml\?"):
+        Store.open("mine.yml", results)
     Path("my grid.yaml").write_text("name: other\n")
     with pytest.raises(AttnbenchError, match=r"→ attnbench run 'my grid\.yaml'"):
         Store.open("my grid.yaml", results)
@@ -489,3 +493,41 @@ def test_open_takes_the_grid_file(tmp_path, monkeypatch):
         Path("mine.yaml").write_text(text)
         with pytest.raises(AttnbenchError, match=r"mine\.yaml"):
             Store.open("mine.yaml", results)
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A run with two reported cells and two of tuning, all of them done; its plan, and the cells in order."""
+    grid = plan(seed=range(4))
+    store = write_run(tmp_path, grid, map(outcome, grid.cells))
+    ids = tuple(cell.id for cell in grid.cells[2:])
+    configuration = Tuned({"score": "dot"}, ({"train.learning_rate": 0.1},), (ids,), 0)
+    now = replace(grid, cells=grid.cells[:2], tuning=grid.cells[2:], tuned=[configuration])
+    store.start(now, "")
+    return store, now, grid
+
+
+def test_stale_tuning_cells_are_in_the_notes_but_are_not_stale_results(tuned):
+    """The settings were chosen by another training than the one that they are used for now."""
+    store, now, grid = tuned
+    store.start(now, "", code={cell.id: {"a.py": "new"} for cell in grid.cells[2:]})
+    assert set(store.stale()) == {cell.id for cell in grid.cells[2:]}
+    assert store.notes() == ["2 tuning cells trained with an earlier a.py: stale"]
+    assert (summary(store).done, summary(store).stale) == (2, 0)
+    store.start(now, "", code={cell.id: {"a.py": "new"} for cell in grid.cells[1:]})
+    assert store.notes() == [f"{n} trained with an earlier a.py: stale" for n in ("1 cell", "2 tuning cells")]
+
+
+def test_unreadable_and_unsealed_tuning_cells_are_in_the_notes_and_doubts(tuned):
+    store, _, grid = tuned
+    broken, unsealed = (store.folder / "cells" / f"{cell.id}.json" for cell in grid.cells[2:])
+    broken.write_text("{")
+    since_digests = ("digest", "alignments", "digests", "facts", "pack")
+    record = json.loads(unsealed.read_text())
+    unsealed.write_text(json.dumps({name: value for name, value in record.items() if name not in since_digests}))
+    notes = store.notes()
+    assert any(note.startswith("not read: ") and broken.name in note for note in notes)
+    doubts = store.doubts()
+    assert len(doubts) == 2
+    assert set(doubts) <= set(notes)
+    assert unsealed.name in doubts[1]

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.grid.claim_cells import Labels, check_cells, is_of, text_of
-from attnbench.grid.claim_values import with_labels
+from attnbench.grid.claim_values import setting_hint, with_labels
 from attnbench.grid.claims import Claim, Part, Setting
 from attnbench.grid.claims_reader import EXAMPLE, read_claims
 from attnbench.grid.document import Document
-from attnbench.grid.parse import parse
+from attnbench.grid.parse import parse, read
 from attnbench.grid.values import Label
 from attnbench.metrics import metric_of
 from attnbench.store.store import NOT_READ, Store
@@ -97,6 +99,17 @@ def has_claims(store: Store) -> bool:
     return isinstance(data, dict) and bool(data.get("claims"))
 
 
+def claims_differ(store: Store, grid_file: Path) -> bool:
+    """Whether a grid file has other claims than the copy in the folder of its run, whose claims are verified.
+
+    Raises:
+        AttnbenchError: if one of the files cannot be read.
+    """
+    documents = read(grid_file), parse(store.grid_text(), str(store.folder / "grid.yaml"))
+    one, other = (doc.data.get("claims") or [] if isinstance(doc.data, dict) else [] for doc in documents)
+    return one != other
+
+
 def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tuple[Labels, str]]) -> tuple[Claim, ...]:
     """Reads the claims of a grid file whose cells are planned."""
     data = document.data if isinstance(document.data, dict) else {}
@@ -107,7 +120,7 @@ def _claims(document: Document, planned: Sequence[Labels], skipped: Sequence[tup
     axes = dict.fromkeys(axis for section in sections if isinstance(section, dict) for axis in section)
     every = [*planned, *(labels for labels, _ in skipped)]
     known = {axis: _distinct(labels[axis] for labels in every if axis in labels) for axis in axes}
-    claims = with_labels(document, read_claims(document, written, None), known)
+    claims = with_labels(document, read_claims(document, written, None, partial(setting_hint, known)), known)
     document.problems.raise_all()
     check_cells(document, claims, planned, skipped)
     document.problems.raise_all()

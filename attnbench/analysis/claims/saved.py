@@ -67,7 +67,7 @@ def results_of_file(grid_file: Path, path: Path) -> Results:
     plan = expand(grid)
     if not grid.claims:
         raise no_claims(str(grid_file))
-    every = [*plan.cells, *plan.waiting]  # with tune, the reported cells wait for a choice
+    every = plan.reported  # with tune, the reported cells wait for a choice
     planned = [one.labels for one in every]
     file = saved_file(path, grid.name)
     try:

@@ -18,16 +18,22 @@ Block = tuple[Label, ...]  # all labels except the axis and the seed; the task c
 Results = Mapping[tuple[Label, Block], Mapping[Any, float]]  # the metric by seed, for a value of the axis in a block
 
 
-def results(frame: "pd.DataFrame", axis: str, metric: str) -> Results:
+def results(frame: "pd.DataFrame", axis: str, metric: str, blocks_by: Sequence[str] | None = None) -> Results:
     """The metric by seed, for each value of the axis in each block.
 
     A seed that failed counts as the worst result of its task: without it, a value that diverges half of the time would
     be compared by the seeds that survived.
+
+    Args:
+        frame: rows of table.csv.
+        axis: the label column that is compared.
+        metric: a column.
+        blocks_by: the label columns other than the task that define a block; default: `others` of the rows with the
+            metric.
     """
     about = metric_of(metric)
     frame = measurements(frame, metric)
-    done = measured(frame, metric)
-    columns = others(done, axis)
+    columns = others(measured(frame, metric), axis) if blocks_by is None else blocks_by
     found: dict[tuple[Label, Block], dict[Any, float]] = {}
     missing: dict[tuple[Label, Block], list[Any]] = {}
     tasks = values_of(frame, "task") if axis != "task" else [ALL_TASKS] * len(frame)

@@ -7,8 +7,7 @@ from typing import Any
 from attnbench.analysis.decide.decision import PairVerdict, excluded_failure_rate
 from attnbench.analysis.decide.sequential import Answer
 from attnbench.analysis.decide.settings import Rule, Setting
-from attnbench.analysis.labels import text
-from attnbench.cell import KINDS
+from attnbench.analysis.labels import listed, row_label, text
 from attnbench.grid.labels import Label
 from attnbench.metrics import metric_of
 
@@ -43,7 +42,8 @@ def progress(found: Iterable[Setting]) -> list[str]:
         left = [f"{text(pair.a)} and {text(pair.b)}" for pair in pairs if pair not in settled]
         at = Counter(pair.seeds for pair in settled)
         how = ", ".join(f"{number} at {seeds} seeds" for seeds, number in sorted(at.items()))
-        line = f"{_name(setting)}: {len(settled)} of {len(pairs)} pairs settled{f' ({how})' if how else ''}"
+        name = row_label(setting.labels, setting.labels.values(), between=", ")
+        line = f"{name}: {len(settled)} of {len(pairs)} pairs settled{f' ({how})' if how else ''}"
         word = "undecided" if setting.decision.finished else "open"
         lines.append(f"{line}; {word}: {', '.join(left)}" if left else line)
     return lines
@@ -74,7 +74,7 @@ def records(rule: Rule, found: Iterable[Setting]) -> list[dict[str, Any]]:
 
 def _of_setting(rule: Rule, setting: Setting) -> list[str]:
     assert setting.decision is not None
-    name = _name(setting)
+    name = row_label(setting.labels, setting.labels.values(), between=", ")
     pairs = list(setting.decision.pairs.values())
     lines = [f"{name}: {better}" for better in _better(rule, pairs)]
     for verdict, words in (
@@ -99,7 +99,7 @@ def _better(rule: Rule, pairs: Iterable[Pair]) -> list[str]:
         difference = pair.comparison.difference * (1 if winner == pair.a else -1)
         shown = f"{text(loser)} ({difference:+.{metric.decimals}f}, {pair.seeds} seeds)"
         winners.setdefault(winner, []).append(shown)
-    return [f"{text(winner)} is better than {_listed(losers)}" for winner, losers in winners.items()]
+    return [f"{text(winner)} is better than {listed(losers)}" for winner, losers in winners.items()]
 
 
 def _pair(rule: Rule, pair: Pair) -> str:
@@ -109,14 +109,3 @@ def _pair(rule: Rule, pair: Pair) -> str:
     decimals = metric_of(rule.metric).decimals
     least = f"; could have shown a difference of {pair.smallest:.{decimals}f}" if pair.smallest else ""
     return f"{names} ({pair.seeds} seeds{least})"
-
-
-def _listed(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _name(setting: Setting) -> str:
-    return ", ".join(
-        text(label) if axis in KINDS else f"{axis.rpartition('.')[2]} {text(label)}"
-        for axis, label in setting.labels.items()
-    )
