@@ -11,6 +11,7 @@ from attnbench.registry import REGISTRIES
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
+IMAGE = 40 * 40 * FLOAT  # of the task caption
 COPIES = 4  # the parameters, their gradients, and the two moments of Adam
 CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once, because only 5 % of them belong to the test split
 SHOWN = 3  # packs named in the error; the others are only counted
@@ -134,6 +135,8 @@ def _examples(cell: Cell) -> int:
     sets = [(middle, data.test_examples), (middle, data.validation_examples)]
     sets += [(length, data.test_examples) for length in data.test_lengths]
     drawn = [(data.max_length, data.test_examples // lengths), *sets[2:]]
+    if REGISTRIES["task"].entry(cell.task.name).declares("images"):  # its scenes are drawn for their part of the split
+        return sum(count * IMAGE for _, count in sets)
     kept = sum(count * _sentence(length) for length, count in sets)
     return kept + max(min(PER_EXAMPLE * count, CANDIDATES) * _sentence(length) for length, count in drawn)
 

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attnbench.models.base import MakeAttention, Output
+from attnbench.models.base import MakeAttention, Output, Parts
 from attnbench.models.recurrent_decoder import RecurrentDecoder, RecurrentMemory, RecurrentState
 from attnbench.registry import model
 from attnbench.tasks.base import PATCH
@@ -89,10 +89,11 @@ class PatchEncoder(nn.Module):
     def __init__(self, size: tuple[int, int], channels: int, width: int) -> None:
         super().__init__()
         sizes = ((1, channels), (channels, 2 * channels), (2 * channels, width))
-        self.layers = nn.ModuleList(nn.Conv2d(*each, kernel_size=4, stride=2, padding=1) for each in sizes)
+        self.layers: Parts[nn.Conv2d] = Parts(nn.Conv2d(*each, kernel_size=4, stride=2, padding=1) for each in sizes)
         for layer in self.layers:
             # He et al. 2015 (arXiv 1502.01852): torch's own initial weights let the signal fade from layer to layer.
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         rows, columns = (side // PATCH for side in size)
         self.rows = nn.Parameter(POSITION_SCALE * torch.randn(rows, 1, width))
