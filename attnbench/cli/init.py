@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Python would import the new file instead of these where the working folder is on its path, as with `python -m`.
 MODULES = sys.stdlib_module_names | {
     "PIL", "attnbench", "filelock", "matplotlib", "mlflow", "numpy", "pandas", "pillow", "pydantic", "pydantic_core",
-    "ray", "rich", "sacrebleu", "scipy", "sqlalchemy", "torch", "typer", "yaml",
+    "ray", "rich", "sacrebleu", "scipy", "sklearn", "sqlalchemy", "torch", "typer", "yaml",
 }  # fmt: skip
 YAML_VALUES = re.compile(r"(?i:null|true|false|yes|no|on|off|y|n)")  # YAML reads these as something other than text
 # The options of `attnbench compare` for the grid of each template.

@@ -205,5 +205,8 @@ def test_every_dependency_is_a_reserved_name():
     imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     required = [*project["dependencies"], *project["optional-dependencies"]["ray"]]
-    modules = {re.match(r"[\w-]+", requirement)[0].replace("pyyaml", "yaml") for requirement in required}
+    modules = {
+        re.match(r"[\w-]+", requirement)[0].replace("pyyaml", "yaml").replace("scikit-learn", "sklearn")
+        for requirement in required
+    }
     assert {name.partition(".")[0] for name in imported} | modules <= MODULES
