@@ -185,7 +185,7 @@ def check_data(todo: Sequence[Pack]) -> list[str]:
         For each file of sentence pairs, what was left out of it and how many of its words are unknown; for each custom
         task, which of the lengths it does not have.
     """
-    from attnbench.tasks.streams import check_data, missing_lengths  # imports NumPy, and takes some ms per task
+    from attnbench.tasks.check import check_data, missing_lengths  # imports NumPy, and takes some ms per task
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
     with contained():  # custom tasks are built

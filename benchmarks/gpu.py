@@ -30,7 +30,7 @@ from torch import Tensor  # noqa: E402
 
 from attnbench.cell import Cell, Component, Data, Pack, Train  # noqa: E402
 from attnbench.registry import REGISTRIES  # noqa: E402
-from attnbench.tasks.streams import build_task  # noqa: E402
+from attnbench.tasks.build import build_task  # noqa: E402
 from attnbench.training import step  # noqa: E402
 from attnbench.training.batches import Batch  # noqa: E402
 from attnbench.training.build import build_model  # noqa: E402

@@ -19,7 +19,9 @@ from attnbench.cell import Cell, Data
 from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.tasks.base import BOS, EOS, PAD, Examples, Task
-from attnbench.tasks.streams import TrainingStream, build_task, test_set, test_set_at, validation_set
+from attnbench.tasks.build import build_task
+from attnbench.tasks.fixed_sets import test_set, test_set_at, validation_set
+from attnbench.tasks.streams import training_stream
 from attnbench.training.batches import to_batch
 
 CPU = torch.device("cpu")
@@ -157,7 +159,7 @@ def train(cell: Cell, seed: int) -> dict[str, float]:
     begun = time.perf_counter()
     settings, data = cell.train, (build_task(cell.task, cell.data), cell.task, cell.data)
     task, validation = data[0], validation_set(*data)
-    stream = TrainingStream(*data, (seed,), settings.batch_size)
+    stream = training_stream(*data, (seed,), settings.batch_size)
     torch.manual_seed(seed)
     model = Translator(cell, task, stream.longest + 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from attnbench import registry
 from attnbench.grid.incompatible import incompatibility
-from attnbench.tasks.streams import TrainingStream, build_task
+from attnbench.tasks.build import build_task
+from attnbench.tasks.streams import training_stream
 from attnbench.training.adam import Adam
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model
@@ -81,7 +82,7 @@ def trained(
     described = pack(seeds, score, scope, kind=kind, normaliser=normaliser, scope_options=dict(options), batch_size=4)
     cell = described.cell
     task = build_task(cell.task, DATA)
-    stream = TrainingStream(task, cell.task, DATA, seeds, 4)
+    stream = training_stream(task, cell.task, DATA, seeds, 4)
     stack = Stack(lambda seed: build_model(cell, task, stream.longest + 1, seed).to(dtype), seeds, CPU)
     adam = Adam(list(stack.parameters.values()))
     for _ in range(STEPS):

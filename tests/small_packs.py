@@ -8,7 +8,8 @@ from attnbench import registry
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.models.base import Seq2Seq
 from attnbench.outcome import Outcome
-from attnbench.tasks.streams import TrainingStream, build_task
+from attnbench.tasks.build import build_task
+from attnbench.tasks.streams import training_stream
 from attnbench.training.batches import Batch, to_batch
 from attnbench.training.build import build_model
 from attnbench.training.stack import Stack
@@ -63,7 +64,7 @@ def batches(described: Pack, count: int) -> list[Batch]:
     """The first training batches, (K,B,…)."""
     cell = described.cell
     task = build_task(cell.task, cell.data)
-    stream = TrainingStream(task, cell.task, cell.data, described.seeds, cell.train.batch_size)
+    stream = training_stream(task, cell.task, cell.data, described.seeds, cell.train.batch_size)
     return [to_batch(stream.batch(), CPU) for _ in range(count)]
 
 

@@ -5,7 +5,10 @@ import numpy as np
 from attnbench import registry
 from attnbench.cell import Component, Data
 from attnbench.tasks.base import PAD, SPECIAL, image_size, patches
-from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, validation_set
+from attnbench.tasks.build import build_task
+from attnbench.tasks.check import check_data
+from attnbench.tasks.fixed_sets import test_set, validation_set
+from attnbench.tasks.streams import training_stream
 
 test_set.__test__ = False  # its name begins like a test's
 
@@ -24,7 +27,7 @@ def check_contract(name: str) -> None:
         assert task.check(length) is None
         _check_examples(task, length)
     sides = {side: _sources(sets(task, component, DATA)) for side, sets in _sides().items()}
-    stream = TrainingStream(task, component, DATA, seeds=(0, 1), batch_size=50)
+    stream = training_stream(task, component, DATA, seeds=(0, 1), batch_size=50)
     batches = [stream.batch() for _ in range(40)]
     sides["training"] = {source.tobytes() for batch in batches for replica in batch.source for source in replica}
     assert all(sides.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 from attnbench.cell import SOFTMAX, Cell, Data
 from attnbench.errors import AttnbenchError, fail
+from attnbench.tasks.files import version_of
 
 # 48 bits: in a grid of 100,000 cells, the default limit, two of the ids are equal with a probability of 0.002 %.
 DIGITS = 12
@@ -65,7 +66,7 @@ def pairs_digest(path: str | Path) -> str:
         AttnbenchError: if it cannot be read.
     """
     try:
-        return _cached_pairs_digest(str(path), *_version(path))
+        return _cached_pairs_digest(str(path), *version_of(path))
     except OSError as error:
         raise fail(f"cannot be read: {error.strerror}", str(path)) from None
 
@@ -84,9 +85,3 @@ def _cached_pairs_digest(path: str, *version: Any) -> str:
     # Words contain neither spaces nor tabs nor line ends, so different pairs give different text.
     text = "".join(f"{' '.join(pair.source)}\t{' '.join(pair.target)}\n" for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _version(path: str | Path) -> tuple[int, ...]:
-    """Returns what changes when a file is edited or replaced, without reading it."""
-    state = Path(path).stat()
-    return state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino

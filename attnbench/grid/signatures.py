@@ -36,7 +36,7 @@ class Call(NamedTuple):
     required: bool = True
 
 
-# The callers: attention.py for scores, scopes and normalisers, tasks/streams.py and tasks/draw.py for tasks, and
+# The callers: attention.py for scores, scopes and normalisers, tasks/build.py and tasks/draw.py for tasks, and
 # training/stack.py for models.
 SCORE = Call("forward", ("query", "keys"), "query (B,T,D) and keys (B,S,D); it returns logits (B,T,S)")
 PREPARE = Call("prepare", ("keys",), "keys (B,S,D); compare gets what it returns", required=False)

@@ -23,7 +23,7 @@ class TaskCheck:
 
     def run(self) -> None:
         """Records each length for which a task has no source, and problems of the user's sentence pairs."""
-        from attnbench.tasks.streams import blaming, build_task  # here, because it imports NumPy
+        from attnbench.tasks.build import blaming, build_task  # here, because it imports NumPy
 
         symbols = sum(data.vocabulary or 0 for _, data, _ in self._tasks.values())
         if symbols > MOST_SYMBOLS:

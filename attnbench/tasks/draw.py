@@ -84,6 +84,16 @@ def fill(examples: Examples, width: int) -> Examples:
     return Examples(examples.source, np.pad(examples.target, ((0, 0), (0, more))), links, possible)
 
 
+def between(block: Examples, start: int, stop: int) -> Examples:
+    """Returns the rows from `start` to `stop` of every replica, without target columns that are PAD in all of them."""
+    target = block.target[:, start:stop]
+    longest = int((target != PAD).any(axis=(0, 1)).sum())
+    links, possible = (
+        None if found is None else found[:, start:stop, :longest] for found in (block.links, block.possible)
+    )
+    return Examples(block.source[:, start:stop], target[:, :, :longest], links, possible)
+
+
 def has_any(task: Task, random: np.random.Generator, length: int, split: Split) -> bool:
     """Returns whether the part `split` has any source of this length (see PATIENCE)."""
     # 64 draws are nearly always enough; more are needed only if the task has few sources of this length.

@@ -8,14 +8,15 @@ from unicodedata import normalize
 
 import numpy as np
 
-from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.errors import Problem, fail
 from attnbench.tasks.base import PAD, SPECIAL, Examples
+from attnbench.tasks.files import raise_first, read_lines
+from attnbench.tasks.listed import Listed
 from attnbench.tasks.split import Split, split_of_words
 from attnbench.tasks.words import unusable_word
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = len(SPECIAL)
-SHOWN = 10  # maximum number of errors of one file that are shown; the others are counted
 
 FORMAT = "each line is source<TAB>target, the tokens separated by spaces"
 
@@ -34,25 +35,11 @@ def read_pairs(path: str | Path) -> list[Pair]:
     Raises:
         AttnbenchError: if the file cannot be read, is empty, or has lines that are not pairs (one problem per line).
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise fail(
-            f"cannot read the file: {error.strerror}", str(path), "paths are relative to the grid file"
-        ) from error
-    # Split as bytes at "\n" only: str.splitlines would also split at characters such as U+2028 within a sentence, and
-    # decoding line by line gives the number of a line that is not UTF-8.
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    lines = lines if lines[-1] else lines[:-1]
+    lines = read_lines(path)
     if not lines:
         raise fail("there are no sentence pairs in this file", str(path), FORMAT)
-    read = [_read_line(line.removesuffix(b"\r"), f"{path}:{n}") for n, line in enumerate(lines, 1)]
-    problems = [item for item in read if isinstance(item, Problem)]
-    if len(problems) > SHOWN:
-        rest = Problem(f"and {len(problems) - SHOWN} more lines that are not pairs", str(path))
-        problems = [*problems[:SHOWN], rest]
-    if problems:
-        raise AttnbenchError(*problems)
+    read = [_read_line(line, f"{path}:{n}") for n, line in enumerate(lines, 1)]
+    raise_first([item for item in read if isinstance(item, Problem)], path, "lines that are not pairs")
     return [item for item in read if isinstance(item, Pair)]
 
 
@@ -81,7 +68,7 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
     return Pair(source, target)
 
 
-class Pairs:
+class Pairs(Listed):
     """Sentence pairs from files, without gold links.
 
     Without a validation or test file, the hash of the source assigns 5 % of the lines of `path` to that part. Training
@@ -141,8 +128,8 @@ class Pairs:
         source_ids = {word: n for n, word in enumerate(self.source_words)}
         target_ids = {word: n for n, word in enumerate(self.target_words)}
         held_ids = target_ids | {word: -1 - n for n, word in enumerate(self.unknown_words)}
-        self._examples = {split: _by_length(side, source_ids, held_ids) for split, side in sides.items()}
-        self._examples[Split.TRAINING] = _by_length(training, source_ids, target_ids)
+        examples = {split: _by_length(side, source_ids, held_ids) for split, side in sides.items()}
+        super().__init__(examples | {Split.TRAINING: _by_length(training, source_ids, target_ids)})
 
     def facts(self) -> dict[str, float | int]:
         """Returns facts about the files that affect the results, over all lines of each part.
@@ -170,50 +157,17 @@ class Pairs:
         """Returns the file that the lines of this part come from."""
         return str(self._paths[split] or self._paths[Split.TRAINING])
 
-    def check(self, length: int) -> str | None:
-        """Returns the reason why there is no training line with a source of this length, or None if there is one."""
-        if length in self._examples[Split.TRAINING]:
-            return None
-        return f"{self.origin(Split.TRAINING)} has no training source of {length} words"
-
-    def longest_target(self, length: int) -> int:
-        """Returns the length of the longest target among the training lines with a source of `length` words."""
-        lines = self._examples[Split.TRAINING].get(length)
-        return 0 if lines is None else lines.target.shape[1]
-
-    def generate(self, random: np.random.Generator, length: int, count: int) -> Examples:
-        """Returns `count` random training pairs with sources of `length` words, drawn with replacement."""
-        lines = self._examples[Split.TRAINING][length]
-        return lines[random.integers(len(lines), size=count)]
-
-    def length_counts(self, lengths: range) -> dict[int, int]:
-        """Returns the number of training lines of each source length in `lengths`, without lengths that have none.
-
-        Raises:
-            AttnbenchError: if there is no training line of any of these lengths.
-        """
-        training = self._examples[Split.TRAINING]
-        counts = {length: len(lines) for length, lines in training.items() if length in lengths}
-        if not counts:
-            raise fail(
-                f"no training source has {lengths[0]} to {lengths[-1]} words; "
-                f"the lengths found are {min(training)} to {max(training)}",
-                self.origin(Split.TRAINING),
-                "add training pairs of these lengths",
-            )
-        return counts
-
-    def held_out(self, split: Split, lengths: range, at_most: int, random: np.random.Generator) -> list[Examples]:
-        """Returns the validation or test pairs with source lengths in `lengths`, one Examples per length.
-
-        If there are more than `at_most` pairs, a random selection of that number is returned.
-        """
-        inside = [lines for length, lines in self._examples[split].items() if length in lengths]
-        keep = np.zeros(sum(map(len, inside)), dtype=bool)
-        keep[random.permutation(len(keep))[:at_most]] = True
-        starts = np.cumsum([0, *map(len, inside)])
-        kept = [lines[keep[start : start + len(lines)]] for lines, start in zip(inside, starts, strict=False)]
-        return [lines for lines in kept if len(lines)]
+    def lack(self, split: Split, lengths: str) -> Problem:
+        """Returns the problem that this part has no source of these lengths, and what to do about it."""
+        if split == Split.TRAINING:
+            found = [*self._examples[Split.TRAINING]]
+            what = f"no training source has {lengths} words; the lengths found are {found[0]} to {found[-1]}"
+            return Problem(what, self.origin(split), "add training pairs of these lengths")
+        side = split.name.lower()
+        what = f"{self.origin(split)} has no {side} source of {lengths} words"
+        # No advice to change the lengths: they are those of the files, and data.path refuses others.
+        field, share = f"data.{side}_path", f"about {split.share:.0%} of the lines are for {side}"
+        return Problem(what, field, "add pairs to it" if self._paths[split] else f"add pairs ({share}), or set {field}")
 
 
 def _by_length(pairs: list[Pair], source_ids: dict[str, int], target_ids: dict[str, int]) -> dict[int, Examples]:

@@ -10,8 +10,8 @@ import torch
 
 from attnbench.outcome import Outcome
 from attnbench.tasks.base import Examples
-from attnbench.tasks.pairs import Pairs
-from attnbench.tasks.streams import test_set, test_set_at, test_set_unseen
+from attnbench.tasks.fixed_sets import test_set, test_set_at, test_set_unseen
+from attnbench.tasks.listed import Listed
 from attnbench.training.alignments import Sentences, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.metrics import Metrics, evaluate
@@ -86,5 +86,5 @@ def _outcome(training: "Training", k: int, row: Metrics, aligned: Sentences | No
         error=training.errors[k],
         alignments=None if failed or aligned is None else training.formations[k].join(aligned, k),
         versions={"torch": torch.__version__},
-        facts=training.task.facts() if isinstance(training.task, Pairs) else {},
+        facts=training.task.facts() if isinstance(training.task, Listed) else {},
     )

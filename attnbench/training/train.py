@@ -10,7 +10,9 @@ import torch
 from attnbench.cell import Pack
 from attnbench.outcome import Outcome, Progress
 from attnbench.tasks.base import PAD, source_positions
-from attnbench.tasks.streams import TrainingStream, build_task, validation_set
+from attnbench.tasks.build import build_task
+from attnbench.tasks.fixed_sets import validation_set
+from attnbench.tasks.streams import training_stream
 from attnbench.training.adam import Adam
 from attnbench.training.alignments import Formation, Sentences, read
 from attnbench.training.batches import Batch, to_batch
@@ -64,7 +66,7 @@ class Training:
         self.task = build_task(self.cell.task, self.cell.data)
         self.data = (self.task, self.cell.task, self.cell.data)
         self.validation = validation_set(*self.data)
-        self.stream = TrainingStream(*self.data, pack.seeds, self.settings.batch_size)
+        self.stream = training_stream(*self.data, pack.seeds, self.settings.batch_size)
         longest = source_positions(self.task, self.stream.longest)
         # Before anything is trained, so that an error in a custom model is reported at once.
         try_model(self.cell, self.task, longest)

@@ -8,7 +8,7 @@ import torch
 
 from attnbench import registry
 from attnbench.grid.plan import Plan
-from attnbench.tasks.streams import build_task
+from attnbench.tasks.build import build_task
 from attnbench.training.build import build_model
 from grid.conftest import Plans
 

@@ -11,7 +11,7 @@ from carried_forms import Carried, attend_one
 from attnbench import registry
 from attnbench.cell import Cell, Component, Data, Train
 from attnbench.models.base import Seq2Seq
-from attnbench.tasks.streams import build_task
+from attnbench.tasks.build import build_task
 from attnbench.training.build import build_model
 
 Array = np.ndarray

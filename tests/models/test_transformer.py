@@ -26,7 +26,7 @@ from transformer_equations import (
 )
 
 from attnbench.cell import Cell, Component, Data, Train
-from attnbench.tasks.streams import build_task
+from attnbench.tasks.build import build_task
 from attnbench.training.batches import Batch
 from attnbench.training.build import build_model
 from attnbench.training.stack import Stack

@@ -11,7 +11,7 @@ from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError
 from attnbench.models.pointer import Pointer
 from attnbench.models.values import ValueEmbedding
-from attnbench.tasks.streams import build_task
+from attnbench.tasks.build import build_task
 from attnbench.training.build import build_model
 
 WIDTH = 8

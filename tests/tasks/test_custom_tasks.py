@@ -11,8 +11,10 @@ from attnbench.cli import main
 from attnbench.errors import AttnbenchError
 from attnbench.plugins import load_plugin
 from attnbench.tasks.base import Examples
+from attnbench.tasks.build import build_task
+from attnbench.tasks.check import check_data, missing_lengths
 from attnbench.tasks.draw import concatenate
-from attnbench.tasks.streams import TrainingStream, build_task, check_data, missing_lengths
+from attnbench.tasks.streams import training_stream
 
 RIGHT = """import sys
 import random as python
@@ -178,7 +180,7 @@ def test_a_task_of_odd_lengths_is_trained_on_those_of_the_range(tmp_path):
     component, data = loaded(tmp_path, odd), Data(min_length=4, max_length=10)
     check_data(component, data)
     assert missing_lengths(component, data) == [4, 6, 8, 10]
-    stream = TrainingStream(build_task(component, data), component, data, seeds=(0,), batch_size=2)
+    stream = training_stream(build_task(component, data), component, data, seeds=(0,), batch_size=2)
     assert {stream.batch().source.shape[2] for _ in range(50)} == {5, 7, 9}
     assert stream.longest == 9
 

@@ -6,9 +6,12 @@ import pytest
 from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError
 from attnbench.tasks.base import PAD, SPECIAL
+from attnbench.tasks.build import build_task
+from attnbench.tasks.check import check_data
+from attnbench.tasks.fixed_sets import test_set, test_set_at, validation_set
 from attnbench.tasks.pairs import UNKNOWN, Pairs, read_pairs
 from attnbench.tasks.split import Split, split_of_words
-from attnbench.tasks.streams import TrainingStream, build_task, check_data, test_set, test_set_at, validation_set
+from attnbench.tasks.streams import training_stream
 from attnbench.tasks.words import unusable_word
 from attnbench.training.batches import words_of
 
@@ -40,7 +43,7 @@ def pairs_of(task, parts):
 
 
 def draw(task, data, steps=200, seeds=(0,)):
-    stream = TrainingStream(task, TRANSLATE, data, seeds, batch_size=16)
+    stream = training_stream(task, TRANSLATE, data, seeds, batch_size=16)
     return [stream.batch() for _ in range(steps)]
 
 

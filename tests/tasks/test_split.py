@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from attnbench.cell import Component, Data
+from attnbench.tasks.build import build_task
+from attnbench.tasks.fixed_sets import test_set, validation_set
 from attnbench.tasks.split import Split, fingerprints, split_of, split_of_words
-from attnbench.tasks.streams import TrainingStream, build_task, test_set, validation_set
+from attnbench.tasks.streams import training_stream
 
 test_set.__test__ = False  # its name begins like a test's
 
@@ -43,7 +45,7 @@ def test_no_held_out_source_is_among_100_000_training_examples(name, options):
     component = Component(name=name, options=options)
     data = Data(vocabulary=4, min_length=1, max_length=4)
     task = build_task(component, data)
-    stream = TrainingStream(task, component, data, seeds=(0, 1), batch_size=500)
+    stream = training_stream(task, component, data, seeds=(0, 1), batch_size=500)
     trained = {tuple(row) for _ in range(100) for row in stream.batch().source.reshape(1000, -1).tolist()}
     tested = _sources(test_set(task, component, data))
     validated = _sources(validation_set(task, component, data))
@@ -61,10 +63,11 @@ def _sources(parts):
 def test_sides_and_streams_do_not_depend_on_the_process():
     code = (
         "from attnbench.cell import Component, Data\n"
-        "from attnbench.tasks.streams import TrainingStream, build_task\n"
+        "from attnbench.tasks.build import build_task\n"
+        "from attnbench.tasks.streams import training_stream\n"
         "from attnbench.tasks.split import split_of_words\n"
         "component, data = Component(name='sort', options={'distinct': True}), Data()\n"
-        "stream = TrainingStream(build_task(component, data), component, data, (7,), 4)\n"
+        "stream = training_stream(build_task(component, data), component, data, (7,), 4)\n"
         "print(stream.batch().source.tolist(), [int(split_of_words((str(n),))) for n in range(50)])"
     )
     printed = {

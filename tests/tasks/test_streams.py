@@ -7,16 +7,12 @@ from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, SPECIAL, Examples
+from attnbench.tasks.build import build_task
+from attnbench.tasks.check import check_data
 from attnbench.tasks.draw import random_for
+from attnbench.tasks.fixed_sets import test_set, test_set_at, validation_set
 from attnbench.tasks.split import Split, split_of
-from attnbench.tasks.streams import (
-    TrainingStream,
-    build_task,
-    check_data,
-    test_set,
-    test_set_at,
-    validation_set,
-)
+from attnbench.tasks.streams import training_stream
 
 test_set.__test__ = test_set_at.__test__ = False  # their names begin like a test's
 
@@ -27,7 +23,7 @@ EVERY = [COPY, Component(name="reverse"), SORT, TRANSLATE]
 
 def stream(component=COPY, data=None, seeds=(0,), batch_size=8):
     data = data or Data()
-    return TrainingStream(build_task(component, data), component, data, seeds, batch_size)
+    return training_stream(build_task(component, data), component, data, seeds, batch_size)
 
 
 def take(steps, **arguments):

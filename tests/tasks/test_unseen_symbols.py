@@ -10,19 +10,14 @@ from attnbench.errors import AttnbenchError
 from attnbench.registry import REGISTRIES
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import SPECIAL, Examples
+from attnbench.tasks.build import build_task
+from attnbench.tasks.check import check_data
 from attnbench.tasks.copy import Copy
 from attnbench.tasks.draw import random_for
+from attnbench.tasks.fixed_sets import test_set, test_set_at, test_set_unseen, validation_set
 from attnbench.tasks.reverse import Reverse
 from attnbench.tasks.sort import Sort
-from attnbench.tasks.streams import (
-    TrainingStream,
-    build_task,
-    check_data,
-    test_set,
-    test_set_at,
-    test_set_unseen,
-    validation_set,
-)
+from attnbench.tasks.streams import training_stream
 from attnbench.tasks.symbols import FIRST, symbol_words, unseen_symbols
 
 test_set.__test__ = test_set_at.__test__ = test_set_unseen.__test__ = False  # their names begin like a test's
@@ -68,7 +63,7 @@ def test_with_one_symbol_seen_it_is_the_first():
 @pytest.mark.parametrize("component", EVERY, ids=name)
 def test_training_validation_and_test_never_show_them(component):
     task = build_task(component, DATA)
-    stream = TrainingStream(task, component, DATA, (0, 4), 16)
+    stream = training_stream(task, component, DATA, (0, 4), 16)
     shown = [stream.batch() for _ in range(400)]
     for fixed in (validation_set, test_set):
         shown += fixed(task, component, DATA)

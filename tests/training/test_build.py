@@ -9,8 +9,8 @@ from small_packs import DATA, build, pack
 
 from attnbench.attention import Attention
 from attnbench.tasks.base import PAD, Examples
+from attnbench.tasks.build import build_task
 from attnbench.tasks.pairs import Pairs
-from attnbench.tasks.streams import build_task
 from attnbench.training.build import build_model, longest_target
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from attnbench import registry
 from attnbench.tasks.base import Examples
+from attnbench.tasks.build import build_task
+from attnbench.tasks.fixed_sets import validation_set
 from attnbench.tasks.pairs import UNKNOWN
-from attnbench.tasks.streams import build_task, validation_set
 from attnbench.training import metrics
 from attnbench.training.metrics import evaluate
 

@@ -9,7 +9,8 @@ from attnbench.cell import Data
 from attnbench.metrics import METRICS
 from attnbench.store.alignments import read_alignments, write_alignments
 from attnbench.tasks.base import Examples
-from attnbench.tasks.streams import build_task, test_set, validation_set
+from attnbench.tasks.build import build_task
+from attnbench.tasks.fixed_sets import test_set, validation_set
 from attnbench.training.alignments import Formation, read, test_alignments
 from attnbench.training.batches import to_batch
 from attnbench.training.selection import Selection

@@ -11,7 +11,7 @@ from attnbench.cell import Component
 from attnbench.engines.base import attempt
 from attnbench.errors import AttnbenchError
 from attnbench.plugins import load_plugin
-from attnbench.tasks.streams import build_task
+from attnbench.tasks.build import build_task
 from attnbench.training.trial import try_model
 
 HEAD = """import random
