@@ -198,6 +198,15 @@ _ALL = (
         high=None,
         whole=True,
     ),
+    Metric(
+        "phoneme_error_rate",
+        "The edit distance to the nearest right pronunciation, per phoneme of it, under greedy decoding.",
+        LOWER,
+        decimals=3,
+        interval_decimals=3,
+        high=None,  # an output may be longer than the word
+        margin=0.01,
+    ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 

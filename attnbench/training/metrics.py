@@ -9,7 +9,8 @@ from sacrebleu import BLEU
 
 from attnbench.tasks.base import EOS, PAD, SPECIAL, Examples, Task
 from attnbench.tasks.pairs import UNKNOWN
-from attnbench.training.batches import joined_links, joined_targets, to_padded_batch, words_of
+from attnbench.training.batches import joined_links, joined_references, joined_targets, to_padded_batch, words_of
+from attnbench.training.edit_distance import nearest
 from attnbench.training.stack import Stack
 
 CHUNK = 128  # number of sentences that are evaluated at a time on a CPU
@@ -19,7 +20,7 @@ LEAST = 1e-6  # a position with a larger weight is attended to
 Metrics = dict[str, float | None]
 NAMES = (
     "exact_match", "token_accuracy", "loss", "bleu", "aer", "alignment_mass", "alignment_entropy", "attended",
-    "largest_weight", "pointing",
+    "largest_weight", "pointing", "phoneme_error_rate",
 )  # fmt: skip
 
 
@@ -36,15 +37,20 @@ class Tally:
         self.sure_links = self.linked_words = 0
         self.hypotheses: list[list[str]] = [[] for _ in range(replicas)]
         self.references: list[str] = []
+        self.edits, self.nearest_words = np.zeros((2, replicas), dtype=np.int64)
 
 
 def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, device: torch.device) -> list[Metrics]:
     """Computes the metrics of semantics.md §7, one dict per replica; a metric that does not apply is None.
 
-    `loss` is in nats per target token, EOS included, and `bleu` is in 0..100. The other metrics are in 0..1.
+    `loss` is in nats per target token, EOS included, and `bleu` is in 0..100. The other metrics are in 0..1, except
+    that `phoneme_error_rate` may be larger.
 
     A reference word outside the vocabulary is an error in `exact_match` and `token_accuracy`, and `bleu` is computed on
     the original words. In `loss` it counts as `<unk>`.
+
+    Where the task has several right targets per source (`references`), any of them is an exact match. `loss` and
+    `token_accuracy` are those of the first.
 
     Args:
         stack: the replicas.
@@ -53,19 +59,23 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         attends: whether the model has an alignment.
         device: the device to compute on.
     """
-    wants_bleu = getattr(task, "bleu", False)
+    wants_bleu, references_of = getattr(task, "bleu", False), getattr(task, "references", None)
     tally = Tally(stack.replicas)
     for chunk in in_chunks(groups, CHUNK if device.type == "cpu" else GPU_CHUNK):
         batch = to_padded_batch(chunk, device)
         target = batch.target.numpy(force=True)
-        # A word after the end of the reference counts in BLEU only; the other metrics need no further steps.
-        steps = target.shape[1] + (10 if wants_bleu else 0)
+        several = joined_references(chunk, references_of) if references_of else None
+        longest = target.shape[1] if several is None else several.shape[-1] + 1
+        # A word after the end of the reference counts in BLEU and in edit distances only.
+        steps = longest + (10 if wants_bleu or references_of else 0)
         words = stack.greedy(batch, steps).numpy(force=True)
         log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
         unknown = np.pad(joined_targets(chunk), ((0, 0), (0, 1)))
         # The negative id of an unknown word is never output, so it counts as an error.
         reference = np.where(unknown < 0, unknown, target)
         count_words(tally, words, reference, log_likelihood)
+        if several is not None:
+            count_references(tally, words, reference, several)
         if attends:
             count_alignment(tally, weights, target, gold_of(chunk, weights.shape[-1]))
         if wants_bleu:
@@ -109,6 +119,23 @@ def count_words(tally: Tally, words: np.ndarray, target: np.ndarray, log_likelih
     tally.exact += (right == gold).all(-1).sum(-1)
     tally.right_words += right.sum((-1, -2))
     tally.nats -= (log_likelihood * gold).sum((-1, -2), dtype=np.float64)
+
+
+def count_references(tally: Tally, words: np.ndarray, target: np.ndarray, references: np.ndarray) -> None:
+    """Adds the edit distances of N sentences, and the exact matches with a reference other than the target.
+
+    Args:
+        tally: the sums so far, with the exact matches with the target.
+        words: (K,N,T'), from greedy decoding.
+        target: (N,T), EOS included.
+        references: (N,R,T''), without EOS, the target among them; see `Task`.
+    """
+    ended = (words == EOS).any(-1)
+    distances, lengths = nearest(words, references)
+    tally.edits += distances.sum(-1)
+    tally.nearest_words += lengths.sum(-1)
+    of_target = (words[..., : target.shape[1]] == target) | (target == PAD)
+    tally.exact += ((distances == 0) & ended & ~of_target.all(-1)).sum(-1)
 
 
 class Gold(NamedTuple):
@@ -220,6 +247,8 @@ def summarise(tally: Tally) -> list[Metrics]:
         "token_accuracy": tally.right_words / np.float64(tally.words),
         "loss": tally.nats / np.float64(tally.words),
     }
+    if tally.nearest_words.any():
+        columns["phoneme_error_rate"] = tally.edits / tally.nearest_words
     if tally.has_alignment:
         columns["alignment_entropy"] = tally.entropy / np.float64(tally.words)
         columns["attended"] = tally.attended / np.float64(tally.words)

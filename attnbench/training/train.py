@@ -191,7 +191,10 @@ class Training:
             # The last step may have spoilt the weights although its own loss was finite.
             if self.errors[k] is None and not math.isfinite(row["loss"] or 0.0):
                 self.errors[k] = f"diverged: the validation loss was {row['loss']} at step {self.steps}"
-            shown = {f"valid/{n}": row[n] for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu")}
+            shown = {
+                f"valid/{n}": row[n]
+                for n in ("loss", "exact_match", "token_accuracy", "aer", "bleu", "phoneme_error_rate")
+            }
             series = {"train/loss": mean, **shown, "seconds": seconds}
             finite = {name: value for name, value in series.items() if value is not None and math.isfinite(value)}
             self.history[k].append({"step": self.steps, **finite})
