@@ -419,3 +419,13 @@ model = Registry(
 )
 
 REGISTRIES = {registry.kind: registry for registry in (score, scope, normaliser, task, model)}
+
+
+def has_lengths_of_files(name: str) -> bool:
+    """Whether the lengths of a task with `data.path` are those of the files, and cannot be set."""
+    return task.is_builtin(name) and task.entry(name).declares("lengths_of_files")
+
+
+def has_bundled_data(name: str) -> bool:
+    """Whether a task without `data.path` reads a file of an installed package, whose path is `bundled()`."""
+    return task.is_builtin(name) and task.entry(name).declares("bundled")

@@ -56,7 +56,9 @@ def missing_lengths_message(cell: Cell, missing: Sequence[int]) -> str:
 
 
 def data_message(file: str, facts: Mapping[str, float | int]) -> str:
-    """Describes the facts of `Pairs.facts` that change what the metrics mean."""
+    """Describes the facts of `Pairs.facts` or `G2P.facts` that change what the metrics mean."""
+    if "training_words" in facts:
+        return _dictionary_message(file, facts)
     parts = [f"{file}: {facts['training_lines']:,} training lines"]
     if dropped := facts["dropped_training_lines"]:
         parts.append(f"{dropped:,} more left out, because their source is also validated or tested")
@@ -73,4 +75,14 @@ def data_message(file: str, facts: Mapping[str, float | int]) -> str:
         for side, share in composed.items()
         if share
     ]
+    return "; ".join(parts)
+
+
+def _dictionary_message(name: str, facts: Mapping[str, float | int]) -> str:
+    words, spoken = facts["training_words"], facts["training_pronunciations"]
+    parts = [f"{name}: {words:,} training words with {spoken:,} pronunciations"]
+    if dropped := facts["dropped_training_words"]:
+        parts.append(f"{dropped:,} more words left out, because they are also validated or tested")
+    if skipped := facts["skipped_lines"]:
+        parts.append(f"{skipped:,} lines left out, whose words have other characters than letters and apostrophes")
     return "; ".join(parts)

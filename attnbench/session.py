@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from attnbench.cell import Pack
+from attnbench.cell import Cell, Pack
 from attnbench.contained import contained
 from attnbench.driver import Planned
 from attnbench.fingerprint import fingerprint
@@ -182,17 +182,22 @@ def check_data(todo: Sequence[Pack]) -> list[str]:
     """Raises errors in the data that training would find later, such as a length without any test source.
 
     Returns:
-        For each file of sentence pairs, what was left out of it and how many of its words are unknown; for each custom
-        task, which of the lengths it does not have.
+        For each data file, what was left out of it and how many of its words are unknown; for each custom task, which
+        of the lengths it does not have.
     """
     from attnbench.tasks.check import check_data, missing_lengths  # imports NumPy, and takes some ms per task
 
     distinct = {(pack.cell.task.model_dump_json(), pack.cell.data): pack.cell for pack in todo}
     with contained():  # custom tasks are built
-        facts = {cell.data.path: check_data(cell.task, cell.data) for cell in distinct.values()}
-    messages = [data_message(Path(path).name, found) for path, found in facts.items() if path is not None]
+        facts = [(_data_name(cell), check_data(cell.task, cell.data)) for cell in distinct.values()]
+    messages = list(dict.fromkeys(data_message(name, found) for name, found in facts if found))
     missing = [(cell, missing_lengths(cell.task, cell.data)) for cell in distinct.values()]
     return messages + [missing_lengths_message(cell, lengths) for cell, lengths in missing if lengths]
+
+
+def _data_name(cell: Cell) -> str:
+    """The name of the data file of a cell, or of its task if it has none."""
+    return cell.task.name if cell.data.path is None else Path(cell.data.path).name
 
 
 def _first_packs(all_packs: list[Pack], limit: int | None, at_least: int) -> list[Pack]:

@@ -40,8 +40,9 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
         for name, item in fields.items():
             if (section, name) == ("train", "timeout"):
                 continue  # it does not affect the results
-            is_file = section == "data" and name in PATHS and item is not None
             path = f"{section}.{name}"
+            # Also without a path, where the data come from an installed package.
+            is_file = section == "data" and name in PATHS and (item is not None or path in digests)
             settings[path] = _content_hash(item, digests.get(path)) if is_file else _setting(item)
     return settings
 

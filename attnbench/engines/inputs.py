@@ -7,7 +7,7 @@ from pathlib import Path
 from attnbench.cell import Pack
 from attnbench.errors import fail
 from attnbench.fingerprint import changed
-from attnbench.grid.identity import pairs_digest
+from attnbench.grid.identity import data_digest, data_files
 from attnbench.outcome import Progress
 from attnbench.plugins import code_of, load_entry_points, load_plugin
 from attnbench.registry import REGISTRIES
@@ -56,14 +56,16 @@ def _changed_code(pack: Pack) -> list[str]:
 
 
 def check_data(pack: Pack) -> None:
-    """Compares the sentence pairs with the digests of the pack; fast if the files were not touched since the last call.
+    """Compares the data files with the digests of the pack; fast if the files were not touched since the last call.
 
     Raises:
-        AttnbenchError: if a file cannot be read, or its pairs have changed.
+        AttnbenchError: if a file cannot be read, or its content has changed.
     """
+    task = pack.cell.task.name
+    files = data_files(task, pack.cell.data) if pack.digests else {}
     for name, digest in pack.digests.items():
-        path = getattr(pack.cell.data, name.removeprefix("data."))
-        if pairs_digest(path) != digest:
+        path = files[name]
+        if data_digest(task, path) != digest:
             raise fail(
                 f"{Path(path).name} changed while the grid ran",
                 hint=f"run the grid again to train on the new {name}, or restore the file and use --retry-failed",

@@ -243,7 +243,7 @@ class _Expansion:
     def _cells(
         self, parts: ResolvedParts, labels: dict[str, Label], seeds: Iterable[int], tuning: bool = False
     ) -> list[PlannedCell]:
-        digests = data_digests(parts.data)
+        digests = data_digests(parts.task, parts.data)
         cells = [
             Cell(
                 model=parts.model,

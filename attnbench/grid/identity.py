@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attnbench.cell import SOFTMAX, Cell, Data
+from attnbench.cell import SOFTMAX, Cell, Component, Data
 from attnbench.errors import AttnbenchError, fail
+from attnbench.registry import REGISTRIES, has_bundled_data
 from attnbench.tasks.files import version_of
 
 # 48 bits: in a grid of 100,000 cells, the default limit, two of the ids are equal with a probability of 0.002 %.
@@ -36,7 +37,7 @@ def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
         del config["normaliser"]  # earlier versions had the softmax only; with it, every id would change
     if not cell.tuning:
         del config["tuning"]  # earlier versions had no tuning
-    for name, digest in (data_digests(cell.data) if digests is None else digests).items():
+    for name, digest in (data_digests(cell.task, cell.data) if digests is None else digests).items():
         config["data"][name.removeprefix("data.")] = digest
     config["plugins"] = {}  # earlier versions had the digests of plugins here; without it, every id would change
     try:
@@ -46,13 +47,41 @@ def cell_id(cell: Cell, digests: Mapping[str, str] | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def data_digests(data: Data) -> dict[str, str]:
-    """Returns the digest of each file of sentence pairs, by its field ("data.path").
+def data_digests(task: Component, data: Data) -> dict[str, str]:
+    """Returns the digest of each file that a task reads, by its field ("data.path").
 
     Raises:
         AttnbenchError: if a file cannot be read.
     """
-    return {f"data.{field}": pairs_digest(path) for field in PATHS if (path := getattr(data, field)) is not None}
+    return {field: data_digest(task.name, path) for field, path in data_files(task.name, data).items()}
+
+
+def data_files(task: str, data: Data) -> dict[str, str]:
+    """Returns the path of each file that a task reads, by its field.
+
+    A file of an installed package that is read without `data.path` is that of "data.path".
+
+    Raises:
+        AttnbenchError: if the package is not installed.
+    """
+    files = {f"data.{field}": path for field in PATHS if (path := getattr(data, field)) is not None}
+    if not files and has_bundled_data(task):
+        reader: Any = REGISTRIES["task"].entry(task).load()
+        return {"data.path": reader.bundled()}
+    return files
+
+
+def data_digest(task: str, path: str) -> str:
+    """Returns the digest of what a task reads from a file: its own `digest(path)`, or that of sentence pairs.
+
+    Raises:
+        AttnbenchError: if the file cannot be read.
+    """
+    entries = REGISTRIES["task"]
+    if entries.is_builtin(task) and entries.entry(task).declares("digest"):
+        reader: Any = entries.entry(task).load()
+        return str(reader.digest(path))
+    return pairs_digest(path)
 
 
 def pairs_digest(path: str | Path) -> str:

@@ -28,7 +28,7 @@ from attnbench.grid.tune import Tune
 from attnbench.grid.values import DEFAULTS, Axes, Grid, Label, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
-from attnbench.registry import REGISTRIES
+from attnbench.registry import REGISTRIES, has_lengths_of_files
 
 SECTIONS: dict[str, type[Section]] = {"tune": Tune, "decide": Decide}
 
@@ -187,7 +187,7 @@ def _check_components(file: GridFile, axes: Axes, document: Document) -> None:
 
 
 def _check_paths(axes: Axes, document: Document) -> None:
-    """Checks that the paths of sentence pairs are used with the task that reads them, and with data.path."""
+    """Checks that the paths of data files are used with a task that reads them, and with data.path."""
     given = {path: f"data.{path}" in axes.names or document.is_set(("data", path)) for path in PATHS}
     tasks = {value.name for value in axes.values("task")}
 
@@ -198,15 +198,15 @@ def _check_paths(axes: Axes, document: Document) -> None:
 
     for field in PATHS[1:]:
         if given[field] and not given["path"]:
-            note(field, f"data.{field} needs data.path, which is not set", "add data.path, the training pairs")
+            note(field, f"data.{field} needs data.path, which is not set", "add data.path, the training data")
     if not given["path"] or not tasks:
         return
     readers = {name for name in REGISTRIES["task"].names() if reads_path(name)}
     if tasks.isdisjoint(readers):
         which = " and ".join(sorted(readers))
-        note("path", f"data.path is only read by the task {which}, which this grid does not have", "")
+        note("path", f"data.path is only read by the tasks {which}, which this grid does not have", "")
     every = [value.data for value in axes.values("data.path")] or [document.data["data"]["path"]]
-    if tasks <= readers and None not in every:
+    if all(map(has_lengths_of_files, tasks)) and None not in every:
         for field in LENGTHS:
             if f"data.{field}" in axes.names or document.is_set(("data", field)):
                 note(

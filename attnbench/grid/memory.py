@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attnbench.cell import Cell, Pack
 from attnbench.errors import AttnbenchError, Problem
-from attnbench.registry import REGISTRIES
+from attnbench.registry import REGISTRIES, has_bundled_data, has_lengths_of_files
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
@@ -63,7 +63,7 @@ def least_memory(pack: Pack) -> list[MemoryNeed]:
     cell, replicas = pack.cell, len(pack.seeds)
     rows, length = replicas * cell.train.batch_size, cell.data.max_length
     batch, parameters = "lower train.batch_size, data.max_length or the number of seeds", "lower the model's width"
-    if cell.data.path is not None:  # the lengths and the vocabulary are those of the files
+    if cell.data.path is not None and has_lengths_of_files(cell.task.name):  # and so is the vocabulary
         batch = f"lower train.batch_size or the number of seeds, or remove the longest lines, of {length:,} words"
     else:
         parameters += " or data.vocabulary"
@@ -126,8 +126,9 @@ def _weights(cell: Cell) -> int:
 
 
 def _examples(cell: Cell) -> int:
-    """Returns the bytes of all test sets, and of the candidates for the longest; 0 for custom tasks and pairs."""
-    if not REGISTRIES["task"].is_builtin(cell.task.name) or cell.data.path is not None:
+    """Returns the bytes of all test sets, and of the candidates for the longest; 0 for custom tasks and lists."""
+    name = cell.task.name
+    if not REGISTRIES["task"].is_builtin(name) or cell.data.path is not None or has_bundled_data(name):
         return 0
     data = cell.data
     lengths = data.max_length - data.min_length + 1

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 from attnbench.cell import Component, Data, Section, Train
 from attnbench.errors import AttnbenchError, did_you_mean
 from attnbench.grid.document import Document, KeyPath, Place, Problems
-from attnbench.grid.identity import PATHS
+from attnbench.grid.identity import PATHS, data_files
 from attnbench.grid.incompatible import reads_path
 from attnbench.grid.values import DEFAULTS, Axes, Combination, Sections, Value
 from attnbench.messages import say
 from attnbench.plugins import load_entry_points
-from attnbench.registry import REGISTRIES, Entry
+from attnbench.registry import REGISTRIES, Entry, has_lengths_of_files
 
 MOST_BYTES = 10**9  # size of a file of sentence pairs, which is read into memory
 LENGTHS = ("min_length", "max_length")
@@ -51,13 +51,13 @@ class Resolver:
         return self._once("train", combination, (), lambda: self._section(Train, "train", combination))
 
     def data(self, combination: Combination, task: Component) -> Data | None:
-        """Returns the data section for a task: unused fields reset, and the lengths those of the user's sentence pairs.
+        """Returns the data section for a task: unused fields reset, and the lengths those of the user's files.
 
         Resetting makes cells that differ only in unused fields the same cell, which is then trained once.
         """
         entry = REGISTRIES["task"].entry(task.name)
         unused = tuple(field for field in UNUSED if not entry.takes(field))
-        key = (unused, reads_path(task.name), task.options.get("digits"))
+        key = (unused, task.name, task.options.get("digits"))
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 
     def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:
@@ -199,11 +199,12 @@ class Resolver:
         return fields | absolute
 
     def _data(
-        self, combination: Combination, unused: tuple[str, ...], reads: bool, digits: tuple[int, int] | None
+        self, combination: Combination, unused: tuple[str, ...], task: str, digits: tuple[int, int] | None
     ) -> Data | None:
-        has_path = reads and self.configured("data.path", combination) is not None
+        has_path = reads_path(task) and self.configured("data.path", combination) is not None
         # The lengths of sentence pairs come from the file; those in the section are for the other tasks.
-        leave_out = LENGTHS if has_path or digits else ()
+        of_files = has_path and has_lengths_of_files(task)
+        leave_out = LENGTHS if of_files or digits else ()
         data: Data | None = self._section(Data, "data", combination, leave_out=leave_out)
         if data is None:
             return None
@@ -211,9 +212,23 @@ class Resolver:
         if digits:  # the lengths of this task, which are not those of the others
             nothing |= dict(zip(LENGTHS, digits, strict=True))
         if not has_path:
-            return data.model_copy(update=nothing | dict.fromkeys(PATHS))
+            data = data.model_copy(update=nothing | dict.fromkeys(PATHS))
+            return data if self._has_files(combination, task, data) else None
+        if not of_files:
+            return data.model_copy(update=nothing)
         lengths = self._lengths_of(data)
         return lengths and data.model_copy(update=nothing | {"min_length": lengths[0], "max_length": lengths[1]})
+
+    def _has_files(self, combination: Combination, task: str, data: Data) -> bool:
+        """Records a problem if the package that has the data of a task is not installed."""
+        try:
+            data_files(task, data)
+        except AttnbenchError as error:
+            place = self.document.place(combination["task"].place)
+            for problem in error.problems:
+                self.problems.add(place, problem.what, problem.hint)
+            return False
+        return True
 
     def _lengths_of(self, data: Data) -> tuple[int, int] | None:
         """Returns the lengths of the shortest and longest source in all files: training, validation and test."""

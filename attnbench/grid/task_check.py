@@ -24,6 +24,7 @@ class TaskCheck:
     def run(self) -> None:
         """Records each length for which a task has no source, and problems of the user's sentence pairs."""
         from attnbench.tasks.build import blaming, build_task  # here, because it imports NumPy
+        from attnbench.tasks.listed import Listed
 
         symbols = sum(data.vocabulary or 0 for _, data, _ in self._tasks.values())
         if symbols > MOST_SYMBOLS:
@@ -37,8 +38,8 @@ class TaskCheck:
                 for problem in error.problems:
                     self._record(problem, combination)
                 continue
-            if data.path is not None or not REGISTRIES["task"].is_builtin(task.name):
-                continue  # a file need not have a line of every length, nor a custom task sources
+            if isinstance(built, Listed) or not REGISTRIES["task"].is_builtin(task.name):
+                continue  # a list need not have examples of every length, nor a custom task sources
             lengths = range(data.min_length, min(data.max_length, data.min_length + MOST_LENGTHS) + 1)
             try:
                 with blaming(task):

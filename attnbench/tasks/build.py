@@ -15,22 +15,23 @@ from attnbench.registry import task as tasks
 from attnbench.tasks.base import SPECIAL, Task
 from attnbench.tasks.draw import has_unseen
 from attnbench.tasks.listed import Listed
-from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.split import Split
 
 
 def build_task(component: Component, data: Data) -> Task:
-    """Builds the task of a cell; `translate` with `data.path` becomes `Pairs`, which reads the file.
+    """Builds the task of a cell, from the files of `data.path` where the task reads them.
 
     Raises:
-        AttnbenchError: if the task has no source of a configured length, no symbol is left to train on, the pairs
-            cannot be read, or a custom task raises or has invalid words.
+        AttnbenchError: if the task has no source of a configured length, no symbol is left to train on, the user's
+            files cannot be read, or a custom task raises or has invalid words.
     """
     entry = tasks.entry(component.name)
-    if component.name == "translate" and data.path is not None:
-        pairs = Pairs(data.path, data.validation_path, data.test_path)
-        _check_lengths(pairs, component, data)
-        return pairs
+    if data.path is not None and tasks.is_builtin(component.name) and entry.declares("reads_path"):
+        paths = data.path, data.validation_path, data.test_path
+        reader: Any = entry.load()
+        of_files: Task = reader.from_files(*paths, **component.options)
+        _check_lengths(of_files, component, data)
+        return of_files
     if entry.takes("vocabulary"):
         _check_symbols(component, data)
     provided = {"vocabulary": data.vocabulary, "unseen_symbols": data.unseen_symbols}

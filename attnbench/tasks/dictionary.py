@@ -69,11 +69,7 @@ def read_dictionary(path: str | Path) -> Dictionary:
         AttnbenchError: if the file cannot be read, has no usable word, or has lines that are not entries (one problem
             per line).
     """
-    try:
-        version = version_of(path)
-    except OSError as error:
-        raise fail(f"cannot read the file: {error.strerror}", str(path)) from error
-    return _read(str(path), version)
+    return _read(str(path), _version(path))
 
 
 def dictionary_digest(path: str | Path) -> str:
@@ -82,12 +78,24 @@ def dictionary_digest(path: str | Path) -> str:
     Raises:
         AttnbenchError: if the file cannot be read.
     """
+    return _digest(str(path), _version(path))
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, version: tuple[int, ...]) -> str:
     try:
-        found = read_dictionary(path)
+        found = _read(path, version)
     except AttnbenchError:  # the grid is refused later, with the place of each line that is not an entry
         return hashlib.sha256(b"\n".join(read_lines(path))).hexdigest()
     entries = zip(found.words, found.pronunciations, strict=True)
     return hashlib.sha256("".join(f"{word} {spoken}\n" for word, spoken in entries).encode()).hexdigest()
+
+
+def _version(path: str | Path) -> tuple[int, ...]:
+    try:
+        return version_of(path)
+    except OSError as error:
+        raise fail(f"cannot be read: {error.strerror}", str(path)) from error
 
 
 @lru_cache(maxsize=4)

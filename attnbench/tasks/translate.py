@@ -8,6 +8,7 @@ import numpy as np
 from attnbench.registry import task
 from attnbench.tasks.base import Examples
 from attnbench.tasks.grammar import AND, NOTHING, phrases, structures
+from attnbench.tasks.pairs import Pairs
 from attnbench.tasks.phrase_table import PhraseTable
 
 SHORTEST = 2  # "he sleeps"
@@ -36,6 +37,12 @@ class Translate:
 
     reads_path = True
     bleu = True  # its targets are text
+    lengths_of_files = True
+
+    @staticmethod
+    def from_files(path: str, validation_path: str | None, test_path: str | None) -> Pairs:
+        """Returns the task with sentence pairs of the user; see `Pairs`."""
+        return Pairs(path, validation_path, test_path)
 
     def __init__(self) -> None:
         self._table = _table()

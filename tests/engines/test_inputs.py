@@ -41,7 +41,7 @@ def reading(number: int, file: Path, field: str = "path", does: str = "finish") 
     plain = pack(number, does)
     data = plain.cell.data.model_copy(update={field: str(file)})
     return plain.model_copy(
-        update={"cell": plain.cell.model_copy(update={"data": data}), "digests": data_digests(data)}
+        update={"cell": plain.cell.model_copy(update={"data": data}), "digests": data_digests(plain.cell.task, data)}
     )
 
 

@@ -84,7 +84,7 @@ def test_copies_that_the_reader_treats_alike_have_one_digest(tmp_path: Path) -> 
     digests = []
     for content in [*SAME, *OTHER]:
         file.write_bytes(content)
-        digests.append(data_digests(Data(path=str(file)))["data.path"])
+        digests.append(data_digests(Component(name="translate"), Data(path=str(file)))["data.path"])
     assert len(set(digests[: len(SAME)])) == 1
     assert len(set(digests[len(SAME) - 1 :])) == 1 + len(OTHER)
 
@@ -92,7 +92,7 @@ def test_copies_that_the_reader_treats_alike_have_one_digest(tmp_path: Path) -> 
 def test_packs_and_cells_have_the_digests_of_their_ids(tmp_path: Path, plan: Plans) -> None:
     (tmp_path / "t.tsv").write_text("".join(f"{'a ' * n}b\t{'c ' * n}\n" for n in range(1, 60)))
     planned = plan("name: g\nseeds: 2\ngrid: {score: [dot], task: [translate]}\ndata: {path: t.tsv}\n").cells
-    assert planned[0].digests == data_digests(planned[0].cell.data) != {}
+    assert planned[0].digests == data_digests(planned[0].cell.task, planned[0].cell.data) != {}
     assert packs(planned)[0].digests == planned[0].digests
     (tmp_path / "t.tsv").write_text("x\ty\n")
     assert cell_id(planned[0].cell, planned[0].digests) == planned[0].id != cell_id(planned[0].cell)

@@ -98,6 +98,6 @@ def _remarks(data: ReportData) -> list[Html]:
     if own:
         names = ", ".join(sorted(name.removeprefix(FILE) for name in own))
         lines.append(f"The grid needs your own files, which are not on this page: {names}.")
-    if any(record["digests"] for record in data.records.values()):
+    if any(record["config"]["data"].get("path") for record in data.records.values()):
         lines.append("The grid names data files: save it in the folder from which their paths are relative.")
     return [*saved, *(element("p", line, class_="note") for line in lines)]
