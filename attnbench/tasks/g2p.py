@@ -228,7 +228,7 @@ def _sources(words: Sequence[str]) -> list[tuple[int, np.ndarray, np.ndarray]]:
     table = np.zeros(128, dtype=np.int64)
     table[np.frombuffer(LETTERS.encode(), np.uint8)] = np.arange(len(LETTERS)) + len(SPECIAL)
     letters = np.array(words, dtype=np.bytes_)
-    ids = table[letters.view(np.uint8).reshape(len(words), -1)]  # 0 after the end of a word
+    ids = table[letters.view(np.uint8).reshape(len(words), letters.itemsize)]  # 0 after the end of a word
     lengths = (ids != PAD).sum(1)
     found = []
     for length in np.unique(lengths).tolist():
@@ -265,4 +265,5 @@ def _references(words: Words, ids: dict[str, int]) -> tuple[np.ndarray, np.ndarr
     filled = [one for spoken in words.values() for one in (*spoken, *[""] * (most - len(spoken)))]
     keys = _keys([*words])
     order = np.argsort(keys)
-    return keys[order], _targets(filled, ids).reshape(len(words), most, -1)[order]
+    targets = _targets(filled, ids)
+    return keys[order], targets.reshape(len(words), most, targets.shape[1])[order]

@@ -28,7 +28,7 @@ SCORES = (
     *CARRYING,
 )
 SCOPES = ("none", "global", "local-m", "local-p", "hard", "self", "monotonic")
-TASKS = ("copy", "reverse", "sort", "translate", "caption")
+TASKS = ("copy", "g2p", "reverse", "sort", "translate", "caption")
 BETWEEN = {"global", "local-m", "local-p"}
 # semantics.md §5 and §6, as what goes and not as what is refused: the scopes of each model.
 GOES = {
@@ -71,8 +71,8 @@ def expected_reason(model: str, score: str, scope: str, task: str) -> str | None
         return f"captioner reads images, and the sources of {task} are words"
     if (model, scope) in SCOPE_REASONS:
         return SCOPE_REASONS[model, scope]
-    if model == "pointer" and task == "translate":
-        return "can only output words of the source, and translate needs other words"
+    if model == "pointer" and task in ("g2p", "translate"):
+        return f"can only output words of the source, and {task} needs other words"
     if model == "ntm" and score in ("location", *CARRYING):
         return f"needs a score that compares content, which score {score} does not"
     if model == "transformer" and score in CARRYING:
@@ -110,7 +110,7 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
     skipped = {tuple(each.labels[axis] for axis in axes): each.reason for each in found.skipped}
     assert len(cells) == len(found.cells)
     assert len(skipped) == len(found.skipped)
-    assert len(cells) + len(skipped) == 6 * 12 * 7 * 5
+    assert len(cells) + len(skipped) == 6 * 12 * 7 * 6
     for model, score, scope, task in itertools.product(MODELS, SCORES, SCOPES, TASKS):
         why = expected_reason(model, score, scope, task)
         labelled = (model, "–" if scope == "none" else score, scope, task)
@@ -119,9 +119,10 @@ def test_every_combination_is_a_cell_or_skipped_for_its_reason(plan: Plans) -> N
             assert (model, score, scope, task) not in skipped
         else:
             assert why in skipped[model, score, scope, task]
-    # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no translate; ntm: no location, and no score that
-    # depends on the previous step; transformer: none of these three; lstmn: all scores; captioner: as rnn, on caption
-    assert len(cells) == (5 * 12 + 1) * 4 + 3 * 12 * 3 + 8 * 4 + 9 * 4 + 12 * 4 + 5 * 12 + 1
+    # rnn: 5 scopes of 12 scores, and one cell for none; pointer: no g2p or translate; ntm: no location, and no score
+    # that depends on the previous step; transformer: none of these three; lstmn: all scores; captioner: as rnn, on
+    # caption
+    assert len(cells) == (5 * 12 + 1) * 5 + 3 * 12 * 3 + 8 * 5 + 9 * 5 + 12 * 5 + 5 * 12 + 1
 
 
 def test_every_cell_that_is_left_can_be_built_and_run(plan: Plans) -> None:
@@ -224,7 +225,7 @@ def test_a_users_own_model_goes_with_everything(plan: Plans, tmp_path: Path) -> 
     text = EVERYTHING.replace(f"[{', '.join(MODELS)}]", "[own]") + "plugins: [p.py]\n"
     text = text.replace("embedding: 4, heads: 2", "heads: 3").replace("width: 8", "width: 10")
     found = plan(text)
-    assert len(found.cells) == (6 * 12 + 1) * 4
+    assert len(found.cells) == (6 * 12 + 1) * 5
     reasons = {each.reason.partition(":")[0] for each in found.skipped}
     assert reasons == {"scope none uses no score", "own reads words, and the sources of caption are images"}
 

@@ -234,11 +234,45 @@ def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
 def test_a_metric_without_meaning_is_none():
     alignment = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight", "pointing"}
     (found,) = measure(Told(weights=MIXED), attends=False)
-    assert {name for name, value in found.items() if value is None} == alignment | {"bleu"}
+    assert {name for name, value in found.items() if value is None} == alignment | {"bleu", "phoneme_error_rate"}
     (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, None), bleu=True)
-    assert {name for name, value in found.items() if value is None} == {"aer", "alignment_mass", "pointing"}
+    without_links = {"aer", "alignment_mass", "pointing", "phoneme_error_rate"}
+    assert {name for name, value in found.items() if value is None} == without_links
     (found,) = measure(Told(weights=MIXED))
-    assert {name for name, value in found.items() if value is None} == {"bleu"}
+    assert {name for name, value in found.items() if value is None} == {"bleu", "phoneme_error_rate"}
+
+
+class Spoken(Words):
+    """The second source has three right targets, of which the last is longer than that of every other source."""
+
+    def references(self, source):
+        assert source.shape == (2, 3)
+        return np.array([[[3, 4, 5, 0]] + [[0] * 4] * 2, [[6, 7, 0, 0], [8, 0, 0, 0], [7, 7, 7, 7]]])
+
+
+@pytest.mark.parametrize(
+    ("words", "exact", "errors", "phonemes"),
+    [
+        (GOLD, 1, 0, 5),
+        ([[3, 4, 5, 2, 0], [8, 2, 0, 0, 0]], 1, 0, 4),
+        ([[3, 4, 5, 2, 0], [7, 7, 7, 7, 2]], 1, 0, 7),
+        ([[3, 4, 5, 2, 0], [7, 7, 7, 7, 7]], 1 / 2, 11, 7),  # does not end: eleven of the 15 steps are too many
+        ([[3, 4, 5, 2, 0], [2, 0, 0, 0, 0]], 1 / 2, 1, 4),  # no target is empty
+        ([[3, 3, 4, 5, 2], [7, 7, 7, 2, 0]], 0, 2, 7),
+        ([[6, 6, 6, 2, 0], [8, 7, 2, 0, 0]], 0, 4, 5),  # of two that are equally near, the first counts
+    ],
+)
+def test_any_right_target_is_an_exact_match_and_errors_are_counted_to_the_nearest(words, exact, errors, phonemes):
+    (found,) = evaluate(Told([words]), [EXAMPLES], Spoken(), True, CPU)
+    assert found["exact_match"] == exact
+    assert found["phoneme_error_rate"] == pytest.approx(errors / phonemes)
+
+
+def test_accuracy_and_loss_are_those_of_the_first_target():
+    told = Told([[[3, 4, 5, 2], [8, 2, 0, 0]]], [[[-1.0] * 4] * 2])
+    (found,) = evaluate(told, [EXAMPLES], Spoken(), True, CPU)
+    assert found["token_accuracy"] == pytest.approx(4 / 7)
+    assert found["loss"] == 1
 
 
 def test_each_replica_has_its_own_row():
