@@ -12,7 +12,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from attnbench.training.train import Training
 
-ROW_BYTES = 600  # of a row of a history as JSON: at most eight numbers and their names
+ROW_BYTES = 600  # of a row of a history as JSON: at most nine numbers and their names
 
 Attributes = dict[str, dict[str, bool | int | float | str]]
 

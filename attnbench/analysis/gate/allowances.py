@@ -45,4 +45,5 @@ ALLOWANCES = {
     "alignment_mass": Allowance(0.02, 0.02, 0.10),
     "steps_to_95": Allowance(0.20, 0.05, 0.25, relative=True),
     "exact_match_unseen": Allowance(0.02, 0.01, 0.10),
+    "phoneme_error_rate": Allowance(0.02, 0.01, 0.10),
 }
