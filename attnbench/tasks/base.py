@@ -63,7 +63,7 @@ class Task(Protocol):
 
     A task that has several right targets for a source has a method `references(source)`, which returns for sources
     (N,S), padded with PAD, all of them as ids (N,R,T), padded with PAD; sources with fewer than R have rows of PAD. The
-    target of an example is one of them. Any of them is an exact match, and the edit distance to the nearest is measured.
+    target of an example is one of them. Any of them is an exact match; the edit distance to the nearest is measured.
 
     A task whose constructor declares `unseen_symbols` receives `data.unseen_symbols`, the number of its symbols that
     `generate` must not use. It must also have a method `generate_unseen(random, length, count)`, which is like

@@ -157,41 +157,52 @@ def phonemes(stress: bool) -> list[str]:
 def _material(paths: Paths, versions: tuple[tuple[int, ...] | None, ...], stress: bool) -> Material:
     """Makes the examples, once per process; `versions` is part of the cache key, so that changed files are read."""
     del versions
-    path, *held_paths = paths
     read = {file: read_dictionary(file) for file in dict.fromkeys(paths) if file is not None}
     by_file = {file: _words(found, stress, file) for file, found in read.items()}
+    sides, facts = _divided(by_file, paths)
+    facts["merged_pronunciations"] = sum(
+        len(found.words) - sum(map(len, by_file[file].values())) for file, found in read.items()
+    )
+    facts["skipped_lines"] = sum(found.skipped for found in read.values())
+    ids = {phoneme: n for n, phoneme in enumerate(phonemes(stress))}
+    pairs = {split: [(word, spoken[0]) for word, spoken in side.items()] for split, side in sides.items()}
+    pairs[Split.TRAINING] = [(word, one) for word, spoken in sides[Split.TRAINING].items() for one in spoken]
+    examples = {split: _by_length(of_side, ids) for split, of_side in pairs.items()}
+    return Material(examples, *_references(sides[Split.VALIDATION] | sides[Split.TEST], ids), facts)
+
+
+def _divided(by_file: dict[str, Words], paths: Paths) -> tuple[dict[Split, Words], dict[str, float | int]]:
+    """Returns the words of each part, and facts about them.
+
+    Raises:
+        AttnbenchError: if no training word is left.
+    """
+    path, *own = paths
     words = by_file[path]
     hashed = _SIDES[_keys([*words]) % np.uint64(100)].tolist()
-
-    def held(split: Split, file: str | None) -> Words:
-        return by_file[file] if file else dict(compress(words.items(), (side == split for side in hashed)))
-
-    validated, tested = (held(Split(n), file) for n, file in enumerate(held_paths, 1))
-    sides = {Split.TEST: tested, Split.VALIDATION: {w: spoken for w, spoken in validated.items() if w not in tested}}
+    held = {
+        split: by_file[file] if file else dict(compress(words.items(), (side == split for side in hashed)))
+        for split, file in zip((Split.VALIDATION, Split.TEST), own, strict=True)
+    }
+    validated, tested = held.values()
     others = tested.keys() | validated.keys()
     training = {word: spoken for word, spoken in words.items() if word not in others}
     if not training:
         what = "no training words are left: every word is also a validation or test word"
         hint = "add words, or use different words in data.validation_path and data.test_path"
         raise fail(what, path, hint)
-    from_path = [side for side, file in zip((validated, tested), held_paths, strict=True) if not file]
+    from_path = [side for side, file in zip(held.values(), own, strict=True) if not file]
+    # The best weights are selected on the validation words, so these must not be test words.
+    validation = {word: spoken for word, spoken in validated.items() if word not in tested}
     facts: dict[str, float | int] = {
         "training_words": len(training),
-        "validation_words": len(sides[Split.VALIDATION]),
+        "validation_words": len(validation),
         "test_words": len(tested),
         "training_pronunciations": sum(map(len, training.values())),
         "dropped_training_words": len(words) - len(training) - sum(map(len, from_path)),
-        "dropped_validation_words": len(validated) - len(sides[Split.VALIDATION]),
-        "merged_pronunciations": sum(
-            len(found.words) - sum(map(len, by_file[file].values())) for file, found in read.items()
-        ),
-        "skipped_lines": sum(found.skipped for found in read.values()),
+        "dropped_validation_words": len(validated) - len(validation),
     }
-    ids = {phoneme: n for n, phoneme in enumerate(phonemes(stress))}
-    first = {split: [(word, spoken[0]) for word, spoken in side.items()] for split, side in sides.items()}
-    pairs = [(word, one) for word, spoken in training.items() for one in spoken]
-    examples = {split: _by_length(of_side, ids) for split, of_side in {Split.TRAINING: pairs, **first}.items()}
-    return Material(examples, *_references({**sides[Split.VALIDATION], **tested}, ids), facts)
+    return {Split.TRAINING: training, Split.VALIDATION: validation, Split.TEST: tested}, facts
 
 
 def _words(found: Dictionary, stress: bool, path: str) -> Words:
