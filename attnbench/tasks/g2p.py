@@ -54,6 +54,7 @@ class G2P(Listed):
     example_of = "word of {} letters"
 
     def __init__(self, stress: bool = False) -> None:
+        self._own_files = False
         self._set((bundled(), None, None), stress)
 
     @classmethod
@@ -70,6 +71,7 @@ class G2P(Listed):
             AttnbenchError: if a file cannot be read, or no training word is left.
         """
         built = cls.__new__(cls)
+        built._own_files = True
         built._set((path, validation_path, test_path), stress)
         return built
 
@@ -115,7 +117,7 @@ class G2P(Listed):
         """Returns the problem that this part has no word of these lengths, and what to do about it."""
         side = split.name.lower()
         what = f"{self.origin(split)} has no {side} {self.example_of.format(lengths)}"
-        more = f", or add {side} words" if self._paths[split] else ""
+        more = f", or add {side} words" if self._own_files else ""
         return Problem(what, "data.max_length", f"change data.min_length or data.max_length{more}")
 
     def references(self, source: np.ndarray) -> np.ndarray:

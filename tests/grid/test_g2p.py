@@ -60,7 +60,9 @@ def test_a_bad_line_and_lengths_without_words_are_problems_of_the_grid(complaint
     path = dictionary_of(tmp_path / "own.dict")
     (problem,) = complaints(G2P + "data: {path: own.dict, min_length: 5}\n")
     assert "own.dict has no training word of 5 to 10 letters" in problem.what
-    assert "change data.min_length or data.max_length" in problem.hint
+    assert problem.hint == "change data.min_length or data.max_length, or add training words"
+    (problem,) = complaints(G2P + "data: {min_length: 50, max_length: 60}\n")
+    assert problem.hint == "change data.min_length or data.max_length"
     Path(path).write_text("cat K AE1 T\ndog\n")
     (problem,) = complaints(G2P + "data: {path: own.dict}\n")
     assert problem.where == f"{path}:2"

@@ -42,7 +42,7 @@ def test_the_table_has_the_contracts_columns_in_plan_order(tmp_path):
     assert [line.split(",")[0] for line in lines[1:]] == [c.id for c in grid.cells[:-1]]
     assert lines[3].split(",")[1] == "failed"
     assert lines[3].endswith("the loss is NaN at step 7")
-    assert lines[2] == "000000000001,done,rnn,dot,global,copy,1,32,0.1,,,,,,,,12345,,,,,,,,0.25,0.5,"
+    assert lines[2] == "000000000001,done,rnn,dot,global,copy,1,32,0.1,,,,,,,,12345,,,,,,,,,0.25,0.5,"
 
 
 def test_the_table_is_the_same_bytes_whatever_the_order_of_writing(tmp_path):
