@@ -8,7 +8,8 @@ from torch.nn import functional
 from attnbench import registry
 from attnbench.cell import Cell, Component, Data, Pack, Train
 from attnbench.grid.incompatible import incompatibility
-from attnbench.tasks.streams import TrainingStream, build_task
+from attnbench.tasks.build import build_task
+from attnbench.tasks.streams import training_stream
 from attnbench.training.batches import to_batch
 from attnbench.training.build import build_model
 from attnbench.training.stack import Replica, Stack
@@ -53,7 +54,7 @@ def build(described, seed=0):
 def batches(described, count=1):
     cell = described.cell
     task = build_task(cell.task, cell.data)
-    stream = TrainingStream(task, cell.task, cell.data, described.seeds, cell.train.batch_size)
+    stream = training_stream(task, cell.task, cell.data, described.seeds, cell.train.batch_size)
     found = [to_batch(stream.batch(), CPU) for _ in range(count)]
     return [batch._replace(source=batch.source.double()) for batch in found]
 
