@@ -60,17 +60,31 @@ class Frames:
 
 
 def longest(alignments: Alignments) -> int:
-    """The number of the first of the longest test sentences."""
-    lengths = [len(source) for source in alignments.source]
+    """The number of the first of the longest test sentences; of images, the first one with the most target words."""
+    lengths = [len(words) for words in (alignments.target if alignments.images.size else alignments.source)]
     return lengths.index(max(lengths))
 
 
 def longest_sentence(alignments: Alignments) -> Panel:
     """The first of the longest test sentences, without padding."""
-    n = longest(alignments)
+    return panel_of(alignments, longest(alignments))
+
+
+def panel_of(alignments: Alignments, n: int) -> Panel:
+    """Test sentence n without padding, or image n."""
     source, target = alignments.source[n], alignments.target[n]
-    links = alignments.links[n, : len(target), : len(source)].astype(bool) if alignments.links.size else None
-    return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
+
+    def own(links: np.ndarray) -> np.ndarray | None:
+        return links[n, : len(target), : len(source)].astype(bool) if links.size else None
+
+    return Panel(
+        alignments.weights[n, : len(target), : len(source)],
+        source,
+        target,
+        own(alignments.links),
+        own(alignments.possible),
+        alignments.images[n] if alignments.images.size else None,
+    )
 
 
 def panels(data: ReportData) -> Html | None:
