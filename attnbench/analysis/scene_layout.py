@@ -50,6 +50,11 @@ class Layout:
         """Of the whole layout, in patches."""
         return self.across * (self.columns + GAP) - GAP
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and the width."""
+        return self.height, self.width
+
     def corner(self, panel: int) -> tuple[int, int]:
         """The patches above and at the left of a panel: 0 is the image, 1 the first word."""
         down, along = divmod(panel, self.across)

@@ -15,6 +15,7 @@ from attnbench.tasks.base import PATCH
 WIDEST = 40  # terminal columns of the image
 GAP = 2  # columns between two panels
 SHADES = " ░▒▓█"
+EDGE = Text("│", Style(dim=True))  # at both sides of a panel, which may be empty: weights of 0 are blank
 COLOUR_LEGEND = Text.assemble("only possible links ", ("•", GOLD), ", ", ("◦", GOLD), " at weight 0")
 PLAIN_LEGEND = Text("only possible links ( )")
 
@@ -38,7 +39,7 @@ def scene_map(
         colour: as for `heat_map`; the image has two pixels per character in colour, else characters such as ▒.
         width: terminal columns; as many panels are side by side as fit.
     """
-    scene = _scene(image, colour, width)
+    scene = [Text.assemble(EDGE, line, EDGE) for line in _scene(image, colour, width - 2)]
     rows, across = image.shape[0] // PATCH, image.shape[1] // PATCH
     panels = []
     for step, word in enumerate(target):
@@ -46,7 +47,7 @@ def scene_map(
         marks = np.where(own, 2, np.where(others, 1, 0)).reshape(rows, across)
         panels.append(_panel(weights[step].reshape(rows, across), word, marks, colour))
     beside = width - _width(scene) - GAP
-    if beside >= CELL * across:
+    if beside >= _width(panels[0]):
         return _side_by_side([scene, _wrapped(panels, beside)])
     return Text("\n").join([*scene, Text(), *_wrapped(panels, width)])
 
@@ -58,7 +59,9 @@ def _scene(image: np.ndarray, colour: bool, width: int) -> list[Text]:
     if not colour:
         levels = np.ceil((upper + lower) / 2 * (len(SHADES) - 1) - 1e-6).astype(int)
         return [Text("".join(SHADES[level] for level in row)) for row in levels]
-    return [Text.assemble(*(_pair(a, b) for a, b in zip(*rows, strict=True))) for rows in zip(upper, lower, strict=True)]
+    return [
+        Text.assemble(*(_pair(a, b) for a, b in zip(*rows, strict=True))) for rows in zip(upper, lower, strict=True)
+    ]
 
 
 def _pair(upper: float, lower: float) -> tuple[str, Style]:
@@ -75,18 +78,19 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
 
 def _panel(weights: np.ndarray, word: str, marks: np.ndarray, colour: bool) -> list[Text]:
     """The word, and a line per row of patches."""
-    size = CELL * weights.shape[1]
+    size = CELL * weights.shape[1] + 2
     name = fitted(word, size)
-    lines = [Text(name + " " * (size - columns(name)))]
+    lines = [Text(" " * ((size - columns(name)) // 2) + name)]
+    lines[0].pad_right(size - lines[0].cell_len)
     for row, marked in zip(weights.tolist(), marks.tolist(), strict=True):
         cells = (weight_cell(w, mark == 2, colour, possible=mark == 1) for w, mark in zip(row, marked, strict=True))
-        lines.append(Text().join(cells))
+        lines.append(Text.assemble(EDGE, *cells, EDGE))
     return lines
 
 
 def _wrapped(panels: list[list[Text]], width: int) -> list[Text]:
     """Panels side by side, in as many rows as they need."""
-    per_row = max(1, (width + GAP) // (_width(panels[0]) + GAP)) if panels else 1
+    per_row = max(1, (width + GAP) // (_width(panels[0]) + GAP))
     lines: list[Text] = []
     for start in range(0, len(panels), per_row):
         if lines:

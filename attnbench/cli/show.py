@@ -213,7 +213,9 @@ def _drawing(
     heads = alignments.heads.shape[1]
     which = "the mean of the heads" if head is None else f"head {head}"
     choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
-    above = f"Test {'image' if image else 'sentence'} {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
+    above = (
+        f"Test {'image' if image else 'sentence'} {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
+    )
     line = Text(f"{above}: {'the weights of its patches, per word' if image else 'source above, target at the left'}")
     # The empty line keeps the title apart from the source words above the map.
     return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])

@@ -283,7 +283,11 @@ class AlignmentPictures:
 
     def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
         """Yields (step, picture); a picture is (height, width, 3) bytes: the mean of the heads, then each head."""
-        arrays = alignments.forming_links.astype(bool), alignments.forming_possible.astype(bool), alignments.forming_image
+        arrays = (
+            alignments.forming_links.astype(bool),
+            alignments.forming_possible.astype(bool),
+            alignments.forming_image,
+        )
         # The words, the gold links and the image are all that the cached background depends on.
         frozen = (Frozen(array.tobytes(), array.shape, array.dtype.str) if array.size else None for array in arrays)
         painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), *frozen)

@@ -21,6 +21,11 @@ from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 MOST_PANELS = 240  # further rows are left out to limit the file's size; `attnbench show` draws them
+TEXT_PANELS = "source words across, target words down, gold links outlined"
+IMAGE_PANELS = (
+    "of an image, the image and then a panel of its patches per target word, gold links outlined and those that are only "
+    "possible dashed"
+)
 MOST_TEXT = 900_000  # characters of pictures and frames; of further seeds, one sentence or nothing is shown
 
 
@@ -103,7 +108,7 @@ def panels(data: ReportData) -> Html | None:
     body = [_row(data, row, by_place, seed, frames) for row in shown]
     header = element("thead", element("tr", corner, *heads))
     table = element("table", header, element("tbody", *body), class_="panels")
-    notes = _notes(data, len(rows), shown, seed, complete)
+    notes = _notes(data, len(rows), shown, seed, complete, by_place)
     return joined(notes, _scale(), element("div", table, class_="scroll"), frames.svg())
 
 
@@ -146,11 +151,17 @@ def _collected(data: ReportData, places: Sequence[Key], frames: Frames) -> tuple
     return found, complete
 
 
-def _notes(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool) -> Html:
+def _notes(
+    data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool, by_place: "Found"
+) -> Html:
     """How to read the panels, and which rows have none."""
+    found = {
+        bool(one.sheet.sentences[0].scene) for sheets in by_place.values() if isinstance(sheets, list) for one in sheets
+    }
+    what = {False: TEXT_PANELS, True: IMAGE_PANELS}
     lines = [
-        f"Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
-        "links outlined. Several heads are averaged. Other sentences, seeds and heads, and the course of training, can "
+        f"Attention weights on the longest test sentence of seed {seed}: {'; '.join(what[kind] for kind in sorted(found))}. "
+        "Several heads are averaged. Other sentences, seeds and heads, and the course of training, can "
         f"be chosen where the browser runs scripts; attnbench show {data.store.name} CELL shows them in the terminal.",
     ]
     if not complete:
