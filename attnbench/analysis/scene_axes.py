@@ -38,8 +38,8 @@ def prepare_scene(axes: Axes, panel: Panel, layout: Layout | None = None) -> Lay
     layout = layout or Layout.of(panel.image, len(panel.target))
     axes.set(xlim=(-0.2, layout.width + 0.2), ylim=(layout.height + 0.2, 0), xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(False)
-    inches = axes.figure.get_size_inches() * axes.get_position().bounds[2:]
-    patch = 72 * min(inches[0] / layout.width, inches[1] / layout.height)  # points
+    box = axes.get_window_extent()
+    patch = 72 / axes.figure.dpi * min(box.width / layout.width, box.height / layout.height)  # points
     for number, word in enumerate(map(drawable, panel.target)):
         top, left = layout.corner(number + 1)
         size = patch * min(0.8 * ABOVE, layout.columns / (0.602 * max(columns(word), 1)))

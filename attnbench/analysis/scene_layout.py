@@ -1,7 +1,7 @@
 """The layout of an image with attention: the image, then a panel per target word, in rows from left to right.
 
-Every panel has the rows and columns of the image's patches, so a layout is measured in patches: `weights` and `ink` give
-pictures of the whole layout, which are drawn one above the other.
+Every panel has the rows and columns of the image's patches, so a layout is measured in patches: `weights` and `ink`
+give pictures of the whole layout, which are drawn one above the other.
 """
 
 from __future__ import annotations

@@ -37,15 +37,16 @@ def scene_map(
         target: the T words.
         links, possible: (T,S), the gold links and those that are not wrong; None where the task has none.
         colour: as for `heat_map`; the image has two pixels per character in colour, else characters such as ▒.
-        width: terminal columns; as many panels are side by side as fit.
+        width: terminal columns; as many panels are side by side as fit. If not even one does, a patch has one column.
     """
     scene = [Text.assemble(EDGE, line, EDGE) for line in _scene(image, colour, width - 2)]
     rows, across = image.shape[0] // PATCH, image.shape[1] // PATCH
+    narrow = CELL * across + 2 > width
     panels = []
     for step, word in enumerate(target):
         own, others = (np.zeros(weights.shape[1], bool) if a is None else a[step] for a in (links, possible))
         marks = np.where(own, 2, np.where(others, 1, 0)).reshape(rows, across)
-        panels.append(_panel(weights[step].reshape(rows, across), word, marks, colour))
+        panels.append(_panel(weights[step].reshape(rows, across), word, marks, colour, narrow))
     beside = width - _width(scene) - GAP
     if beside >= _width(panels[0]):
         return _side_by_side([scene, _wrapped(panels, beside)])
@@ -76,15 +77,15 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
     return filled.reshape(height // factor, factor, width // factor, factor).mean((1, 3))
 
 
-def _panel(weights: np.ndarray, word: str, marks: np.ndarray, colour: bool) -> list[Text]:
-    """The word, and a line per row of patches."""
-    size = CELL * weights.shape[1] + 2
+def _panel(weights: np.ndarray, word: str, marks: np.ndarray, colour: bool, narrow: bool) -> list[Text]:
+    """The word, and a line per row of patches; `narrow`: with one column per patch, which has no room for brackets."""
+    size = (1 if narrow else CELL) * weights.shape[1] + 2
     name = fitted(word, size)
     lines = [Text(" " * ((size - columns(name)) // 2) + name)]
     lines[0].pad_right(size - lines[0].cell_len)
     for row, marked in zip(weights.tolist(), marks.tolist(), strict=True):
         cells = (weight_cell(w, mark == 2, colour, possible=mark == 1) for w, mark in zip(row, marked, strict=True))
-        lines.append(Text.assemble(EDGE, *cells, EDGE))
+        lines.append(Text.assemble(EDGE, *(cell[1:2] if narrow else cell for cell in cells), EDGE))
     return lines
 
 

@@ -276,7 +276,7 @@ def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Pane
 
 
 class AlignmentPictures:
-    """Draws how alignments formed. What the pictures of one sentence or image have in common is drawn once and cached."""
+    """Draws how alignments formed. What the pictures of a sentence or image have in common is drawn once and cached."""
 
     def __init__(self) -> None:
         self._painter = lru_cache(maxsize=16)(_painter)

@@ -21,11 +21,6 @@ from attnbench.messages import NO_VALUE
 from attnbench.outcome import Alignments
 
 MOST_PANELS = 240  # further rows are left out to limit the file's size; `attnbench show` draws them
-TEXT_PANELS = "source words across, target words down, gold links outlined"
-IMAGE_PANELS = (
-    "of an image, the image and then a panel of its patches per target word, gold links outlined and those that are only "
-    "possible dashed"
-)
 MOST_TEXT = 900_000  # characters of pictures and frames; of further seeds, one sentence or nothing is shown
 
 
@@ -151,18 +146,27 @@ def _collected(data: ReportData, places: Sequence[Key], frames: Frames) -> tuple
     return found, complete
 
 
+_OF_WORDS = (
+    "Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
+    "links outlined."
+)
+_OF_IMAGES = (
+    "Attention weights on the test image with the most words, of seed {seed}: the image, then the weights of its "
+    "patches for each target word; gold links are outlined, and links that are only possible are dashed."
+)
+
+
 def _notes(
     data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool, by_place: "Found"
 ) -> Html:
     """How to read the panels, and which rows have none."""
-    found = {
-        bool(one.sheet.sentences[0].scene) for sheets in by_place.values() if isinstance(sheets, list) for one in sheets
-    }
-    what = {False: TEXT_PANELS, True: IMAGE_PANELS}
+    sentences = [one.sheet.sentences[0] for found in by_place.values() if not isinstance(found, str) for one in found]
+    images = [sentence for sentence in sentences if sentence.scene is not None]
+    what = [_OF_WORDS] * (len(images) < len(sentences)) + [_OF_IMAGES] * bool(images)
     lines = [
-        f"Attention weights on the longest test sentence of seed {seed}: {'; '.join(what[kind] for kind in sorted(found))}. "
-        "Several heads are averaged. Other sentences, seeds and heads, and the course of training, can "
-        f"be chosen where the browser runs scripts; attnbench show {data.store.name} CELL shows them in the terminal.",
+        f"{' '.join(what).format(seed=seed)} Several heads are averaged. Other sentences, seeds and heads, and the "
+        "course of training, can be chosen where the browser runs scripts; "
+        f"attnbench show {data.store.name} CELL shows them in the terminal.",
     ]
     if not complete:
         lines.append("Not all seeds, sentences and heads are on this page, because of its size.")

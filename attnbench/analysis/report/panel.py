@@ -80,7 +80,7 @@ def box_of(sentence: Sentence) -> Box:
     """The measures of a sentence's frame; long sentences have smaller cells."""
     rows, columns = sentence.size
     if sentence.scene is not None:
-        return Box(1.0, 1.0, PATCH_WIDTH, 1.2 * PATCH_WIDTH, columns, rows)
+        return Box(1.0, 1.0, PATCH_WIDTH, 0.8 * PATCH_WIDTH, columns, rows)
     longest = max(rows, columns)
     cell = min(16.0, max(10.0, 150 / longest), WIDEST / longest)
     size = 0.68 * cell

@@ -14,7 +14,7 @@ from attnbench.analysis.scene_layout import Layout
 if TYPE_CHECKING:
     from attnbench.analysis.report.panel import Box, Sentence
 
-PATCH_WIDTH = 10.0  # pixels of the page
+PATCH_WIDTH = 16.0  # pixels of the page: two per pixel of the image
 LETTER = 0.62  # the width of a letter relative to the font size
 
 
@@ -33,8 +33,10 @@ class Scene:
     def of(cls, image: np.ndarray, words: int, possible: np.ndarray | None, links: np.ndarray | None) -> "Scene":
         """The scene of an image (H,W), with links (T,S) of any padded shape, or None."""
         layout = Layout.of(image, words)
-        only = [] if possible is None or links is None else np.argwhere(possible.astype(bool) & ~links.astype(bool))
-        return cls(layout, _ink_url(layout.ink(image)), tuple((int(t), int(s)) for t, s in only))
+        only: list[list[int]] = []
+        if possible is not None and links is not None:
+            only = np.argwhere(possible.astype(bool) & ~links.astype(bool)).tolist()
+        return cls(layout, _ink_url(layout.ink(image)), tuple((t, s) for t, s in only))
 
 
 def scene_frame(sentence: "Sentence", scene: Scene, box: "Box") -> list[Html]:
