@@ -1,4 +1,4 @@
-"""Draws the README's pictures, from finished runs of quickstart, systems and caption: `python benchmarks/readme_pictures.py`.
+"""Draws the README's pictures: `python benchmarks/readme_pictures.py`, after runs of quickstart, systems and caption.
 
 The pages are looked at in Chromium, which has to be here with its driver.
 """
