@@ -121,7 +121,7 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
     """
     rows = list(dict.fromkeys(row for row, _ in items))
     columns = list(dict.fromkeys(column for _, column in items))
-    width, height = (3.6, 2.6) if any(panel.image is not None for panel in items.values()) else (2.0, 1.75)  # inches
+    width, height = (3.6, 2.2) if any(panel.image is not None for panel in items.values()) else (2.0, 1.75)  # inches
     figure = new_figure(1.1 + width * len(columns), 1.2 + height * len(rows))
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     above: dict[str, Any] = {}

@@ -27,6 +27,7 @@ def draw_scene(axes: Axes, panel: Panel, layout: Layout | None = None) -> None:
     Gold links are outlined, those that are only possible with dashes.
     """
     layout = prepare_scene(axes, panel, layout)
+    axes.set_xlim(-1, layout.width + 1)  # apart from the axes beside it
     axes.imshow(picture_of(panel.weights, panel.image, layout), extent=extent_of(layout), interpolation="nearest")
     for artist in outlines(axes, panel, layout):
         artist.set_zorder(3)

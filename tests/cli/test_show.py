@@ -237,6 +237,7 @@ def test_another_image_and_a_head_of_it_are_drawn(call_on_images):
     drawn = call_on_images("000000000000", "--example", "1", "--head", "1").rpartition("per word")[2]
     assert drawn.count("[9]( )") == 1
     assert " 2 " not in drawn
+    assert f"│{' ' * 11}██{' ' * 11}│" in drawn, "the bright pixels of this image"
 
 
 def test_cells_of_images_are_shown_side_by_side(call_on_images):
