@@ -183,7 +183,7 @@ class Run:
         return report(self._store)
 
     def alignments(self, cell: str) -> Alignments | None:
-        """The attention weights of a cell on some test sentences; None where it has none.
+        """The attention weights of a cell on some test sentences or images; None where it has none.
 
         Args:
             cell: an id of the frame's column `cell`, or its beginning.

@@ -1,4 +1,4 @@
-"""Draws the README's pictures, from finished runs of quickstart and systems: `python benchmarks/readme_pictures.py`.
+"""Draws the README's pictures: `python benchmarks/readme_pictures.py`, after runs of quickstart, systems and caption.
 
 The pages are looked at in Chromium, which has to be here with its driver.
 """
@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 from PIL import Image
 from rich.console import Console
 
 from attnbench.analysis.in_words import in_words, lines
 from attnbench.analysis.plots import Panel, alignment_panels, png
+from attnbench.analysis.report.alignments import longest_sentence
 from attnbench.analysis.report.page import report
 from attnbench.analysis.table.formats import comparison, print_table
 from attnbench.messages import NO_VALUE
@@ -29,7 +31,7 @@ from attnbench.tracking.content import panels_of
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import ARROW_RIGHT, Browser, browser
 
-RUN, SYSTEMS = Path("results/quickstart"), Path("results/systems")
+RUN, SYSTEMS, CAPTION = Path("results/quickstart"), Path("results/systems"), Path("results/caption")
 PICTURES = Path("results/pictures")
 WIDTH = 1280
 SETTLES = 3.0  # seconds for a page's fonts and movements
@@ -65,6 +67,33 @@ def draw_systems(store: Store) -> None:
     for model, rows in frame[frame["score"] != NO_VALUE].groupby("model", sort=False):
         panels |= {(str(model), task): panel for (_, task), panel in panels_of(rows, store.folder).items()}
     (PICTURES / "systems.png").write_bytes(png(alignment_panels(panels, "")))
+
+
+def draw_scenes(store: Store) -> None:
+    """Soft and hard attention of the score additive on the same image: a row per number of fragments between digits.
+
+    Hard attention is that of the estimator with the highest mean exact match; both are of their first seed.
+    """
+    frame = store.frame()
+    rows = frame[(frame["score"] == "additive") & (frame["status"] == "done")]
+    panels: dict[tuple[str, str], Panel] = {}
+    for clutter, of_task in rows.groupby(_clutter(rows), sort=True):
+        hard = of_task[of_task["scope"].str.startswith("hard")]
+        names = [name for name in ("scope", "scope.estimator") if name in hard]
+        best = hard[names].loc[hard.groupby(names)["exact_match"].transform("mean").idxmax()]
+        chosen = hard[(hard[names] == best).all(axis=1)]
+        for name, cells in (("soft attention", of_task[of_task["scope"] == "global"]), ("hard attention", chosen)):
+            alignments = store.alignments(cells.sort_values("seed")["cell"].iloc[0])
+            assert alignments is not None
+            panels[f"{clutter} fragments" if clutter else "digits alone", name] = longest_sentence(alignments)
+    (PICTURES / "scenes.png").write_bytes(png(alignment_panels(panels, "")))
+
+
+def _clutter(rows: pd.DataFrame) -> pd.Series:
+    """The number of fragments of each cell: an axis, or part of the name of the task."""
+    if "task.clutter" in rows:
+        return rows["task.clutter"].astype(int)
+    return rows["task"].str.extract(r"clutter=(\d+)")[0].fillna(0).astype(int)
 
 
 def draw_report(store: Store, window: Browser, folder: Path) -> None:
@@ -131,4 +160,6 @@ if __name__ == "__main__":
     draw_alignments(Store(RUN))
     if SYSTEMS.is_dir():
         draw_systems(Store(SYSTEMS))
+    if CAPTION.is_dir():
+        draw_scenes(Store(CAPTION))
     draw_pages(Store(RUN))

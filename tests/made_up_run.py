@@ -81,6 +81,45 @@ def diagonal(words: list[str], count: int = 2, heads: int = 0) -> Alignments:
     )
 
 
+def scenes(count: int = 2, heads: int = 0) -> Alignments:
+    """Alignments of images with 2 × 3 patches: a bright one for each of the words 7 and 2, in images before the last.
+
+    The weights are .8 on the bright patch, .2 on the next one, a possible link, and 0 elsewhere; 1/6 for the EOS. The
+    last image has the word 7 alone. Heads are as their mean, the last of them with 1 on the bright patch.
+    """
+    links, weights = np.zeros((2, count, 3, 6))
+    images = np.zeros((count, 2, 8, 3, 8), np.float32)
+    for n in range(count):
+        for word, bright in enumerate((n % 3, 3)):
+            links[n, word, bright] = 1
+            weights[n, word, [bright, bright + 1]] = 0.8, 0.2
+            images[n, bright // 3, 2:6, bright % 3, 3:5] = 1
+    weights[:, 2] = 1 / 6
+    links[-1, 1], weights[-1, 1], weights[-1, 2] = 0, 1 / 6, 0
+    possible = links + np.roll(links, 1, axis=-1)
+    words = ["7", "2", "</s>"]
+    names = [f"{row},{column}" for row in (1, 2) for column in (1, 2, 3)]
+    of_heads = np.repeat(weights[:, None], heads, axis=1)
+    of_heads[:, -1:] = links[:, None]
+    return Alignments(
+        source=[names] * count,
+        target=[*[words] * (count - 1), ["7", "</s>"]],
+        weights=weights,
+        links=links.astype(bool),
+        forming_source=names,
+        forming_target=words,
+        forming_links=links[0].astype(bool),
+        forming=np.stack([np.full((3, 6), 1 / 6), weights[0]]),
+        steps=np.array([100, 200]),
+        heads=of_heads,
+        forming_heads=of_heads[:2],
+        possible=possible.astype(bool),
+        forming_possible=possible[:1].astype(bool),
+        images=images.reshape(count, 16, 24),
+        forming_image=images[:1].reshape(1, 16, 24),
+    )
+
+
 def _on_diagonal(size: int, share: float) -> np.ndarray:
     rest = (1 - share) / max(1, size - 1)
     return np.full((size, size), rest) + np.eye(size) * (share - rest)

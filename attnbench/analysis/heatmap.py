@@ -56,31 +56,34 @@ def heat_map(
             and an orange mark per gold link; False for digits, the tenths of the weight, in brackets for gold links.
         width: terminal columns; a source that is too long is drawn in several parts, one below the other.
     """
-    names = [_fit(word) for word in target]
+    names = [fitted(word) for word in target]
     margin = max(map(columns, names), default=0) + 1
     per_part = max(1, (width - margin) // CELL)
     parts = []
     for start in range(0, len(source), per_part):
         stop = min(start + per_part, len(source))
-        lines = _heading([_fit(word) for word in source[start:stop]], margin)
+        lines = _heading([fitted(word) for word in source[start:stop]], margin)
         for step, name in enumerate(names):
             line = Text(name + " " * (margin - columns(name)))
             for position in range(start, stop):
                 gold = links is not None and bool(links[step, position])
-                line.append_text(_cell(float(weights[step, position]), gold, colour))
+                line.append_text(weight_cell(float(weights[step, position]), gold, colour))
             lines.append(line)
         parts.append(Text("\n").join(lines))
     return Text("\n\n").join(parts)
 
 
-def _cell(weight: float, gold: bool, colour: bool) -> Text:
+def weight_cell(weight: float, gold: bool, colour: bool, possible: bool = False) -> Text:
+    """The CELL columns of a weight; `possible`: of a link that is not gold, and not wrong either."""
     if not colour:
         tenths = min(9, int(weight * 10 + 1e-6))  # .7 in single precision is slightly below .7
         digit = str(tenths) if tenths else "·" if weight > 0 else " "
-        return Text(f"[{digit}]" if gold else f" {digit} ")
+        return Text(f"[{digit}]" if gold else f"({digit})" if possible else f" {digit} ")
     grey = round(255 * min(1.0, max(0.0, weight)))
     if gold:
         return Text(" ◆ " if weight > 0 else " ◇ ", _shade(grey) + GOLD)
+    if possible:
+        return Text(" • " if weight > 0 else " ◦ ", _shade(grey) + GOLD)
     return Text(" · " if weight > 0 and grey < DARK else " " * CELL, _shade(grey) + Style(color=DOT))
 
 
@@ -94,8 +97,9 @@ def _heading(words: Sequence[str], margin: int) -> list[Text]:
     return [Text(" " * margin + "".join(f" {c}" + " " * (CELL - 1 - columns(c)) for c in row).rstrip()) for row in rows]
 
 
-def _fit(word: str) -> str:
-    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "…"
+def fitted(word: str, most: int = LONGEST_WORD) -> str:
+    """A word of at most this number of letters; the rest of a longer one is cut off."""
+    return word if len(word) <= most else word[: most - 1] + "…"
 
 
 def columns(word: str) -> int:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from attnbench.analysis.colours import COLOURS, GOLD, WITH_ZERO, ZERO, label_zero, mappable, shades_of
 from attnbench.analysis.fonts import MONO, drawable, style
 from attnbench.analysis.heatmap import columns
 from attnbench.analysis.labels import label_columns
+from attnbench.analysis.scene_axes import draw_scene
 from attnbench.cell import KINDS, LABELS
 from attnbench.messages import NO_VALUE
 
@@ -23,18 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-COLOURS = "Blues"
-# Of a weight of exactly 0, in the pictures of alignments. A small weight is nearly white: a grey differs from it, and
-# from all others, which are blue.
-ZERO = "#e4e4e4"
-WITH_ZERO: dict[str, Any] = {"extend": "min", "extendrect": True, "extendfrac": 0.08}  # of a colour bar
-GOLD = "#ff9500"
 # The width of a letter of MONO relative to the font size; all have the same, so margins can be computed. Chinese
 # characters, which other fonts have, take less than two of them.
 LETTER = 0.602
@@ -44,12 +39,17 @@ MOST_PANELS = 24  # of a heat map
 
 @dataclass(frozen=True)
 class Panel:
-    """One alignment. Shapes: weights (T,S); links (T,S), the gold links, or None where the task has none."""
+    """One alignment. Shapes: weights (T,S); links (T,S), the gold links, or None where the task has none.
+
+    Where the source is an image, it is in `image` (H,W), and `possible` (T,S) are the links that are not wrong.
+    """
 
     weights: np.ndarray
     source: Sequence[str]
     target: Sequence[str]
     links: np.ndarray | None = None
+    possible: np.ndarray | None = None
+    image: np.ndarray | None = None
 
 
 def in_own_style(draw: Callable[P, T]) -> Callable[P, T]:
@@ -73,16 +73,11 @@ class AlignmentPainter:
 
     @in_own_style
     def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
-        from matplotlib import colormaps
-        from matplotlib.colors import to_rgba
-
         self._shape = len(target), len(source)
         source, target = list(map(drawable, source)), list(map(drawable, target))
         self._cell = _cell_size(*self._shape)
         self._figure, axes = _empty_alignment(source, target, self._cell)
-        self._canvas = _canvas(self._figure)
-        shades = np.concatenate([colormaps[COLOURS](np.linspace(0, 1, 256)), [to_rgba(ZERO)]])
-        self._colours = (shades * 255).round().astype(np.uint8)
+        self._canvas = canvas_of(self._figure)
         self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10, **style(""))
         self._above = [_outline(axes, links), *axes.spines.values()]
         for artist in (*self._above, self._title):
@@ -102,8 +97,7 @@ class AlignmentPainter:
             raise ValueError(f"weights of shape (T,S) = {self._shape} expected, found {weights.shape}")
         self._canvas.restore_region(self._empty)
         # Each weight covers whole pixels, so they can be copied, several times faster than matplotlib resamples.
-        levels = np.where(weights == 0, 256, (np.clip(weights, 0, 1) * 255).round()).astype(np.intp)
-        cells = self._colours[levels].repeat(self._cell, axis=0).repeat(self._cell, axis=1)
+        cells = shades_of(weights).repeat(self._cell, axis=0).repeat(self._cell, axis=1)
         bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
         np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
         title = drawable(title)
@@ -127,7 +121,8 @@ def alignment_panels(items: Mapping[tuple[str, str], Panel], title: str = "") ->
     """
     rows = list(dict.fromkeys(row for row, _ in items))
     columns = list(dict.fromkeys(column for _, column in items))
-    figure = new_figure(1.1 + 2.0 * len(columns), 1.2 + 1.75 * len(rows))
+    width, height = (3.6, 2.2) if any(panel.image is not None for panel in items.values()) else (2.0, 1.75)  # inches
+    figure = new_figure(1.1 + width * len(columns), 1.2 + height * len(rows))
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     above: dict[str, Any] = {}
     for r, row in enumerate(rows):
@@ -197,11 +192,12 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-    _canvas(figure)
+    canvas_of(figure)
     return figure
 
 
-def _canvas(figure: Figure) -> FigureCanvasAgg:
+def canvas_of(figure: Figure) -> FigureCanvasAgg:
+    """The canvas that draws a figure without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     return FigureCanvasAgg(figure)
@@ -227,28 +223,10 @@ def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) ->
     axes.set(xlim=(-0.5, len(source) - 0.5), ylim=(len(target) - 0.5, -0.5))
     _label_words(axes, source, target, size)
     scale = figure.add_axes(((left + width + 10) / full[0], below / full[1], 9 / full[0], height / full[1]))
-    figure.colorbar(_mappable(), cax=scale, ticks=[0.5, 1], **WITH_ZERO)
+    figure.colorbar(mappable(), cax=scale, ticks=[0.5, 1], **WITH_ZERO)
     scale.tick_params(labelsize=8, length=2)
-    _label_zero(scale)
+    label_zero(scale)
     return figure, axes
-
-
-def _mappable() -> ScalarMappable:
-    """The colour map of values in 0..1, for a colour bar."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    return ScalarMappable(Normalize(0, 1), colormaps[COLOURS].with_extremes(under=ZERO))
-
-
-def _label_zero(scale: Axes) -> None:
-    """Labels the colour of a weight of exactly 0, which is below a colour bar that was drawn `WITH_ZERO`."""
-    middle = (1, -WITH_ZERO["extendfrac"] / 2)
-    scale.annotate(
-        "0", middle, (5, 0), xycoords="axes fraction", textcoords="offset points", va="center", fontsize=8,
-        annotation_clip=False,
-    )  # fmt: skip
 
 
 def _rotated(words: Sequence[str]) -> bool:
@@ -295,6 +273,10 @@ def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
         axes.text(0.5, 0.5, NO_VALUE, ha="center", va="center", fontsize=14, transform=axes.transAxes)
         axes.spines[:].set_visible(False)
         return
+    if panel.image is not None:
+        axes.spines[:].set_visible(False)
+        draw_scene(axes, panel)
+        return
     _heat(axes, panel.weights, with_zero=True)
     _outline(axes, panel.links)
     if with_words:
@@ -321,8 +303,8 @@ def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> Non
 def _shared_scale(figure: Figure, axes: list[Axes], label: str, with_zero: bool = False) -> None:
     """Draws one colour bar for all panels."""
     more = WITH_ZERO | {"ticks": [0.2, 0.4, 0.6, 0.8, 1]} if with_zero else {}
-    bar = figure.colorbar(_mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35, **more)
+    bar = figure.colorbar(mappable(), ax=axes, fraction=0.03, pad=0.02, aspect=35, **more)
     bar.set_label(label, fontsize=9, **style(label))
     bar.ax.tick_params(labelsize=8)
     if with_zero:
-        _label_zero(bar.ax)
+        label_zero(bar.ax)

@@ -36,7 +36,7 @@ def show(
     run: Run,
     cells: Cells = None,
     where: Where = None,
-    example: Annotated[int, typer.Option(metavar="N", min=0, help="Test sentence to draw, from 0.")] = 0,
+    example: Annotated[int, typer.Option(metavar="N", min=0, help="Test sentence or image to draw, from 0.")] = 0,
     head: Annotated[
         int | None,
         typer.Option(
@@ -46,6 +46,8 @@ def show(
     results: Results = RESULTS,
 ) -> None:
     """Show a cell: configuration, metrics and alignment with gold links marked.
+
+    Where the sources are images, the alignment is the image and a panel of its patches per target word.
 
     Several cells are shown side by side, with the fields in which they differ. A cell is named by its id or, with
     --where, by its labels.
@@ -85,7 +87,7 @@ def show(
         if own is not None
     ]
     if drawn:
-        console.print(_legend(console))
+        console.print(_legend(console, any(own.images.size for own in alignments if own is not None)))
         console.print(side_by_side.drawings(drawn, console.width) if len(found) > 1 else drawn[0], soft_wrap=True)
 
 
@@ -189,10 +191,15 @@ def _colour(console: "Console") -> bool:
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
-def _legend(console: "Console") -> "Text":
-    from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND
+def _legend(console: "Console", images: bool) -> "Text":
+    from rich.text import Text
 
-    return COLOUR_LEGEND if _colour(console) else PLAIN_LEGEND
+    from attnbench.analysis import heatmap, scene_map
+
+    weights = heatmap.COLOUR_LEGEND if _colour(console) else heatmap.PLAIN_LEGEND
+    if not images:
+        return weights
+    return Text("\n").join([weights, scene_map.COLOUR_LEGEND if _colour(console) else scene_map.PLAIN_LEGEND])
 
 
 def _drawing(
@@ -201,10 +208,24 @@ def _drawing(
     """Returns the heat map of one test sentence, with a title: the cell if there are several, else the sentence."""
     from rich.text import Text
 
+    image = alignments.images.size > 0
+    drawing = (_scene_map if image else _heat_map)(alignments, example, head, console)
+    heads = alignments.heads.shape[1]
+    which = "the mean of the heads" if head is None else f"head {head}"
+    choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
+    above = (
+        f"Test {'image' if image else 'sentence'} {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
+    )
+    line = Text(f"{above}: {'the weights of its patches, per word' if image else 'source above, target at the left'}")
+    # The empty line keeps the title apart from the source words above the map.
+    return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])
+
+
+def _heat_map(alignments: "Alignments", example: int, head: int | None, console: "Console") -> "Text":
     from attnbench.analysis.heatmap import heat_map
 
     gold = alignments.links.shape[1:] == alignments.weights.shape[1:]
-    drawing = heat_map(
+    return heat_map(
         alignments.weights[example] if head is None else alignments.heads[example, head],
         alignments.source[example],
         alignments.target[example],
@@ -212,10 +233,17 @@ def _drawing(
         _colour(console),
         console.width,
     )
-    heads = alignments.heads.shape[1]
-    which = "the mean of the heads" if head is None else f"head {head}"
-    choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
-    above = f"Test sentence {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
-    line = Text(f"{above}: source above, target at the left")
-    # The empty line keeps the title apart from the source words above the map.
-    return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])
+
+
+def _scene_map(alignments: "Alignments", example: int, head: int | None, console: "Console") -> "Text":
+    from attnbench.analysis.scene_map import scene_map
+
+    return scene_map(
+        alignments.images[example],
+        alignments.weights[example] if head is None else alignments.heads[example, head],
+        alignments.target[example],
+        alignments.links[example] if alignments.links.size else None,
+        alignments.possible[example] if alignments.possible.size else None,
+        _colour(console),
+        console.width,
+    )

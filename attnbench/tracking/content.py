@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from attnbench.analysis.plots import AlignmentPainter, Panel
+    from attnbench.analysis.scene_plots import ScenePainter
 
 MetricPoint = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 MAX_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
@@ -275,17 +276,21 @@ def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Pane
 
 
 class AlignmentPictures:
-    """Draws how alignments formed. What the pictures of one sentence have in common is drawn once and cached."""
+    """Draws how alignments formed. What the pictures of a sentence or image have in common is drawn once and cached."""
 
     def __init__(self) -> None:
         self._painter = lru_cache(maxsize=16)(_painter)
 
     def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
         """Yields (step, picture); a picture is (height, width, 3) bytes: the mean of the heads, then each head."""
-        links = alignments.forming_links.astype(bool)
-        gold = links.tobytes() if links.size else None
-        # The words and gold links are all that the cached background depends on.
-        painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), gold)
+        arrays = (
+            alignments.forming_links.astype(bool),
+            alignments.forming_possible.astype(bool),
+            alignments.forming_image,
+        )
+        # The words, the gold links and the image are all that the cached background depends on.
+        frozen = (Frozen(array.tobytes(), array.shape, array.dtype.str) if array.size else None for array in arrays)
+        painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), *frozen)
         for moment, (weights, step) in enumerate(zip(alignments.forming, alignments.steps, strict=True)):
             heads = alignments.forming_heads[moment] if alignments.forming_heads.size else ()
             pictures = [painter.paint(weights, title)]
@@ -293,8 +298,30 @@ class AlignmentPictures:
             yield int(step), np.concatenate(pictures, axis=1)
 
 
-def _painter(source: tuple[str, ...], target: tuple[str, ...], links: bytes | None) -> "AlignmentPainter":
-    from attnbench.analysis.plots import AlignmentPainter
+class Frozen(NamedTuple):
+    """An array as the key of a cache."""
+
+    content: bytes
+    shape: tuple[int, ...]
+    dtype: str
+
+    def array(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The array in a shape without the axis of one sentence."""
+        return np.frombuffer(self.content, self.dtype).reshape(shape)
+
+
+def _painter(
+    source: tuple[str, ...],
+    target: tuple[str, ...],
+    links: Frozen | None,
+    possible: Frozen | None,
+    image: Frozen | None,
+) -> "AlignmentPainter | ScenePainter":
+    from attnbench.analysis.plots import AlignmentPainter, Panel
+    from attnbench.analysis.scene_plots import ScenePainter
 
     shape = (len(target), len(source))
-    return AlignmentPainter(source, target, None if links is None else np.frombuffer(links, bool).reshape(shape))
+    gold, others = (None if found is None else found.array(shape) for found in (links, possible))
+    if image is None:
+        return AlignmentPainter(source, target, gold)
+    return ScenePainter(Panel(np.zeros(shape), source, target, gold, others, image.array(image.shape[-2:])))

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import typer
-from made_up_run import diagonal, failed, outcome, plan, rewrite, write_run
+from made_up_run import diagonal, failed, outcome, plan, rewrite, scenes, write_run
 from typer.testing import CliRunner
 
 from attnbench import cli
@@ -207,3 +207,43 @@ def test_a_copied_cell_names_the_run_it_is_from(call, tmp_path):
     cell = tmp_path / "results" / "quick" / "cells" / "000000000000.json"
     rewrite(cell, lambda record: record.update(reused_from={"run": "first", "digest": "0"}))
     assert "copied from the run first" in call("quick", "000000000000")
+
+
+@pytest.fixture
+def call_on_images(tmp_path):
+    """Calls `attnbench show` on a run of a cell whose sources are images, with two heads."""
+    grid = plan("eyes", task=["caption"], seed=range(2))
+    written = [replace(outcome(cell, exact_match=0.5), alignments=scenes(heads=2)) for cell in grid.cells]
+    write_run(tmp_path, grid, written)
+    app = typer.Typer()
+    app.command()(show)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["eyes", *arguments, "--results", str(tmp_path / "results")]).stdout
+
+    return run
+
+
+def test_an_image_has_a_panel_per_word_and_a_legend_of_possible_links(call_on_images):
+    out = call_on_images("000000000000")
+    assert "[ ] gold link\nonly possible links ( )\n" in out
+    title, drawn = out.partition("Test image 0 (--example N: 0 to 1), the mean of the heads")[1:]
+    assert title
+    assert drawn.count("[8](2)") == 2
+    assert "█" in drawn
+
+
+def test_another_image_and_a_head_of_it_are_drawn(call_on_images):
+    drawn = call_on_images("000000000000", "--example", "1", "--head", "1").rpartition("per word")[2]
+    assert drawn.count("[9]( )") == 1
+    assert " 2 " not in drawn
+    assert f"│{' ' * 11}██{' ' * 11}│" in drawn, "the bright pixels of this image"
+
+
+def test_cells_of_images_are_shown_side_by_side(call_on_images):
+    out = call_on_images("000000000000", "000000000001")
+    assert out.count("[8](2)") == 4
+
+
+def test_a_sentence_has_no_legend_of_possible_links(call):
+    assert "possible" not in call("quick", "000000000000")

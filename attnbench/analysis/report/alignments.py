@@ -60,17 +60,31 @@ class Frames:
 
 
 def longest(alignments: Alignments) -> int:
-    """The number of the first of the longest test sentences."""
-    lengths = [len(source) for source in alignments.source]
+    """The number of the first of the longest test sentences; of images, the first one with the most target words."""
+    lengths = [len(words) for words in (alignments.target if alignments.images.size else alignments.source)]
     return lengths.index(max(lengths))
 
 
 def longest_sentence(alignments: Alignments) -> Panel:
     """The first of the longest test sentences, without padding."""
-    n = longest(alignments)
+    return panel_of(alignments, longest(alignments))
+
+
+def panel_of(alignments: Alignments, n: int) -> Panel:
+    """Test sentence n without padding, or image n."""
     source, target = alignments.source[n], alignments.target[n]
-    links = alignments.links[n, : len(target), : len(source)].astype(bool) if alignments.links.size else None
-    return Panel(alignments.weights[n, : len(target), : len(source)], source, target, links)
+
+    def own(links: np.ndarray) -> np.ndarray | None:
+        return links[n, : len(target), : len(source)].astype(bool) if links.size else None
+
+    return Panel(
+        alignments.weights[n, : len(target), : len(source)],
+        source,
+        target,
+        own(alignments.links),
+        own(alignments.possible),
+        alignments.images[n] if alignments.images.size else None,
+    )
 
 
 def panels(data: ReportData) -> Html | None:
@@ -89,7 +103,7 @@ def panels(data: ReportData) -> Html | None:
     body = [_row(data, row, by_place, seed, frames) for row in shown]
     header = element("thead", element("tr", corner, *heads))
     table = element("table", header, element("tbody", *body), class_="panels")
-    notes = _notes(data, len(rows), shown, seed, complete)
+    notes = _notes(data, len(rows), shown, seed, complete, by_place)
     return joined(notes, _scale(), element("div", table, class_="scroll"), frames.svg())
 
 
@@ -132,12 +146,27 @@ def _collected(data: ReportData, places: Sequence[Key], frames: Frames) -> tuple
     return found, complete
 
 
-def _notes(data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool) -> Html:
+_OF_WORDS = (
+    "Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
+    "links outlined."
+)
+_OF_IMAGES = (
+    "Attention weights on the test image with the most words, of seed {seed}: the image, then the weights of its "
+    "patches for each target word; gold links are outlined, and links that are only possible are dashed."
+)
+
+
+def _notes(
+    data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool, by_place: "Found"
+) -> Html:
     """How to read the panels, and which rows have none."""
+    sentences = [one.sheet.sentences[0] for found in by_place.values() if not isinstance(found, str) for one in found]
+    images = [sentence for sentence in sentences if sentence.scene is not None]
+    what = [_OF_WORDS] * (len(images) < len(sentences)) + [_OF_IMAGES] * bool(images)
     lines = [
-        f"Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
-        "links outlined. Several heads are averaged. Other sentences, seeds and heads, and the course of training, can "
-        f"be chosen where the browser runs scripts; attnbench show {data.store.name} CELL shows them in the terminal.",
+        f"{' '.join(what).format(seed=seed)} Several heads are averaged. Other sentences, seeds and heads, and the "
+        "course of training, can be chosen where the browser runs scripts; "
+        f"attnbench show {data.store.name} CELL shows them in the terminal.",
     ]
     if not complete:
         lines.append("Not all seeds, sentences and heads are on this page, because of its size.")

@@ -1,7 +1,7 @@
 // Charts and alignments as SVG files. The page's style sheet is not in a file, so every element gets the properties that
 // it has on the page, in the light colours.
 const PROPERTIES = [
-  "fill", "stroke", "stroke-width", "stroke-linejoin", "opacity", "font-family", "font-size", "text-anchor",
+  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-family", "font-size", "text-anchor",
   "vector-effect", "overflow", "display", "image-rendering", "font-variant-numeric",
 ];
 

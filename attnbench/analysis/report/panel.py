@@ -10,6 +10,7 @@ import numpy as np
 
 from attnbench.analysis.plots import Panel
 from attnbench.analysis.report.markup import Html, element, number
+from attnbench.analysis.report.scene_panel import PATCH_WIDTH, Scene, scene_frame
 
 WIDEST = 240  # pixels of a panel's weights
 SMALLEST_WORD = 5.0  # pixels; smaller words are not drawn: only the panel's description has them
@@ -19,11 +20,15 @@ LETTER = 0.62  # the width of a letter relative to the font size, in most fixed-
 
 @dataclass(frozen=True)
 class Sentence:
-    """What a frame shows. `links` are the (target, source) positions of the gold links; None where there are none."""
+    """What a frame shows. `links` are the (target, source) positions of the gold links; None where there are none.
+
+    `scene` is the image, where the source is one.
+    """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     links: tuple[tuple[int, int], ...] | None
+    scene: Scene | None = None
 
     @classmethod
     def of(cls, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> "Sentence":
@@ -32,6 +37,11 @@ class Sentence:
             return cls(tuple(source), tuple(target), None)
         places = np.argwhere(links[: len(target), : len(source)])
         return cls(tuple(source), tuple(target), tuple((int(t), int(s)) for t, s in places))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The rows and columns of its weights in the picture."""
+        return (len(self.target), len(self.source)) if self.scene is None else self.scene.layout.size
 
     @property
     def linked(self) -> list[int]:
@@ -68,7 +78,9 @@ class Box:
 
 def box_of(sentence: Sentence) -> Box:
     """The measures of a sentence's frame; long sentences have smaller cells."""
-    rows, columns = len(sentence.target), len(sentence.source)
+    rows, columns = sentence.size
+    if sentence.scene is not None:
+        return Box(1.0, 1.0, PATCH_WIDTH, 0.8 * PATCH_WIDTH, columns, rows)
     longest = max(rows, columns)
     cell = min(16.0, max(10.0, 150 / longest), WIDEST / longest)
     size = 0.68 * cell
@@ -80,9 +92,12 @@ def frame(sentence: Sentence, id: str) -> Html:
     """The frame of a sentence, to which panels refer by its id; the script reads its measures."""
     box = box_of(sentence)
     place = {"x": box.left, "y": box.top, "width": box.columns * box.cell, "height": box.rows * box.cell}
-    parts = [element("rect", **place, class_="frame"), _gold(sentence, box)]
-    if box.with_words:
-        parts.append(_words(sentence, box))
+    if sentence.scene is not None:
+        parts = scene_frame(sentence, sentence.scene, box)
+    else:
+        parts = [element("rect", **place, class_="frame"), _gold(sentence, box)]
+        if box.with_words:
+            parts.append(_words(sentence, box))
     measures = (box.width, box.height, *place.values(), box.columns, box.rows)
     return element("g", *parts, id=id, data_box=" ".join(map(number, measures)), data_linked=len(sentence.linked))
 
@@ -124,7 +139,8 @@ def description(panel: Panel) -> str:
     argmax = panel.weights.argmax(axis=1)
     pairs = zip(panel.target, argmax.tolist(), panel.weights.max(axis=1).tolist(), strict=True)
     largest = ", ".join(f"{word} → {panel.source[s]} {weight:.2f}" for word, s, weight in pairs)
-    text = f"the largest weight of each target word: {largest}"
+    patches = "" if panel.image is None else ", on the patch in row,column"
+    text = f"the largest weight of each target word{patches}: {largest}"
     sentence = Sentence.of(panel.source, panel.target, panel.links)
     if not sentence.linked:
         return text
