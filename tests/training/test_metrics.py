@@ -349,7 +349,7 @@ def test_groups_of_different_lengths_are_joined_by_their_words():
     assert found["alignment_entropy"] == pytest.approx(1)  # each row is uniform over its own sentence
 
 
-@pytest.mark.parametrize("kind", registry.model.names())
+@pytest.mark.parametrize("kind", [name for name in registry.model.names() if name != "captioner"])
 @pytest.mark.parametrize("task", ["sort", "translate"])
 def test_what_is_measured_of_padded_sentences_is_what_is_measured_of_each_by_itself(monkeypatch, kind, task):
     if (kind, task) == ("pointer", "translate"):
