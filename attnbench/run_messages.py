@@ -56,9 +56,11 @@ def missing_lengths_message(cell: Cell, missing: Sequence[int]) -> str:
 
 
 def data_message(file: str, facts: Mapping[str, float | int]) -> str:
-    """Describes the facts of `Pairs.facts` or `G2P.facts` that change what the metrics mean."""
+    """Describes the facts of a `Listed` task, those of its method `facts`, that change what the metrics mean."""
     if "training_words" in facts:
         return _dictionary_message(file, facts)
+    if "training_images" in facts:
+        return _images_message(file, facts)
     parts = [f"{file}: {facts['training_lines']:,} training lines"]
     if dropped := facts["dropped_training_lines"]:
         parts.append(f"{dropped:,} more left out, because their source is also validated or tested")
@@ -74,6 +76,17 @@ def data_message(file: str, facts: Mapping[str, float | int]) -> str:
         "(NFC) or two (NFD): write all files in NFC"
         for side, share in composed.items()
         if share
+    ]
+    return "; ".join(parts)
+
+
+def _images_message(name: str, facts: Mapping[str, float | int]) -> str:
+    parts = [f"{name}: {facts['training_images']:,} training images"]
+    if dropped := facts["dropped_training_images"]:
+        parts.append(f"{dropped:,} more left out, because they are also validated or tested")
+    unknown = {side: facts[f"unknown_target_words_{side}"] for side in ("validation", "test")}
+    parts += [
+        f"{share:.1%} of the {side} words are unknown and count as errors" for side, share in unknown.items() if share
     ]
     return "; ".join(parts)
 

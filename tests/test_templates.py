@@ -114,7 +114,7 @@ def test_a_template_trains_by_the_commands_that_init_prints(kind, template, caps
     assert "brand_new" in capsys.readouterr().out
     frame = pd.read_csv("results/brand_new/table.csv")
     assert set(frame["status"]) == {"done"}
-    column = frame[kind].str.partition(" ")[0]
+    column = frame[kind.removeprefix("image-")].str.partition(" ")[0]
     assert {"brand_new"} < set(column), "beside a built-in for comparison"
 
 
@@ -124,11 +124,12 @@ def test_a_template_teaches(kind, template):
     template(kind, "x")
     text = Path("x.py").read_text()
     load_plugin("x.py")
-    entry = REGISTRIES[kind].entry("x")
+    entry = REGISTRIES[kind.removeprefix("image-")].entry("x")
     assert entry.options, "at least one option of its own"
     assert "Source: " in entry.doc
     assert kind == "task" or "Formula: " in entry.doc
-    for shape in {"task": ("(N,S)", "(N,T)", "(N,T,S)"), "model": ("(B,S)", "(B,V)")}.get(kind, ("(B,T,S)", "(B,T,D)")):
+    shapes = {"task": ("(N,S)", "(N,T)", "(N,T,S)"), "model": ("(B,S)", "(B,V)"), "image-model": ("(B,H,W)", "(B,V)")}
+    for shape in shapes.get(kind, ("(B,T,S)", "(B,T,D)")):
         assert shape in text
     assert "option of the grid file" in text or "option in `model:`" in text
     assert "$" not in text

@@ -31,6 +31,7 @@ COMPARISONS = {
     "normaliser": "--axis normaliser --against softmax",
     "task": "--against general",
     "model": "--axis model --against rnn",
+    "image-model": "--axis model --against captioner",
 }
 
 
@@ -54,12 +55,14 @@ def init(
     normaliser: Annotated[str | None, _part("normaliser", "a normaliser")] = None,
     task: Annotated[str | None, _part("task", "a task")] = None,
     model: Annotated[str | None, _part("model", "a model")] = None,
+    image_model: Annotated[str | None, _part("image-model", "a model that reads images")] = None,
 ) -> None:
     """Write a commented starter grid, or a working custom part, such as a score. No file is overwritten.
 
     Then `attnbench run` trains the grid: `attnbench init --score mine` and `attnbench run mine.yaml`.
     """
     requested = {"score": score, "scope": scope, "normaliser": normaliser, "task": task, "model": model}
+    requested["image-model"] = image_model
     parts = {kind: name for kind, name in requested.items() if name is not None}
     if len(parts) + (file is not None) > 1:
         options = [f"--{kind}" for kind in parts]
@@ -113,12 +116,10 @@ def _write_part(kind: str, name: str) -> None:
     class_name = "".join(word.capitalize() for word in name.split("_"))
     # A class cannot be called 1D, nor be a keyword such as None.
     class_name = class_name if class_name.isidentifier() and not keyword.iskeyword(class_name) else f"My{class_name}"
-    files = {
-        Path(f"{name}.{ending}"): Template((TEMPLATES / f"{kind}.{ending}.txt").read_text(encoding="utf-8")).substitute(
-            name=name, class_name=class_name
-        )
-        for ending in ("py", "yaml")
-    }
+    files = {}
+    for ending in ("py", "yaml"):
+        text = (TEMPLATES / f"{kind.replace('-', '_')}.{ending}.txt").read_text(encoding="utf-8")
+        files[Path(f"{name}.{ending}")] = Template(text).substitute(name=name, class_name=class_name)
     _write(files, f"give another name: attnbench init --{kind} NAME")
     code, grid = files
     commands = [
@@ -126,7 +127,8 @@ def _write_part(kind: str, name: str) -> None:
         (f"attnbench run {grid}", "train them"),
         (f"attnbench compare {name} {COMPARISONS[kind]}", "which is better?"),
     ]
-    echo(f"Wrote {code}, a {kind} to edit, and {grid}, a grid that compares it.", error=True)
+    what = f"an {kind.replace('-', ' ')}" if kind == "image-model" else f"a {kind}"
+    echo(f"Wrote {code}, {what} to edit, and {grid}, a grid that compares it.", error=True)
     _echo_next(commands)
 
 
@@ -154,9 +156,10 @@ def _name_problem(kind: str, name: str) -> str | None:
     """Returns why a custom part cannot have a name; None if it can."""
     from attnbench.grid.schema import run_name_problem  # here, because it imports pydantic: `--help` stays fast
 
-    registry = REGISTRIES[kind]
+    of_kind = kind.removeprefix("image-")
+    registry = REGISTRIES[of_kind]
     if name in registry and registry.is_builtin(name):
-        return f"{name} is a built-in {kind}"
+        return f"{name} is a built-in {of_kind}"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,79}", name):
         return f"{name!r} is not a name for a Python file"
     if keyword.iskeyword(name) or YAML_VALUES.fullmatch(name):

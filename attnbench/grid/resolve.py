@@ -216,7 +216,7 @@ class Resolver:
             return data if self._has_files(combination, task, data) else None
         if not of_files:
             return data.model_copy(update=nothing)
-        lengths = self._lengths_of(data)
+        lengths = self._lengths_of(task, data)
         return lengths and data.model_copy(update=nothing | {"min_length": lengths[0], "max_length": lengths[1]})
 
     def _has_files(self, combination: Combination, task: str, data: Data) -> bool:
@@ -230,20 +230,19 @@ class Resolver:
             return False
         return True
 
-    def _lengths_of(self, data: Data) -> tuple[int, int] | None:
+    def _lengths_of(self, task: str, data: Data) -> tuple[int, int] | None:
         """Returns the lengths of the shortest and longest source in all files: training, validation and test."""
-        from attnbench.tasks.pairs import read_pairs  # here, because it imports NumPy, which most grids do not need
-
         paths = tuple(path for path in (data.path, data.validation_path, data.test_path) if path is not None)
-        if paths not in self._lengths:
+        if (task, *paths) not in self._lengths:
+            reader: Any = REGISTRIES["task"].entry(task).load()  # imports NumPy, which most grids do not need
             try:
-                lengths = [len(pair.source) for path in paths if Path(path).is_file() for pair in read_pairs(path)]
-                self._lengths[paths] = (min(lengths), max(lengths)) if lengths else None
+                lengths = [length for path in paths if Path(path).is_file() for length in reader.file_lengths(path)]
+                self._lengths[task, *paths] = (min(lengths), max(lengths)) if lengths else None
             except AttnbenchError as error:
-                self._lengths[paths] = None
+                self._lengths[task, *paths] = None
                 for problem in error.problems:
                     self.problems.add(Place(problem.where), problem.what, problem.hint)
-        return self._lengths[paths]
+        return self._lengths[task, *paths]
 
 
 def find(kind: str, name: str) -> Entry:

@@ -54,11 +54,14 @@ class Seq2Seq(nn.Module, ABC):
 
     A model is built with keyword arguments. Its constructor declares those it needs: `source_vocabulary` and
     `target_vocabulary` (the numbers of words), `source_words` and `target_words` (the words by id), `attention` (a
-    function; `attention(width)` returns an `Attention`) and its own options.
+    function; `attention(width)` returns an `Attention`), `image_size` (height and width in pixels of the images that a
+    model with `reads_images = True` reads) and its own options.
     """
 
     # Whether the weights are an alignment between target and source. If False, no alignment metrics are reported.
     aligns = True
+    # Whether the sources are images. Such a model attends to patches of 8 × 8 pixels, row by row.
+    reads_images = False
     # Number of attention heads in the alignment. If greater than 1, the model must set Output.heads.
     alignment_heads = 1
 
@@ -69,8 +72,8 @@ class Seq2Seq(nn.Module, ABC):
         The memory is passed unchanged to every step; the state is the one before the first step.
 
         Args:
-            source: (B,S) ids, EOS included.
-            lengths: (B,), or None if all sources have S words.
+            source: (B,S) ids, EOS included; for a model with `reads_images = True` images (B,H,W) from 0 to 1.
+            lengths: (B,), or None if all sources have S words, and for images.
         """
 
     @abstractmethod

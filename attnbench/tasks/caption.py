@@ -1,6 +1,6 @@
 """The caption task: the digits of an image, in words."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -9,6 +9,8 @@ from attnbench.errors import fail
 from attnbench.registry import task
 from attnbench.tasks.base import SPECIAL, Examples
 from attnbench.tasks.digits import digits
+from attnbench.tasks.image_file import images_digest, read_images
+from attnbench.tasks.image_pairs import ImagePairs
 from attnbench.tasks.scenes import CANVAS, CELLS, compose, most_clutter
 from attnbench.tasks.split import Split
 
@@ -25,6 +27,9 @@ class Caption:
     to `jitter` pixels, and do not overlap. Training, validation and test have different images of digits: 70, 10 and
     20 % of the 1,797 that scikit-learn comes with. The length of a source is its number of digits.
 
+    `data.path` is an .npz file of your own images instead, with their words and perhaps gold patches. The options are
+    those of scenes, and not used then.
+
     Gold links: the patch with most of a digit's ink is a sure link, patches with at least 10 % of it are possible.
 
     Args:
@@ -38,6 +43,28 @@ class Caption:
     """
 
     images = True
+    reads_path = True
+    lengths_of_files = True
+
+    @staticmethod
+    def from_files(path: str, validation_path: str | None, test_path: str | None, **options: Any) -> ImagePairs:
+        """Returns the task with images of the user; see `ImagePairs`. The options are those of scenes, not used."""
+        del options
+        return ImagePairs(path, validation_path, test_path)
+
+    @staticmethod
+    def file_lengths(path: str) -> list[int]:
+        """Returns the number of words of each image in a file.
+
+        Raises:
+            AttnbenchError: if it cannot be read.
+        """
+        return [len(words) for words in read_images(path).words]
+
+    @staticmethod
+    def digest(path: str) -> str:
+        """Returns the digest of what is read from a file."""
+        return images_digest(path)
 
     def __init__(
         self,

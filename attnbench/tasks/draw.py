@@ -13,7 +13,7 @@ from attnbench.cell import Component, Data
 from attnbench.errors import fail
 from attnbench.registry import task as tasks
 from attnbench.tasks.base import PAD, SPECIAL, Examples, Task, image_size, patches
-from attnbench.tasks.split import Split, fingerprints, split_of
+from attnbench.tasks.split import Split, fingerprints, split_of, split_of_images
 
 # Maximum number of draws at a time. If that many draws give no source, or no new one, the part of the split is taken
 # to have no (more) sources of this length.
@@ -164,7 +164,8 @@ def _draw_once(task: Task, random: np.random.Generator, length: int, asked: int,
     if hasattr(task, "generate_part"):
         return _generate(task, "generate_part", random, length, asked, split)
     examples = _generate(task, "generate", random, length, asked)
-    return examples[split_of(examples.source) == split]
+    sides = split_of_images(examples.source) if examples.images else split_of(examples.source)
+    return examples[sides == split]
 
 
 def _generate(task: Task, method: str, random: np.random.Generator, length: int, asked: int, *split: Split) -> Examples:

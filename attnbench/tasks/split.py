@@ -62,3 +62,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def split_of_images(images: np.ndarray) -> np.ndarray:
+    """Returns the part of the split (N,) of each image (N,H,W), by the hash of its pixels."""
+    pixels = np.ascontiguousarray(images, np.float32)
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in pixels]
+    return _SIDES[[int.from_bytes(digest[:8], "big") % 100 for digest in digests]]

@@ -8,7 +8,7 @@ import numpy as np
 from attnbench.registry import task
 from attnbench.tasks.base import Examples
 from attnbench.tasks.grammar import AND, NOTHING, phrases, structures
-from attnbench.tasks.pairs import Pairs
+from attnbench.tasks.pairs import Pairs, read_pairs
 from attnbench.tasks.phrase_table import PhraseTable
 
 SHORTEST = 2  # "he sleeps"
@@ -43,6 +43,15 @@ class Translate:
     def from_files(path: str, validation_path: str | None, test_path: str | None) -> Pairs:
         """Returns the task with sentence pairs of the user; see `Pairs`."""
         return Pairs(path, validation_path, test_path)
+
+    @staticmethod
+    def file_lengths(path: str) -> list[int]:
+        """Returns the number of source words of each pair in a file.
+
+        Raises:
+            AttnbenchError: if it cannot be read.
+        """
+        return [len(pair.source) for pair in read_pairs(path)]
 
     def __init__(self) -> None:
         self._table = _table()

@@ -13,7 +13,7 @@ from attnbench.cell import Cell
 from attnbench.errors import fail
 from attnbench.models.base import Seq2Seq
 from attnbench.registry import REGISTRIES
-from attnbench.tasks.base import BOS, EOS, SPECIAL, Task
+from attnbench.tasks.base import BOS, EOS, SPECIAL, Task, image_size, source_positions
 from attnbench.training.batches import Batch
 from attnbench.training.build import build_model
 from attnbench.training.stack import Stack
@@ -35,7 +35,10 @@ def try_seq2seq(cell: Cell, task: Task, max_source_length: int) -> None:
         if not isinstance(model, Seq2Seq):
             raise wrong("model", name, "is not a subclass of attnbench.Seq2Seq")
         with torch.no_grad():
-            _check_steps(model.eval(), name, batch, len(task.target_words))
+            length = source_positions(task, WORDS)
+            _check_steps(model.eval(), name, batch, length, len(task.target_words))
+            if image_size(task) is None:  # as in evaluation, where a batch has sentences of several lengths
+                model(batch.source, torch.tensor([length, length - 1]), batch.previous)
     with blaming("model", name, "stacked by torch.func.vmap, it"):
         stack = Stack(build, (0, 1), torch.device("cpu"))
         stack.loss(Batch(*(part.expand(2, *part.shape) for part in batch)))[0].sum().backward()
@@ -46,19 +49,19 @@ def _a_few_words(task: Task) -> Batch:
     first = torch.full((SENTENCES, 1), len(SPECIAL))
     source = torch.cat([first.expand(-1, WORDS), torch.full((SENTENCES, 1), EOS)], dim=1)
     target = torch.cat([first.clamp(max=len(task.target_words) - 1).expand(-1, WORDS), source[:, -1:]], dim=1)
-    return Batch(source, torch.cat([torch.full((SENTENCES, 1), BOS), target[:, :-1]], dim=1), target)
+    previous = torch.cat([torch.full((SENTENCES, 1), BOS), target[:, :-1]], dim=1)
+    size = image_size(task)
+    return Batch(source if size is None else torch.rand(SENTENCES, *size), previous, target)
 
 
-def _check_steps(model: Seq2Seq, name: str, batch: Batch, vocabulary: int) -> None:
+def _check_steps(model: Seq2Seq, name: str, batch: Batch, length: int, vocabulary: int) -> None:
     """Compares the results of encode, step and forward with the shapes that Seq2Seq specifies."""
-    length, steps = batch.source.shape[1], batch.previous.shape[1]
+    steps = batch.previous.shape[1]
     memory, state = _several(model.encode(batch.source, None), ("memory", "state"), name, "encode")
     returned = model.step(memory, state, batch.previous[:, 0], 0)
     _, logits, weights = _several(returned, ("state", "logits", "weights"), name, "step")
     expect("model", name, logits, (SENTENCES, vocabulary), "the logits of step, (B,V),")
     expect("model", name, weights, (SENTENCES, length), "the weights of step, (B,S),")
-    padded = torch.tensor([length, length - 1])  # as in evaluation, where a batch has sentences of several lengths
-    model(batch.source, padded, batch.previous)
     output = model(batch.source, None, batch.previous)
     expect("model", name, output.logits, (SENTENCES, steps, vocabulary), "the logits of forward, (B,T,V),")
     expect("model", name, output.weights, (SENTENCES, steps, length), "the weights of forward, (B,T,S),")
