@@ -23,7 +23,7 @@ import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.messages import message_of, range_text, say
-from attnbench.option_types import OddInt
+from attnbench.option_types import FromTo, OddInt
 
 REQUIRED = inspect.Parameter.empty
 
@@ -34,7 +34,7 @@ PROVIDED_UNLESS_SET = frozenset({"max_source_length"})
 
 # The names that annotations of built-ins may use: they are evaluated without importing the file.
 _OF_PYDANTIC = {name: getattr(pydantic, name) for name in pydantic.__all__ if name[0].isupper()}
-_ANNOTATIONS = {**vars(typing), **_OF_PYDANTIC, "OddInt": OddInt}
+_ANNOTATIONS = {**vars(typing), **_OF_PYDANTIC, "FromTo": FromTo, "OddInt": OddInt}
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Entry:
         if error["type"] == "missing":
             return Problem(f"{self.kind} {self.name!r} needs the option {name!r}", name)
         range_ = next((range_text(option.type) for option in self.options if option.name == name), "")
-        hint = f"a valid {name} is a {range_}" if range_ else ""
+        hint = f"a valid {name} is {'an' if range_[0] in 'aio' else 'a'} {range_}" if range_ else ""
         return Problem(f"{self.kind} {self.name!r}, option {name!r}: {say(error)}", name, hint)
 
 

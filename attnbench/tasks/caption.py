@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt
 
 from attnbench.errors import fail
+from attnbench.option_types import FromTo
 from attnbench.registry import task
 from attnbench.tasks.base import SPECIAL, Examples
 from attnbench.tasks.digits import digits
@@ -68,7 +69,7 @@ class Caption:
 
     def __init__(
         self,
-        digits: tuple[PositiveInt, PositiveInt] = (1, 5),
+        digits: FromTo = (1, 5),
         order: Literal["reading", "value"] = "reading",
         jitter: Annotated[int, Field(ge=0, le=3)] = 3,
         clutter: NonNegativeInt = 0,
@@ -77,8 +78,6 @@ class Caption:
         self.source_words = list(SPECIAL)
         self.target_words = [*SPECIAL, *map(str, range(10))]
         self.image_size = CANVAS, CANVAS
-        if digits[0] > digits[1]:
-            raise fail(f"digits: [{digits[0]}, {digits[1]}] has its larger number first", "task.digits")
         if problem := self.check(digits[1]):
             raise fail(problem, "task.digits", self._hint(digits[1]))
 

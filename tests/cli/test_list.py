@@ -10,7 +10,7 @@ from attnbench import registry
 from attnbench.cli.list import doc_field, list_
 from attnbench.errors import AttnbenchError
 from attnbench.messages import type_text
-from attnbench.option_types import OddInt
+from attnbench.option_types import FromTo, OddInt
 
 PLUGIN = '''
 from attnbench.registry import score
@@ -109,6 +109,7 @@ def test_an_unknown_kind_is_reported():
         (list[int], "list[int]"),
         (bool, "true | false"),
         (OddInt, "odd int > 0"),
+        (FromTo, "[int > 0, int > 0]"),
         (Annotated[float, Field(gt=1, le=4)], "number > 1 and ≤ 4"),
     ],
 )

@@ -1,0 +1,58 @@
+"""The task caption in a grid file: its lengths, its errors, and a file of one's own images."""
+
+import numpy as np
+import pytest
+
+from attnbench.errors import AttnbenchError
+from grid.conftest import Plans
+
+GRID = "name: g\nseeds: 1\ngrid: {score: [dot], task: [TASKS]}\nmodel: {kind: captioner}\n"
+
+
+def test_the_lengths_are_the_digits_and_those_of_other_tasks_stay(plan: Plans) -> None:
+    text = GRID.replace("TASKS", "copy, caption, {name: caption, digits: [2, 7]}") + "data: {max_length: 9}\n"
+    found = plan(text.replace("model: {kind: captioner}\n", "").replace("score: [dot]", "score: [dot], model.kind: [rnn, captioner]"))
+    lengths = {
+        (one.cell.task.name, *one.cell.task.options.get("digits", ())): (
+            one.cell.data.min_length,
+            one.cell.data.max_length,
+        )
+        for one in found.cells
+    }
+    assert lengths == {("copy",): (3, 9), ("caption", 1, 5): (1, 5), ("caption", 2, 7): (2, 7)}
+    assert all(one.cell.data.vocabulary is None for one in found.cells if one.cell.task.name == "caption")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("{name: caption, digits: [4, 2]}", r"should be the smaller number and the larger one, found \[4, 2\]"),
+        ("{name: caption, digits: [0, 2]}", "'digits'"),
+        ("{name: caption, digits: 3}", "'digits'"),
+        ("{name: caption, digits: [1, 26]}", "a scene has 25 cells, one for each digit, and no room for 26 digits"),
+        ("{name: caption, jitter: 4}", "'jitter': should be at most 3, found 4(?s:.*)is an int ≥ 0 and ≤ 3"),
+        ("{name: caption, clutter: 56}", "beside 5 digits a scene has room for 55 fragments, and clutter is 56"),
+    ],
+)
+def test_a_scene_that_cannot_be_is_an_error_before_anything_is_trained(plan: Plans, task: str, message: str) -> None:
+    with pytest.raises(AttnbenchError, match=message):
+        plan(GRID.replace("TASKS", task))
+
+
+def test_test_lengths_are_numbers_of_digits(plan: Plans) -> None:
+    assert plan(GRID.replace("TASKS", "caption") + "data: {test_lengths: [6, 25]}\n").cells
+    with pytest.raises(AttnbenchError, match="no room for 26 digits"):
+        plan(GRID.replace("TASKS", "caption") + "data: {test_lengths: [26]}\n")
+
+
+def test_the_lengths_of_own_images_are_those_of_the_file(plan: Plans, tmp_path) -> None:
+    words = np.array([["a", ""], ["b", "c"]] * 300)
+    images = np.random.default_rng(0).integers(0, 256, (600, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, words=words)
+    found = plan(GRID.replace("TASKS", "caption") + "data: {path: own.npz}\n")
+    (one,) = found.cells
+    assert (one.cell.data.min_length, one.cell.data.max_length) == (1, 2)
+    (tmp_path / "own.npz").unlink()
+    np.savez(tmp_path / "own.npz", images=images[:, :7], words=words)
+    with pytest.raises(AttnbenchError, match="are 7 × 8 pixels"):
+        plan(GRID.replace("TASKS", "caption") + "data: {path: own.npz}\n")
