@@ -11,6 +11,7 @@ from attnbench.registry import REGISTRIES, has_bundled_data, has_lengths_of_file
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
+BATCHES_AHEAD = 16  # as in tasks/streams.py
 IMAGE = 40 * 40 * FLOAT  # of the task caption
 COPIES = 4  # the parameters, their gradients, and the two moments of Adam
 CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once, because only 5 % of them belong to the test split
@@ -76,6 +77,9 @@ def least_memory(pack: Pack) -> list[MemoryNeed]:
         MemoryNeed(FLOAT * rows * length * (cell.data.vocabulary or 0), "the output logits of a batch", batch),
         MemoryNeed(FLOAT * rows * _states(cell), "the states of a batch", batch),
         MemoryNeed(FLOAT * rows * _weights(cell), "the attention weights of a batch", batch),
+        MemoryNeed(
+            replicas * _ahead(cell), "the scenes generated ahead", "lower train.batch_size or the number of seeds"
+        ),
         MemoryNeed(_examples(cell), "the examples of validation and test", "lower data.test_examples or the lengths"),
     ]
 
@@ -140,6 +144,14 @@ def _examples(cell: Cell) -> int:
         return sum(count * IMAGE for _, count in sets)
     kept = sum(count * _sentence(length) for length, count in sets)
     return kept + max(min(PER_EXAMPLE * count, CANDIDATES) * _sentence(length) for length, count in drawn)
+
+
+def _ahead(cell: Cell) -> int:
+    """Returns the bytes of the scenes of a replica that are generated at once, of every length; 0 for words."""
+    if cell.data.path is not None or not REGISTRIES["task"].entry(cell.task.name).declares("images"):
+        return 0
+    lengths = cell.data.max_length - cell.data.min_length + 1
+    return IMAGE * cell.train.batch_size * BATCHES_AHEAD * lengths
 
 
 def _sentence(length: int) -> int:

@@ -11,7 +11,11 @@ GRID = "name: g\nseeds: 1\ngrid: {score: [dot], task: [TASKS]}\nmodel: {kind: ca
 
 def test_the_lengths_are_the_digits_and_those_of_other_tasks_stay(plan: Plans) -> None:
     text = GRID.replace("TASKS", "copy, caption, {name: caption, digits: [2, 7]}") + "data: {max_length: 9}\n"
-    found = plan(text.replace("model: {kind: captioner}\n", "").replace("score: [dot]", "score: [dot], model.kind: [rnn, captioner]"))
+    found = plan(
+        text.replace("model: {kind: captioner}\n", "").replace(
+            "score: [dot]", "score: [dot], model.kind: [rnn, captioner]"
+        )
+    )
     lengths = {
         (one.cell.task.name, *one.cell.task.options.get("digits", ())): (
             one.cell.data.min_length,

@@ -10,6 +10,8 @@ from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size, least_memory, machine_memory
 from attnbench.grid.packs import packs
+from attnbench.tasks.build import build_task
+from attnbench.tasks.streams import training_stream
 from grid.conftest import Plans
 
 GB = 10**9
@@ -63,12 +65,25 @@ def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:
         return [need.bytes for need in least_memory(packs(plan(GRID, *overrides).cells)[0])]
 
     one, two, batch = bytes_of("seeds=1"), bytes_of("seeds=2"), bytes_of("seeds=1", "train.batch_size=64")
-    assert two == [*(2 * number for number in one[:4]), one[4]]
-    assert batch == [one[0], *(2 * number for number in one[1:4]), one[4]]
+    assert two == [*(2 * number for number in one[:5]), one[5]]
+    assert batch == [one[0], *(2 * number for number in one[1:5]), one[5]]
     # 20 symbols, embeddings of 32, width 64, 10 words: by hand.
     assert one[1] == 4 * 32 * 10 * 20
     assert one[2] == 4 * 32 * 20 * 64
     assert one[3] == 4 * 32 * 10 * 10 * 64
+
+
+def test_scenes_are_generated_ahead_for_every_replica_and_length(plan: Plans) -> None:
+    grid = (
+        "name: g\nseeds: 3\ngrid: {score: [dot], task: [{name: caption, digits: [2, 5]}]}\nmodel: {kind: captioner}\n"
+    )
+    pack = packs(plan(grid).cells)[0]
+    ahead = next(need.bytes for need in least_memory(pack) if "ahead" in need.what)
+    cell = pack.cell
+    stream = training_stream(build_task(cell.task, cell.data), cell.task, cell.data, pack.seeds, cell.train.batch_size)
+    for _ in range(30):
+        stream.batch()
+    assert ahead == sum(block.source.nbytes for block, _ in stream._ready.values())
 
 
 def test_only_the_first_are_listed_and_the_rest_counted(plan: Plans) -> None:

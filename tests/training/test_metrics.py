@@ -126,6 +126,43 @@ def test_aer_of_one_link_per_word_is_0_and_shifted_links_make_it_1():
         assert measure(told, shifted)[0]["alignment_mass"] == 0
 
 
+POSSIBLE = LINKS.copy()
+POSSIBLE[0, 1, 2] = POSSIBLE[1, 1, 1] = True  # where the words 1 and 4 of MIXED look
+
+
+def test_possible_links_are_not_wrong_and_not_required():
+    """Och & Ney: |A| = 4, |S| = 5, |A∩S| = 2, |A∩P| = 4. Word 4 has a possible link alone."""
+    (found,) = measure(Told(weights=MIXED), Examples(SOURCE, TARGET, LINKS, POSSIBLE))
+    assert found["aer"] == pytest.approx(1 - (2 + 4) / (4 + 5))
+    assert found["pointing"] == pytest.approx(4 / 5)
+    assert found["alignment_mass"] == pytest.approx((0.7 + 0.8 + 0.2 + 0.7 + 0.8) / 5)
+    alike = [measure(Told(weights=MIXED), Examples(SOURCE, TARGET, LINKS, same)) for same in (None, LINKS)]
+    assert alike[0] == alike[1]
+
+
+def test_pointing_is_the_share_of_words_with_gold_that_look_at_it():
+    assert measure(Told(weights=MIXED))[0]["pointing"] == pytest.approx(2 / 4)
+    assert measure(Told(weights=PERFECT))[0]["pointing"] == 1
+    nowhere = MIXED.copy()
+    nowhere[0, 0, 0] = 0  # position 0 would be right
+    assert measure(Told(weights=nowhere))[0]["pointing"] == pytest.approx(1 / 4)
+
+
+def test_the_last_patch_of_an_image_is_a_position_like_the_others():
+    """There is no EOS among the patches: four of them may be attended to, and have links."""
+    images = np.zeros((2, 8, 32), np.float32)
+    links = np.pad(LINKS, ((0, 0), (0, 0), (0, 1)))
+    links[0, 2] = [False, False, False, True]  # where word 2 of MIXED looks
+    (found,) = measure(Told(weights=MIXED), Examples(images, TARGET, links))
+    assert found["aer"] == pytest.approx(1 - 6 / (5 + 5))  # |A| = 5, one of them of word 4, which has no gold
+    assert found["pointing"] == pytest.approx(3 / 4)
+    uniform = np.full((1, 2, 4, 4), 0.25)
+    (found,) = measure(Told(weights=uniform), Examples(images, TARGET, links))
+    assert found["alignment_entropy"] == pytest.approx(1)
+    assert found["attended"] == 1
+    assert found["alignment_mass"] == pytest.approx((0.25 * 3 + 0.5) / 4)
+
+
 def test_a_word_that_looks_nowhere_is_linked_to_nothing():
     """As one that looks at EOS: |A| = 3, |G| = 5, |A∩G| = 2; that it would point to position 0 is no link."""
     nowhere = MIXED.copy()
