@@ -28,6 +28,8 @@ TABLES = {
     "positions": {"task": ["exact_match", "exact_match@12"]},
     "normalisers": {"task": ["exact_match", "exact_match@12", "aer", "attended"]},
     "length": {"scope": [f"exact_match@{n}" for n in (10, 20, 50, 100)]},
+    "caption": {"task.clutter": ["exact_match", "aer", "pointing"]},
+    "g2p": {"scope": ["exact_match", "phoneme_error_rate", "exact_match@4", "exact_match@12"]},
     "ntm_copy": {"task": [*(f"exact_match@{n}" for n in (20, 40, 80, 120)), "token_accuracy@120"]},
 }
 
