@@ -39,10 +39,11 @@ def main() -> None:
     lines = [
         "# Ten words, letter by letter",
         "",
-        f"`python benchmarks/g2p_words.py`: additive, global, seed {SEED} of experiments/g2p.yaml, with an exact match of "
-        f"{outcome.metrics['exact_match']:.3f} and a phoneme error rate of {outcome.metrics['phoneme_error_rate']:.3f}. "
-        f"The first test words of {LENGTHS.start} to {LENGTHS.stop - 1} letters, two of each length. A row is a phoneme "
-        "of the output, a column a letter; a digit is the attention weight in tenths. There is no gold alignment.",
+        f"`python benchmarks/g2p_words.py`: additive, global, seed {SEED} of experiments/g2p.yaml (exact match "
+        f"{outcome.metrics['exact_match']:.3f}, phoneme error rate {outcome.metrics['phoneme_error_rate']:.3f}). "
+        f"The first test words of {LENGTHS.start} to {LENGTHS.stop - 1} letters, two of each length. A row is a "
+        "phoneme of the output, a column a letter; a digit is the attention weight in tenths. There is no gold "
+        "alignment.",
     ]
     for example in _chosen(training):
         lines += ["", *_drawn(training, example)]
