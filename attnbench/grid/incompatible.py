@@ -66,7 +66,7 @@ def _of_scope(model: Component, scope: Component) -> Iterator[str]:
 
 def _of_model(model: Component, score: Component | None, task: Component) -> Iterator[str]:
     name, options = model.name, model.options
-    if name == "rnn" and options["input_feeding"] and options["query"] == "previous":
+    if name in ("rnn", "captioner") and options["input_feeding"] and options["query"] == "previous":
         yield "model.input_feeding needs model.query: current, found previous"
     if name == "transformer" and options["width"] % options["heads"]:
         yield f"model.width {options['width']} is not divisible by {options['heads']} heads"

@@ -108,6 +108,13 @@ def test_input_feeding_needs_the_query_after_the_step(plan: Plans) -> None:
     assert "input_feeding" in reasons(found)[0]
 
 
+def test_input_feeding_of_the_captioner_needs_it_too(plan: Plans) -> None:
+    grid = "name: g\nseeds: 1\ngrid: {score: [dot], task: [caption]}\nmodel: {kind: captioner}\n"
+    found = plan(grid + "zip: {model.input_feeding: [true, true], model.query: [previous, current]}\n")
+    assert labels(found, "model.query") == [("current",)]
+    assert reasons(found) == ["model.input_feeding needs model.query: current, found previous"]
+
+
 def test_a_scope_over_one_sequence_is_not_for_the_rnn(plan: Plans) -> None:
     found = plan("name: g\nseeds: 1\ngrid: {score: [dot], scope: [self, global], task: [copy]}\n")
     assert labels(found, "scope") == [("global",)]
