@@ -57,7 +57,9 @@ class Resolver:
         """
         entry = REGISTRIES["task"].entry(task.name)
         unused = tuple(field for field in UNUSED if not entry.takes(field))
-        key = (unused, task.name, task.options.get("digits"))
+        # The lengths of the built-in task caption; a custom task may have an option of this name.
+        digits = task.options.get("digits") if REGISTRIES["task"].is_builtin(task.name) else None
+        key = (unused, task.name, digits)
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 
     def section_of_data(self, combination: Combination, check_order: bool) -> Data | None:

@@ -60,3 +60,19 @@ def test_the_lengths_of_own_images_are_those_of_the_file(plan: Plans, tmp_path) 
     np.savez(tmp_path / "own.npz", images=images[:, :7], words=words)
     with pytest.raises(AttnbenchError, match="are 7 × 8 pixels"):
         plan(GRID.replace("TASKS", "caption") + "data: {path: own.npz}\n")
+
+
+def test_an_option_digits_of_a_custom_task_is_its_own(plan: Plans, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import attnbench\n"
+        "@attnbench.task('mine')\n"
+        "class Mine:\n"
+        "    def __init__(self, digits: int = 3):\n"
+        "        self.source_words = self.target_words = ['<pad>', '<bos>', '</s>', *map(str, range(digits))]\n"
+        "    def check(self, length): return None\n"
+        "    def generate(self, random, length, count):\n"
+        "        source = random.integers(3, len(self.source_words), size=(count, length))\n"
+        "        return attnbench.Examples(source, source.copy(), None)\n"
+    )
+    found = plan("name: g\nseeds: 1\nplugins: [mine.py]\ngrid: {score: [dot], task: [mine]}\ndata: {max_length: 9}\n")
+    assert [(one.cell.data.min_length, one.cell.data.max_length) for one in found.cells] == [(3, 9)]
