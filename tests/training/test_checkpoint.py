@@ -99,7 +99,8 @@ def arrivals(monkeypatch) -> Callable[[dict[int, tuple[float, ...]]], None]:
 
 @pytest.mark.parametrize("kind", registry.model.names())
 def test_every_model_continues_with_the_same_numbers(kind, checked):
-    described = pack(SEEDS, "additive", HOMES.get(kind, "global"), kind=kind, **STEPS)
+    task = "caption" if registry.model.entry(kind).declares("reads_images") else "copy"
+    described = pack(SEEDS, "additive", HOMES.get(kind, "global"), task, kind=kind, **STEPS)
     assert same(in_pieces(checked(described), 6, 9, 12), train(described))
 
 
@@ -150,8 +151,8 @@ def test_a_diverged_replica_is_remembered(checked, monkeypatch):
     assert same(in_pieces(checked(described), 9, 12), expected)
 
 
-@pytest.mark.parametrize("task", ["translate", "sort", "g2p"])
-def test_the_sentences_go_on_where_they_were(task, checked, monkeypatch):
+@pytest.mark.parametrize("task", ["translate", "sort", "g2p", "caption"])
+def test_the_examples_go_on_where_they_were(task, checked, monkeypatch):
     """Also where those that are generated ahead are used up in between, and where targets differ in length."""
     monkeypatch.setattr("attnbench.tasks.streams.BATCHES_AHEAD", 3)
     seen, plain = [], Training._step
@@ -165,14 +166,16 @@ def test_the_sentences_go_on_where_they_were(task, checked, monkeypatch):
             del self.stream.batch
 
     monkeypatch.setattr(Training, "_step", step)
-    described = pack(SEEDS, task=task, data=DATA.model_copy(update={"max_length": 6}), steps=40, valid_every=4)
+    kind = "captioner" if task == "caption" else "rnn"
+    data = DATA.model_copy(update={"max_length": 6})
+    described = pack(SEEDS, task=task, data=data, kind=kind, steps=40, valid_every=4)
     train(described)
     expected = dict(seen)
     seen.clear()
     in_pieces(checked(described), 8, 24, 40)
     assert [number for number, _ in seen] == [*range(1, 9), *range(5, 25), *range(21, 41), *range(37, 41)]
     for number, batch in seen:
-        for name in ("source", "target", "links"):  # g2p has no links
+        for name in ("source", "target", "links", "possible"):  # None where the task has none
             np.testing.assert_array_equal(getattr(batch, name), getattr(expected[number], name))
 
 
