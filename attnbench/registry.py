@@ -22,7 +22,7 @@ import pydantic
 import pydantic_core
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
-from attnbench.messages import message_of, range_text, say
+from attnbench.messages import message_of, range_text, say, show, type_text
 from attnbench.option_types import FromTo, OddInt
 
 REQUIRED = inspect.Parameter.empty
@@ -153,11 +153,15 @@ class Entry:
             known = [o.name for o in self.options]
             hint = did_you_mean(name, known) if known else f"{self.name} takes no options"
             return Problem(f"{self.kind} {self.name!r} has no option {name!r}", name, hint)
-        if error["type"] == "missing":
+        if error["type"] == "missing" and len(error["loc"]) == 1:
             return Problem(f"{self.kind} {self.name!r} needs the option {name!r}", name)
-        range_ = next((range_text(option.type) for option in self.options if option.name == name), "")
+        kind = next((option.type for option in self.options if option.name == name), Any)
+        range_ = range_text(kind)
         hint = f"a valid {name} is {'an' if range_[0] in 'aio' else 'a'} {range_}" if range_ else ""
-        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {say(error)}", name, hint)
+        # pydantic would speak of a tuple, which YAML does not have, and of a missing field.
+        wrong_size = error["type"] in ("missing", "too_long")
+        what = f"should be {type_text(kind)}, found {show(error['input'])}" if wrong_size else say(error)
+        return Problem(f"{self.kind} {self.name!r}, option {name!r}: {what}", name, hint)
 
 
 class Registry:

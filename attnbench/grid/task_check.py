@@ -61,7 +61,7 @@ class TaskCheck:
             place = self.document.place(value.place)
         elif head == "data" and self.document.is_set((head, field)):
             place = self.document.place((head, field))
-        elif head == "data" or not problem.where:
+        elif head in ("data", "task") or not problem.where:
             place = self.document.place(combination["task"].place)
         else:
             place = Place(problem.where)  # a line of the user's own file

@@ -33,14 +33,17 @@ def test_the_lengths_are_the_digits_and_those_of_other_tasks_stay(plan: Plans) -
         ("{name: caption, digits: [4, 2]}", r"should be the smaller number and the larger one, found \[4, 2\]"),
         ("{name: caption, digits: [0, 2]}", "'digits'"),
         ("{name: caption, digits: 3}", "'digits'"),
+        ("{name: caption, digits: [3]}", r"'digits': should be \[int > 0, int > 0\], found \[3\]"),
+        ("{name: caption, digits: [1, 2, 3]}", r"'digits': should be \[int > 0, int > 0\], found \[1, 2, 3\]"),
         ("{name: caption, digits: [1, 26]}", "a scene has 25 cells, one for each digit, and no room for 26 digits"),
         ("{name: caption, jitter: 4}", "'jitter': should be at most 3, found 4(?s:.*)is an int ≥ 0 and ≤ 3"),
         ("{name: caption, clutter: 56}", "beside 5 digits a scene has room for 55 fragments, and clutter is 56"),
     ],
 )
 def test_a_scene_that_cannot_be_is_an_error_before_anything_is_trained(plan: Plans, task: str, message: str) -> None:
-    with pytest.raises(AttnbenchError, match=message):
+    with pytest.raises(AttnbenchError, match=message) as error:
         plan(GRID.replace("TASKS", task))
+    assert all(problem.where.partition("grid.yaml:")[2].startswith("3:") for problem in error.value.problems)
 
 
 def test_test_lengths_are_numbers_of_digits(plan: Plans) -> None:
