@@ -5,7 +5,7 @@ import numpy as np
 from attnbench.cell import Component, Data
 from attnbench.errors import fail
 from attnbench.registry import task as tasks
-from attnbench.tasks.base import Task
+from attnbench.tasks.base import PATCH, Task
 from attnbench.tasks.build import blaming, build_task
 from attnbench.tasks.draw import draw_any, random_for
 from attnbench.tasks.fixed_sets import test_set, test_set_at, test_set_unseen, validation_set
@@ -31,6 +31,7 @@ def check_data(component: Component, data: Data) -> dict[str, float | int]:
 
 def _try_all(component: Component, data: Data) -> Task:
     task = build_task(component, data)
+    _check_image_size(task, component)
     # Everything that training does with the data, with one example each.
     least = data.model_copy(update={"validation_examples": 1, "test_examples": 1})
     training_stream(task, component, least, seeds=(0,), batch_size=1).batch()
@@ -42,6 +43,18 @@ def _try_all(component: Component, data: Data) -> Task:
     if not tasks.is_builtin(component.name) and not isinstance(task, Listed):
         _check_generate(task, component, data)
     return task
+
+
+def _check_image_size(task: Task, component: Component) -> None:
+    """Raises AttnbenchError if a task of images has no height and width that patches fill."""
+    if not getattr(task, "images", False):
+        return
+    found = getattr(task, "image_size", None)
+    sides = found if isinstance(found, tuple | list) and len(found) == 2 else ()
+    if not sides or not all(isinstance(side, int) and side > 0 and side % PATCH == 0 for side in sides):
+        what = f"the task {component.name!r} has images and the image_size {found!r}"
+        hint = f"image_size is (height, width) in pixels, two multiples of {PATCH}"
+        raise fail(what, tasks.entry(component.name).origin, hint)
 
 
 def _check_generate(task: Task, component: Component, data: Data) -> None:

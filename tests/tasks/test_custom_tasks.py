@@ -208,3 +208,19 @@ def test_a_run_says_on_which_lengths_it_trains(tmp_path, capsys):
     assert ended.value.code == 0
     told = " ".join(capsys.readouterr().err.split())
     assert "the task mine has no sources of length 4, 6, 8: it is trained on length 5, 7" in told
+
+
+IMAGES = RIGHT.replace("    def check", "    images, image_size = True, SIZE\n\n    def check").replace(
+    RETURN, "return attnbench.Examples(random.random((count, *self.image_size)), target, None)"
+)
+
+
+@pytest.mark.parametrize("size", ["(20, 16)", "(4, 8)", "(0, 8)", "(8, 8, 8)", "8", "None"])
+def test_images_are_multiples_of_a_patch(size, tmp_path):
+    problem = problem_of(check_data, loaded(tmp_path, IMAGES.replace("SIZE", size)), Data())
+    assert problem.what == f"the task 'mine' has images and the image_size {size}"
+    assert problem.where.endswith(f"mine.py:{CLASS}")
+
+
+def test_images_of_whole_patches_are_right(tmp_path):
+    check_data(loaded(tmp_path, IMAGES.replace("SIZE", "(16, 8)")), Data())
