@@ -5,7 +5,7 @@ import numpy as np
 from attnbench.cell import Component, Data
 from attnbench.errors import fail
 from attnbench.registry import task as tasks
-from attnbench.tasks.base import PATCH, Task
+from attnbench.tasks.base import PAD, PATCH, Examples, Task
 from attnbench.tasks.build import blaming, build_task
 from attnbench.tasks.draw import draw_any, random_for
 from attnbench.tasks.fixed_sets import test_set, test_set_at, test_set_unseen, validation_set
@@ -68,10 +68,33 @@ def _check_generate(task: Task, component: Component, data: Data) -> None:
         if not (np.array_equal(first.source, again.source) and np.array_equal(first.target, again.target)):
             what = f"the task {component.name!r} generated different sentences from the same random numbers"
             raise fail(what, place, "use only the argument `random` of generate, and keep no state between calls")
+        if problem := _wrong_references(task, first):
+            hint = "references(source) returns ids (N,R,T), padded with PAD at the end; the target is one of the R"
+            raise fail(f"{type(task).__name__}.references returned {problem}", place, hint)
         (without if first.links is None else with_links).append(length)
     if with_links and without:
         what = f"the task {component.name!r} has links for length {with_links[0]} but none for length {without[0]}"
         raise fail(what, place, "return links for all lengths, or None for all of them")
+
+
+def _wrong_references(task: Task, examples: Examples) -> str | None:
+    """Returns what is wrong with the references of a task that has several right targets per source, or None."""
+    if not hasattr(task, "references"):
+        return None
+    found = task.references(examples.source)
+    if not isinstance(found, np.ndarray) or not np.issubdtype(found.dtype, np.integer):
+        return f"{getattr(found, 'dtype', type(found).__name__)}, expected a NumPy array of integers"
+    if found.ndim != 3 or len(found) != len(examples) or not found.size:
+        return f"the shape {found.shape}, expected ({len(examples)},R,T)"
+    width = max(found.shape[2], examples.target.shape[1])
+    references, targets = (
+        np.pad(a, [*[(0, 0)] * (a.ndim - 1), (0, width - a.shape[-1])]) for a in (found, examples.target)
+    )
+    if ((references[..., :-1] == PAD) & (references[..., 1:] != PAD)).any():
+        return f"a reference with PAD ({PAD}) before its last word"
+    if not (references == targets[:, None]).all(-1).any(-1).all():
+        return "references without the target of an example"
+    return None
 
 
 def missing_lengths(component: Component, data: Data) -> list[int]:

@@ -224,3 +224,27 @@ def test_images_are_multiples_of_a_patch(size, tmp_path):
 
 def test_images_of_whole_patches_are_right(tmp_path):
     check_data(loaded(tmp_path, IMAGES.replace("SIZE", "(16, 8)")), Data())
+
+
+REFERENCES = {
+    "a list": ("source[:, None, ::-1].tolist()", "list, expected a NumPy array of integers"),
+    "numbers": ("source[:, None, ::-1] * 1.0", "float64, expected a NumPy array of integers"),
+    "one per source": ("source[:, ::-1]", "the shape (2, 3), expected (2,R,T)"),
+    "none": ("source[:, :0, None]", "the shape (2, 0, 1), expected (2,R,T)"),
+    "others": ("source[:, None, ::-1] % 10 + 3", "references without the target of an example"),
+    "PAD": ("np.pad(source[:, None, ::-1], ((0, 0), (0, 0), (1, 0)))", "a reference with PAD (0) before its last word"),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+def test_wrong_references(case, tmp_path):
+    returned, message = REFERENCES[case]
+    code = f"{RIGHT}\n    def references(self, source):\n        return {returned}\n"
+    problem = problem_of(check_data, loaded(tmp_path, code), Data())
+    assert problem.what == f"Mine.references returned {message}"
+    assert problem.where.endswith(f"mine.py:{CLASS}")
+
+
+def test_right_references(tmp_path):
+    returned = "np.stack([source, source[:, ::-1]], axis=1)"
+    check_data(loaded(tmp_path, f"{RIGHT}\n    def references(self, source):\n        return {returned}\n"), Data())
