@@ -430,6 +430,11 @@ def has_lengths_of_files(name: str) -> bool:
     return task.is_builtin(name) and task.entry(name).declares("lengths_of_files")
 
 
+def has_digits(name: str) -> bool:
+    """Whether the lengths of a task without `data.path` are those of its option `digits`, and cannot be set."""
+    return task.is_builtin(name) and task.entry(name).takes("digits")
+
+
 def has_bundled_data(name: str) -> bool:
     """Whether a task without `data.path` reads a file of an installed package, whose path is `bundled()`."""
     return task.is_builtin(name) and task.entry(name).declares("bundled")

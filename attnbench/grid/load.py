@@ -28,7 +28,7 @@ from attnbench.grid.tune import Tune
 from attnbench.grid.values import DEFAULTS, Axes, Grid, Label, Sections
 from attnbench.messages import say
 from attnbench.plugins import load_plugin
-from attnbench.registry import REGISTRIES, has_lengths_of_files
+from attnbench.registry import REGISTRIES, has_digits, has_lengths_of_files
 
 SECTIONS: dict[str, type[Section]] = {"tune": Tune, "decide": Decide}
 
@@ -199,21 +199,41 @@ def _check_paths(axes: Axes, document: Document) -> None:
     for field in PATHS[1:]:
         if given[field] and not given["path"]:
             note(field, f"data.{field} needs data.path, which is not set", "add data.path, the training data")
-    if not given["path"] or not tasks:
+    if not tasks:
+        return
+    set_lengths = [f for f in LENGTHS if f"data.{f}" in axes.names or document.is_set(("data", f))]
+    if not given["path"]:
+        for field in set_lengths if all(map(has_digits, tasks)) else ():
+            what = f"data.{field} cannot be set for caption: the lengths are its digits"
+            note(field, what, "set digits: {name: caption, digits: [1, 3]}")
         return
     readers = {name for name in REGISTRIES["task"].names() if reads_path(name)}
     if tasks.isdisjoint(readers):
-        which = " and ".join(sorted(readers))
+        *others, last = sorted(readers)
+        which = f"{', '.join(others)} and {last}"
         note("path", f"data.path is only read by the tasks {which}, which this grid does not have", "")
     every = [value.data for value in axes.values("data.path")] or [document.data["data"]["path"]]
-    if all(map(has_lengths_of_files, tasks)) and None not in every:
-        for field in LENGTHS:
-            if f"data.{field}" in axes.names or document.is_set(("data", field)):
-                note(
-                    field,
-                    f"data.{field} cannot be set with data.path: the lengths are those of the file",
-                    f"remove data.{field}",
-                )
+    if None in every:
+        return
+    for field in set_lengths if all(map(has_lengths_of_files, tasks)) else ():
+        what = f"data.{field} cannot be set with data.path: the lengths are those of the file"
+        note(field, what, f"remove data.{field}")
+    _check_scenes(axes, document)
+
+
+def _check_scenes(axes: Axes, document: Document) -> None:
+    """Checks that no option of the scenes of caption is set beside data.path, which replaces them.
+
+    Otherwise the same images would be trained on for each value of the option.
+    """
+    for value in axes.values("task"):
+        for option in value.options if has_digits(value.name) else ():
+            what = f"{option} is of the scenes of caption, and not used with data.path"
+            document.problems.add(document.place((*value.place, option), key=True), what, "remove it")
+    if all(has_digits(value.name) for value in axes.values("task")):
+        for axis in (name for name in axes.names if name.startswith("task.")):
+            what = f"{axis} is of the scenes of caption, and not used with data.path"
+            document.problems.add(document.place(axes.values(axis)[0].place), what, "remove it")
 
 
 def _test_lengths(file: GridFile, axes: Axes) -> set[int] | None:

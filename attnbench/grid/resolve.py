@@ -15,7 +15,7 @@ from attnbench.grid.incompatible import reads_path
 from attnbench.grid.values import DEFAULTS, Axes, Combination, Sections, Value
 from attnbench.messages import say
 from attnbench.plugins import load_entry_points
-from attnbench.registry import REGISTRIES, Entry, has_lengths_of_files
+from attnbench.registry import REGISTRIES, Entry, has_digits, has_lengths_of_files
 
 MOST_BYTES = 10**9  # size of a file of sentence pairs, which is read into memory
 LENGTHS = ("min_length", "max_length")
@@ -57,8 +57,7 @@ class Resolver:
         """
         entry = REGISTRIES["task"].entry(task.name)
         unused = tuple(field for field in UNUSED if not entry.takes(field))
-        # The lengths of the built-in task caption; a custom task may have an option of this name.
-        digits = task.options.get("digits") if REGISTRIES["task"].is_builtin(task.name) else None
+        digits = task.options["digits"] if has_digits(task.name) else None
         key = (unused, task.name, digits)
         return self._once("data", combination, key, lambda: self._data(combination, *key))
 

@@ -79,3 +79,29 @@ def test_an_option_digits_of_a_custom_task_is_its_own(plan: Plans, tmp_path) -> 
     )
     found = plan("name: g\nseeds: 1\nplugins: [mine.py]\ngrid: {score: [dot], task: [mine]}\ndata: {max_length: 9}\n")
     assert [(one.cell.data.min_length, one.cell.data.max_length) for one in found.cells] == [(3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("data: {max_length: 3}\n", "data.max_length cannot be set for caption: the lengths are its digits"),
+        ("zip: {data.min_length: [1, 2], data.max_length: [3, 4]}\n", "data.min_length cannot be set for caption"),
+    ],
+)
+def test_lengths_beside_the_digits_are_errors(plan: Plans, more: str, message: str) -> None:
+    with pytest.raises(AttnbenchError, match=message):
+        plan(GRID.replace("TASKS", "caption") + more)
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "message"),
+    [
+        ("{name: caption, clutter: 4}", "", "clutter is of the scenes of caption, and not used with data.path"),
+        ("caption", "zip: {task.jitter: [0, 1]}\n", "task.jitter is of the scenes of caption"),
+    ],
+)
+def test_options_of_scenes_beside_a_file_are_errors(plan: Plans, tmp_path, task: str, more: str, message: str) -> None:
+    np.savez(tmp_path / "own.npz", images=np.zeros((9, 8, 8)), words=np.array([["a"]] * 9))
+    with pytest.raises(AttnbenchError, match=message) as error:
+        plan(GRID.replace("TASKS", task) + "data: {path: own.npz}\n" + more)
+    assert all("grid.yaml:" in problem.where for problem in error.value.problems)

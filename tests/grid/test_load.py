@@ -265,7 +265,7 @@ PAIRS = "a b\tx\na b c\tx y\n" * 50 + "".join(f"w{n} v\tz\n" for n in range(60))
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (G + "data: {path: p.tsv}", "only read by the tasks g2p and translate, which"),
+        (G + "data: {path: p.tsv}", "only read by the tasks caption, g2p and translate, which"),
         (
             "grid: {score: [dot], task: [translate]}\ndata: {path: p.tsv, max_length: 9}",
             "data.max_length cannot be set",
