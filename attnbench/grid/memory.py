@@ -11,7 +11,7 @@ from attnbench.registry import REGISTRIES, has_bundled_data, has_lengths_of_file
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
-BATCHES_AHEAD = 16  # as in tasks/streams.py
+BATCHES_AHEAD, BYTES_AHEAD = 16, 2**18  # as in tasks/streams.py
 IMAGE = 40 * 40 * FLOAT  # of the task caption
 COPIES = 4  # the parameters, their gradients, and the two moments of Adam
 CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once, because only 5 % of them belong to the test split
@@ -147,11 +147,13 @@ def _examples(cell: Cell) -> int:
 
 
 def _ahead(cell: Cell) -> int:
-    """Returns the bytes of the scenes of a replica that are generated at once, of every length; 0 for words."""
-    if cell.data.path is not None or not REGISTRIES["task"].entry(cell.task.name).declares("images"):
+    """Returns the bytes of the scenes of a replica that are generated at once, of every length; 0 for other tasks."""
+    tasks, data, batch = REGISTRIES["task"], cell.data, cell.train.batch_size
+    images = tasks.is_builtin(cell.task.name) and tasks.entry(cell.task.name).declares("images")
+    if data.path is not None or not images:
         return 0
-    lengths = cell.data.max_length - cell.data.min_length + 1
-    return IMAGE * cell.train.batch_size * BATCHES_AHEAD * lengths
+    fit = (BYTES_AHEAD // (batch * length * length) for length in range(data.min_length, data.max_length + 1))
+    return IMAGE * batch * sum(max(1, min(BATCHES_AHEAD, batches)) for batches in fit)
 
 
 def _sentence(length: int) -> int:

@@ -73,17 +73,29 @@ def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:
     assert one[3] == 4 * 32 * 10 * 10 * 64
 
 
-def test_scenes_are_generated_ahead_for_every_replica_and_length(plan: Plans) -> None:
-    grid = (
-        "name: g\nseeds: 3\ngrid: {score: [dot], task: [{name: caption, digits: [2, 5]}]}\nmodel: {kind: captioner}\n"
-    )
-    pack = packs(plan(grid).cells)[0]
+@pytest.mark.parametrize(("digits", "batch"), [("[2, 5]", 32), ("[24, 25]", 64)])
+def test_scenes_are_generated_ahead_for_every_replica_and_length(plan: Plans, digits: str, batch: int) -> None:
+    """Fewer batches where their links would be large."""
+    grid = f"name: g\nseeds: 2\ngrid: {{score: [dot], task: [{{name: caption, digits: {digits}}}]}}\n"
+    pack = packs(plan(grid + f"model: {{kind: captioner}}\ntrain: {{batch_size: {batch}}}\n").cells)[0]
     ahead = next(need.bytes for need in least_memory(pack) if "ahead" in need.what)
     cell = pack.cell
     stream = training_stream(build_task(cell.task, cell.data), cell.task, cell.data, pack.seeds, cell.train.batch_size)
     for _ in range(30):
         stream.batch()
     assert ahead == sum(block.source.nbytes for block, _ in stream._ready.values())
+
+
+def test_the_images_of_a_custom_task_may_be_small(plan: Plans, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import attnbench\n@attnbench.task('mine')\nclass Mine:\n    images, image_size = True, (8, 8)\n"
+        "    source_words = target_words = ['<pad>', '<bos>', '</s>', 'a']\n"
+        "    def check(self, length): return None\n"
+        "    def generate(self, random, length, count): raise NotImplementedError\n"
+    )
+    grid = "name: g\nplugins: [mine.py]\ngrid: {score: [dot], task: [mine]}\nmodel: {kind: captioner}\n"
+    (ahead,) = (n.bytes for n in least_memory(packs(plan(grid).cells)[0]) if "ahead" in n.what)
+    assert ahead == 0
 
 
 def test_only_the_first_are_listed_and_the_rest_counted(plan: Plans) -> None:
