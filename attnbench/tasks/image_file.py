@@ -20,8 +20,9 @@ FORMAT = (
     "np.savez(file, images=(N,H,W) uint8 or float, words=(N,T) text with '' after the last word; optional: "
     "links and possible, (N,T,patches) bool)"
 )
-# What NumPy raises for a broken archive.
-_BROKEN = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+# What NumPy and zipfile raise for a broken archive, an encrypted one, and an array whose header asks for more memory
+# than there is.
+_BROKEN = (ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,16 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
             raise ValueError("it is no archive of arrays")
         # Never with pickle: reading a file of someone else must not run code.
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except _BROKEN as error:
         first = str(error).partition("\n")[0]
         if "Object arrays" in first:
             raise fail("has an array of Python objects, which may run code when they are read", path, FORMAT) from error
         raise fail(f"is not an .npz file that NumPy can read: {first}", path, FORMAT) from error
+    # NumPy returns the bytes of a member that is not an array.
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise fail(f"has a file {others[0]!r} that is not an array", path, FORMAT)
+    return arrays
 
 
 def _of_names(arrays: dict[str, Any], path: str) -> list[Problem]:

@@ -1,6 +1,8 @@
 """A user's own images: what is read, how it is divided, and what is told of a file that is not right."""
 
+import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -212,6 +214,29 @@ def test_other_files_are_errors(tmp_path):
     ):
         with pytest.raises(AttnbenchError, match=message):
             read_images(tmp_path / name)
+
+
+def test_archives_that_numpy_cannot_unpack_are_errors(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)})
+    for name, content, message in (
+        ("text.npz", b"no array", "has a file 'images' that is not an array"),
+        ("huge.npz", header.getvalue(), "is not an .npz file that NumPy can read: Unable to allocate"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("images.npy", content)
+            archive.writestr("words.npy", content)
+        with pytest.raises(AttnbenchError, match=message):
+            read_images(tmp_path / name)
+    encrypted = bytearray((tmp_path / "text.npz").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of each member, and in the table of contents
+        start = 0
+        while (start := encrypted.find(signature, start)) >= 0:
+            encrypted[start + flags] |= 1
+            start += 1
+    (tmp_path / "encrypted.npz").write_bytes(encrypted)
+    with pytest.raises(AttnbenchError, match=r"File 'images\.npy' is encrypted"):
+        read_images(tmp_path / "encrypted.npz")
 
 
 def test_files_that_differ_are_errors(saved):
