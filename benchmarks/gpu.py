@@ -30,6 +30,7 @@ from torch import Tensor  # noqa: E402
 
 from attnbench.cell import Cell, Component, Data, Pack, Train  # noqa: E402
 from attnbench.registry import REGISTRIES  # noqa: E402
+from attnbench.tasks.base import source_positions  # noqa: E402
 from attnbench.tasks.build import build_task  # noqa: E402
 from attnbench.training import step  # noqa: E402
 from attnbench.training.batches import Batch  # noqa: E402
@@ -76,23 +77,12 @@ def card(scale: Scale) -> Parts:
         ("tf32", torch.float32, "high"),
         ("bfloat16", torch.bfloat16, "high"),
     ):
-        with matrix_products(precision):
+        with step.matrix_products(scale.device, precision):
             a, b = (torch.randn(size, size, device=scale.device, dtype=dtype) for _ in range(2))
             yield name, 2 * size**3 / seconds_of(lambda a=a, b=b: a @ b, scale)
     block = torch.randn(size, size, device=scale.device)
     copy = torch.empty_like(block)
     yield "bytes per second", 2 * block.nbytes / seconds_of(lambda: copy.copy_(block), scale)
-
-
-@contextmanager
-def matrix_products(precision: str) -> Iterator[None]:
-    """Computes float32 matrix products with torch's precision "highest", or "high", which is TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def synchronise(scale: Scale) -> None:
@@ -138,23 +128,30 @@ def _tried(combination: Any, scale: Scale) -> tuple[str, Figures]:
 
 
 def _compared(combination: Any, scale: Scale) -> Figures:
+    from company import task_of
     from small_packs import DATA, pack
 
     kind, score, scope, normaliser, options = combination
     data = DATA.model_copy(update={"min_length": 5})  # one length: one graph
-    described = pack((3, 4, 5), score, scope, data=data, kind=kind, normaliser=normaliser, scope_options=dict(options))
+    of_scope = dict(options)
+    described = pack(
+        (3, 4, 5), score, scope, task_of(kind), data, kind=kind, normaliser=normaliser, scope_options=of_scope
+    )
     cell, cpu = described.cell, torch.device("cpu")
     task = build_task(cell.task, data)
 
     def stack(dtype: torch.dtype, device: torch.device) -> Stack:
-        return Stack(lambda seed: build_model(cell, task, 6, seed).to(dtype), described.seeds, device)
+        return Stack(
+            lambda seed: build_model(cell, task, source_positions(task, 5), seed).to(dtype), described.seeds, device
+        )
 
     batch = Training(described, cpu, lambda _: None).next_batch()
-    expected = gradients(stack(torch.float64, cpu), batch)
+    exact = batch._replace(source=batch.source.double()) if batch.source.is_floating_point() else batch
+    expected = gradients(stack(torch.float64, cpu), exact)
     moved = Batch(*(tensor.to(scale.device) for tensor in batch))
     figures = {}
     for name, precision in (("float32", "highest"), ("tf32", "high")):
-        with matrix_products(precision):
+        with step.matrix_products(scale.device, precision):
             figures[name] = relative(gradients(stack(torch.float32, scale.device), moved), expected)
     return figures | _replayed(described, scale)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attnbench import registry
 from attnbench.grid.incompatible import incompatibility
+from attnbench.tasks.base import source_positions
 from attnbench.tasks.build import build_task
 from attnbench.tasks.streams import training_stream
 from attnbench.training.adam import Adam
@@ -20,6 +21,11 @@ STEPS = 20
 STACKS = (2, 3, 5, 8)
 SEED = 5
 Combination = tuple[str, str, str, str, dict[str, str]]  # model, score, scope, normaliser, options of the scope
+
+
+def task_of(kind: str) -> str:
+    """A task that a model can be trained on."""
+    return "caption" if registry.model.entry(kind).declares("reads_images") else "copy"
 
 
 def _combinations() -> list[Combination]:
@@ -49,7 +55,7 @@ def _combinations() -> list[Combination]:
 def _compatible(combination: Combination) -> bool:
     kind, score, scope, normaliser, options = combination
     try:
-        cell = pack((SEED,), score, scope, kind=kind, normaliser=normaliser, scope_options=options).cell
+        cell = pack((SEED,), score, scope, task_of(kind), kind=kind, normaliser=normaliser, scope_options=options).cell
     except Exception:
         return False
     return not incompatibility(cell.model, cell.score, cell.scope, cell.normaliser, cell.task)
@@ -79,13 +85,19 @@ def trained(
 ) -> dict[str, Tensor]:
     """The weights of seed SEED after STEPS steps in a stack of this size, where it is the last."""
     seeds = (*range(100, 100 + size - 1), SEED)
-    described = pack(seeds, score, scope, kind=kind, normaliser=normaliser, scope_options=dict(options), batch_size=4)
+    described = pack(
+        seeds, score, scope, task_of(kind), kind=kind, normaliser=normaliser, scope_options=dict(options), batch_size=4
+    )
     cell = described.cell
     task = build_task(cell.task, DATA)
     stream = training_stream(task, cell.task, DATA, seeds, 4)
-    stack = Stack(lambda seed: build_model(cell, task, stream.longest + 1, seed).to(dtype), seeds, CPU)
+    longest = source_positions(task, stream.longest)
+    stack = Stack(lambda seed: build_model(cell, task, longest, seed).to(dtype), seeds, CPU)
     adam = Adam(list(stack.parameters.values()))
     for _ in range(STEPS):
-        objective, _loss = stack.loss(to_batch(stream.batch(), CPU))
+        batch = to_batch(stream.batch(), CPU)
+        if batch.source.is_floating_point():
+            batch = batch._replace(source=batch.source.to(dtype))
+        objective, _loss = stack.loss(batch)
         adam.step(objective.sum(), 0.01, 1.0)
     return {name: parameter[-1].detach().double() for name, parameter in stack.parameters.items()}

@@ -14,6 +14,7 @@ import numpy as np
 from attnbench.errors import fail
 from attnbench.files import cause, read_file, write_atomically
 from attnbench.outcome import NO_HEADS, Alignments
+from attnbench.tasks.base import PATCH, patches
 
 MOST_BYTES = 1_000_000_000  # of an archive, and of its arrays together: 28 alignments of 8 heads and 1,000 words
 WRITTEN_SHARE = 0.99  # of MOST_BYTES that the arrays may have: an archive of random bytes is a little larger than they
@@ -191,6 +192,12 @@ def _check_shapes(found: Alignments) -> None:
         array = getattr(found, name)
         if list(array.shape) != shape and (array.size or name not in may_be_empty):
             raise ValueError(f"{name!r} has the shape {array.shape}, expected {tuple(shape)}")
+    for name, image, positions in (
+        ("images", found.images, area[1]),
+        ("forming_image", found.forming_image, forming_area[1]),
+    ):
+        if image.size and (image.ndim != 3 or _patches(image.shape[1:]) != positions):
+            raise ValueError(f"{name!r} has the shape {image.shape}, and the weights are of {positions} patches")
     if not len(found.source) == len(found.target) == sentences:
         words = f"{len(found.source)} source and {len(found.target)} target sentences"
         raise ValueError(f"it has {words}, and the weights of {sentences}")
@@ -199,6 +206,11 @@ def _check_shapes(found: Alignments) -> None:
         most = area if place < sentences else forming_area
         if len(target) > most[0] or len(source) > most[1]:
             raise ValueError(f"sentence {place} has more words than weights")
+
+
+def _patches(size: tuple[int, ...]) -> int | None:
+    """The number of patches of an image of this size; None if it has no whole number of them."""
+    return None if any(side % PATCH for side in size) else patches((size[0], size[1]))
 
 
 def _to_array(sentences: list[list[str]]) -> np.ndarray:

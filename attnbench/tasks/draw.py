@@ -44,32 +44,26 @@ def concatenate(parts: list[Examples]) -> Examples:
 
     The result has links only if all parts have them.
     """
-    longest = max(part.target.shape[-1] for part in parts)
-    filled = [fill(part, longest) for part in parts]
-    return Examples(
-        np.concatenate([part.source for part in filled]),
-        np.concatenate([part.target for part in filled]),
-        _joined(np.concatenate, [part.links for part in filled]),
-        _joined(np.concatenate, [part.possible for part in filled]),
-    )
+    return _joined(np.concatenate, parts)
 
 
 def stacked(parts: list[Examples]) -> Examples:
-    """Stacks Examples of the same length and number along a new first axis, with targets padded to the longest."""
-    longest = max(part.target.shape[1] for part in parts)
+    """Like `concatenate`, for the same number of examples each, along a new first axis."""
+    return _joined(np.stack, parts)
+
+
+def _joined(join: Callable[[list[np.ndarray]], np.ndarray], parts: list[Examples]) -> Examples:
+    longest = max(part.target.shape[-1] for part in parts)
     filled = [fill(part, longest) for part in parts]
+    links = [part.links for part in filled if part.links is not None]
+    # A part without possible links has the sure ones alone, which are possible as well.
+    possible = [part.any_links() for part in filled] if any(part.possible is not None for part in filled) else []
     return Examples(
-        np.stack([part.source for part in filled]),
-        np.stack([part.target for part in filled]),
-        _joined(np.stack, [part.links for part in filled]),
-        _joined(np.stack, [part.possible for part in filled]),
+        join([part.source for part in filled]),
+        join([part.target for part in filled]),
+        join(links) if len(links) == len(parts) else None,
+        join([each for each in possible if each is not None]) if possible and len(links) == len(parts) else None,
     )
-
-
-def _joined(join: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray | None]) -> np.ndarray | None:
-    """Joins the arrays; None if one of them is None."""
-    present = [array for array in arrays if array is not None]
-    return join(present) if len(present) == len(arrays) else None
 
 
 def fill(examples: Examples, width: int) -> Examples:

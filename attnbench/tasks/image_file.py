@@ -15,6 +15,7 @@ from attnbench.tasks.base import PATCH, SPECIAL, patches
 from attnbench.tasks.files import SHOWN, version_of
 from attnbench.tasks.words import unusable_word
 
+MOST_BYTES = 10**9  # of the arrays of a file, before images of uint8 become four times as large
 REQUIRED, OPTIONAL = ("images", "words"), ("links", "possible")
 FORMAT = (
     "np.savez(file, images=(N,H,W) uint8 or float, words=(N,T) text with '' after the last word; optional: "
@@ -104,6 +105,7 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle
             raise ValueError("it is no archive of arrays")
         # Never with pickle: reading a file of someone else must not run code.
+        _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except _BROKEN as error:
@@ -115,6 +117,14 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
     if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise fail(f"has a file {others[0]!r} that is not an array", path, FORMAT)
     return arrays
+
+
+def _check_size(path: str) -> None:
+    """Raises AttnbenchError if the arrays of an archive, unpacked, have more than MOST_BYTES."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_BYTES:
+        raise fail(f"has arrays of {size:,} bytes, and {MOST_BYTES:,} are allowed", path, "give it fewer images")
 
 
 def _of_names(arrays: dict[str, Any], path: str) -> list[Problem]:

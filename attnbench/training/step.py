@@ -73,14 +73,17 @@ class Steps:
 
 
 @contextmanager
-def matrix_products(device: torch.device) -> Iterator[None]:
-    """Computes matrix products on a GPU with PRECISION."""
+def matrix_products(device: torch.device, precision: str | None = None) -> Iterator[None]:
+    """Computes matrix products and convolutions on a GPU with a precision, which is PRECISION by default."""
+    precision = PRECISION if precision is None else precision
     if device.type != "cuda":
         yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(PRECISION)
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision == "high"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

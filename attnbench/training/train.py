@@ -63,6 +63,8 @@ class Training:
         self.pack, self.cell, self.device, self.report = pack, pack.cell, device, report
         self.started = time.perf_counter()
         self.settings = self.cell.train
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # its default is True; evaluation is in float32
         self.task = build_task(self.cell.task, self.cell.data)
         self.data = (self.task, self.cell.task, self.cell.data)
         self.validation = validation_set(*self.data)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_run import diagonal, outcome, plan, rewrite, write_run
+from made_up_run import diagonal, outcome, plan, rewrite, scenes, write_run
 
 from attnbench.errors import AttnbenchError
 from attnbench.store import alignments
@@ -50,6 +50,19 @@ def test_arrays_that_do_not_fit_together_are_refused(file, change):
     arrays = arrays_of(file)
     np.savez_compressed(file, **arrays | change(arrays))
     with pytest.raises(AttnbenchError, match=r"cell\.npz: cannot be read: .*(shape|numbers|type|axes|sentence|index)"):
+        read_alignments(file)
+
+
+@pytest.mark.parametrize("name", ["images", "forming_image"])
+@pytest.mark.parametrize("size", [(16, 16), (16, 20), (24,)])
+def test_images_of_other_patches_than_the_weights_are_refused(tmp_path, name, size):
+    file = tmp_path / "cell.npz"
+    write_alignments(file, scenes())
+    assert read_alignments(file).images.shape[1:] == (16, 24)
+    arrays = arrays_of(file)
+    both = {each: np.zeros((len(arrays[each]), *size), np.float32) for each in ("images", "forming_image")}
+    np.savez_compressed(file, **arrays | (both if len(size) == 2 else {name: both[name]}))
+    with pytest.raises(AttnbenchError, match=r"cell\.npz: cannot be read: .*(shape|patches)"):
         read_alignments(file)
 
 

@@ -13,7 +13,7 @@ from attnbench.plugins import load_plugin
 from attnbench.tasks.base import Examples
 from attnbench.tasks.build import build_task
 from attnbench.tasks.check import check_data, missing_lengths
-from attnbench.tasks.draw import concatenate
+from attnbench.tasks.draw import concatenate, stacked
 from attnbench.tasks.streams import training_stream
 
 RIGHT = """import sys
@@ -248,3 +248,13 @@ def test_wrong_references(case, tmp_path):
 def test_right_references(tmp_path):
     returned = "np.stack([source, source[:, ::-1]], axis=1)"
     check_data(loaded(tmp_path, f"{RIGHT}\n    def references(self, source):\n        return {returned}\n"), Data())
+
+
+@pytest.mark.parametrize("join", [concatenate, stacked])
+def test_sure_links_are_possible_where_only_some_parts_have_possible_ones(join):
+    source, sure = np.full((1, 2), 3), np.eye(2, dtype=bool)[None]
+    with_, without = Examples(source, source, sure, np.ones((1, 2, 2), bool)), Examples(source, source, sure)
+    joined = join([with_, without])
+    assert joined.possible.reshape(2, 2, 2).tolist() == [[[True] * 2] * 2, sure[0].tolist()]
+    assert joined.links.reshape(2, 2, 2).tolist() == [sure[0].tolist()] * 2
+    assert join([without, without]).possible is None

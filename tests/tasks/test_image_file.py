@@ -9,6 +9,7 @@ import pytest
 
 from attnbench.cell import Component, Data
 from attnbench.errors import AttnbenchError
+from attnbench.tasks import image_file
 from attnbench.tasks.base import PAD
 from attnbench.tasks.build import build_task
 from attnbench.tasks.caption import Caption
@@ -249,3 +250,14 @@ def test_files_that_differ_are_errors(saved):
         ImagePairs(path, saved(arrays(20, links=False), "plain.npz"))
     with pytest.raises(AttnbenchError, match="no training images are left"):
         ImagePairs(path, path, path)
+
+
+def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_before_it_is_unpacked(saved, monkeypatch):
+    content = {"images": np.zeros((50, 64, 64), np.uint8), "words": np.array([["a"]] * 50)}
+    path = saved(content, pack=np.savez_compressed)
+    read_images(path)
+    monkeypatch.setattr(image_file, "MOST_BYTES", 200_000)
+    image_file._read.cache_clear()
+    monkeypatch.setattr(np, "load", None)
+    with pytest.raises(AttnbenchError, match=r"has arrays of 20\d,\d{3} bytes, and 200,000 are allowed"):
+        read_images(path)
