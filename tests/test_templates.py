@@ -140,7 +140,7 @@ def test_the_templates_are_formatted_as_the_code_is(template):
     if not ruff.exists():
         pytest.skip("ruff is not installed beside this Python")
     for kind in COMPARISONS:
-        template(kind, f"my_{kind}")
+        template(kind, f"my_{kind.replace('-', '_')}")
     settings = ["--config", str(TESTS.parent / "pyproject.toml")]
     # attnbench is installed for its users, and of their own project here: imports are sorted either way.
     for command in (["check", "--ignore", "I001"], ["format", "--check"]):

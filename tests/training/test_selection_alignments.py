@@ -202,10 +202,10 @@ def test_a_decoder_that_does_not_read_the_source_has_no_alignment(fusion):
     logged = {f"valid/{name}" for name in ALIGNMENT} & outcome.history[-1].keys()
     if fusion == "none":
         assert outcome.alignments is None
-        assert absent == {*ALIGNMENT, "bleu", "steps_to_95", "exact_match_unseen"}
+        assert absent == {*ALIGNMENT, "bleu", "phoneme_error_rate", "steps_to_95", "exact_match_unseen"}
         assert [outcome.metrics[f"{name}@7"] for name in ALIGNMENT] == [None] * len(ALIGNMENT)
         assert not logged
     else:
         assert outcome.alignments.weights.shape == (8, 6, 6)
-        assert absent == {"bleu", "steps_to_95", "exact_match_unseen"}
+        assert absent == {"bleu", "phoneme_error_rate", "steps_to_95", "exact_match_unseen"}
         assert logged == {"valid/aer"}

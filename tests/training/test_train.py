@@ -87,7 +87,12 @@ def test_the_metrics_are_all_there_and_finite():
     assert found.error is None
     assert METRICS.keys() <= found.metrics.keys()
     assert {"exact_match@4", "exact_match@9"} <= found.metrics.keys()
-    assert {name for name in METRICS if found.metrics[name] is None} == {"bleu", "steps_to_95", "exact_match_unseen"}
+    assert {name for name in METRICS if found.metrics[name] is None} == {
+        "bleu",
+        "phoneme_error_rate",
+        "steps_to_95",
+        "exact_match_unseen",
+    }
     assert all(math.isfinite(value) for value in found.metrics.values() if value is not None)
     # Longer sentences than were trained on are harder; each length is measured by itself.
     assert found.metrics["loss@4"] != found.metrics["loss@9"]
@@ -171,7 +176,7 @@ def test_symbols_that_training_never_shows_are_tested_by_themselves(monkeypatch,
 def test_metrics_without_meaning_are_none():
     (found,) = train(pack(scope="none"))
     of_alignments = {"aer", "alignment_mass", "alignment_entropy", "attended", "largest_weight", "pointing"}
-    without = {*of_alignments, "bleu", "steps_to_95", "exact_match_unseen"}
+    without = {*of_alignments, "bleu", "phoneme_error_rate", "steps_to_95", "exact_match_unseen"}
     assert {name for name in METRICS if found.metrics[name] is None} == without
     assert found.alignments is None
     assert "valid/aer" not in validations(found)[0]
