@@ -27,8 +27,8 @@ is a statement about these small models on generated tasks, not about the system
 
 ## Limits
 
-- dot_width is its second version: with three candidate rates the smallest, .001, was chosen for dot at the widths 64 and
-  128, and the difference at 128 was +.61. With five, from .0001 on, no chosen rate is at the edge of the grid for these.
+- dot_width is its second version. With three candidate rates the smallest, .001, was chosen for dot at the widths 64
+  and 128, and the difference at 128 was +.61; with five, from .0001 on, no rate chosen for these is the smallest.
 - joey_reverse is not the tutorial's training: 1,500 steps at rate .01 and width 80, with as many parameters.
 - hard_variance, translate: REINFORCE is at .21 where soft attention is at .78, at another place of the scale.
 - length_gain: with 5 words attention is at its ceiling, which can make the gain there smaller, in favour of the claim.
