@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, Problem, fail
-from attnbench.tasks.files import raise_first, read_lines, version_of
+from attnbench.tasks.files import raise_first, read_lines, start_of, version_of
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = (
@@ -146,7 +146,7 @@ def _entry(line: bytes) -> tuple[str, list[str]]:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise _Unusable(f"this line is not UTF-8: {line!r}", "save the file as UTF-8") from None
+        raise _Unusable(f"this line is not UTF-8: {start_of(line)}", "save the file as UTF-8") from None
     head, *phonemes = text.partition(" #")[0].split() or [COMMENT]
     if head.startswith(COMMENT):
         return "", []

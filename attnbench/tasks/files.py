@@ -5,6 +5,7 @@ from pathlib import Path
 
 from attnbench.errors import AttnbenchError, Problem, fail
 
+SHOWN_BYTES = 60
 SHOWN = 10  # maximum number of errors of one file that are shown; the others are counted
 
 
@@ -25,6 +26,11 @@ def read_lines(path: str | Path) -> list[bytes]:
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     lines = lines if lines[-1] else lines[:-1]
     return [line.removesuffix(b"\r") for line in lines]
+
+
+def start_of(line: bytes) -> str:
+    """Returns the first bytes of a line for a message: a line of a file that is not text may be very long."""
+    return repr(line) if len(line) <= SHOWN_BYTES else f"{line[:SHOWN_BYTES]!r}…"
 
 
 def raise_first(problems: Sequence[Problem], path: str | Path, others: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from attnbench.errors import Problem, fail
 from attnbench.tasks.base import PAD, SPECIAL, Examples
-from attnbench.tasks.files import raise_first, read_lines
+from attnbench.tasks.files import raise_first, read_lines, start_of
 from attnbench.tasks.listed import Listed
 from attnbench.tasks.split import Split, split_of_words
 from attnbench.tasks.words import unusable_word
@@ -48,7 +48,7 @@ def _read_line(line: bytes, where: str) -> Pair | Problem:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
-        return Problem(f"this line is not UTF-8: {line!r}", where, "save the file as UTF-8")
+        return Problem(f"this line is not UTF-8: {start_of(line)}", where, "save the file as UTF-8")
     if not text.strip():
         return Problem("this line is empty", where, FORMAT)
     columns = text.split("\t")

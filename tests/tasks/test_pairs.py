@@ -8,6 +8,7 @@ from attnbench.errors import AttnbenchError
 from attnbench.tasks.base import PAD, SPECIAL
 from attnbench.tasks.build import build_task
 from attnbench.tasks.check import check_data
+from attnbench.tasks.dictionary import read_dictionary
 from attnbench.tasks.fixed_sets import test_set, test_set_at, validation_set
 from attnbench.tasks.pairs import UNKNOWN, Pairs, read_pairs
 from attnbench.tasks.split import Split, split_of_words
@@ -288,3 +289,11 @@ def test_weights_are_not_chosen_on_test_sources(tmp_path):
     validated, tested = ({tuple(row) for part in side for row in part.source.tolist()} for side in held)
     assert validated
     assert not validated & tested
+
+
+@pytest.mark.parametrize("read", [read_pairs, read_dictionary])
+def test_a_long_line_that_is_not_text_is_shown_in_part(read, tmp_path):
+    (tmp_path / "own.npz").write_bytes(b"\xff" * 5000)
+    with pytest.raises(AttnbenchError, match="this line is not UTF-8") as error:
+        read(tmp_path / "own.npz")
+    assert len(str(error.value)) < 600
