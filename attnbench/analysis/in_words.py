@@ -48,7 +48,7 @@ class Words:
         standings: of all values, the best first.
         superior: who is better than whom.
         equivalent: groups of values of which every two are equivalent.
-        untold: groups of values of which no two can be told apart.
+        undecided: groups of values of which no two can be told apart.
         needed: the number of seeds from which any two could be told apart, if there are fewer; else None.
     """
 
@@ -56,7 +56,7 @@ class Words:
     standings: tuple[Standing, ...]
     superior: tuple[Superior, ...]
     equivalent: tuple[tuple[Label, ...], ...]
-    untold: tuple[tuple[Label, ...], ...]
+    undecided: tuple[tuple[Label, ...], ...]
     needed: int | None
 
 
@@ -104,13 +104,13 @@ def _words(
     verdicts = {pair: verdict(one, better=about.better, resolution=resolution) for pair, one in tested.items()}
     fewest = fewest_pairs(ALPHA / max(1, len(tested)))
     few = bool(tested) and max(one.n for one in tested.values()) < fewest
-    untold = [pair for pair, one in verdicts.items() if one in (Verdict.NO_DIFFERENCE, Verdict.INCONCLUSIVE)]
+    undecided = [pair for pair, one in verdicts.items() if one in (Verdict.NO_DIFFERENCE, Verdict.INCONCLUSIVE)]
     return Words(
         name=name,
         standings=tuple(Standing(value, means[value], alignment.get(value)) for value in order),
         superior=_superior(order, verdicts, {pair: one.difference for pair, one in tested.items()}),
         equivalent=groups(order, {pair for pair, one in verdicts.items() if one is Verdict.EQUIVALENT}),
-        untold=groups(order, untold),
+        undecided=groups(order, undecided),
         needed=fewest if few else None,
     )
 
@@ -171,8 +171,8 @@ def lines(words: Iterable[Words], metric: str) -> list[str]:
         written += [f"  equivalent within ±{about.margin:g}: {listed(group)}" for group in one.equivalent]
         if one.needed is not None:
             written.append(f"  too few seeds to tell any of them apart: {one.needed} or more can")
-        elif one.untold:
-            written.append(f"  cannot be told apart: {'; '.join(map(listed, one.untold))}")
+        elif one.undecided:
+            written.append(f"  cannot be told apart: {'; '.join(map(listed, one.undecided))}")
     return written
 
 

@@ -68,7 +68,7 @@ def test_values_that_cannot_be_told_apart_are_named(tmp_path):
 
     (one,) = in_words(frame_of(tmp_path, value), "score")
     assert [(s.values, s.than) for s in one.superior] == [(("a",), ("b", "c"))]
-    assert one.untold == (("b", "c"),)
+    assert one.undecided == (("b", "c"),)
     assert lines([one], "exact_match")[-1] == "  cannot be told apart: b and c"
 
 
@@ -76,7 +76,7 @@ def test_values_that_are_equal_within_the_margin_are_equivalent(tmp_path):
     (one,) = in_words(frame_of(tmp_path, lambda of: {"exact_match": wobble(of, 0.9, 0.002)}), "score")
     assert one.equivalent == (("a", "b", "c"),)
     assert set(one.equivalent[0]) == {"a", "b", "c"}
-    assert not one.untold
+    assert not one.undecided
     assert "  equivalent within ±0.02: " in lines([one], "exact_match")[1]
 
 
