@@ -70,6 +70,8 @@ def card(scale: Scale) -> Parts:
     size = scale.matrix
     yield "torch", torch.__version__
     yield "python", sys.version.split()[0]
+    yield "date", time.strftime("%Y-%m-%d")
+    yield "commit", _commit()
     if scale.device.type == "cuda":
         yield "name", torch.cuda.get_device_name(scale.device)
     for name, dtype, precision in (
@@ -83,6 +85,15 @@ def card(scale: Scale) -> Parts:
     block = torch.randn(size, size, device=scale.device)
     copy = torch.empty_like(block)
     yield "bytes per second", 2 * block.nbytes / seconds_of(lambda: copy.copy_(block), scale)
+
+
+def _commit() -> str:
+    """The commit of the code; "unknown" where the tree was copied without its repository."""
+    line = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def synchronise(scale: Scale) -> None:

@@ -12,7 +12,8 @@ def section(measured: Figures) -> list[str]:
         "## On a GPU",
         "",
         f"`python benchmarks/gpu.py` on one {card['name']}, torch {card['torch']}, Python {card['python']}, "
-        f"{measured['date']}. Large matrix products reach {_tera(card['float32'])} TFLOP/s in float32, "
+        f"{card['date']}, commit {card['commit']}. Large matrix products reach {_tera(card['float32'])} TFLOP/s in "
+        "float32, "
         f"{_tera(card['tf32'])} with TF32 and {_tera(card['bfloat16'])} in bfloat16; copies "
         f"{_tera(card['bytes per second'])} TB/s.",
         "",

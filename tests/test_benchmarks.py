@@ -47,3 +47,14 @@ def test_the_benchmark_for_gpus_runs_on_a_cpu_at_a_reduced_size(tmp_path):
     assert all(one["float32"] < 1e-4 and one["graphs"] == 0 for one in found["correctness"].values())
     assert all(one["seconds"] > 0 for one in found["steps"].values())
     assert found["command"]["1 workers"]["models"] == 1
+
+
+def test_the_page_of_speed_is_written_from_the_figures_in_the_repository(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import speed_page
+
+    results = BENCHMARKS.parent / "results"
+    figures = [json.loads((results / name).read_text(encoding="utf-8")) for name in ("speed.json", "gpu.json")]
+    assert speed_page.page(*figures) == (results / "speed.md").read_text(encoding="utf-8")
+    tracked = subprocess.run(["git", "ls-files", "results"], cwd=results.parent, capture_output=True, text=True).stdout
+    assert not tracked or {"results/speed.json", "results/gpu.json"} <= {*tracked.splitlines()}
