@@ -9,13 +9,13 @@ from attnbench.registry import model, normaliser, scope, score, task
 __version__ = "0.1.0"
 __all__ = [
     "Attention", "AttnbenchError", "Examples", "Output", "Seq2Seq",
-    "build_normaliser", "build_score", "load", "model", "normaliser", "run", "scope", "score", "task",
+    "build_normaliser", "build_score", "guard", "load", "model", "normaliser", "run", "scope", "score", "task",
 ]  # fmt: skip
 
 # These import torch or pandas, which take seconds: they are imported on first use, so that `--help` is fast.
 _LAZY = {
     "Attention": "attention", "build_normaliser": "parts", "build_score": "parts",
-    "load": "results", "run": "runner",
+    "guard": "guarding.guard", "load": "results", "run": "runner",
     "Examples": "tasks.base", "Output": "models.base", "Seq2Seq": "models.base",
 }  # fmt: skip
 

@@ -17,6 +17,8 @@ _UNSAFE = re.compile(
 _LINE_BREAKS = re.compile("[\t\n\r\x0b\x0c\x85\u2028\u2029]")
 # A bracket is only escaped where it would end the text of a link or an image: most are those of intervals.
 _MARKDOWN = re.compile(r"[\\`*|~#$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
+# XML 1.0 has no way to write these, not even as references.
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = re.compile(r"'*[=+\-@]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -54,3 +56,18 @@ def spreadsheet(value: Any) -> Any:
 def from_spreadsheet(text: str) -> str:
     """The text that `spreadsheet` was given."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def xml(text: str) -> str:
+    """The text with a � for each character that XML does not allow; ElementTree escapes the others."""
+    return _NOT_IN_XML.sub(REPLACED, text)
+
+
+def github_data(text: str) -> str:
+    """The text as the message of a workflow command, as in GitHub's actions/toolkit, packages/core/src/command.ts."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def github_property(text: str) -> str:
+    """The text as a property of a workflow command, which ends at a colon or a comma."""
+    return github_data(text).replace(":", "%3A").replace(",", "%2C")

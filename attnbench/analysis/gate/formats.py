@@ -17,7 +17,7 @@ from attnbench.analysis.numbers import rounded
 from attnbench.analysis.width import is_limited, natural_width, sentence_width, wide_enough
 from attnbench.cell import COLUMN_KINDS
 from attnbench.errors import Exit
-from attnbench.escapes import markdown, one_line
+from attnbench.escapes import github_data, github_property, markdown, one_line
 from attnbench.messages import NO_VALUE
 from attnbench.metrics import metric_of
 
@@ -187,20 +187,10 @@ def to_github(check: Check) -> str:
     lines = []
     for finding in changed(check):
         level = "error" if finding.fails else _LEVELS.get(finding.verdict, "error")
-        place = f"file={_property(check.baseline)},line={finding.line}," if finding.line else ""
-        title = _property(f"{finding.verdict}: {one_line(name_of(finding.labels))}")
-        lines.append(f"::{level} {place}title={title}::{_data(sentence(finding))}")
+        place = f"file={github_property(check.baseline)},line={finding.line}," if finding.line else ""
+        title = github_property(f"{finding.verdict}: {one_line(name_of(finding.labels))}")
+        lines.append(f"::{level} {place}title={title}::{github_data(sentence(finding))}")
     return "\n".join([*lines, one_line(summary(check))]) + "\n"
-
-
-def _data(text: str) -> str:
-    """The escapes of a workflow command's message, as in GitHub's actions/toolkit, packages/core/src/command.ts."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    """The escapes of a workflow command's property, which ends at a colon or a comma."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def to_markdown(check: Check) -> str:

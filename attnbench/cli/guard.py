@@ -1,0 +1,187 @@
+"""`attnbench guard`: tests somebody else's attention."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.output import echo
+from attnbench.errors import fail
+
+
+class Format(StrEnum):
+    """Output formats of the report."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
+# The names of guarding/convention.py and of guarding/checks/values.py, which import torch.
+class Layout(StrEnum):
+    """The order of the axes of the inputs."""
+
+    BTD = "btd"
+    TBD = "tbd"
+    BHTD = "bhtd"
+
+
+class Mask(StrEnum):
+    """What a mask says."""
+
+    ATTEND = "attend"
+    PADDING = "padding"
+    ADDITIVE = "additive"
+    NONE = "none"
+
+
+class Positions(StrEnum):
+    """What the result depends on besides the contents."""
+
+    NONE = "none"
+    ABSOLUTE = "absolute"
+    RELATIVE = "relative"
+
+
+class Score(StrEnum):
+    """The scores without parameters."""
+
+    DOT = "dot"
+    SCALED_DOT = "scaled_dot"
+    COSINE = "cosine"
+
+
+class Device(StrEnum):
+    """Where the attention is tested."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:NAME",
+        help="The class or function: my_package.attention:Attention, attention.py:attend, "
+        "or torch.nn:MultiheadAttention. Modules are also found in the working folder.",
+        show_default=False,
+    ),
+]
+Build = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXPRESSION",
+        help="How to build a class, e.g. 'Attention(embed_dim=64, num_heads=4)'. It may use all names of its module, "
+        "and torch.",
+        show_default=False,
+    ),
+]
+LayoutOption = Annotated[
+    Layout | None,
+    typer.Option(
+        help="The axes of the inputs: btd (batch, positions, width), tbd, or bhtd with an axis of heads. "
+        "Default: found out.",
+        show_default=False,
+    ),
+]
+MaskOption = Annotated[
+    Mask | None,
+    typer.Option(
+        help="attend: True may be attended to; padding: True is padding; additive: added to the logits; none: it takes "
+        "no mask. Default: read from the names of its parameters, else attend.",
+        show_default=False,
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE.csv",
+        help="Also compare the trained part with this file, by the rule of attnbench check.",
+        show_default=False,
+    ),
+]
+
+
+def guard(
+    name: Name,
+    build: Build = None,
+    layout: LayoutOption = None,
+    mask: MaskOption = None,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="No query attends to a later position: test this, with T = S.")
+    ] = False,
+    positions: Annotated[
+        Positions,
+        typer.Option(
+            help="absolute: the result depends on the positions of the keys; relative: on their distances alone."
+        ),
+    ] = Positions.NONE,
+    score: Annotated[
+        Score | None,
+        typer.Option(help="The score that a function without parameters is to agree with.", show_default=False),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="D. Default: read from the module, else 32.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="H. Default: read from the module, else 4.", show_default=False)
+    ] = None,
+    longest: Annotated[
+        int | None,
+        typer.Option(min=2, help="The largest number of positions to test with. Default: 129.", show_default=False),
+    ] = None,
+    unnormalised: Annotated[
+        bool, typer.Option("--unnormalised", help="The weights of a query need not sum to 1, as in sigmoid attention.")
+    ] = False,
+    train: Annotated[bool, typer.Option("--train/--no-train", help="Whether to train it on copy and reverse.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the random inputs.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to test it.")] = Device.CPU,
+    format: Annotated[Format, typer.Option(help="github: annotations of a workflow.")] = Format.TEXT,
+    baseline: Baseline = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the results of the trained part to the baseline.")
+    ] = False,
+) -> None:
+    """Test somebody else's attention: invariances, gradients, half precision, and a short training.
+
+    It takes (query, key, value, mask) or (query, source, mask) or (sequence, mask), and returns the context, or a tuple
+    that begins with it. How it is called is read from its parameters, and is the first line of the output.
+
+    The exit status is 3 if a check fails. The smallest counterexample is printed, with a script that reproduces it.
+    """
+    if update and baseline is None:
+        raise fail("--update needs --baseline FILE.csv", "--update", "name the file to write")
+    if baseline is not None and not train:
+        raise fail("--baseline keeps the results of the trained part", "--no-train", "leave one of the two out")
+    from attnbench.guarding import baseline as baselines
+    from attnbench.guarding import report as formats
+    from attnbench.guarding.guard import asked_for, examine
+    from attnbench.guarding.load import load
+    from attnbench.guarding.search import find_target
+
+    rows = baselines.read(baseline) if baseline is not None and not update else None
+    asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
+    report, trainings = examine(find_target(load(name, build), asked), train, strict, seed, _announce)
+    if baseline is not None and update:
+        echo(baselines.write(baseline, report, trainings), error=True)
+    elif baseline is not None and rows is not None:
+        report = baselines.compare(baseline, rows, report, trainings)
+    write = {
+        Format.TEXT: formats.to_text,
+        Format.JSON: formats.to_json,
+        Format.JUNIT: formats.to_junit,
+        Format.GITHUB: formats.to_github,
+    }[format]
+    echo(write(report), end="")
+    if report.exit:
+        raise typer.Exit(report.exit)
+
+
+def _announce(name: str) -> None:
+    """Prints the parts that take long, since nothing else is printed until the end."""
+    if name in ("copy", "reverse"):
+        echo(f"training on {name} …", error=True)

@@ -1,0 +1,116 @@
+"""Sentences, queries and calls that have nothing to do with each other."""
+
+from collections.abc import Iterator
+
+from attnbench.guarding.checks.masks import masks, rows
+from attnbench.guarding.convention import Kind
+from attnbench.guarding.probe import SMALL, Check, Probe, Size, call
+from attnbench.guarding.reasons import has_order
+from attnbench.guarding.target import Target
+
+
+def kind_of(target: Target) -> Kind:
+    """The mask that a call is given where any will do: none, if that is possible."""
+    return Kind.NONE if target.takes(Kind.NONE) else Kind.KEYS if target.takes(Kind.KEYS) else Kind.PAIRS
+
+
+def mask_line(target: Target, size: Size) -> list[str]:
+    """The line of a mask that excludes nothing, for an attention that always takes one."""
+    kind = kind_of(target)
+    shape = f"{size.batch}, {size.keys}" if kind is Kind.KEYS else f"{size.batch}, {size.queries}, {size.keys}"
+    return [] if kind is Kind.NONE else [f"mask = torch.ones({shape}, dtype=torch.bool)"]
+
+
+def _inputs(target: Target, size: Size, _: int) -> Iterator[Probe]:
+    names = ", ".join(target.convention.inputs)
+    kind = Kind.KEYS if target.takes(Kind.KEYS) else kind_of(target)
+    mask = (
+        [f"mask = torch.ones({size.batch}, {size.keys}, dtype=torch.bool)"]
+        if kind is Kind.KEYS
+        else mask_line(target, size)
+    )
+    lines = [
+        *mask,
+        f"first = torch.cat([x.flatten() for x in [{names}]])",
+        call(target, kind),
+        f"second = torch.cat([x.flatten() for x in [{names}]])",
+    ]
+    yield Probe(tuple(lines), (kind,), "a call writes to its inputs")
+
+
+def _repeatable(target: Target, size: Size, _: int) -> Iterator[Probe]:
+    kind = kind_of(target)
+    lines = [*mask_line(target, size), f"first = {call(target, kind)}", f"second = {call(target, kind)}"]
+    yield Probe(tuple(lines), (kind,), "two calls in eval mode give different contexts")
+
+
+def _sentences(target: Target, size: Size, seed: int) -> Iterator[Probe]:
+    if size.batch < 2:
+        return
+    one = {name: f"{name}[i : i + 1]" for name in target.convention.inputs}
+    breaks = "a sentence has another context in a batch than by itself"
+
+    def probe(kind: Kind, mask: list[str], ending: str) -> Probe:
+        each = call(target, kind, mask="mask[i : i + 1]", **one)
+        lines = [
+            *mask,
+            f"first = {call(target, kind)}{ending}",
+            f"second = torch.cat([{each} for i in range({size.batch})]){ending}",
+        ]
+        return Probe(tuple(lines), (kind,), breaks)
+
+    yield probe(kind_of(target), mask_line(target, size), "")
+    if target.takes(Kind.KEYS):
+        yield probe(Kind.KEYS, [f"mask = {masks(size, seed)[0]}"], rows(target))
+
+
+def _queries(target: Target, size: Size, _: int) -> Iterator[Probe]:
+    if size.queries < 2:
+        return
+    kind = kind_of(target)
+    query = target.convention.inputs[0]
+    each = call(
+        target, kind, mask="mask" if kind is Kind.KEYS else "mask[:, i : i + 1]", **{query: f"{query}[:, i : i + 1]"}
+    )
+    lines = [
+        *mask_line(target, size),
+        f"first = {call(target, kind)}",
+        f"second = torch.cat([{each} for i in range({size.queries})], 1)",
+    ]
+    yield Probe(tuple(lines), (kind,), "a query has another context beside other queries than by itself")
+
+
+def _permutation(target: Target, size: Size, seed: int) -> Iterator[Probe]:
+    source = {name: f"{name}[:, order]" for name in target.convention.of_source}
+
+    def probe(kind: Kind, mask: list[str]) -> Probe:
+        moved = "[:, order]" if target.convention.is_self else ""
+        lines = [
+            f"order = torch.randperm({size.keys})",
+            *mask,
+            f"first = {call(target, kind)}{moved}",
+            f"second = {call(target, kind, mask='mask[..., order]', **source)}",
+        ]
+        kept = [*lines[:-2], *(f"{line}{rows(target, 'mask[:, order]')}" for line in lines[-2:])] if mask else lines
+        return Probe(tuple(kept), (kind,), "the order of the keys and their values changes the context")
+
+    if target.takes(Kind.NONE):
+        yield probe(Kind.NONE, [])
+    if target.takes(Kind.KEYS):
+        for mask in masks(size, seed):
+            yield probe(Kind.KEYS, [f"mask = {mask}"])
+
+
+def _no_single_queries(target: Target) -> str:
+    if target.convention.is_self:
+        return "queries and keys are the same sequence"
+    return has_order(target)
+
+
+CHECKS = (
+    Check("inputs", "a call does not write to its inputs", lambda _: "", _inputs, sizes=SMALL),
+    Check("repeatable", "two calls in eval mode give the same context", lambda _: "", _repeatable),
+    Check("batch", "a batch gives what its sentences give one by one", lambda _: "", _sentences),
+    Check("queries", "a query's context does not depend on other queries", _no_single_queries, _queries),
+    Check("permutation", "the order of the keys, with their values, does not matter", has_order, _permutation),
+)

@@ -1,0 +1,194 @@
+"""Tests somebody else's attention: invariances, gradients, precision, and a short training."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from attnbench.errors import AttnbenchError, Problem
+from attnbench.guarding import checks
+from attnbench.guarding.checks.values import FORMULAS
+from attnbench.guarding.convention import Kind, Layout, Mask
+from attnbench.guarding.load import passed
+from attnbench.guarding.probe import TOLERANCES, Result, run_check
+from attnbench.guarding.report import Report, to_text
+from attnbench.guarding.search import find_target
+from attnbench.guarding.target import Asked, Target, example_call
+from attnbench.guarding.trained import TASKS, Training, run_training
+
+POSITIONS = ("none", "absolute", "relative")
+DEVICES = ("cpu", "cuda")
+
+
+class GuardFailed(AssertionError):
+    """An attention breaks a law; the message is the report of `attnbench guard`."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(f"\n{to_text(report)}")
+        self.report = report
+
+
+def guard(
+    attention: Callable[..., Any],
+    causal: bool = False,
+    layout: str | None = None,
+    mask: str | None = None,
+    positions: str = "none",
+    score: str | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    longest: int | None = None,
+    unnormalised: bool = False,
+    train: bool = True,
+    strict: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Report:
+    """Tests an attention, as `attnbench guard` does; see docs/guard.md.
+
+    Args:
+        attention: a module, or a function (query, key, value, mask), which returns the context, or a tuple that begins
+            with it.
+        causal: whether no query attends to a later position.
+        layout: of the inputs: "btd" (batch, positions, width), "tbd", or "bhtd" with an axis of heads; by default found
+            out.
+        mask: what a mask says: "attend" (True may be attended to), "padding" (True is padding), "additive" (added to
+            the logits), or "none" (it takes no mask); by default read from the names of parameters.
+        positions: "absolute" if the result depends on the positions of the keys, "relative" if it depends on their
+            distances from the query.
+        score: "dot", "scaled_dot" or "cosine", for a function without parameters that is to agree with this score.
+        width, heads: of its inputs; by default read from the module.
+        longest: the largest number of positions to test with.
+        unnormalised: whether the weights of a query need not sum to 1.
+        train: whether to train it too, which takes up to two minutes.
+        strict: whether warnings fail.
+        seed: of the random inputs.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The report, if all checks passed.
+
+    Raises:
+        GuardFailed: an AssertionError, if a check failed.
+        AttnbenchError: if the attention cannot be called.
+    """
+    asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
+    report, _ = examine(find_target(passed(attention), asked), train, strict, seed)
+    if report.exit:
+        raise GuardFailed(report)
+    return report
+
+
+def asked_for(
+    causal: bool,
+    layout: str | None,
+    mask: str | None,
+    positions: str,
+    score: str | None,
+    width: int | None,
+    heads: int | None,
+    longest: int | None,
+    device: str,
+    unnormalised: bool,
+) -> Asked:
+    """What a user says of an attention; the arguments are those of `guard`.
+
+    Raises:
+        AttnbenchError: if one of them is not among its choices.
+    """
+    choices: dict[str, tuple[str | None, Sequence[str]]] = {
+        "layout": (layout, list(Layout)),
+        "mask": (mask, list(Mask)),
+        "positions": (positions, POSITIONS),
+        "score": (score, list(FORMULAS)),
+        "device": (device, DEVICES),
+    }
+    problems = [
+        Problem(f"expected one of {', '.join(known)}, found {given!r}", name)
+        for name, (given, known) in choices.items()
+        if given is not None and given not in known
+    ]
+    if problems:
+        raise AttnbenchError(*problems)
+    return Asked(
+        Layout(layout) if layout else None,
+        Mask(mask) if mask else None,
+        width,
+        heads,
+        causal,
+        positions,
+        score,
+        unnormalised,
+        longest,
+        device,
+    )
+
+
+def examine(
+    target: Target,
+    train: bool,
+    strict: bool,
+    seed: int,
+    begin: Callable[[str], None] = lambda _: None,
+) -> tuple[Report, dict[str, Training]]:
+    """Runs all checks, and the trained part if `train`.
+
+    Args:
+        target: the attention.
+        train, strict, seed: see `guard`.
+        begin: called with the name of each check before it runs.
+
+    Returns:
+        The report, and what came out of training by task.
+    """
+    dtypes = dtypes_of(target)
+    results: list[Result] = []
+    for check in checks.ALL:
+        begin(check.name)
+        results.append(run_check(check, target, dtypes, seed))
+    trainings: dict[str, Training] = {}
+    for name in TASKS if train else ():
+        begin(name)
+        result, training = run_training(target, name)
+        results.append(result)
+        if training is not None:
+            trainings[name] = training
+    return Report(target.loaded.name, heading(target, dtypes), results, strict=strict), trainings
+
+
+def dtypes_of(target: Target) -> list[torch.dtype]:
+    """The dtypes that an attention can compute in."""
+    usable = []
+    for dtype in TOLERANCES:
+        with suppress(Exception):
+            example_call(target, dtype)
+            usable.append(dtype)
+    return usable
+
+
+LAYOUTS = {Layout.BTD: "(B,T,D)", Layout.TBD: "(T,B,D)", Layout.BHTD: "(B,H,T,D/H)"}
+MASKS = {
+    Mask.ATTEND: "True may be attended to",
+    Mask.PADDING: "True is padding",
+    Mask.ADDITIVE: "0, or −∞ where excluded, is added to the logits",
+}
+SHAPES = {Kind.KEYS: "(B,S)", Kind.PAIRS: "(B,T,S)"}
+
+
+def heading(target: Target, dtypes: Sequence[torch.dtype]) -> str:
+    """How an attention is called, on one line."""
+    found: Any = target.convention
+    kinds = [SHAPES[kind] for kind in SHAPES if target.takes(kind)]
+    masks = f"mask {' and '.join(kinds)}: {MASKS[found.mask]}" if kinds else "no mask"
+    missing = [str(dtype).removeprefix("torch.") for dtype in TOLERANCES if dtype not in dtypes]
+    heads = f", {found.heads} heads" if found.layout is Layout.BHTD else ""
+    parts = [
+        f"{target.loaded.name}: {', '.join(found.inputs)} {LAYOUTS[found.layout]}, D={found.width}{heads}",
+        masks,
+        f"returns {found.returns}",
+        *(["causal"] if target.asked.causal else []),
+        *([f"{target.asked.positions} positions"] if target.asked.positions != "none" else []),
+        *([f"not in {', '.join(missing)}"] if missing else []),
+    ]
+    return "; ".join(parts)

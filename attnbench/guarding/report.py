@@ -1,0 +1,159 @@
+"""The report of a guard, in the formats of `attnbench guard`."""
+
+import json
+import textwrap
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from attnbench.analysis.gate import formats as gate
+from attnbench.analysis.gate.check import Check as Comparison
+from attnbench.errors import Exit
+from attnbench.escapes import github_data, github_property, one_line, xml
+from attnbench.guarding.probe import Outcome, Result
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results for one attention.
+
+    Attributes:
+        name: of the attention, as it was given.
+        heading: how it was called, on one line.
+        results: in the order of the checks.
+        comparison: of the trained part with a baseline; None without one.
+        strict: whether warnings fail.
+    """
+
+    name: str
+    heading: str
+    results: list[Result]
+    comparison: Comparison | None = None
+    strict: bool = False
+
+    @property
+    def failed(self) -> list[Result]:
+        """The results that fail the guard."""
+        return [result for result in self.results if fails(result, self.strict)]
+
+    @property
+    def exit(self) -> Exit:
+        """The exit status of the command."""
+        if self.failed:
+            return Exit.REGRESSION
+        return Exit.OK if self.comparison is None else self.comparison.exit
+
+
+def fails(result: Result, strict: bool) -> bool:
+    """Whether a result fails the guard."""
+    return result.outcome is Outcome.FAILED or (strict and result.outcome is Outcome.WARNED)
+
+
+def summary(report: Report) -> str:
+    """One line with the numbers of each outcome."""
+    counts = Counter(result.outcome for result in report.results)
+    numbers = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
+    return f"{report.name}: {'failed' if report.exit else 'passed'} ({numbers})"
+
+
+def to_text(report: Report) -> str:
+    """A line per check; below a failed one its smallest counterexample, with a script that reproduces it."""
+    width = max(len(result.name) for result in report.results)
+    parts = [report.heading]
+    for result in report.results:
+        parts.append(line_of(result, width))
+        if result.counterexample is not None:
+            parts += [f"    {found_in(result)}", "", textwrap.indent(result.counterexample.snippet, " " * 8)]
+    if report.comparison is not None:
+        parts.append(compared(report.comparison))
+    return "\n".join([*parts, summary(report)]) + "\n"
+
+
+def line_of(result: Result, width: int) -> str:
+    """The name of a check, its outcome, and the reason or what was broken."""
+    outcome = result.outcome.upper() if result.outcome is Outcome.FAILED else result.outcome
+    return f"  {result.name:{width}}  {outcome:6}  {one_line(result.reason)}".rstrip()
+
+
+def found_in(result: Result) -> str:
+    """The two numbers of a counterexample, and where they were found."""
+    case = result.counterexample
+    assert case is not None
+    return one_line(f"{case.found}; {case.size}, seed {case.seed}, {case.dtype.removeprefix('torch.')}")
+
+
+def compared(comparison: Comparison) -> str:
+    """The lines of a comparison with a baseline."""
+    lines = [
+        f"  {finding.labels['task']} {finding.verdict}: {gate.sentence(finding)}" for finding in comparison.findings
+    ]
+    return "\n".join([f"against {comparison.baseline}:", *lines])
+
+
+def to_json(report: Report) -> str:
+    """An object with all results."""
+    results = [
+        asdict(result) | {"outcome": str(result.outcome), "fails": fails(result, report.strict)}
+        for result in report.results
+    ]
+    found: dict[str, Any] = {
+        "attention": report.name,
+        "called": report.heading,
+        "exit": int(report.exit),
+        "results": results,
+    }
+    if report.comparison is not None:
+        found["baseline"] = json.loads(gate.to_json(report.comparison))
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def to_junit(report: Report) -> str:
+    """JUnit XML with a test case per check, and per row of the baseline."""
+    cases = [
+        ElementTree.Element("testcase", {"classname": xml(report.name), "name": xml(r.name)}) for r in report.results
+    ]
+    for case, result in zip(cases, report.results, strict=True):
+        if fails(result, report.strict):
+            details = {"type": str(result.outcome), "message": xml(one_line(result.reason))}
+            ElementTree.SubElement(case, "failure", details).text = xml(details_of(result))
+        elif result.outcome is Outcome.SKIPPED:
+            ElementTree.SubElement(case, "skipped", {"message": xml(one_line(result.reason))})
+        elif result.reason:
+            ElementTree.SubElement(case, "system-out").text = xml(details_of(result))
+    failures, skipped = len(report.failed), sum(result.outcome is Outcome.SKIPPED for result in report.results)
+    for finding in report.comparison.findings if report.comparison else ():
+        name = f"{finding.labels['task']}: {finding.metric} against the baseline"
+        case = ElementTree.Element("testcase", {"classname": xml(report.name), "name": xml(name)})
+        if finding.fails:
+            failures += 1
+            ElementTree.SubElement(
+                case, "failure", {"type": str(finding.verdict), "message": xml(gate.sentence(finding))}
+            )
+        cases.append(case)
+    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
+    suites = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": xml(f"attnbench guard {report.name}"), **counts})
+    suite.extend(cases)
+    ElementTree.indent(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
+
+
+def details_of(result: Result) -> str:
+    """The reason, and the counterexample if there is one."""
+    if result.counterexample is None:
+        return result.reason
+    return f"{result.reason}\n{found_in(result)}\n\n{result.counterexample.snippet}"
+
+
+def to_github(report: Report) -> str:
+    """One workflow command per check that fails or warns; then the summary."""
+    lines = []
+    for result in report.results:
+        if result.outcome in (Outcome.FAILED, Outcome.WARNED):
+            level = "error" if fails(result, report.strict) else "warning"
+            title = github_property(one_line(f"attnbench guard {report.name}: {result.name}"))
+            lines.append(f"::{level} title={title}::{github_data(details_of(result))}")
+    if report.comparison is not None:
+        lines.append(gate.to_github(report.comparison).rstrip("\n"))
+    return "\n".join([*lines, one_line(summary(report))]) + "\n"
