@@ -73,8 +73,7 @@ Build = Annotated[
     str | None,
     typer.Option(
         metavar="EXPRESSION",
-        help="How to build a class, e.g. 'Attention(embed_dim=64, num_heads=4)'. It may use all names of its module, "
-        "and torch.",
+        help="How to build it, e.g. 'Attention(embed_dim=64, num_heads=4)', by all names of its module, and torch.",
         show_default=False,
     ),
 ]

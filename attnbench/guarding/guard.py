@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from attnbench.guarding import checks
 from attnbench.guarding.checks.values import FORMULAS
 from attnbench.guarding.convention import Kind, Layout, Mask
 from attnbench.guarding.load import passed
-from attnbench.guarding.probe import TOLERANCES, Result, run_check
+from attnbench.guarding.probe import TOLERANCES, Outcome, Result, run_check
 from attnbench.guarding.report import Report, to_text
 from attnbench.guarding.search import find_target
 from attnbench.guarding.target import Asked, Target, example_call
@@ -81,16 +82,16 @@ def guard(
 
 
 def asked_for(
-    causal: bool,
-    layout: str | None,
-    mask: str | None,
-    positions: str,
-    score: str | None,
-    width: int | None,
-    heads: int | None,
-    longest: int | None,
-    device: str,
-    unnormalised: bool,
+    causal: bool = False,
+    layout: str | None = None,
+    mask: str | None = None,
+    positions: str = "none",
+    score: str | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    longest: int | None = None,
+    device: str = "cpu",
+    unnormalised: bool = False,
 ) -> Asked:
     """What a user says of an attention; the arguments are those of `guard`.
 
@@ -147,6 +148,11 @@ def examine(
     for check in checks.ALL:
         begin(check.name)
         results.append(run_check(check, target, dtypes, seed))
+        if check is checks.FIRST and results[-1].outcome is Outcome.FAILED:
+            train = False  # every other result would follow from it
+            break
+    padding = checks.PADDING.name
+    results = [_with_opposite(each, target, seed) if each.name == padding else each for each in results]
     trainings: dict[str, Training] = {}
     for name in TASKS if train else ():
         begin(name)
@@ -155,6 +161,17 @@ def examine(
         if training is not None:
             trainings[name] = training
     return Report(target.loaded.name, heading(target, dtypes), results, strict=strict), trainings
+
+
+def _with_opposite(result: Result, target: Target, seed: int) -> Result:
+    """The result of the check of padding; if the opposite convention of masks passes it, the reason says so."""
+    opposite = {Mask.ATTEND: Mask.PADDING, Mask.PADDING: Mask.ATTEND}.get(target.convention.mask)
+    if result.outcome is not Outcome.FAILED or opposite is None:
+        return result
+    other = find_target(target.loaded, replace(target.asked, mask=opposite))
+    if run_check(checks.PADDING, other, (torch.float32,), seed).outcome is not Outcome.PASSED:
+        return result
+    return replace(result, reason=f"{result.reason}; with --mask {opposite}, the opposite meaning, it passes")
 
 
 def dtypes_of(target: Target) -> list[torch.dtype]:
@@ -183,8 +200,9 @@ def heading(target: Target, dtypes: Sequence[torch.dtype]) -> str:
     masks = f"mask {' and '.join(kinds)}: {MASKS[found.mask]}" if kinds else "no mask"
     missing = [str(dtype).removeprefix("torch.") for dtype in TOLERANCES if dtype not in dtypes]
     heads = f", {found.heads} heads" if found.layout is Layout.BHTD else ""
+    built = f", built by {target.loaded.expression}" if target.loaded.module else ""
     parts = [
-        f"{target.loaded.name}: {', '.join(found.inputs)} {LAYOUTS[found.layout]}, D={found.width}{heads}",
+        f"{target.loaded.name}{built}: {', '.join(found.inputs)} {LAYOUTS[found.layout]}, D={found.width}{heads}",
         masks,
         f"returns {found.returns}",
         *(["causal"] if target.asked.causal else []),

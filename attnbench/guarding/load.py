@@ -21,7 +21,6 @@ from attnbench.messages import message_of
 PASSED = "# the attention that was passed to attnbench.guard"
 DEFAULT_BUILDS = {nn.MultiheadAttention: "MultiheadAttention(embed_dim=32, num_heads=4, batch_first=True)"}
 _HINT = "name it as MODULE:NAME, such as my_package.attention:Attention, or as FILE.py:NAME"
-_NO_BUILD = "--build goes with a class; a function is called as it is"
 
 
 @dataclass(frozen=True)
@@ -68,21 +67,21 @@ def load(name: str, build: str | None = None) -> Loaded:
     Args:
         name: MODULE:NAME, FILE.py:NAME, or a dotted name.
         build: the expression that builds it, such as "Attention(embed_dim=64, num_heads=4)". It may use every name of
-            the module, and torch.
+            the module, and torch. Without it a class is called without arguments, and a function is taken as it is.
 
     Raises:
         AttnbenchError: if it cannot be imported or built, with what was called and what it raised.
     """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     place, attribute = _split(name)
     module = _import(place, name)
     found = _attribute(module, attribute, name)
     top = attribute.partition(".")[0]
-    if inspect.isclass(found):
+    if build is not None or inspect.isclass(found):
         text = build or _default_build(found, attribute)
-        imports = _imports(place, module, _names_in(text, module) or [top])
-        return Loaded(_built(text, module, name), name, imports, text, module)
-    if build is not None:
-        raise fail(f"{name} is a {type(found).__name__}", "--build", _NO_BUILD)
+        made = _built(text, module, name)
+        return Loaded(made, name, _imports(place, module, _names_in(text, module) or [top]), text, module)
     if not callable(found):
         raise fail(f"{name} is {found!r}, which cannot be called", hint="name a class, a module or a function")
     if found is sys.modules.get("torch.nn.attention.flex_attention", ModuleType("")).__dict__.get("flex_attention"):
@@ -121,13 +120,12 @@ def _exists(module: str) -> bool:
 
 def _import(place: str, name: str) -> ModuleType:
     """Imports a module, from the working folder too, or a file, as `python FILE.py` would with its neighbours."""
-    folder, module = os.getcwd(), place
+    module = place
     if place.endswith(".py"):
         if not os.path.isfile(place):
             raise fail(f"there is no file {place}", hint=_HINT)
         folder, file = os.path.split(os.path.realpath(place))
         module = file.removesuffix(".py")
-    if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         with contained():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attnbench.contained import contained
 from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.escapes import one_line
 from attnbench.guarding import convention
 from attnbench.guarding.convention import MODULE, Convention, Kind, Layout, Mask, laid_back, laid_out
 from attnbench.guarding.known import known
@@ -174,8 +175,9 @@ class _Search:
         self.failed.setdefault(f"{text} with {shapes}", what)
 
     def _error(self) -> AttnbenchError:
-        shown = list(self.failed.items())[:SAMPLES]
-        tried = "\n".join(f"{call} {what}" for call, what in shown)
+        distinct = {what: call for call, what in reversed(self.failed.items())}
+        shown = [(call, what) for what, call in reversed(distinct.items())][:SAMPLES]
+        tried = "\n".join(f"{call} {one_line(what)}" for call, what in shown)
         return fail(
             f"no call returned a context (B,T,{self.width}); {len(self.failed)} were tried, among them\n{tried}",
             self.name,

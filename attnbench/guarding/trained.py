@@ -38,7 +38,7 @@ SEEDS = (0, 1, 2, 3, 4)
 # The decoder starts from zeros, so that all that it knows of the source comes through the attention.
 WIDTH, EMBEDDING = 64, 32
 DATA = Data.model_validate({"vocabulary": 12, "min_length": 3, "max_length": 8, "validation_examples": 120})
-STEPS, BATCH, RATE, DECAY, CLIP = 800, 32, 0.005, 0.4, 1.0
+STEPS, BATCH, RATE, DECAY, CLIP = 1200, 32, 0.005, 0.4, 1.0
 VALID_EVERY = 50
 ENOUGH = 0.99  # all seeds reach it: the training ends
 SECONDS = 55.0  # at most, for one task

@@ -1,0 +1,192 @@
+"""How an attention is called is found out from its names and from the shapes that it accepts."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from attnbench import AttnbenchError
+from attnbench.guarding.convention import Kind, Layout, Mask
+from tests.guarding.examining import examined, failed, target_of
+
+
+def attended(query, key, value, mask=None):
+    """Dot-product attention; the mask broadcasts to (B,T,S)."""
+    logits = query @ key.mT / key.shape[-1] ** 0.5
+    if mask is None:
+        return logits.softmax(-1) @ value
+    return (logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1) * mask) @ value
+
+
+class OfKeys(nn.Module):
+    """Takes a mask (B,S) alone."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.d_model = width
+
+    def forward(self, q, k, v, mask=None):
+        return attended(q, k, v, None if mask is None else mask[:, None])
+
+
+class HuggingFace(nn.Module):
+    """As in transformers: one or two sequences, a mask (B,1,1,S) that is added, and a tuple."""
+
+    def __init__(self, hidden_size=24):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.proj = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden_states, attention_mask=None, encoder_hidden_states=None, output_attentions=False):
+        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        logits = self.proj(hidden_states) @ source.mT / self.hidden_size**0.5
+        if attention_mask is not None:
+            logits = logits + attention_mask.squeeze(1).clamp(min=torch.finfo(logits.dtype).min)
+        return logits.softmax(-1) @ source, None
+
+
+class BatchSecond(OfKeys):
+    """Takes (T,B,D)."""
+
+    batch_first = False
+
+    def forward(self, query, key, value, key_padding_mask=None):
+        query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        mask = None if key_padding_mask is None else ~key_padding_mask[:, None]
+        return attended(query, key, value, mask).transpose(0, 1)
+
+
+def of_heads(query, key, value, mask=None):
+    assert query.ndim == 4
+    assert key.shape[:2] == query.shape[:2]
+    return attended(query, key, value, mask)
+
+
+def of_bias(query, key, value, attn_bias=None):
+    logits = query @ key.mT
+    return (logits if attn_bias is None else logits + attn_bias).softmax(-1) @ value
+
+
+def of_one(x, mask=None):
+    return attended(x, x, x, None if mask is None else mask[:, None])
+
+
+def unnamed(a, b, c, d=None):
+    return attended(a, b, c, None if d is None else d[:, None])
+
+
+FOUND = [
+    (OfKeys(), {}, (("query", "key", "value"), Layout.BTD, Mask.ATTEND, 16), {Kind.NONE, Kind.KEYS}),
+    (HuggingFace(), {}, (("query", "source"), Layout.BTD, Mask.ADDITIVE, 24), {Kind.NONE, Kind.KEYS, Kind.PAIRS}),
+    (BatchSecond(), {}, (("query", "key", "value"), Layout.TBD, Mask.PADDING, 16), {Kind.NONE, Kind.KEYS}),
+    (of_heads, {}, (("query", "key", "value"), Layout.BHTD, Mask.ATTEND, 32), set(Kind)),
+    (of_bias, {}, (("query", "key", "value"), Layout.BTD, Mask.ADDITIVE, 32), set(Kind)),
+    (of_one, {"width": 8}, (("sequence",), Layout.BTD, Mask.ATTEND, 8), {Kind.NONE, Kind.KEYS}),
+    (unnamed, {}, (("query", "key", "value"), Layout.BTD, Mask.ATTEND, 32), {Kind.NONE, Kind.KEYS}),
+    (of_bias, {"mask": "none"}, (("query", "key", "value"), Layout.BTD, Mask.NONE, 32), {Kind.NONE}),
+    (scaled_dot_product_attention, {}, (("query", "key", "value"), Layout.BHTD, Mask.ATTEND, 32), set(Kind)),
+    (nn.MultiheadAttention(12, 3), {}, (("query", "key", "value"), Layout.TBD, Mask.PADDING, 12), set(Kind)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("attention", "options", "expected", "kinds"), FOUND)
+def test_the_convention_is_found(attention, options, expected, kinds):
+    found = target_of(attention, **options).convention
+    assert (found.inputs, found.layout, found.mask, found.width) == expected
+    assert set(found.calls) == kinds
+
+
+@pytest.mark.parametrize(
+    "attention", [OfKeys(), BatchSecond(), of_heads, of_one, unnamed, scaled_dot_product_attention]
+)
+def test_and_it_passes_all_checks(attention):
+    assert failed(attention) == []
+
+
+def test_a_tuple_begins_with_the_context():
+    target = target_of(HuggingFace())
+    assert target.convention.returns == "a tuple that begins with the context"
+    assert all("[0]" in call for call in target.convention.calls.values())
+
+
+def test_with_causal_an_attention_of_two_sequences_is_given_one():
+    assert target_of(HuggingFace(), causal=True).convention.inputs == ("sequence",)
+
+
+def test_a_mask_is_not_found_out_by_trying():
+    """An inverted mask would be taken for the other convention; it is a hint only."""
+
+    def inverted(query, key, value, mask=None):
+        return attended(query, key, value, None if mask is None else ~mask)
+
+    result = examined(inverted)["padding"]
+    assert result.outcome == "failed"
+    assert "--mask padding" in result.reason
+    assert failed(inverted, mask="padding") == []
+
+
+def test_an_additive_mask_that_is_given_as_one_that_is_true_is_found():
+    assert "padding" in failed(of_bias, mask="attend")
+
+
+def wrong_shape(query, key, value, mask=None):
+    return query[:, :1]
+
+
+def raises(query, key, value, mask=None):
+    raise RuntimeError("no kernel")
+
+
+@pytest.mark.parametrize(
+    ("attention", "expected"),
+    [
+        (wrong_shape, ["returned a tensor (3, 1, 32), expected (3, 5, 32)", "query (3, 5, 32), key (3, 7, 32)"]),
+        (raises, ["raised RuntimeError: no kernel", "module(query, key, value)", "--layout"]),
+        (lambda query, key, value, mask=None: "text", ["returned a str"]),
+    ],
+)
+def test_an_attention_that_cannot_be_called_is_told_with_what_was_called_and_came_back(attention, expected):
+    with pytest.raises(AttnbenchError) as error:
+        target_of(attention)
+    assert all(part in str(error.value) for part in expected)
+
+
+def test_parameters_without_values_are_told():
+    with pytest.raises(AttnbenchError, match="on the device meta"):
+        target_of(nn.MultiheadAttention(8, 2, device="meta"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told():
+    with pytest.raises(AttnbenchError, match="finds no GPU"):
+        target_of(of_heads, device="cuda")
+
+
+@pytest.mark.parametrize(
+    "options", [{"layout": "bdt"}, {"mask": "x"}, {"positions": "x"}, {"score": "x"}, {"device": "x"}]
+)
+def test_a_choice_that_does_not_exist_is_told(options):
+    with pytest.raises(AttnbenchError, match="expected one of"):
+        target_of(of_heads, **options)
+
+
+def test_parameters_that_are_zero_do_not_hide_a_fault():
+    class ZeroOutput(OfKeys):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(16, 16)
+            nn.init.zeros_(self.out.weight)
+
+        def forward(self, q, k, v, mask=None):
+            return self.out(attended(q, k, v, None))
+
+    assert "padding" in failed(ZeroOutput())
+
+
+def test_the_given_module_is_left_as_it_was():
+    module = nn.MultiheadAttention(8, 2, batch_first=True).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    target_of(module)
+    examined(module)
+    assert module.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
