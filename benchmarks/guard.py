@@ -103,10 +103,10 @@ def page() -> None:
         f"**The laws**: {len(broken)} of {kept['laws']['runs']} runs with fresh seeds failed on attentions that are "
         "right.",
         "",
-        "**The trained part**: exact match of ten seeds (100 to 109), and how often the median of five of them is below "
+        "**The trained part**: exact match of ten seeds (100 to 109), and how often the median of five is below "
         "what is needed, by resampling.",
         "",
-        "| attention | task | median | worst seed | best seed | needed | false alarms | steps | seconds for ten seeds |",
+        "| attention | task | median | worst seed | best seed | needed | false alarms | steps | seconds, ten seeds |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, one in kept["trained"].items():

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "attnbench"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"runner", "results"},
+    {"runner", "results", "guarding"},
     {"session"},
     {"driver", "run_messages"},
     {"tracking"},
@@ -60,7 +60,7 @@ PUBLIC = "attnbench"
 HEAVY = {
     "torch": {
         *{"masking", "noise", "products", "scores", "scopes", "normalisers", "parts", "attention_types", "attention"},
-        *{"models", "training"},
+        *{"models", "training", "guarding"},
     },
     "mlflow": set(),
     "pandas": set(),

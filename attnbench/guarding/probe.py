@@ -5,7 +5,7 @@ The lines that are run are those that a report shows, so that a failure can be r
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -139,7 +139,6 @@ class Result:
     outcome: Outcome
     reason: str = ""
     counterexample: Counterexample | None = None
-    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def run_check(check: Check, target: Target, dtypes: Sequence[torch.dtype], seed: int) -> Result:

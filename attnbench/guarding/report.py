@@ -1,6 +1,7 @@
 """The report of a guard, in the formats of `attnbench guard`."""
 
 import json
+import math
 import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -93,10 +94,7 @@ def compared(comparison: Comparison) -> str:
 
 def to_json(report: Report) -> str:
     """An object with all results."""
-    results = [
-        asdict(result) | {"outcome": str(result.outcome), "fails": fails(result, report.strict)}
-        for result in report.results
-    ]
+    results = [_record(result) | {"fails": fails(result, report.strict)} for result in report.results]
     found: dict[str, Any] = {
         "attention": report.name,
         "called": report.heading,
@@ -105,7 +103,16 @@ def to_json(report: Report) -> str:
     }
     if report.comparison is not None:
         found["baseline"] = json.loads(gate.to_json(report.comparison))
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(result: Result) -> dict[str, Any]:
+    """A result as JSON data, in which NaN and infinities do not exist: they are null, and in the words of `found`."""
+    record = asdict(result) | {"outcome": str(result.outcome)}
+    if case := record["counterexample"]:
+        for name in ("first", "second"):
+            case[name] = case[name] if case[name] is not None and math.isfinite(case[name]) else None
+    return record
 
 
 def to_junit(report: Report) -> str:

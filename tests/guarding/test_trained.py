@@ -1,4 +1,4 @@
-"""The trained part: what learns passes, what cannot learn fails, and seeds are trained one by one where they must be."""
+"""The trained part: what learns passes, what cannot learn fails, and seeds are trained one by one if need be."""
 
 import pytest
 import torch
