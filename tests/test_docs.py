@@ -132,7 +132,7 @@ def done(run):
 
 def after_readme(reader):
     assert [words.split()[0] for words in reader.printed] == [
-        "init", "expand", "run", "compare", "report", "init", "run", "baseline", "check",
+        "init", "expand", "run", "compare", "report", "init", "run", "baseline", "check", "guard",
     ]  # fmt: skip
     assert done("starter")
     assert Path("results/starter/report.html").exists()
@@ -146,7 +146,7 @@ def after_readme(reader):
 def after_commands(reader):
     assert {words.split()[0] for words in reader.printed} == {
         "init", "expand", "run", "table", "compare", "report", "show", "baseline", "check", "list", "schema", "sync",
-        "runs",
+        "runs", "guard",
     }  # fmt: skip
 
 
@@ -168,6 +168,16 @@ def after_claims(reader):
         reader.printed["verify wide.yaml --cells cells"],
     )
     assert fresh == committed
+
+
+def after_guard(reader):
+    assert len(reader.printed) == 4
+    for words, printed in reader.printed.items():
+        assert "padding" in printed, words
+        assert "failed" not in printed.splitlines()[-1], words
+    reader.names = {}
+    exec(compile(Path("test_my_attention.py").read_text(), "test_my_attention.py", "exec"), reader.names)
+    reader.names["test_my_attention"]()
 
 
 def after_own_parts(_):
@@ -197,6 +207,7 @@ AFTER = {
     "README.md": after_readme,
     "docs/commands.md": after_commands,
     "docs/grid.md": after_grid,
+    "docs/guard.md": after_guard,
     "docs/own-parts.md": after_own_parts,
     "docs/python.md": after_python,
 }

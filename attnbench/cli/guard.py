@@ -34,6 +34,7 @@ class Mask(StrEnum):
     ATTEND = "attend"
     PADDING = "padding"
     ADDITIVE = "additive"
+    LENGTHS = "lengths"
     NONE = "none"
 
 
@@ -88,8 +89,9 @@ LayoutOption = Annotated[
 MaskOption = Annotated[
     Mask | None,
     typer.Option(
-        help="attend: True may be attended to; padding: True is padding; additive: added to the logits; none: it takes "
-        "no mask. Default: read from the names of its parameters, else attend.",
+        help="attend: True may be attended to; padding: True is padding; additive: added to the logits; lengths: "
+        "numbers of valid positions; none: it takes no mask. Default: read from the names of its parameters, else "
+        "attend.",
         show_default=False,
     ),
 ]

@@ -30,6 +30,7 @@ class Mask(StrEnum):
     ATTEND = "attend"  # True: may be attended to
     PADDING = "padding"  # True: padding, may not be attended to
     ADDITIVE = "additive"  # added to the logits: 0, or −∞ where a position may not be attended to
+    LENGTHS = "lengths"  # the number of valid positions of each sentence (B,), in place of a mask
     NONE = "none"  # the attention takes no mask
 
 
@@ -57,6 +58,20 @@ SOURCE_MASKS = ("context_mask", "encoder_attention_mask", "memory_mask", "source
 KEY_MASKS = ("key_padding_mask", "padding_mask", "src_key_padding_mask", "key_mask", "pad_mask")
 ANY_MASKS = ("mask", "attn_mask", "attention_mask", "attn_bias", "attention_bias", "bias")
 PADDING_NAMES = ("key_padding_mask", "padding_mask", "src_key_padding_mask", "pad_mask")
+LENGTHS_NAMES = (
+    *(
+        "source_lengths",
+        "lengths",
+        "key_lengths",
+        "memory_lengths",
+        "seq_lengths",
+        "seq_lens",
+        "valid_lens",
+        "valid_len",
+    ),
+)
+# Attributes of a result that have the context, in place of a tuple that begins with it.
+CONTEXTS = ("context", "last_hidden_state", "attn_output", "output")
 ADDITIVE_NAMES = ("attn_bias", "attention_bias", "bias")
 CAUSAL = ("is_causal", "causal")
 OFFSETS = ("offset", "start", "start_pos", "step", "position_offset", "input_pos")
@@ -168,6 +183,8 @@ def masks_of(called: Callable[..., Any], is_self: bool) -> dict[Kind, list[str]]
     pairs = [name for name in (*of_any[::-1], *of_source) if name not in of_keys]
     if len(of_any) > 1:  # such as mask and attn_mask: the second is over pairs
         pairs = [name for name in ("attn_mask", "attention_mask") if name in of_any] + pairs
+    if not keys and (lengths := [lower[name] for name in LENGTHS_NAMES if name in lower]):
+        return {Kind.KEYS: lengths, Kind.PAIRS: []}
     if not keys and (not names or _may_be_mask(parameters_of(called)[3:4])):
         keys = pairs = [""]
     return {Kind.KEYS: keys, Kind.PAIRS: list(dict.fromkeys(pairs))}
@@ -184,6 +201,8 @@ def polarity(called: Callable[..., Any]) -> Mask:
     if names & set(PADDING_NAMES):
         return Mask.PADDING
     masks = [name for name in names if _is_mask(name)]
+    if not masks and names & set(LENGTHS_NAMES):
+        return Mask.LENGTHS
     if masks and set(masks) <= set(ADDITIVE_NAMES):
         return Mask.ADDITIVE
     # transformers: 0 and the most negative number, which its models compute before they call their attention.
@@ -227,6 +246,8 @@ def mask_forms(kind: Kind, layout: Layout, query: str) -> list[str]:
 
 def said(form: str, mask: Mask, query: str) -> str:
     """The text of a mask where True may be attended to, in another convention."""
+    if mask is Mask.LENGTHS:
+        return f"{form}.sum(-1)"
     if mask is Mask.PADDING:
         return f"~{form}"
     return f"torch.where({form}, 0.0, -torch.inf).to({query}.dtype)" if mask is Mask.ADDITIVE else form

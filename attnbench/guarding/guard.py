@@ -55,7 +55,8 @@ def guard(
         layout: of the inputs: "btd" (batch, positions, width), "tbd", or "bhtd" with an axis of heads; by default found
             out.
         mask: what a mask says: "attend" (True may be attended to), "padding" (True is padding), "additive" (added to
-            the logits), or "none" (it takes no mask); by default read from the names of parameters.
+            the logits), "lengths" (it takes the numbers of valid positions instead), or "none" (it takes no mask); by
+            default read from the names of parameters.
         positions: "absolute" if the result depends on the positions of the keys, "relative" if it depends on their
             distances from the query.
         score: "dot", "scaled_dot" or "cosine", for a function without parameters that is to agree with this score.
@@ -188,6 +189,7 @@ LAYOUTS = {Layout.BTD: "(B,T,D)", Layout.TBD: "(T,B,D)", Layout.BHTD: "(B,H,T,D/
 MASKS = {
     Mask.ATTEND: "True may be attended to",
     Mask.PADDING: "True is padding",
+    Mask.LENGTHS: "the number of valid positions (B,)",
     Mask.ADDITIVE: "0, or −∞ where excluded, is added to the logits",
 }
 SHAPES = {Kind.KEYS: "(B,S)", Kind.PAIRS: "(B,T,S)"}

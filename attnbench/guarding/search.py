@@ -77,8 +77,10 @@ class _Search:
         for layout in self._layouts():
             calls = {kind: call for kind in Kind if (call := self._call(kind, layout))}
             if calls:
-                ending = "[0]" in next(iter(calls.values()))
-                returns = "a tuple that begins with the context" if ending else "the context"
+                call = next(iter(calls.values()))
+                attribute = next((name for name in convention.CONTEXTS if f").{name}" in call), "")
+                returns = "a tuple that begins with the context" if "[0]" in call else "the context"
+                returns = f"an object whose {attribute} is the context" if attribute else returns
                 return replace(self._convention(layout, calls), returns=returns)
         raise self._error()
 
@@ -97,8 +99,7 @@ class _Search:
             return ""
         for text in self._texts(kind, layout):
             result = self._result(layout, kind, text)
-            # A context, or a tuple, a list or a mapping that begins with it.
-            ending = "" if result is None or isinstance(result, Tensor) else "[0]"
+            ending = _ending(result)
             shown = laid_back(f"{text}{ending}", layout)
             if result is not None and self._works(self._convention(layout, {kind: shown}), kind, text):
                 return shown
@@ -186,6 +187,14 @@ class _Search:
         )
 
 
+def _ending(result: Any) -> str:
+    """The text that gives the context of what a call returned."""
+    if result is None or isinstance(result, Tensor):
+        return ""
+    attribute = next((name for name in convention.CONTEXTS if isinstance(getattr(result, name, None), Tensor)), None)
+    return f".{attribute}" if attribute else "[0]"
+
+
 def _argument(parameter: str, text: str) -> str:
     return f"{parameter}={text}" if parameter else text
 
@@ -196,6 +205,8 @@ def _inputs(found: Convention, batch: int, queries: int, keys: int, kind: Kind) 
     inputs = [torch.randn(batch, length, found.width) for length in lengths]
     if kind is Kind.NONE:
         return inputs, []
+    if found.mask is Mask.LENGTHS:
+        return inputs, [torch.arange(keys) < torch.arange(1, batch + 1).unsqueeze(1)]
     mask = torch.rand(batch, keys) < 0.5 if kind is Kind.KEYS else torch.rand(batch, queries, keys) < 0.5
     mask[..., 0] = True
     return inputs, [mask]

@@ -48,13 +48,11 @@ class Target:
         loaded: the module or function, and how a user can build it again.
         asked: what the user says of it.
         convention: how it is called.
-        notes: what has been found out about it, in words, by subject.
     """
 
     loaded: Loaded
     asked: Asked
     convention: Convention
-    notes: dict[str, str] = field(default_factory=dict, compare=False)
     _modules: dict[torch.dtype, Any] = field(default_factory=dict, compare=False)
 
     def module(self, dtype: torch.dtype) -> Any:

@@ -2,14 +2,16 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
 from attnbench.cell import Component, Data
@@ -37,13 +39,13 @@ TASKS = ("copy", "reverse")
 SEEDS = (0, 1, 2, 3, 4)
 # The decoder starts from zeros, so that all that it knows of the source comes through the attention.
 WIDTH, EMBEDDING = 64, 32
-DATA = Data.model_validate({"vocabulary": 12, "min_length": 3, "max_length": 8, "validation_examples": 120})
-STEPS, BATCH, RATE, DECAY, CLIP = 1200, 32, 0.005, 0.4, 1.0
+DATA = Data.model_validate({"vocabulary": 12, "min_length": 5, "max_length": 10, "validation_examples": 120})
+STEPS, BATCH, RATE, DECAY, CLIP = 1000, 32, 0.006, 0.4, 1.0
 VALID_EVERY = 50
 ENOUGH = 0.99  # all seeds reach it: the training ends
 SECONDS = 55.0  # at most, for one task
 # The median of the seeds' exact match that is needed; docs/guard.md says how it was chosen.
-NEEDED = {"copy": 0.9, "reverse": 0.9}
+NEEDED = {"copy": 0.75, "reverse": 0.75}
 
 
 @dataclass(frozen=True)
@@ -91,56 +93,54 @@ def train_on(target: Target, name: str, seeds: Sequence[int] = SEEDS) -> Trainin
     component = Component(name=name)
     task = build_task(component, DATA)
     device = torch.device(target.asked.device)
-
-    def build(seed: int) -> Seq2Seq:
-        return _model(target, task, seed)
-
     stream = training_stream(task, component, DATA, seeds, BATCH)
     validation = validation_set(task, component, DATA)
-    stack, batch = Stack(build, seeds, device), to_batch(stream.batch(), device)
-    reason = not_stacked(target, lambda: _try(stack, batch, validation[:1], task, target))
-    if reason:
-        stack = OneByOne(build, seeds, device)
+    batch = to_batch(stream.batch(), device)
+    stack, reason = _stack(target, task, seeds, batch, validation[:1])
     adam = Adam(list(stack.parameters.values()))
     reached: list[int | None] = [None] * len(seeds)
     exact = [0.0] * len(seeds)
     step, cut = 0, False
-    while step < STEPS and not cut:
-        step += 1
-        objective, _ = stack.loss(batch)
-        left = min(1.0, (STEPS - step + 1) / (DECAY * STEPS))
-        adam.step(objective.sum(), RATE * left, CLIP)
-        batch = to_batch(stream.batch(), device)
-        cut = time.perf_counter() - began > SECONDS
-        if step % VALID_EVERY == 0 or step == STEPS or cut:
-            exact = _exact_match(stack, validation, task, target)
-            reached = [old or (step if now >= 0.95 else None) for old, now in zip(reached, exact, strict=True)]
-            if min(exact) >= ENOUGH:
-                break
+    # The other backends of scaled_dot_product_attention have no batching rule.
+    with nullcontext() if reason else sdpa_kernel(SDPBackend.MATH):
+        while step < STEPS and not cut and min(exact) < ENOUGH:
+            step += 1
+            objective, _ = stack.loss(batch)
+            left = min(1.0, (STEPS - step + 1) / (DECAY * STEPS))
+            adam.step(objective.sum(), RATE * left, CLIP)
+            batch = to_batch(stream.batch(), device)
+            cut = time.perf_counter() - began > SECONDS
+            if step % VALID_EVERY == 0 or step == STEPS or cut:
+                exact = _exact_match(stack, validation, task, target)
+                reached = [old or (step if now >= 0.95 else None) for old, now in zip(reached, exact, strict=True)]
     return Training(tuple(exact), tuple(reached), step, time.perf_counter() - began, reason, cut)
 
 
-def not_stacked(target: Target, try_stack: Callable[[], None]) -> str:
-    """Why the seeds of an attention are trained one by one; "" if `try_stack` shows that a stack can be trained.
+def _stack(
+    target: Target, task: Task, seeds: Sequence[int], batch: Batch, validation: list[Examples]
+) -> tuple[Stack, str]:
+    """The replicas, and why they are trained one by one; "" if they are trained together.
 
     An operation without a batching rule of torch.func.vmap is computed for one replica after the other: then a plain
-    loop over the replicas is faster, since it stacks nothing else.
+    loop over the replicas is faster.
     """
-    if "reason" not in target.notes:
-        with warnings.catch_warnings(record=True) as caught, torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("always")
-            try:
-                try_stack()
-                slow = [str(each.message) for each in caught if "batching rule" in str(each.message)]
-                target.notes["reason"] = slow[0].partition(". ")[0] if slow else ""
-            except Exception as error:
-                target.notes["reason"] = f"torch.func.vmap: {message_of(error).splitlines()[0]}"
-    return target.notes["reason"]
+    device = torch.device(target.asked.device)
 
+    def build(seed: int) -> Seq2Seq:
+        return _model(target, task, seed)
 
-def _try(stack: Stack, batch: Batch, validation: list[Examples], task: Task, target: Target) -> None:
-    stack.loss(batch)[0].sum().backward()
-    _exact_match(stack, validation, task, target)
+    stack = Stack(build, seeds, device)
+    with warnings.catch_warnings(record=True) as caught, torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("always")
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                stack.loss(batch)[0].sum().backward()
+                _exact_match(stack, validation, task, target)
+            slow = [str(each.message) for each in caught if "batching rule" in str(each.message)]
+            reason = slow[0].partition(". ")[0] if slow else ""
+        except Exception as error:
+            reason = f"torch.func.vmap: {message_of(error).splitlines()[0]}"
+    return (OneByOne(build, seeds, device) if reason else stack), reason
 
 
 def _model(target: Target, task: Task, seed: int) -> Seq2Seq:
@@ -148,7 +148,9 @@ def _model(target: Target, task: Task, seed: int) -> Seq2Seq:
         del over
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("attention", seed))
-            return CrossAttention(load_again(target.loaded), target.convention, target.asked.causal, width)
+            # Several heads of a function without parameters are several narrow, fixed views, which learn slowly.
+            found = target.convention if target.loaded.is_module else replace(target.convention, heads=1)
+            return CrossAttention(load_again(target.loaded), found, target.asked.causal, width)
 
     torch.manual_seed(torch_seed("model", seed))
     words = len(task.source_words), len(task.target_words)

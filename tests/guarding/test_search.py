@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
+import attnbench
 from attnbench import AttnbenchError
 from attnbench.guarding.convention import Kind, Layout, Mask
 from tests.guarding.examining import examined, failed, target_of
@@ -190,3 +191,11 @@ def test_the_given_module_is_left_as_it_was():
     examined(module)
     assert module.training
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def test_the_attention_of_attnbench_is_called_with_lengths():
+    attention = attnbench.Attention("additive", width=16)
+    found = target_of(attention).convention
+    assert (found.mask, found.width) == (Mask.LENGTHS, 16)
+    assert found.calls[Kind.KEYS] == "module(query, key, value, source_lengths=mask.sum(-1)).context"
+    assert failed(attention) == []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attnbench.guarding.checks.masks import masks, rows
-from attnbench.guarding.convention import Kind
+from attnbench.guarding.convention import Kind, Mask
 from attnbench.guarding.probe import SMALL, Check, Probe, Size, call
 from attnbench.guarding.reasons import has_order
 from attnbench.guarding.target import Target
@@ -61,7 +61,7 @@ def _sentences(target: Target, size: Size, seed: int) -> Iterator[Probe]:
 
     yield probe(kind_of(target), mask_line(target, size), "")
     if target.takes(Kind.KEYS):
-        yield probe(Kind.KEYS, [f"mask = {masks(size, seed)[0]}"], rows(target))
+        yield probe(Kind.KEYS, [f"mask = {masks(target, size, seed)[0]}"], rows(target))
 
 
 def _queries(target: Target, size: Size, _: int) -> Iterator[Probe]:
@@ -96,8 +96,8 @@ def _permutation(target: Target, size: Size, seed: int) -> Iterator[Probe]:
 
     if target.takes(Kind.NONE):
         yield probe(Kind.NONE, [])
-    if target.takes(Kind.KEYS):
-        for mask in masks(size, seed):
+    if target.takes(Kind.KEYS) and target.convention.mask is not Mask.LENGTHS:
+        for mask in masks(target, size, seed):
             yield probe(Kind.KEYS, [f"mask = {mask}"])
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from random import Random
 
-from attnbench.guarding.convention import Kind
+from attnbench.guarding.convention import Kind, Mask
 from attnbench.guarding.probe import SMALL, TRAINED, Check, Probe, Size, call
 from attnbench.guarding.reasons import no_gradients, no_mask, no_pairs
 from attnbench.guarding.target import Target
 
 
-def masks(size: Size, seed: int) -> list[str]:
-    """The text of masks (B,S): with the ends padded, the beginnings, and with holes; no sentence is wholly padded."""
+def masks(target: Target, size: Size, seed: int) -> list[str]:
+    """The text of masks (B,S): with the ends padded, the beginnings, and with holes; no sentence is wholly padded.
+
+    Lengths can give the first of them alone.
+    """
     random = Random(f"{seed} {size}")
     lengths = [random.randint(1, size.keys) for _ in range(size.batch)]
     lengths[-1] = min(lengths[-1], size.keys - 1)  # some padding
@@ -19,6 +22,8 @@ def masks(size: Size, seed: int) -> list[str]:
     holes = (
         f"(torch.rand({size.batch}, {size.keys}) < 0.5) | (torch.arange({size.keys}) == {random.randrange(size.keys)})"
     )
+    if target.convention.mask is Mask.LENGTHS:
+        return [f"torch.arange({size.keys}) < {column}"]
     return [f"torch.arange({size.keys}) < {column}", f"torch.arange({size.keys}) >= {starts}", holes]
 
 
@@ -41,7 +46,7 @@ def others(target: Target) -> dict[str, str]:
 
 
 def _padding(target: Target, size: Size, seed: int) -> Iterator[Probe]:
-    for mask in masks(size, seed):
+    for mask in masks(target, size, seed):
         for fill in ("torch.randn_like({})", "100 * torch.randn_like({})"):
             lines = [
                 f"mask = {mask}",
@@ -54,7 +59,7 @@ def _padding(target: Target, size: Size, seed: int) -> Iterator[Probe]:
 
 def _padding_gradients(target: Target, size: Size, seed: int) -> Iterator[Probe]:
     names = target.convention.of_source
-    for mask in masks(size, seed):
+    for mask in masks(target, size, seed):
         lines = [
             f"mask = {mask}",
             f"context = {call(target, Kind.KEYS)}{rows(target)}",
@@ -68,7 +73,7 @@ def _padding_gradients(target: Target, size: Size, seed: int) -> Iterator[Probe]
 
 def _padding_nan(target: Target, size: Size, seed: int) -> Iterator[Probe]:
     lines = [
-        f"mask = {masks(size, seed)[0]}",
+        f"mask = {masks(target, size, seed)[0]}",
         *replaced(target, "torch.nan"),
         f"first = {call(target, Kind.KEYS)}{rows(target)}",
         f"second = {call(target, Kind.KEYS, **others(target))}{rows(target)}",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attnbench.guarding.checks.batches import kind_of, mask_line
-from attnbench.guarding.convention import Kind
+from attnbench.guarding.convention import Kind, Mask
 from attnbench.guarding.probe import TRAINED, Check, Probe, Size, call
 from attnbench.guarding.reasons import no_gradients, no_mask, not_causal
 from attnbench.guarding.target import Target
@@ -81,7 +81,13 @@ def _relative(target: Target, size: Size, _: int) -> Iterator[Probe]:
 
 
 def _not_relative(target: Target) -> str:
-    return no_mask(target) if target.asked.positions == "relative" else "only with --positions relative"
+    if target.asked.positions != "relative":
+        return "only with --positions relative"
+    return (
+        "lengths cannot exclude positions at the beginning"
+        if target.convention.mask is Mask.LENGTHS
+        else no_mask(target)
+    )
 
 
 def _no_offset(target: Target) -> str:

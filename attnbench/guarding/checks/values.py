@@ -70,7 +70,7 @@ def _influence(target: Target, size: Size, seed: int) -> Iterator[Probe]:
     name = source[-1]
     yield probe(kind_of(target), mask_line(target, size), "", name)
     if target.takes(Kind.KEYS):
-        for mask in masks(size, seed):
+        for mask in masks(target, size, seed):
             yield probe(Kind.KEYS, [f"mask = {mask}"], "[mask]", name)
 
 
