@@ -1,4 +1,4 @@
-"""docs/ci/guard.yml is a workflow that works: its command is run here, in a shell, on the attention of docs/guard.md."""
+"""docs/ci/guard.yml is a workflow that works: its command is run here on the attention of docs/guard.md."""
 
 import os
 import re
