@@ -158,6 +158,8 @@ def guard(
         raise fail("--update needs --baseline FILE.csv", "--update", "name the file to write")
     if baseline is not None and not train:
         raise fail("--baseline keeps the results of the trained part", "--no-train", "leave one of the two out")
+    from attnbench.analysis.width import is_limited
+    from attnbench.cli.console import Console
     from attnbench.guarding import baseline as baselines
     from attnbench.guarding import report as formats
     from attnbench.guarding.guard import asked_for, examine
@@ -171,13 +173,16 @@ def guard(
         echo(baselines.write(baseline, report, trainings), error=True)
     elif baseline is not None and rows is not None:
         report = baselines.compare(baseline, rows, report, trainings)
-    write = {
-        Format.TEXT: formats.to_text,
-        Format.JSON: formats.to_json,
-        Format.JUNIT: formats.to_junit,
-        Format.GITHUB: formats.to_github,
-    }[format]
-    echo(write(report), end="")
+    if format is Format.TEXT and is_limited(console := Console()):
+        formats.print_text(report, console)
+    else:
+        write = {
+            Format.TEXT: formats.to_text,
+            Format.JSON: formats.to_json,
+            Format.JUNIT: formats.to_junit,
+            Format.GITHUB: formats.to_github,
+        }[format]
+        echo(write(report), end="")
     if report.exit:
         raise typer.Exit(report.exit)
 

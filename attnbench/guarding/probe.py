@@ -232,7 +232,8 @@ def inputs_line(target: Target, probe: Probe, size: Size, dtype: torch.dtype) ->
     ending = ".requires_grad_()" if probe.gradients else ""
     if factor and ending:
         factor, ending = "", f".mul({probe.scale:g}).requires_grad_()"
-    drawn = f"{factor}torch.randn({size.batch}, {{}}, {found.width}, dtype={dtype}){ending}"
+    of_dtype = "" if dtype == torch.get_default_dtype() else f", dtype={dtype}"
+    drawn = f"{factor}torch.randn({size.batch}, {{}}, {found.width}{of_dtype}){ending}"
     if len(lengths) == 1:
         return f"{found.inputs[0]} = {drawn.format(lengths[0])}"
     return f"{', '.join(found.inputs)} = ({drawn.format('n')} for n in ({', '.join(map(str, lengths))}))"

@@ -5,7 +5,7 @@ import math
 import textwrap
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from attnbench.analysis.gate import formats as gate
@@ -13,6 +13,12 @@ from attnbench.analysis.gate.check import Check as Comparison
 from attnbench.errors import Exit
 from attnbench.escapes import github_data, github_property, one_line, xml
 from attnbench.guarding.probe import Outcome, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LONGEST_WORD = max(map(len, Outcome))
+COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.WARNED: "yellow", Outcome.SKIPPED: "dim"}
 
 
 @dataclass(frozen=True)
@@ -59,22 +65,56 @@ def summary(report: Report) -> str:
 
 
 def to_text(report: Report) -> str:
-    """A line per check; below a failed one its smallest counterexample, with a script that reproduces it."""
+    """A line per check, then the counterexample of each that failed, with a script that reproduces it."""
     width = max(len(result.name) for result in report.results)
-    parts = [report.heading]
+    lines = [
+        f"  {r.name:{width}}  {word_of(r, report.strict):{LONGEST_WORD}}  {remark_of(r)}".rstrip()
+        for r in report.results
+    ]
+    return "\n".join([one_line(report.heading), *lines, *details(report), summary(report)]) + "\n"
+
+
+def print_text(report: Report, console: "Console") -> None:
+    """Prints `to_text` in colours, with the remarks wrapped in a column of their own."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for result in report.results:
-        parts.append(line_of(result, width))
+        style = "bold red" if fails(result, report.strict) else COLOURS[result.outcome]
+        word = Text(word_of(result, report.strict), style=style)
+        table.add_row(
+            Text(f"  {result.name}"), word, Text(remark_of(result), style="" if result.counterexample else "dim")
+        )
+    console.print(Text(one_line(report.heading), style="bold"), soft_wrap=True)
+    console.print(table)
+    console.print(Text("\n".join(details(report))), soft_wrap=True)
+    console.print(Text(summary(report), style="bold red" if report.exit else "bold green"), soft_wrap=True)
+
+
+def word_of(result: Result, strict: bool) -> str:
+    """The outcome, in capitals if it fails the guard."""
+    return result.outcome.upper() if fails(result, strict) else str(result.outcome)
+
+
+def remark_of(result: Result) -> str:
+    """What was broken, with the numbers; or why the check does not apply."""
+    return one_line(f"{result.reason}: {found_in(result)}" if result.counterexample else result.reason)
+
+
+def details(report: Report) -> list[str]:
+    """The counterexample of each check that failed, with its script, and the comparison with a baseline."""
+    lines = [""]
+    for result in report.failed:
         if result.counterexample is not None:
-            parts += [f"    {found_in(result)}", "", textwrap.indent(result.counterexample.snippet, " " * 8)]
+            script = textwrap.indent(result.counterexample.snippet, " " * 4)
+            lines += [f"{result.name}: {result.law}", f"  {remark_of(result)}", "", script]
     if report.comparison is not None:
-        parts.append(compared(report.comparison))
-    return "\n".join([*parts, summary(report)]) + "\n"
-
-
-def line_of(result: Result, width: int) -> str:
-    """The name of a check, its outcome, and the reason or what was broken."""
-    outcome = result.outcome.upper() if result.outcome is Outcome.FAILED else result.outcome
-    return f"  {result.name:{width}}  {outcome:6}  {one_line(result.reason)}".rstrip()
+        lines += [compared(report.comparison), ""]
+    return lines
 
 
 def found_in(result: Result) -> str:

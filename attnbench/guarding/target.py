@@ -75,7 +75,8 @@ class Target:
             return [*lines, f"{MODULE} = {made}"]
         if self.loaded.imports:
             lines.append("torch.manual_seed(0)")
-        lines += [f"{MODULE} = {made}", f"{MODULE} = {MODULE}.to({dtype}).eval()"]
+        converted = "" if dtype == torch.get_default_dtype() else f".to({dtype})"
+        lines += [f"{MODULE} = {made}", f"{MODULE} = {MODULE}{converted}.eval()"]
         if any(True for _ in zeros_of(self.loaded.attention, self.loaded.attention)):
             lines += [
                 "torch.manual_seed(1)",

@@ -81,16 +81,16 @@ def test_a_right_attention_passes(typed):
 def test_a_fault_fails_with_its_counterexample(typed):
     status, printed = typed("under_test.py:leaky", "--no-train")
     assert status == 3
-    assert "  padding                FAILED  what stands at masked positions changes the context" in printed.out
+    assert "  padding                FAILED          what stands at masked positions changes the context" in printed.out
     assert "B=1 T=1 S=2, seed 0, float32" in printed.out
-    assert "        from under_test import leaky\n" in printed.out
+    assert "    from under_test import leaky\n" in printed.out
     assert "copy" not in printed.out
 
 
 def test_one_that_writes_to_its_inputs_gets_one_message(typed):
     status, printed = typed("under_test.py:writes")
     assert status == 3
-    assert "  inputs  FAILED  a call writes to its inputs" in printed.out
+    assert "  inputs  FAILED          a call writes to its inputs" in printed.out
     assert "1 failed" in printed.out
     assert "passed" not in printed.out.splitlines()[-1].removeprefix("under_test.py:writes: ")
 
@@ -99,6 +99,14 @@ def test_a_warning_fails_with_strict_alone(typed):
     status, printed = typed("under_test.py:attend", "--no-train")
     assert (status, "  padding NaN            warned" in printed.out) == (0, True)
     assert typed("under_test.py:attend", "--no-train", "--strict")[0] == 3
+
+
+def test_on_a_terminal_remarks_are_wrapped_in_their_column(typed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = typed("under_test.py:attend", "--no-train")[1].out.splitlines()
+    (start,) = [number for number, line in enumerate(lines) if line.startswith("  backends")]
+    assert lines[start].endswith("not applicable  it does not call")
+    assert lines[start + 1] == " " * 41 + "scaled_dot_product_attention"
 
 
 @pytest.mark.parametrize(
