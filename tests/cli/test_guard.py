@@ -103,7 +103,7 @@ def test_a_warning_fails_with_strict_alone(typed):
 
 def test_on_a_terminal_remarks_are_wrapped_in_their_column(typed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    lines = typed("under_test.py:attend", "--no-train")[1].out.splitlines()
+    lines = [line.rstrip() for line in typed("under_test.py:attend", "--no-train")[1].out.splitlines()]
     (start,) = [number for number, line in enumerate(lines) if line.startswith("  backends")]
     assert lines[start].endswith("not applicable  it does not call")
     assert lines[start + 1] == " " * 41 + "scaled_dot_product_attention"
