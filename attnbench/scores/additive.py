@@ -52,7 +52,7 @@ class Additive(Score):
         if _keeps_hidden_layer(prepared, query.shape[-2]):
             logits = (_hidden_layer(queries, prepared) * v).sum(-1)
         else:
-            logits = _ChunkedSum.apply(queries, prepared, v)
+            logits = _ChunkedSum.apply(*(one.unsqueeze(0) for one in (queries, prepared, v))).squeeze(0)
         return logits if _uses_tanh(prepared) else torch.add(-v.sum(), logits, alpha=2)
 
 
@@ -81,20 +81,20 @@ def _hidden_layer(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 class _ChunkedSum(torch.autograd.Function):
-    """Σ_a v_a · hidden layer (B,T,S), computed in chunks of queries.
+    """Σ_a v_a · hidden layer (R,B,T,S), computed in chunks, for R replicas one after the other.
 
     The backward pass recomputes the hidden layer of each chunk, so none is kept in memory. If second derivatives are
     requested (`create_graph=True`), the backward pass is differentiable and autograd keeps all chunks.
-    """
 
-    # The stack of replicas runs under torch.func.vmap. This flag, and setup_context separate from forward, are what
-    # torch requires of a custom function there.
-    generate_vmap_rule = True
+    A chunk is no larger than AT_ONCE also because of the allocator: between two steps of a decoder, small tensors that
+    are kept take places in the memory that a chunk has left, and the next chunk no longer fits there. With chunks of
+    all replicas and positions, training on 200 words took three times the memory.
+    """
 
     @staticmethod
     def forward(queries: Tensor, keys: Tensor, v: Tensor) -> Tensor:
-        parts = queries.split(_rows(queries, keys), dim=-2)
-        return torch.cat([_hidden_layer(part, keys).mul_(v).sum(-1) for part in parts], dim=-2)
+        replicas = zip(queries, keys, v, strict=True)
+        return torch.stack([_chunked_logits(*replica) for replica in replicas])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -102,20 +102,52 @@ class _ChunkedSum(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the gradients of `queries`, `keys` and `v`, computed by chunks; `_slope` has the derivative."""
-        queries, keys, v = ctx.saved_tensors
-        rows, of_queries = _rows(queries, keys), []
-        of_keys, of_v = torch.zeros_like(keys), torch.zeros_like(v)
-        for part, above in zip(queries.split(rows, dim=-2), gradient.split(rows, dim=-2), strict=True):
-            layer = _hidden_layer(part, keys)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Returns the gradients of `queries`, `keys` and `v`."""
+        replicas = zip(*ctx.saved_tensors, gradient, strict=True)
+        return tuple(map(torch.stack, zip(*(_chunked_gradients(*replica) for replica in replicas), strict=True)))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        """Computes a stack of replicas; torch.func.vmap calls it with the axis of each input, None for none."""
+        moved = [
+            one.expand(info.batch_size, *one.shape) if axis is None else one.movedim(axis, 0)
+            for one, axis in zip(inputs, in_dims, strict=True)
+        ]
+        found = _ChunkedSum.apply(*(one.flatten(0, 1) for one in moved))
+        return found.unflatten(0, (info.batch_size, -1)), 0
+
+
+def _chunked_logits(queries: Tensor, keys: Tensor, v: Tensor) -> Tensor:
+    """Returns Σ_a v_a · hidden layer (B,T,S) of one replica, for queries (B,T,A), keys (B,S,A) and v (A,)."""
+    rows, columns = _chunk(queries, keys)
+    parts = keys.split(columns, dim=-2)
+    return torch.cat(
+        [
+            torch.cat([_hidden_layer(each, part).mul_(v).sum(-1) for part in parts], dim=-1)
+            for each in queries.split(rows, dim=-2)
+        ],
+        dim=-2,
+    )
+
+
+def _chunked_gradients(queries: Tensor, keys: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the gradients of `queries`, `keys` and `v` of one replica; `gradient` (B,T,S) is that of the logits."""
+    rows, columns = _chunk(queries, keys)
+    of_queries, of_v = [], torch.zeros_like(v)
+    of_keys = [torch.zeros_like(part) for part in keys.split(columns, dim=-2)]
+    for each, above in zip(queries.split(rows, dim=-2), gradient.split(rows, dim=-2), strict=True):
+        of_each = torch.zeros_like(each)
+        for index, (part, one) in enumerate(zip(keys.split(columns, -2), above.split(columns, -1), strict=True)):
+            layer = _hidden_layer(each, part)
             # Under autocast the sum of the forward pass, and so its gradient, may have another dtype than the layer.
-            above = above.to(layer.dtype)
-            of_v = of_v + above.flatten() @ layer.flatten(0, -2)
-            slope = _slope(layer, above.unsqueeze(-1), v.to(layer.dtype))
-            of_queries.append(2 * slope.sum(-2))
-            of_keys = of_keys + slope.sum(-3)
-        return torch.cat(of_queries, dim=-2), of_keys, of_v
+            one = one.to(layer.dtype)
+            of_v = of_v + one.flatten() @ layer.flatten(0, -2)
+            slope = _slope(layer, one.unsqueeze(-1), v.to(layer.dtype))
+            of_each = of_each + 2 * slope.sum(-2)
+            of_keys[index] = of_keys[index] + slope.sum(-3)
+        of_queries.append(of_each)
+    return torch.cat(of_queries, dim=-2), torch.cat(of_keys, dim=-2), of_v
 
 
 def _slope(layer: Tensor, above: Tensor, v: Tensor) -> Tensor:
@@ -130,12 +162,12 @@ def _slope(layer: Tensor, above: Tensor, v: Tensor) -> Tensor:
     # The derivatives by 2x: σ − σ² of σ(2x), and (1 − tanh²)/2 of tanh x.
     if torch.is_grad_enabled():
         return ((1 - layer * layer) * 0.5 if tanh else layer - layer * layer) * above * v
-    # In place, because the single-query chunk of a long source may be much larger than AT_ONCE, and several copies of
-    # it might not fit into memory.
     slope = layer.mul_(layer).neg_().add_(1).mul_(0.5) if tanh else layer.sub_(layer * layer)
     return slope.mul_(above).mul_(v)
 
 
-def _rows(queries: Tensor, keys: Tensor) -> int:
-    """Returns the number of queries per chunk, at least 1."""
-    return max(1, AT_ONCE // (queries[..., 0, :].numel() * keys.shape[-2]))
+def _chunk(queries: Tensor, keys: Tensor) -> tuple[int, int]:
+    """Returns the numbers of queries and of keys per chunk, at least 1 each."""
+    pairs = max(1, AT_ONCE // queries[..., 0, :].numel())
+    columns = min(keys.shape[-2], pairs)
+    return max(1, pairs // columns), columns
