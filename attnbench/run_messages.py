@@ -97,5 +97,6 @@ def _dictionary_message(name: str, facts: Mapping[str, float | int]) -> str:
     if dropped := facts["dropped_training_words"]:
         parts.append(f"{dropped:,} more words left out, because they are also validated or tested")
     if skipped := facts["skipped_lines"]:
-        parts.append(f"{skipped:,} lines left out, whose words have other characters than letters and apostrophes")
+        lines = f"{skipped:,} line{'s' * (skipped != 1)}"
+        parts.append(f"{lines} left out, whose words have other characters than letters and apostrophes")
     return "; ".join(parts)
