@@ -79,8 +79,7 @@ def test_the_test_set_of_a_file_is_as_large_as_the_file_allows(tmp_path, fact):
         for c in grid.cells
     ]
     results = [
-        replace(outcome(c), facts={fact: size} if size else {})
-        for c, size in zip(own, (40, 9000, 0), strict=False)
+        replace(outcome(c), facts={fact: size} if size else {}) for c, size in zip(own, (40, 9000, 0), strict=False)
     ]
     frame = write_run(tmp_path, replace(grid, cells=own), results).frame()
     assert list(frame["test_examples"].fillna(-1)) == [40, own[0].cell.data.test_examples, -1]
