@@ -32,6 +32,11 @@ _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multi
 _TYPES: dict[Any, str] = {NoneType: "null", float: "number", bool: "true | false", str: "text", Any: "anything"}
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def say(error: Any) -> str:
     """Returns the message for a pydantic error, e.g. "should be at least 1, found 0"."""
     # Errors raised by our own validators already have their full text.

@@ -81,7 +81,8 @@ def data_message(file: str, facts: Mapping[str, float | int]) -> str:
 
 
 def _images_message(name: str, facts: Mapping[str, float | int]) -> str:
-    parts = [f"{name}: {facts['training_images']:,} training images"]
+    others = f"{facts['validation_images']:,} for validation, {facts['test_images']:,} for test"
+    parts = [f"{name}: {facts['training_images']:,} training images, {others}"]
     if dropped := facts["dropped_training_images"]:
         parts.append(f"{dropped:,} more left out, because they are also validated or tested")
     unknown = {side: facts[f"unknown_target_words_{side}"] for side in ("validation", "test")}
@@ -93,9 +94,11 @@ def _images_message(name: str, facts: Mapping[str, float | int]) -> str:
 
 def _dictionary_message(name: str, facts: Mapping[str, float | int]) -> str:
     words, spoken = facts["training_words"], facts["training_pronunciations"]
-    parts = [f"{name}: {words:,} training words with {spoken:,} pronunciations"]
+    others = f"{facts['validation_words']:,} words for validation, {facts['test_words']:,} for test"
+    parts = [f"{name}: {words:,} training words with {spoken:,} pronunciations, {others}"]
     if dropped := facts["dropped_training_words"]:
         parts.append(f"{dropped:,} more words left out, because they are also validated or tested")
     if skipped := facts["skipped_lines"]:
-        parts.append(f"{skipped:,} lines left out, whose words have other characters than letters and apostrophes")
+        lines = f"{skipped:,} line{'s' * (skipped != 1)}"
+        parts.append(f"{lines} left out, whose words have other characters than letters and apostrophes")
     return "; ".join(parts)

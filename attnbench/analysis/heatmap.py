@@ -23,19 +23,23 @@ def _shade(grey: int) -> Style:
 
 
 GOLD = Style(color="dark_orange", bold=True)
-COLOUR_LEGEND = Text.assemble(
+_COLOUR_SCALE = Text.assemble(
     "weight 0 ",
     (" " * CELL, _shade(0)),
     " above 0 ",
     (" · ", _shade(0) + Style(color=DOT)),
     *((" " * CELL, _shade(grey)) for grey in range(DARK, 256, 51)),
-    " 1 · gold link ",
-    ("◆", GOLD),
-    ", ",
-    ("◇", GOLD),
-    " at weight 0",
+    " 1",
 )
-PLAIN_LEGEND = Text("weight: blank 0, · below .1, 1 from .1, … 9 from .9 · [ ] gold link")
+_COLOUR_GOLD = Text.assemble(" · gold link ", ("◆", GOLD), ", ", ("◇", GOLD), " at weight 0")
+_PLAIN_SCALE = Text("weight: blank 0, · below .1, 1 from .1, … 9 from .9")
+_PLAIN_GOLD = Text(" · [ ] gold link")
+
+
+def legend(colour: bool, links: bool) -> Text:
+    """Explains a heat map; `links`: with the marks of gold links."""
+    scale, gold = (_COLOUR_SCALE, _COLOUR_GOLD) if colour else (_PLAIN_SCALE, _PLAIN_GOLD)
+    return Text.assemble(scale, *[gold] * links)
 
 
 def heat_map(

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from attnbench.analysis.compare.pairing import Block, Results, measured, others, results
-from attnbench.analysis.labels import Label, listed, row_label, text, values_of
+from attnbench.analysis.labels import KIND, Label, listed, row_label, text, values_of
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import ALPHA, corrected, fewest_pairs, paired
 from attnbench.analysis.verdict import Verdict, verdict
@@ -74,6 +74,7 @@ def in_words(frame: "pd.DataFrame", axis: str, metric: str = "exact_match") -> l
     aligned = results(frame, axis, ALIGNMENT, columns) if frame[ALIGNMENT].notna().any() else {}
     names = ["task", *columns]
     shown = {name for name in names if len(set(values_of(frame, name))) > 1} | {"task"}
+    shown -= {KIND} if "model" in shown else set()  # the column model has the kind
     resolution = resolution_of(frame, metric)
     answers = []
     for block in dict.fromkeys(block for _, block in found):

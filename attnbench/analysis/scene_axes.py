@@ -8,7 +8,7 @@ import numpy as np
 
 from attnbench.analysis.colours import GOLD, shades_of
 from attnbench.analysis.fonts import MONO, drawable, style
-from attnbench.analysis.heatmap import columns
+from attnbench.analysis.heatmap import columns, fitted
 from attnbench.analysis.scene_layout import ABOVE, Layout
 from attnbench.tasks.base import PATCH
 
@@ -41,7 +41,7 @@ def prepare_scene(axes: Axes, panel: Panel, layout: Layout | None = None) -> Lay
     axes.spines[:].set_visible(False)
     box = axes.get_window_extent()
     patch = 72 / axes.figure.dpi * min(box.width / layout.width, box.height / layout.height)  # points
-    for number, word in enumerate(map(drawable, panel.target)):
+    for number, word in enumerate(fitted(drawable(word)) for word in panel.target):
         top, left = layout.corner(number + 1)
         size = patch * min(0.8 * ABOVE, layout.columns / (0.602 * max(columns(word), 1)))
         axes.text(

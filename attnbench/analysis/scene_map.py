@@ -9,15 +9,21 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from attnbench.analysis.heatmap import CELL, GOLD, columns, fitted, weight_cell
+from attnbench.analysis.heatmap import CELL, GOLD, columns, fitted, legend, weight_cell
 from attnbench.tasks.base import PATCH
 
 WIDEST = 40  # terminal columns of the image
 GAP = 2  # columns between two panels
 SHADES = " ░▒▓█"
 EDGE = Text("│", Style(dim=True))  # at both sides of a panel, which may be empty: weights of 0 are blank
-COLOUR_LEGEND = Text.assemble("only possible links ", ("•", GOLD), ", ", ("◦", GOLD), " at weight 0")
-PLAIN_LEGEND = Text("only possible links ( )")
+_COLOUR_POSSIBLE = Text.assemble("only possible links ", ("•", GOLD), ", ", ("◦", GOLD), " at weight 0")
+_PLAIN_POSSIBLE = Text("only possible links ( )")
+
+
+def scene_legend(colour: bool, links: bool, possible: bool) -> Text:
+    """Explains a scene map; `links`, `possible`: with the marks of gold links, and of links that are only possible."""
+    below = [_COLOUR_POSSIBLE if colour else _PLAIN_POSSIBLE] * possible
+    return Text("\n").join([legend(colour, links), *below])
 
 
 def scene_map(

@@ -11,6 +11,7 @@ import typer
 from attnbench.cli.options import RESULTS, GridFile, Plugin, Results, Set
 from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
+from attnbench.messages import count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,7 +121,7 @@ def _print(
     with wide_enough(console, needed):
         console.print(whole if needed <= console.width else _table(plan, cells, folds=True))
     numbers = Counter(row["state"] for row in cells)
-    lines = [Text(f"{len(cells)} cells: {', '.join(f'{numbers[s]} {s}' for s in STATE_STYLES if numbers[s])}")]
+    lines = [Text(f"{count(len(cells), 'cell')}: {', '.join(f'{numbers[s]} {s}' for s in STATE_STYLES if numbers[s])}")]
     if plan.tuned:
         lines.append(Text(_tuning(plan, rows)))
     reasons = Counter(skipped.reason for skipped in plan.skipped)

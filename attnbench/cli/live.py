@@ -14,10 +14,11 @@ from rich.text import Text
 
 from attnbench.analysis.compare.enough_seeds import too_few_seeds
 from attnbench.cli.run_status import FinishedPack, RunningPack, RunStatus
-from attnbench.cli.run_summary import count, plan_summary, stage_summary
+from attnbench.cli.run_summary import plan_summary, stage_summary
 from attnbench.engines.base import Finished, Started
 from attnbench.escapes import one_line
 from attnbench.estimate import about
+from attnbench.messages import count
 from attnbench.outcome import Progress
 from attnbench.runner import Notice, Planned
 

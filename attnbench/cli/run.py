@@ -294,12 +294,13 @@ def _pointers(store: "Store", frame: "pd.DataFrame", failed: int, tracking_uri: 
 
 
 def _compared_axis(done: "pd.DataFrame") -> str | None:
-    """Returns the first axis that has several values, which `compare` can compare; None without one."""
+    """Returns the first axis with values that `compare` can compare; None without one."""
+    from attnbench.analysis.compare.pairing import pairable
     from attnbench.analysis.labels import KIND, label_columns, values_of
 
     axes = dict.fromkeys(["score", "model", "scope", *label_columns(done)])
     several = (a for a in axes if a not in ("seed", "task", KIND) and len(set(values_of(done, a))) > 1)
-    return next(several, None)
+    return next((a for a in several if pairable(done, a, "exact_match")), None)
 
 
 def _command() -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from attnbench.cli.run_status import RunStatus
+from attnbench.messages import count
 from attnbench.runner import Planned
 from attnbench.store.status import DONE, FAILED, STALE, stale_note
 
@@ -47,8 +48,3 @@ def stage_summary(planned: Planned) -> str:
     if not packs:
         return f"{name}: nothing more to train"
     return f"{name}: {count(cells, 'cell')} more to train in {count(packs, 'pack')}"
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 cell", "2 cells"."""
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -87,7 +87,7 @@ def show(
         if own is not None
     ]
     if drawn:
-        console.print(_legend(console, any(own.images.size for own in alignments if own is not None)))
+        console.print(_legend(console, [own for own in alignments if own is not None]))
         console.print(side_by_side.drawings(drawn, console.width) if len(found) > 1 else drawn[0], soft_wrap=True)
 
 
@@ -135,7 +135,7 @@ def _check_drawable(alignments: "Alignments | None", example: int, head: int | N
         return
     where, last = f"cell {cell}", len(alignments.source) - 1
     if example > last:
-        raise fail(f"there is no test sentence {example}", where, f"choose one from 0 to {last}")
+        raise fail(f"there is no test {_example_name(alignments)} {example}", where, f"choose one from 0 to {last}")
     heads = alignments.heads.shape[1]
     if head is not None and head >= heads:
         hint = f"choose one from 0 to {heads - 1}" if heads else "omit --head"
@@ -191,15 +191,16 @@ def _colour(console: "Console") -> bool:
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
-def _legend(console: "Console", images: bool) -> "Text":
-    from rich.text import Text
+def _legend(console: "Console", alignments: "list[Alignments]") -> "Text":
+    """Explains the marks that the drawings of these alignments have."""
+    from attnbench.analysis.scene_map import scene_legend
 
-    from attnbench.analysis import heatmap, scene_map
+    possible = any(own.images.size and own.possible.size for own in alignments)
+    return scene_legend(_colour(console), any(map(_has_links, alignments)), possible)
 
-    weights = heatmap.COLOUR_LEGEND if _colour(console) else heatmap.PLAIN_LEGEND
-    if not images:
-        return weights
-    return Text("\n").join([weights, scene_map.COLOUR_LEGEND if _colour(console) else scene_map.PLAIN_LEGEND])
+
+def _has_links(alignments: "Alignments") -> bool:
+    return alignments.links.shape[1:] == alignments.weights.shape[1:]
 
 
 def _drawing(
@@ -213,23 +214,24 @@ def _drawing(
     heads = alignments.heads.shape[1]
     which = "the mean of the heads" if head is None else f"head {head}"
     choice = f", {which} (--head H: 0 to {heads - 1})" if heads else ""
-    above = (
-        f"Test {'image' if image else 'sentence'} {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
-    )
+    above = f"Test {_example_name(alignments)} {example} (--example N: 0 to {len(alignments.source) - 1}){choice}"
     line = Text(f"{above}: {'the weights of its patches, per word' if image else 'source above, target at the left'}")
     # The empty line keeps the title apart from the source words above the map.
     return Text("\n").join([line if cell is None else Text(cell), Text(), drawing])
 
 
+def _example_name(alignments: "Alignments") -> str:
+    return "image" if alignments.images.size else "sentence"
+
+
 def _heat_map(alignments: "Alignments", example: int, head: int | None, console: "Console") -> "Text":
     from attnbench.analysis.heatmap import heat_map
 
-    gold = alignments.links.shape[1:] == alignments.weights.shape[1:]
     return heat_map(
         alignments.weights[example] if head is None else alignments.heads[example, head],
         alignments.source[example],
         alignments.target[example],
-        alignments.links[example] if gold else None,
+        alignments.links[example] if _has_links(alignments) else None,
         _colour(console),
         console.width,
     )
@@ -242,7 +244,7 @@ def _scene_map(alignments: "Alignments", example: int, head: int | None, console
         alignments.images[example],
         alignments.weights[example] if head is None else alignments.heads[example, head],
         alignments.target[example],
-        alignments.links[example] if alignments.links.size else None,
+        alignments.links[example] if _has_links(alignments) else None,
         alignments.possible[example] if alignments.possible.size else None,
         _colour(console),
         console.width,

@@ -6,6 +6,7 @@ from attnbench.cli.options import RESULTS, Results, Run, Tracking
 from attnbench.cli.output import echo
 from attnbench.cli.remarks import print_remarks
 from attnbench.errors import Exit
+from attnbench.messages import count
 
 
 def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
@@ -25,7 +26,7 @@ def sync(run: Run, tracking_uri: Tracking = None, results: Results = RESULTS) ->
         logged, there, not_logged = catch_up(store, tracking_uri)
         print_remarks(str(problem) for pack in store.unplaced for problem in pack.problems())
         print_remarks(store.doubts())
-    echo(f"{store.name}: {logged} cells logged, {there} were already in MLflow")
+    echo(f"{store.name}: {count(logged, 'cell')} logged, {there} {'was' if there == 1 else 'were'} already in MLflow")
     print_remarks(not_logged.lines())
     if not_logged.has_cells:
         raise typer.Exit(Exit.CELLS_FAILED)

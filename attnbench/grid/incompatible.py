@@ -54,6 +54,9 @@ def _of_scope(model: Component, scope: Component) -> Iterator[str]:
         yield f"scope self needs a model whose queries and keys come from the same sequence, not {name}"
     if name in WITHIN_A_SEQUENCE and scope.name != "self":
         yield f"{name} attends within a sequence: it supports only scope self, found {scope.name}"
+    if name == "captioner" and scope.name == NO_SCORE and model.options["coverage_penalty"]:
+        penalty = f"model.coverage_penalty {model.options['coverage_penalty']:g}"
+        yield f"scope none computes no weights, to which {penalty} could apply: set it to 0 there, with zip or include"
     if name == "pointer" and scope.name == NO_SCORE:
         yield "pointer outputs its attention weights, and scope none computes no weights"
     if name == "pointer" and scope.name == "hard":

@@ -25,9 +25,11 @@ from attnbench.store.atomic import UNREADABLE
 from attnbench.store.commit import pending_packs
 from attnbench.store.record import Record, read_record
 
-INDEX, FORMAT = ".index", 5  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
+INDEX, FORMAT = ".index", 6  # increase the format to invalidate existing lines, e.g. if records are checked otherwise
 MOST_BYTES = 2_000_000_000  # a run of 100,000 cells has some 100 MB
 RETRY_AFTER = 0.05  # seconds; enough for a running driver to move both files of a cell
+# The facts about files that give the size of their test part: of sentence pairs, of images and of a dictionary.
+TEST_SIZES = ("test_lines", "test_images", "test_words")
 CODE = "code"  # in place of the cell's id in a line that has a fingerprint
 
 Stamps = dict[str, str]  # by cell: the time stamps and the size of its file
@@ -177,9 +179,10 @@ class Index:
         self._codes.setdefault(key, record["code"])
         data = record["config"].get("data") or {}
         examples = data.get("test_examples")
-        if data.get("path"):  # the file may have fewer lines
-            lines = record.get("facts", {}).get("test_lines")  # earlier versions did not record them
-            examples = min(examples, int(lines)) if lines is not None and isinstance(examples, int) else None
+        if data.get("path"):  # the file may have fewer
+            facts = record.get("facts", {})
+            held = next((facts[name] for name in TEST_SIZES if name in facts), None)  # earlier versions had no facts
+            examples = min(examples, int(held)) if held is not None and isinstance(examples, int) else None
         kept = {name: record[name] for name in ("status", "metrics", "error")} | {
             "test_lengths": data.get("test_lengths", ()),
             "test_examples": examples if isinstance(examples, int) else None,

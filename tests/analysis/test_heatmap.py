@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from attnbench.analysis.heatmap import COLOUR_LEGEND, PLAIN_LEGEND, heat_map
+from attnbench.analysis.heatmap import heat_map, legend
 
 WEIGHTS = np.array([[0.95, 0.05, 0.0], [0.3, 0.1, 0.6]])
 
@@ -34,11 +34,19 @@ def test_in_colour_a_dot_tells_a_small_weight_from_0_and_a_gold_link_says_which_
     assert lines[1:] == ["x     ·  ·    ", "y  ◇  ◆  ◆    "]
 
 
-@pytest.mark.parametrize("legend", [PLAIN_LEGEND, COLOUR_LEGEND])
-def test_the_legends_fit_80_columns_and_explain_0(legend):
-    assert legend.cell_len <= 80
-    assert "0" in legend.plain
-    assert legend.plain.count("·") >= 2
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_legends_fit_80_columns_and_explain_0(colour):
+    written = legend(colour, links=True)
+    assert written.cell_len <= 80
+    assert "0" in written.plain
+    assert written.plain.count("·") >= 2
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_legend_explains_gold_links_only_where_there_are_some(colour):
+    assert "gold" in legend(colour, links=True).plain
+    assert legend(colour, links=True).plain.startswith(legend(colour, links=False).plain)
+    assert "gold" not in legend(colour, links=False).plain
 
 
 def test_long_source_words_are_written_vertically_above_their_column():

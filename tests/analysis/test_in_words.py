@@ -128,3 +128,12 @@ def test_every_setting_has_its_own_answer(tmp_path):
 )
 def test_groups_are_the_largest_of_which_every_two_are_a_pair(pairs, expected):
     assert groups("abcde", {tuple(pair) for pair in pairs}) == tuple(tuple(group) for group in expected)
+
+
+def test_a_setting_names_its_model_once(tmp_path):
+    """A grid with the axis model.kind has it in two columns."""
+    plan = made_up_run.plan("r", score=["a", "b"], model=["rnn", "ntm"], model__kind=["rnn", "ntm"], seed=[0, 1])
+    cells = [cell for cell in plan.cells if cell.labels["model"] == cell.labels["model.kind"]]
+    store = made_up_run.write_run(tmp_path, plan, [made_up_run.outcome(cell, exact_match=0.5) for cell in cells])
+    frame = store.frame()
+    assert [one.name for one in in_words(frame[frame["status"] == "done"], "score")] == ["copy, rnn", "copy, ntm"]

@@ -1,5 +1,7 @@
 """Images with attention: the layout of their panels, as pictures and in the terminal."""
 
+from dataclasses import replace
+
 import made_up_run
 import numpy as np
 import pytest
@@ -104,6 +106,17 @@ def test_panels_of_images_and_of_sentences_may_be_in_one_figure() -> None:
     assert (len(scene.get_xticks()), len(text.get_xticks())) == (0, 2)
     assert png(figure).startswith(b"\x89PNG")
     assert alignment_panels({("dot", "copy"): items["dot", "copy"]}).get_figwidth() * DPI < figure.get_figwidth() * DPI
+
+
+def test_a_long_word_is_cut_off_and_its_letters_stay_readable() -> None:
+    """One of 100,000 letters had no size at all, of which matplotlib warned."""
+    panel = panel_of(made_up_run.scenes(), 0)
+    long = replace(panel, target=["x" * 100_000, *panel.target[1:]])
+    figure = alignment_panels({("dot", "caption"): long})
+    png(figure)
+    written = next(text for text in figure.axes[0].texts if text.get_text().startswith("xx"))
+    assert written.get_text() == "x" * 11 + "…"
+    assert written.get_fontsize() > 4
 
 
 def test_of_images_the_one_with_the_most_words_is_shown_without_padding() -> None:

@@ -49,6 +49,7 @@ def test_cells_that_are_new_are_to_do_and_nothing_is_written(call, tmp_path):
     told = call()
     assert "additive   global   copy          2   todo" in told
     assert "8 cells: 8 todo" in told
+    assert "\n1 cell: 1 todo" in call("--set", "seeds=1", "--set", "grid={score: [dot], task: [copy]}")
     assert "About 5 s on" in told
     assert not (tmp_path / "results").exists()
 

@@ -50,6 +50,15 @@ def test_compare_and_report_are_suggested(ended, axes, compare):
     assert "report ended" in commands
 
 
+def test_an_axis_that_can_be_compared_is_suggested(ended):
+    """The score differs as well, between scope none and the others, which share no setting."""
+    grid = plan("ended", score=["dot"], scope=["none", "global", "hard"])
+    for cell in grid.cells:
+        cell.labels["score"] = "–" if cell.labels["scope"] == "none" else "dot"
+    _, lines = ended(grid, [outcome(cell, exact_match=0.5) for cell in grid.cells])
+    assert any("compare ended --axis scope" in line for line in lines)
+
+
 def test_verify_is_suggested_where_the_grid_has_claims(ended, tmp_path):
     grid = plan("ended", score=["dot", "general"])
     outcomes = [outcome(cell, exact_match=0.5) for cell in grid.cells]

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from attnbench import cli
 from attnbench.cli.show import _found, show
 from attnbench.errors import AttnbenchError
+from attnbench.outcome import NO_LINKS
 
 
 @pytest.fixture
@@ -211,15 +212,26 @@ def test_a_copied_cell_names_the_run_it_is_from(call, tmp_path):
 
 @pytest.fixture
 def call_on_images(tmp_path):
-    """Calls `attnbench show` on a run of a cell whose sources are images, with two heads."""
-    grid = plan("eyes", task=["caption"], seed=range(2))
-    written = [replace(outcome(cell, exact_match=0.5), alignments=scenes(heads=2)) for cell in grid.cells]
+    """Calls `attnbench show` on a run of cells whose sources are images, with two heads.
+
+    000000000002 has sure links alone, 000000000003 no links.
+    """
+    grid = plan("eyes", task=["caption"], seed=range(4))
+    made = [scenes(heads=2) for _ in grid.cells]
+    made[2] = replace(made[2], possible=NO_LINKS, forming_possible=NO_LINKS)
+    made[3] = replace(made[3], links=NO_LINKS, possible=NO_LINKS, forming_links=NO_LINKS, forming_possible=NO_LINKS)
+    written = [
+        replace(outcome(cell, exact_match=0.5), alignments=own) for cell, own in zip(grid.cells, made, strict=True)
+    ]
     write_run(tmp_path, grid, written)
     app = typer.Typer()
     app.command()(show)
 
     def run(*arguments):
-        return CliRunner().invoke(app, ["eyes", *arguments, "--results", str(tmp_path / "results")]).stdout
+        result = CliRunner().invoke(app, ["eyes", *arguments, "--results", str(tmp_path / "results")])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.stdout
 
     return run
 
@@ -243,6 +255,28 @@ def test_another_image_and_a_head_of_it_are_drawn(call_on_images):
 def test_cells_of_images_are_shown_side_by_side(call_on_images):
     out = call_on_images("000000000000", "000000000001")
     assert out.count("[8](2)") == 4
+
+
+@pytest.mark.parametrize(
+    ("cells", "gold", "possible"),
+    [(["2"], True, False), (["3"], False, False), (["3", "2"], True, False), (["3", "0"], True, True)],
+)
+def test_the_legend_of_images_explains_the_links_that_there_are(call_on_images, cells, gold, possible):
+    out = call_on_images(*(f"00000000000{cell}" for cell in cells))
+    assert "weight: blank 0" in out
+    assert ("gold link" in out) is gold
+    assert ("only possible" in out) is possible
+
+
+def test_the_legend_of_sentences_without_gold_links_names_none(call):
+    out = call("quick", "000000000002")
+    assert "weight: blank 0" in out
+    assert "gold" not in out
+
+
+def test_an_image_that_is_not_there_is_called_an_image(call_on_images):
+    with pytest.raises(AttnbenchError, match="there is no test image 9"):
+        call_on_images("000000000000", "--example", "9")
 
 
 def test_a_sentence_has_no_legend_of_possible_links(call):

@@ -72,7 +72,7 @@ def test_missing_cells_and_the_comparison_are_logged_once(results, uri, capsys):
     assert capsys.readouterr().out == "made-up: 3 cells logged, 0 were already in MLflow\n"
     write(results, cells=4)
     assert sync(results, "--tracking-uri", uri) == 0
-    assert capsys.readouterr().out == "made-up: 1 cells logged, 3 were already in MLflow\n"
+    assert capsys.readouterr().out == "made-up: 1 cell logged, 3 were already in MLflow\n"
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("made-up")
     runs = client.search_runs([experiment.experiment_id])

@@ -163,6 +163,16 @@ def test_input_feeding_needs_the_query_after_the_step(plan: Plans) -> None:
     assert reason(found) == "model.input_feeding needs model.query: current, found previous"
 
 
+def test_a_coverage_penalty_needs_weights(plan: Plans) -> None:
+    text = "name: g\nseeds: 1\nmodel: {kind: captioner}\ngrid: {score: [dot], scope: [none, global], task: [caption], "
+    found = plan(text + "model.coverage_penalty: [0, 1.5]}\n")
+    assert [each.labels["scope"] for each in found.cells] == ["none", "global", "global"]
+    assert "model.coverage_penalty 1.5" in reason(found)
+    fixed = text.replace("kind: captioner", "kind: captioner, coverage_penalty: 1") + "train.steps: [5]}\n"
+    found = plan(fixed + "include: [{scope: none, model.coverage_penalty: 0}]\n")
+    assert options(found, "coverage_penalty") == [(1,), (0,)]
+
+
 TRANSFORMER = "name: g\nseeds: 1\nmodel: {kind: transformer}\ngrid: {score: [dot], scope: [self], task: [copy], "
 
 

@@ -19,7 +19,7 @@ def test_broken_files_are_named_and_crash_nothing(tmp_path):
 
 def test_every_command_that_reads_a_run_is_tried():
     known = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
-    assert known - {name for name, *_ in COMMANDS} == {"run", "init", "list", "schema", "ui"}
+    assert known - {name for name, *_ in COMMANDS} == {"run", "init", "list", "schema", "ui", "guard"}
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,8 @@ def test_the_frame_keeps_types_and_the_other_metrics_per_length(tmp_path):
     assert frame["bleu"].dtype == "float64"
 
 
-def test_the_test_set_of_a_file_is_as_large_as_its_lines_allow(tmp_path):
+@pytest.mark.parametrize("fact", ["test_lines", "test_images", "test_words"])
+def test_the_test_set_of_a_file_is_as_large_as_the_file_allows(tmp_path, fact):
     """One sentence of 40 is not called better, though data.test_examples is 500."""
     grid = plan(seed=range(3))
     own = [
@@ -78,8 +79,7 @@ def test_the_test_set_of_a_file_is_as_large_as_its_lines_allow(tmp_path):
         for c in grid.cells
     ]
     results = [
-        replace(outcome(c), facts={"test_lines": lines} if lines else {})
-        for c, lines in zip(own, (40, 9000, 0), strict=False)
+        replace(outcome(c), facts={fact: size} if size else {}) for c, size in zip(own, (40, 9000, 0), strict=False)
     ]
     frame = write_run(tmp_path, replace(grid, cells=own), results).frame()
     assert list(frame["test_examples"].fillna(-1)) == [40, own[0].cell.data.test_examples, -1]

@@ -167,9 +167,10 @@ def with_(**changed):
 NOT_FINITE = np.zeros((6, 16, 24))
 NOT_FINITE[2, 3, 4] = np.nan
 WORDS = arrays(6)["words"]
-GAP, NOTHING, RESERVED = WORDS.copy(), WORDS.copy(), WORDS.copy().astype("U9")
+GAP, NOTHING, BLANK, RESERVED = WORDS.copy(), WORDS.copy(), WORDS.copy(), WORDS.copy().astype("U9")
 GAP[1] = ["", "a", ""]
 NOTHING[3] = ""
+BLANK[2, 0] = "\u2003"  # an em space
 RESERVED[0, 0] = "</s>"
 FAR = arrays(6)["links"].copy()
 FAR[WORDS == ""] = True
@@ -188,6 +189,7 @@ FAR[WORDS == ""] = True
         (with_(words=np.zeros((6, 3))), r"words: are of type float64 and shape \(6, 3\), expected text"),
         (with_(words=GAP), "image 1 has an empty word before its last one"),
         (with_(words=NOTHING, links=None, possible=None), "image 3 has no words"),
+        (with_(words=BLANK), r"image 2 has a word of white space alone: '\\u2003'"),
         (with_(words=RESERVED), "image 0 has the reserved word '</s>'"),
         (with_(words=WORDS[:5], links=None, possible=None), "has 6 images and the words of 5"),
         (with_(links=np.zeros((6, 3, 5), bool)), r"links: has the shape \(6, 3, 5\), expected \(6, 3, 6\)"),

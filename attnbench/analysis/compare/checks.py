@@ -20,7 +20,9 @@ def nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, 
     """The error where no value can be paired with the reference, with the settings in which the cells differ."""
     varying = [c for c in others(measured(frame, metric), axis) if len(set(values_of(frame, c))) > 1]
     if apart := _never_shared(frame, axis, against, ["task", "seed", *varying]):
-        hint = f"{'; '.join(apart)}: train both with the same values"
+        hint = f"{'; '.join(apart.values())}: train both with the same values"
+        if axes := [column for column in apart if column not in ("task", "seed")]:
+            hint += f", or compare another axis: --axis {' or '.join(axes)}"
         return fail(f"no cell can be paired with one of {against}", name or "--against", hint)
     hint = "they have no task and seed in common" + " with the same settings" * bool(varying)
     if varying:
@@ -28,16 +30,16 @@ def nothing_shared(frame: "pd.DataFrame", axis: str, metric: str, against: str, 
     return fail(f"no value shares a setting and a seed with {against}", name or "--against", hint)
 
 
-def _never_shared(frame: "pd.DataFrame", axis: str, against: str, columns: Sequence[str]) -> list[str]:
-    """The columns in which no cell has a value of the reference, with the values on both sides."""
+def _never_shared(frame: "pd.DataFrame", axis: str, against: str, columns: Sequence[str]) -> dict[str, str]:
+    """The columns in which no cell has a value of the reference, each with a text of the values on both sides."""
     labels = [text(value) == text(against) for value in values_of(frame, axis)]
-    found = []
+    found = {}
     for column in dict.fromkeys(columns):
         values = [_written(value) for value in values_of(frame, column)]
         own = dict.fromkeys(value for value, of in zip(values, labels, strict=True) if of)
         rest = dict.fromkeys(value for value, of in zip(values, labels, strict=True) if not of)
         if not own.keys() & rest.keys():
-            found.append(f"{column} is {_listed(own)} in {against} and {_listed(rest)} in the rest")
+            found[column] = f"{column} is {_listed(own)} in {against} and {_listed(rest)} in the rest"
     return found
 
 

@@ -60,6 +60,13 @@ def results(frame: "pd.DataFrame", axis: str, metric: str, blocks_by: Sequence[s
     return found
 
 
+def pairable(frame: "pd.DataFrame", axis: str, metric: str) -> bool:
+    """Whether two values of an axis share a setting and a seed; without that, `contrast` has nothing to compare."""
+    seen: dict[tuple[Block, Any], Label] = {}
+    runs = ((value, (block, seed)) for (value, block), seeds in results(frame, axis, metric).items() for seed in seeds)
+    return any(seen.setdefault(place, value) != value for value, place in runs)
+
+
 def measured(frame: "pd.DataFrame", metric: str) -> "pd.DataFrame":
     """The rows that are done and have the metric."""
     return frame[(frame["status"] == "done") & frame[metric].notna()]

@@ -102,8 +102,10 @@ def panels(data: ReportData) -> Html | None:
     heads = [element("th", text(head), scope="col", data_of=data.of_column(head)) for head in layout.heads]
     body = [_row(data, row, by_place, seed, frames) for row in shown]
     header = element("thead", element("tr", corner, *heads))
-    table = element("table", header, element("tbody", *body), class_="panels")
-    notes = _notes(data, len(rows), shown, seed, complete, by_place)
+    first = _first_sentences(by_place)
+    kinds = " or ".join(_kinds(first))
+    table = element("table", header, element("tbody", *body), class_="panels", data_kinds=kinds)
+    notes = _notes(data, len(rows), shown, seed, complete, first)
     return joined(notes, _scale(), element("div", table, class_="scroll"), frames.svg())
 
 
@@ -146,30 +148,50 @@ def _collected(data: ReportData, places: Sequence[Key], frames: Frames) -> tuple
     return found, complete
 
 
-_OF_WORDS = (
-    "Attention weights on the longest test sentence of seed {seed}: source words across, target words down, gold "
-    "links outlined."
-)
-_OF_IMAGES = (
-    "Attention weights on the test image with the most words, of seed {seed}: the image, then the weights of its "
-    "patches for each target word; gold links are outlined, and links that are only possible are dashed."
-)
+def _first_sentences(found: Found) -> list[Sentence]:
+    """The sentences that the panels show without the script."""
+    return [one.sheet.sentences[0] for sheets in found.values() if not isinstance(sheets, str) for one in sheets]
+
+
+def _kinds(shown: Sequence[Sentence]) -> list[str]:
+    """What the panels show: "sentence", "image" or both."""
+    images = [sentence for sentence in shown if sentence.scene is not None]
+    return ["sentence"] * (len(images) < len(shown)) + ["image"] * bool(images)
+
+
+def _how_to_read(shown: Sequence[Sentence], seed: int) -> list[str]:
+    """A sentence for the panels of sentences, and one for those of images; neither names links that there are not."""
+    words = [sentence for sentence in shown if sentence.scene is None]
+    images = [sentence for sentence in shown if sentence.scene is not None]
+    lines = []
+    if words:
+        gold = ", gold links outlined" * any(sentence.links for sentence in words)
+        lines.append(
+            f"Attention weights on the longest test sentence of seed {seed}: source words across, target words down"
+            f"{gold}."
+        )
+    if images:
+        gold = "; gold links are outlined" * any(sentence.links for sentence in images)
+        possible = any(sentence.scene and sentence.scene.possible for sentence in images)
+        lines.append(
+            f"Attention weights on the test image with the most words, of seed {seed}: the image, then the weights of "
+            f"its patches for each target word{gold}{', and links that are only possible are dashed' * possible}."
+        )
+    return lines
 
 
 def _notes(
-    data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool, by_place: "Found"
+    data: ReportData, drawn: int, shown: Sequence[RowLabels], seed: int, complete: bool, of: Sequence[Sentence]
 ) -> Html:
-    """How to read the panels, and which rows have none."""
-    sentences = [one.sheet.sentences[0] for found in by_place.values() if not isinstance(found, str) for one in found]
-    images = [sentence for sentence in sentences if sentence.scene is not None]
-    what = [_OF_WORDS] * (len(images) < len(sentences)) + [_OF_IMAGES] * bool(images)
+    """How to read the panels, whose first sentences are `of`, and which rows have none."""
+    examples = " and ".join(f"{kind}s" for kind in _kinds(of))
     lines = [
-        f"{' '.join(what).format(seed=seed)} Several heads are averaged. Other sentences, seeds and heads, and the "
+        f"{' '.join(_how_to_read(of, seed))} Several heads are averaged. Other {examples}, seeds and heads, and the "
         "course of training, can be chosen where the browser runs scripts; "
         f"attnbench show {data.store.name} CELL shows them in the terminal.",
     ]
     if not complete:
-        lines.append("Not all seeds, sentences and heads are on this page, because of its size.")
+        lines.append(f"Not all seeds, {examples} and heads are on this page, because of its size.")
     if none := [row_label(data.layout.index, row) for row in data.layout.rows[:drawn] if row not in shown]:
         lines.append(f"No alignment: {', '.join(none)}.")
     if drawn < len(data.layout.rows):

@@ -2,6 +2,9 @@
 // seed, whose picture has the weights of every sentence, head and step, one below the other (sheets.py).
 const numbers = (text) => (text ? text.split(" ").map(Number) : []);
 
+// What the panels show: "sentence", "image" or "sentence or image".
+const kindsOf = (part) => part.closest("table.panels").dataset.kinds;
+
 // What a sheet says about one alignment: its frame, the first row of its weights, and how many words are correct.
 function alignmentOf(sheet, sentence, head, step) {
   const frames = sheet.dataset.frames.split(" "), steps = numbers(sheet.dataset.steps), heads = Number(sheet.dataset.heads);
@@ -16,7 +19,7 @@ function alignmentOf(sheet, sentence, head, step) {
     known = Math.max(0, steps.filter((one) => one <= step).length - 1);
     part = (tests + known) * (1 + heads) + head;
   } else {
-    if (sentence >= tests) return { missing: "no such sentence" };
+    if (sentence >= tests) return { missing: `no ${kindsOf(sheet)} ${sentence}` };
     part = sentence * (1 + heads) + head;
   }
   let top = 0;
@@ -44,7 +47,7 @@ function showAlignment(cell, sheet, choice) {
   panel.querySelector("use").setAttribute("href", `#${found.frame}`);
   const linked = Number(frame.dataset.linked);
   const parts = [
-    choice.sentence === "validation" ? `validation sentence at step ${found.step}` : `test sentence ${choice.sentence}`,
+    choice.sentence === "validation" ? `validation ${kindsOf(cell)} at step ${found.step}` : `test ${kindsOf(cell)} ${choice.sentence}`,
     choice.head ? `head ${choice.head - 1}` : "",
     linked ? `${found.correct} of ${linked} target words with gold links have their largest weight on one` : "",
   ];
@@ -67,6 +70,7 @@ for (const table of document.querySelectorAll("table.panels")) {
   const steps = [...new Set(sheets.flatMap((sheet) => numbers(sheet.dataset.steps)))].sort((a, b) => a - b);
   const tests = most((sheet) => sheet.dataset.frames.split(" ").length - (sheet.dataset.steps !== ""));
   const heads = most((sheet) => Number(sheet.dataset.heads));
+  const kinds = kindsOf(table);
 
   const controls = document.createElement("div");
   controls.className = "choice panel-choice";
@@ -81,8 +85,8 @@ for (const table of document.querySelectorAll("table.panels")) {
   };
   // From 0, as in `attnbench show --example` and `--head`.
   const counted = (number, name) => Array.from({ length: number }, (_, n) => [`${name} ${n}`, n]);
-  const validation = steps.length ? [["validation sentence, by training step", "validation"]] : [];
-  const sentence = select("Sentence", [...counted(tests, "test sentence"), ...validation]);
+  const validation = steps.length ? [[`validation ${kinds}, by training step`, "validation"]] : [];
+  const sentence = select(kinds[0].toUpperCase() + kinds.slice(1), [...counted(tests, `test ${kinds}`), ...validation]);
   const seed = select("Seed", seeds.map((one) => [one, one]));
   const head = select("Head", [["mean", 0], ...counted(heads, "head").map(([text, n]) => [text, n + 1])]);
   const slider = document.createElement("input"), step = document.createElement("label"), shown = document.createElement("output");

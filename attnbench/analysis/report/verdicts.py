@@ -5,6 +5,7 @@ from dataclasses import replace
 from attnbench.analysis.compare.captions import caption, conclusions
 from attnbench.analysis.compare.contrast import ALL_TASKS, Contrast, contrast
 from attnbench.analysis.compare.formats import head, rows, to_csv, to_latex
+from attnbench.analysis.compare.pairing import pairable
 from attnbench.analysis.decide.of_run import decisions_of
 from attnbench.analysis.decide.wording import sentences
 from attnbench.analysis.report.data import ReportData
@@ -14,21 +15,25 @@ from attnbench.analysis.report.tables import scrollable
 from attnbench.analysis.verdict import Verdict
 from attnbench.errors import AttnbenchError
 
+METRIC = "exact_match"
 _STYLES = {Verdict.BETTER: "good", Verdict.WORSE: "bad"}
 
 
 def verdicts(data: ReportData) -> Html:
     """The verdicts about the score, then, folded, about each other axis of the rows; or why there is none.
 
+    Where no two values of the score were trained with the same settings, another axis comes first.
+
     In a run with `decide` they are its decisions: other tests assume a number of seeds that was fixed beforehand.
     """
     if (decided := decisions_of(data.store)) is not None:
         title = element("h3", f"Which {decided[0].axis} is better?")
         return joined(title, element("ul", *(element("li", line) for line in sentences(*decided)), class_="verdicts"))
-    parts = [_about(data, axis, first=n == 0) for n, axis in enumerate(_axes(data))]
-    if not parts:
+    axes = _axes(data)
+    if not axes:
         return element("p", "The configurations differ in nothing that could be compared.", class_="note")
-    return joined(*parts)
+    axes.sort(key=lambda axis: not pairable(data.frame, axis, METRIC))
+    return joined(*(_about(data, axis, first=n == 0) for n, axis in enumerate(axes)))
 
 
 def _axes(data: ReportData) -> list[str]:
@@ -47,7 +52,7 @@ def _about(data: ReportData, axis: str, first: bool) -> Html:
     """The verdicts about an axis."""
     title = f"Which {axis} is better?"
     try:
-        content = _verdict(data, contrast(data.frame, axis, name=data.store.name))
+        content = _verdict(data, contrast(data.frame, axis, metric=METRIC, name=data.store.name))
     except AttnbenchError as error:
         content = joined(*(element("p", f"No verdict: {problem.what}.", class_="note") for problem in error.problems))
     if first:

@@ -314,8 +314,8 @@ def test_where_a_setting_has_no_common_value_its_values_are_named(tmp_path):
     frame["model.width"] = frame["model.width"].astype(float)  # as where one of two runs has no such axis
     with pytest.raises(AttnbenchError) as caught:
         contrast(frame[dot != wide], "score", against="dot", name="made-up")
-    words = "model.width is 16, 32 in dot and 64 in the rest: train both with the same values"
-    assert words in str(caught.value)
+    words = "model.width is 16, 32 in dot and 64 in the rest: train both with the same values, or compare another axis"
+    assert f"{words}: --axis model.width" in str(caught.value)
     assert "no cell can be paired with one of dot" in str(caught.value)
 
 

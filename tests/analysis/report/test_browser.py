@@ -209,6 +209,21 @@ def test_sentence_seed_head_and_step_can_be_chosen(page, tmp_path):
     assert "validation sentence at step 100; 13 of 13" in mean[1]
 
 
+def test_the_choice_of_images_calls_them_images(tmp_path):
+    grid = made_up_run.plan("eyes", task=["caption"])
+    made = [dataclasses.replace(made_up_run.outcome(cell), alignments=made_up_run.scenes()) for cell in grid.cells]
+    script = f"""{PANELS}
+    output.push(sentence.closest("label").textContent.split(" ")[0], [...sentence.options].map((one) => one.text));
+    set(sentence, "1"); state(0);
+    set(sentence, "validation"); state(0);
+    """
+    label, options, test, validation = opened(report(made_up_run.write_run(tmp_path, grid, made)), tmp_path, script)
+    assert label == "Image"
+    assert options == ["test image 0", "test image 1", "validation image, by training step"]
+    assert "test image 1;" in test[1]
+    assert "validation image at step 200;" in validation[1]
+
+
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory):
     """A page with charts of every section."""

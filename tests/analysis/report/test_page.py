@@ -283,6 +283,16 @@ def test_there_is_a_verdict_per_axis_but_not_of_one_that_follows_another(tmp_pat
     assert questions == ["Which model is better?", "Which model.width is better?"]
 
 
+def test_an_axis_without_a_verdict_comes_after_those_that_have_one(tmp_path):
+    plan = made_up_run.plan("none", score=["dot"], scope=["none", "global", "hard"], seed=[0, 1])
+    for cell in plan.cells:
+        cell.labels["score"] = "–" if cell.labels["scope"] == "none" else "dot"
+    store = made_up_run.write_run(tmp_path, plan, [done(c) for c in plan.cells])
+    verdict = section(parse(report(store)), "verdict")
+    assert [title.text for title in verdict.all("h3")] == ["Which scope is better?"]
+    assert [title.text for title in verdict.all("summary")] == ["Which score is better?"]
+
+
 def test_without_anything_to_compare_the_verdict_says_so(tmp_path):
     grid = made_up_run.plan("one", seed=[0, 1])
     page = parse(report(made_up_run.write_run(tmp_path, grid, [done(c) for c in grid.cells])))

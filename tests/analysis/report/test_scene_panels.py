@@ -16,6 +16,7 @@ from attnbench.analysis.report.panel import description, frame
 from attnbench.analysis.report.scene_panel import PATCH_WIDTH
 from attnbench.analysis.report.sheets import sheet_of
 from attnbench.analysis.scene_layout import Layout
+from attnbench.outcome import NO_LINKS
 from attnbench.tasks.base import PATCH
 
 LAYOUT = Layout(rows=2, columns=3, words=3, across=4)
@@ -96,5 +97,23 @@ def test_the_note_explains_the_panels_that_there_are(tmp_path, tasks, words, ima
     note = section.all("p")[0].text
     assert ("source words across" in note) is words
     assert ("only possible are dashed" in note) is images
+    kinds = ["sentence"] * words + ["image"] * images
+    assert f"Other {' and '.join(f'{kind}s' for kind in kinds)}, seeds" in note
+    assert section.one("table", class_="panels")["data-kinds"] == " or ".join(kinds)
     assert len(section.all("svg", class_="panel")) == len(tasks)
     assert bool(section.all("image", class_="ink")) is images
+
+
+@pytest.mark.parametrize("made", [made_up_run.scenes(), made_up_run.diagonal(["a"])])
+def test_the_note_names_no_links_where_there_are_none(tmp_path, made):
+    none = dict.fromkeys(("links", "possible", "forming_links", "forming_possible"), NO_LINKS)
+    note = page_of(tmp_path, caption=dataclasses.replace(made, **none)).all("p")[0].text
+    assert "Attention weights on" in note
+    assert "link" not in note
+
+
+def test_possible_links_are_explained_only_where_there_are_some(tmp_path):
+    made = dataclasses.replace(made_up_run.scenes(), possible=NO_LINKS, forming_possible=NO_LINKS)
+    note = page_of(tmp_path, caption=made).all("p")[0].text
+    assert "gold links are outlined." in note
+    assert "possible" not in note
