@@ -273,4 +273,4 @@ def named_tensor(value: Any) -> str:
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, tuple | list):
         return f"{type(value).__name__} of {', '.join(map(named_tensor, value)) or 'nothing'}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"

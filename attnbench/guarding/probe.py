@@ -3,7 +3,6 @@
 The lines that are run are those that a report shows, so that a failure can be reproduced without attnbench.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.contained import contained
 from attnbench.guarding.convention import MODULE, NAMES, Kind
-from attnbench.guarding.target import Target
+from attnbench.guarding.target import Target, calling, prepared
 from attnbench.messages import message_of
 
 # How far two results may differ, relative to 1 plus the largest of them.
@@ -146,6 +144,9 @@ def run_check(check: Check, target: Target, dtypes: Sequence[torch.dtype], seed:
     if reason := check.reason(target):
         return Result(check.name, check.law, Outcome.SKIPPED, reason)
     usable = [dtype for dtype in check.dtypes if dtype in dtypes]
+    if not usable:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in check.dtypes)
+        return Result(check.name, check.law, Outcome.SKIPPED, f"it cannot compute in {names}")
     tried = 0
     for size in sizes_of(target, check.sizes):
         for dtype in usable:
@@ -164,17 +165,19 @@ def run_check(check: Check, target: Target, dtypes: Sequence[torch.dtype], seed:
 def sizes_of(target: Target, sizes: Iterable[Size]) -> Iterator[Size]:
     """The sizes that a target can be given: with one sequence, or under a causal mask, T and S are equal."""
     square = target.convention.is_self or target.asked.causal
-    longest = target.asked.longest or target.convention.longest
     for size in sizes:
         one = Size(size.batch, size.keys, size.keys) if square else size
-        if max(one.queries, one.keys) <= longest:
+        if max(one.queries, one.keys) <= target.longest:
             yield one
 
 
 def counterexample(target: Target, probe: Probe, size: Size, dtype: torch.dtype, seed: int) -> Counterexample | None:
     """Runs a probe; returns where its two results differ, None if they are equal."""
-    module = target.module(dtype)
-    space: dict[str, Any] = {"torch": torch, MODULE: copy.deepcopy(module) if probe.changes_module else module}
+    if probe.changes_module:  # not a copy of the one that was called: a module may keep what cannot be copied
+        module = prepared(target.loaded.attention, dtype, target.asked.device)
+    else:
+        module = target.module(dtype)
+    space: dict[str, Any] = {"torch": torch, MODULE: module}
     lines = [
         *target.convention.definitions(probe.kinds),
         f"torch.manual_seed({seed})",
@@ -187,13 +190,11 @@ def counterexample(target: Target, probe: Probe, size: Size, dtype: torch.dtype,
         return Counterexample(size, seed, str(dtype), what, first, second, "\n".join([*snippet, *ending]) + "\n")
 
     try:
-        with contained(), torch.random.fork_rng(devices=[]), torch.device(target.asked.device):
+        with calling(target.asked.device):
             exec("\n".join(lines), space)
-    except KeyboardInterrupt:
-        raise
+            first, second = (torch.as_tensor(space[name]).detach().double().cpu() for name in ("first", "second"))
     except Exception as error:
         return found(f"raised {type(error).__name__}: {message_of(error)}", None, None, [])
-    first, second = (torch.as_tensor(space[name]).detach().double().cpu() for name in ("first", "second"))
     if first.shape != second.shape:
         what = f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
         return found(what, None, None, ["print(first.shape, second.shape)"])

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from attnbench.escapes import one_line
 from attnbench.guarding.convention import Kind, Mask
 from attnbench.guarding.target import Target, example_call
 from attnbench.messages import message_of
@@ -64,7 +65,7 @@ def not_computed_in(dtype: torch.dtype) -> Callable[[Target], str]:
         try:
             example_call(target, dtype)
         except Exception as error:
-            return f"it cannot compute in it: {message_of(error).splitlines()[0]}"
+            return f"it cannot compute in it: {type(error).__name__}: {one_line(message_of(error))}"
         return ""
 
     return reason

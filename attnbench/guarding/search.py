@@ -1,25 +1,26 @@
 """Finds out how an attention is called: tries calls with random inputs until the shapes of the results are right."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from attnbench.contained import contained
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.escapes import one_line
 from attnbench.guarding import convention
 from attnbench.guarding.convention import MODULE, Convention, Kind, Layout, Mask, laid_back, laid_out
 from attnbench.guarding.known import known
 from attnbench.guarding.load import Loaded
-from attnbench.guarding.target import Asked, Target, attend, prepared
+from attnbench.guarding.target import Asked, Target, attend, calling, prepared
 from attnbench.messages import message_of
 
 WIDTH, HEADS = 32, 4  # of functions, which have neither
 # Different numbers, and others the second time: a mask of a wrong shape is not broadcast to a right result by chance.
-SHAPES = ((3, 5, 7), (2, 11, 13))
+Shape = tuple[int, int, int]  # B, T and S
+SHAPES: tuple[Shape, ...] = ((3, 5, 7), (2, 11, 13))
 SAMPLES = 3  # failed calls that an error names
 
 
@@ -31,7 +32,7 @@ def find_target(loaded: Loaded, asked: Asked) -> Target:
     """
     if problem := _device_problem(loaded.attention, asked.device):
         raise AttnbenchError(problem)
-    with contained(), torch.random.fork_rng(devices=[]), torch.device(asked.device):
+    with calling(asked.device):
         torch.manual_seed(0)
         module = _on_device(loaded, asked.device)
         return Target(loaded, asked, _Search(module, loaded.name, asked).found())
@@ -44,6 +45,9 @@ def _device_problem(module: Any, device: str) -> Problem | None:
     if any(each.is_meta for each in tensors):
         what = f"{type(module).__name__} has parameters on the device meta, which have no values"
         return Problem(what, hint=f"build it on {device}")
+    if any(map(is_lazy, tensors)):
+        what = f"{type(module).__name__} has parameters without a shape, which its first call would give them"
+        return Problem(what, hint="call it once before it is tested")
     return None
 
 
@@ -71,17 +75,16 @@ class _Search:
             self.passed, self.inputs = convention.inputs_of(module, asked.causal)
             self.mask = asked.mask or convention.polarity(module)
         self.failed: dict[str, str] = {}  # what calls raised or returned
+        self.returns = "the context"
 
     def found(self) -> Convention:
         """The first layout in which a call works, with the first form of each kind of mask that works."""
         for layout in self._layouts():
             calls = {kind: call for kind in Kind if (call := self._call(kind, layout))}
             if calls:
-                call = next(iter(calls.values()))
-                attribute = next((name for name in convention.CONTEXTS if f").{name}" in call), "")
-                returns = "a tuple that begins with the context" if "[0]" in call else "the context"
-                returns = f"an object whose {attribute} is the context" if attribute else returns
-                return replace(self._convention(layout, calls), returns=returns)
+                found = replace(self._convention(layout, calls), returns=self.returns)
+                self._check_longest(found)
+                return found
         raise self._error()
 
     def _layouts(self) -> list[Layout]:
@@ -98,29 +101,34 @@ class _Search:
         if kind is not Kind.NONE and self.mask is Mask.NONE:
             return ""
         for text in self._texts(kind, layout):
-            result = self._result(layout, kind, text)
-            ending = _ending(result)
+            try:
+                result = self._result(self._convention(layout, {kind: text}), kind, SHAPES[0])
+            except Exception as error:
+                self._note(text, SHAPES[0], raised(error))
+                continue
+            ending, returns = _ending(result)
             shown = laid_back(f"{text}{ending}", layout)
-            if result is not None and self._works(self._convention(layout, {kind: shown}), kind, text):
+            if self._works(self._convention(layout, {kind: shown}), kind, text):
+                self.returns = returns
                 return shown
         return ""
 
-    def _result(self, layout: Layout, kind: Kind, text: str) -> Any:
-        """What a call returns; None if it raises."""
-        found = self._convention(layout, {kind: text})
-        inputs, mask = _inputs(found, *self._sizes(*SHAPES[0]), kind)
-        try:
+    def _result(self, found: Convention, kind: Kind, shape: Shape) -> Any:
+        """What a call with random inputs returns; it raises what the attention raises."""
+        with calling(self.asked.device):
+            inputs, mask = _inputs(found, *self._sizes(shape), kind)
             return attend(found, self.module, kind)(*inputs, *mask)
-        except Exception as error:
-            self._note(text, inputs, f"raised {type(error).__name__}: {message_of(error)}")
-            return None
 
-    def _sizes(self, batch: int, queries: int, keys: int) -> tuple[int, int, int]:
+    def _sizes(self, shape: Shape) -> Shape:
+        """B, T and S of a call: not longer than may be tested, and T = S where queries are keys."""
+        longest = self.asked.longest or max(shape)
+        batch, queries, keys = shape[0], min(shape[1], longest), min(shape[2], longest)
         square = len(self.inputs) == 1 or self.asked.causal
         return batch, keys if square else queries, keys
 
     def _texts(self, kind: Kind, layout: Layout) -> Iterator[str]:
-        names = [each.name for each in convention.parameters_of(self.module)]
+        parameters = convention.parameters_of(self.module)
+        names = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
         by_position = [self.passed[name] for name in self.inputs] == names[: len(self.inputs)]
         inputs = [_argument("" if by_position else self.passed[name], laid_out(name, layout)) for name in self.inputs]
         further = self._further()
@@ -137,16 +145,19 @@ class _Search:
         """The arguments that may pass a mask of a kind."""
         if kind is Kind.NONE:
             yield []
-            if self.known is None:
-                yield ["None"]  # a mask without a default
+            if self.known is None:  # a mask without a default
+                yield [_argument(next(iter(self._mask_parameters(Kind.KEYS)), ""), "None")]
             return
         if self.known:
             yield from ([self.known.masks[kind]] for _ in range(kind in self.known.masks))
             return
         query = self.inputs[0]
-        for parameter in convention.masks_of(self.module, len(self.inputs) == 1)[kind]:
+        for parameter in self._mask_parameters(kind):
             for form in convention.mask_forms(kind, layout, query):
                 yield [_argument(parameter, convention.said(form, self.mask, query))]
+
+    def _mask_parameters(self, kind: Kind) -> list[str]:
+        return convention.masks_of(self.module, len(self.inputs) == 1)[kind]
 
     def _convention(self, layout: Layout, calls: dict[Kind, str]) -> Convention:
         offset = "" if self.known else convention.offset_parameter(self.module)
@@ -155,25 +166,45 @@ class _Search:
         return Convention(self.inputs, layout, self.mask, self.width, heads, calls, offset, longest)
 
     def _works(self, found: Convention, kind: Kind, text: str) -> bool:
-        for batch, queries, keys in (self._sizes(*shape) for shape in SHAPES):
-            inputs, mask = _inputs(found, batch, queries, keys, kind)
+        """Whether a call returns a context of the right shape, for two shapes of the inputs."""
+        for shape in SHAPES:
             try:
-                context = attend(found, self.module, kind)(*inputs, *mask)
+                context = self._result(found, kind, shape)
             except Exception as error:
-                self._note(text, inputs, f"raised {type(error).__name__}: {message_of(error)}")
+                self._note(text, shape, raised(error))
                 return False
-            shape = (batch, queries, found.width)
-            if not isinstance(context, Tensor) or context.shape != shape:
-                self._note(text, inputs, f"returned {convention.named_tensor(context)}, expected {shape}")
+            batch, queries, _ = self._sizes(shape)
+            expected = (batch, queries, found.width)
+            if not isinstance(context, Tensor) or context.shape != expected:
+                self._note(text, shape, f"returned {convention.named_tensor(context)}, expected {expected}")
+                return False
+            if not context.is_floating_point() or context.layout is not torch.strided:
+                kind_of_tensor = f"{context.dtype}, {context.layout}"
+                self._note(text, shape, f"returned a tensor of {kind_of_tensor}, expected floating-point numbers")
                 return False
             if context.device.type != self.asked.device:
                 what = f"{self.name} returned a context on {context.device}, for inputs on {self.asked.device}"
-                raise fail(what, hint="--device cuda tests it on a GPU")
+                raise fail(what, hint="--device cuda tests it on a GPU" if context.is_cuda else "")
         return True
 
-    def _note(self, text: str, inputs: list[Tensor], what: str) -> None:
-        shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in zip(self.inputs, inputs, strict=True))
-        self.failed.setdefault(f"{text} with {shapes}", what)
+    def _check_longest(self, found: Convention) -> None:
+        """Raises an AttnbenchError if a call with the largest number of positions fails, as of learned positions."""
+        longest = self.asked.longest or found.longest
+        kind, shape = next(iter(found.calls)), (1, longest, longest)
+        try:
+            self._result(found, kind, shape)
+        except Exception as error:
+            what = f"{found.calls[kind]} with {self._shapes(shape)} {one_line(raised(error))}; shorter inputs work"
+            raise fail(what, self.name, "--longest N tests up to N positions") from error
+
+    def _shapes(self, shape: Shape) -> str:
+        batch, queries, keys = self._sizes(shape)
+        found = self._convention(Layout.BTD, {})
+        lengths = {name: keys if name in found.of_source else queries for name in self.inputs}
+        return ", ".join(f"{name} {(batch, length, self.width)}" for name, length in lengths.items())
+
+    def _note(self, text: str, shape: Shape, what: str) -> None:
+        self.failed.setdefault(f"{text} with {self._shapes(shape)}", what)
 
     def _error(self) -> AttnbenchError:
         distinct = {what: call for call, what in reversed(self.failed.items())}
@@ -182,17 +213,27 @@ class _Search:
         return fail(
             f"no call returned a context (B,T,{self.width}); {len(self.failed)} were tried, among them\n{tried}",
             self.name,
-            "give --width, --layout btd|tbd|bhtd, --heads or --mask attend|padding|additive|none as they apply, "
+            "give --width, --layout btd|tbd|bhtd, --heads, --longest or --mask attend|padding|additive|lengths|none "
+            "as they apply, "
             "or name a function (query, key, value, mask) of your own that calls it",
         )
 
 
-def _ending(result: Any) -> str:
-    """The text that gives the context of what a call returned."""
-    if result is None or isinstance(result, Tensor):
-        return ""
-    attribute = next((name for name in convention.CONTEXTS if isinstance(getattr(result, name, None), Tensor)), None)
-    return f".{attribute}" if attribute else "[0]"
+def raised(error: Exception) -> str:
+    """What a call raised, in words."""
+    return f"raised {type(error).__name__}: {message_of(error)}"
+
+
+def _ending(result: Any) -> tuple[str, str]:
+    """The text that gives the context of what a call returned; and what it returned, in words."""
+    for name in convention.CONTEXTS:
+        if isinstance(getattr(result, name, None), Tensor):
+            return f".{name}", f"an object whose {name} is the context"
+        if isinstance(result, Mapping) and isinstance(result.get(name), Tensor):
+            return f'["{name}"]', f"a mapping whose {name} is the context"
+    if isinstance(result, tuple | list):
+        return "[0]", "a tuple that begins with the context"
+    return "", "the context"
 
 
 def _argument(parameter: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from attnbench.contained import contained
 from attnbench.guarding.convention import MODULE, NAMES, Convention, Kind, Layout, Mask
 from attnbench.guarding.load import Loaded
+from attnbench.messages import message_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Target:
             self._modules[dtype] = prepared(self.loaded.attention, dtype, self.asked.device)
         return self._modules[dtype]
 
+    @property
+    def longest(self) -> int:
+        """The largest number of positions to test with."""
+        return self.asked.longest or self.convention.longest
+
     def takes(self, kind: Kind) -> bool:
         """Whether it can be given masks of a kind."""
         return kind in self.convention.calls
@@ -94,11 +101,37 @@ def attend(found: Convention, module: Any, kind: Kind) -> Callable[..., Tensor]:
     return space[NAMES[kind]]
 
 
+@contextmanager
+def calling(device: str) -> Iterator[None]:
+    """A block that calls the attention as a script of its own would: in float32, with gradients, on a device.
+
+    What it prints goes to stderr, and its changes of torch's defaults and random numbers are undone.
+
+    Raises:
+        Exception: what the attention raises.
+        RuntimeError: in place of an exception that is meant to end the process, such as that of sys.exit.
+    """
+    try:
+        with (
+            contained(),
+            torch.random.fork_rng(devices=[]),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.device(device),
+        ):
+            torch.set_default_dtype(torch.float32)
+            yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__} {message_of(error)}".rstrip()) from error
+
+
 def example_call(target: Target, dtype: torch.dtype, gradients: bool = False) -> Tensor:
     """Calls an attention with one sentence of two positions; it raises what the attention raises."""
     found, kind = target.convention, next(iter(target.convention.calls))
     shapes: dict[Kind, list[tuple[int, ...]]] = {Kind.NONE: [], Kind.KEYS: [(1, 2)], Kind.PAIRS: [(1, 2, 2)]}
-    with contained(), torch.device(target.asked.device), torch.random.fork_rng(devices=[]):
+    with calling(target.asked.device):
         inputs = [torch.randn(1, 2, found.width, dtype=dtype, requires_grad=gradients) for _ in found.inputs]
         masks = [torch.ones(shape, dtype=torch.bool) for shape in shapes[kind]]
         return attend(found, target.module(dtype), kind)(*inputs, *masks)

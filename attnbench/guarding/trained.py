@@ -15,13 +15,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
 from attnbench.cell import Component, Data
-from attnbench.contained import contained
+from attnbench.escapes import one_line
 from attnbench.guarding.convention import Kind
 from attnbench.guarding.cross_attention import CrossAttention
 from attnbench.guarding.load import load_again
 from attnbench.guarding.probe import Outcome, Result
 from attnbench.guarding.reasons import no_gradients
-from attnbench.guarding.target import Target
+from attnbench.guarding.target import Target, calling
 from attnbench.messages import message_of
 from attnbench.models.base import Seq2Seq
 from attnbench.models.rnn import Recurrent
@@ -139,7 +139,7 @@ def _stack(
             slow = [str(each.message) for each in caught if "batching rule" in str(each.message)]
             reason = slow[0].partition(". ")[0] if slow else ""
         except Exception as error:
-            reason = f"torch.func.vmap: {message_of(error).splitlines()[0]}"
+            reason = f"torch.func.vmap: {one_line(message_of(error))}"
     return (OneByOne(build, seeds, device) if reason else stack), reason
 
 
@@ -169,13 +169,20 @@ def _exact_match(stack: Stack, validation: list[Examples], task: Task, target: T
     return [each / sum(map(len, validation)) for each in total]
 
 
+def _too_short(target: Target) -> str:
+    """It cannot be given the sentences, with EOS, and the state of the decoder after them where they are joined."""
+    needed = DATA.max_length + 2
+    longest = target.asked.longest or needed
+    return f"training needs {needed} positions (--longest {longest})" if longest < needed else ""
+
+
 def run_training(target: Target, name: str) -> tuple[Result, Training | None]:
     """Trains on a task, and compares the median exact match with what known attentions reach."""
     law = f"the default model learns {name} with it"
-    if reason := no_gradients(target):
+    if reason := no_gradients(target) or _too_short(target):
         return Result(name, law, Outcome.SKIPPED, reason), None
     try:
-        with contained(), torch.random.fork_rng(devices=[]):
+        with calling(target.asked.device):
             found = train_on(target, name)
     except Exception as error:
         return Result(name, law, Outcome.FAILED, f"training raised {type(error).__name__}: {message_of(error)}"), None

@@ -1,5 +1,8 @@
 """How an attention is called is found out from its names and from the shapes that it accepts."""
 
+import sys
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -138,18 +141,110 @@ def raises(query, key, value, mask=None):
     raise RuntimeError("no kernel")
 
 
+def exits(query, key, value, mask=None):
+    sys.exit(0)
+
+
+class Learned(OfKeys):
+    """Has vectors for the positions of 8 keys alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = nn.Embedding(8, 16)
+
+    def forward(self, q, k, v, mask=None):
+        return super().forward(q, k + self.positions(torch.arange(k.shape[1])), v, mask)
+
+
+class Lazy(OfKeys):
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.LazyLinear(16)
+
+
 @pytest.mark.parametrize(
     ("attention", "expected"),
     [
         (wrong_shape, ["returned a tensor (3, 1, 32), expected (3, 5, 32)", "query (3, 5, 32), key (3, 7, 32)"]),
         (raises, ["raised RuntimeError: no kernel", "module(query, key, value)", "--layout"]),
-        (lambda query, key, value, mask=None: "text", ["returned a str"]),
+        (lambda query, key, value, mask=None: "text", ["returned a value of type str"]),
+        (lambda query, key, value, mask=None: None, ["returned None"]),
+        (lambda query, key, value, mask=None: {"x": query}, ["returned a value of type dict"]),
+        (lambda query, key, value, mask=None: query + 1j, ["returned a tensor of torch.complex64"]),
+        (lambda query, key, value, mask=None: query.to_sparse(), ["torch.sparse_coo"]),
+        (lambda query, key, value, mask=None: query.to("meta"), ["a context on meta, for inputs on cpu"]),
+        (exits, ["raised RuntimeError: SystemExit 0"]),
+        (Learned(), ["query (2, 11, 16), key (2, 13, 16)", "raised IndexError", "--longest"]),
+        (Lazy(), ["without a shape", "call it once"]),
     ],
 )
 def test_an_attention_that_cannot_be_called_is_told_with_what_was_called_and_came_back(attention, expected):
     with pytest.raises(AttnbenchError) as error:
         target_of(attention)
     assert all(part in str(error.value) for part in expected)
+
+
+def test_it_is_never_called_with_more_positions_than_the_longest():
+    assert failed(Learned(), longest=8, positions="absolute") == []
+    results = examined(Learned(), longest=8, positions="relative", heads=8).values()
+    cases = [result.counterexample for result in results if result.counterexample and result.outcome == "failed"]
+    assert cases  # it is not relative, and has one head
+    assert not [case for case in cases if case.first is None], "no call raised"
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (lambda context: {"context": context}, "a mapping whose context is the context"),
+        (lambda context: types.SimpleNamespace(output=context), "an object whose output is the context"),
+        (lambda context: [context, None], "a tuple that begins with the context"),
+    ],
+)
+def test_the_context_is_found_in_what_is_returned(result, words):
+    def attention(*, query, key, value, mask):  # by keyword only, and with a mask that has no default
+        return result(attended(query, key, value, mask))
+
+    found = target_of(attention).convention
+    assert found.returns == words
+    assert found.calls[Kind.NONE].startswith("module(query=query, key=key, value=value, mask=None)")
+
+
+def test_an_attention_may_keep_what_it_computed():
+    """Such a module cannot be copied after a call."""
+
+    class Keeps(OfKeys):
+        def forward(self, q, k, v, mask=None):
+            self.last = super().forward(q, k, v, mask)
+            return self.last
+
+    assert failed(Keeps()) == []
+
+
+def test_an_exit_in_a_later_call_fails_the_check():
+    def attention(query, key, value, mask=None):
+        return exits(query, key, value) if len(query) == query.shape[1] == 1 else attended(query, key, value, mask)
+
+    assert examined(attention)["inputs"].counterexample.found == "raised RuntimeError: SystemExit 0"
+
+
+def test_a_call_that_returns_something_else_for_some_sizes_fails_the_check():
+    def attention(query, key, value, mask=None):
+        return None if query.shape[:2] == (2, 3) else attended(query, key, value, mask)
+
+    result = examined(attention)["repeatable"]
+    assert result.outcome == "failed"
+    assert "raised" in result.counterexample.found
+
+
+def test_a_check_in_a_dtype_that_it_cannot_compute_in_does_not_apply():
+    def attention(query, key, value, mask=None):
+        if query.dtype in (torch.float64, torch.float16):
+            raise RuntimeError
+        return attended(query, key, value, mask)
+
+    results = examined(attention)
+    assert results["gradcheck"].reason == "it cannot compute in float64"
+    assert results["float16"].outcome == "not applicable"
 
 
 def test_parameters_without_values_are_told():

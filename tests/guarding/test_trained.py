@@ -1,5 +1,7 @@
 """The trained part: what learns passes, what cannot learn fails, and seeds are trained one by one if need be."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -112,6 +114,26 @@ def test_the_time_limit_ends_it_with_a_warning(monkeypatch):
     assert result.outcome == "warned"
     assert "time limit" in result.reason
     assert (found.steps, found.cut) == (1, True)
+
+
+def test_training_does_not_exceed_the_longest():
+    result, found = trained.run_training(target_of(attended, longest=11), "copy")
+    assert (result.outcome, result.reason, found) == (
+        "not applicable",
+        "training needs 12 positions (--longest 11)",
+        None,
+    )
+
+
+def test_an_attention_that_exits_in_training_fails():
+    class Exits(OfKeys):
+        def forward(self, q, k, v, mask=None):
+            if self.training:
+                sys.exit(0)
+            return super().forward(q, k, v, mask)
+
+    result, _ = trained.run_training(target_of(Exits()), "copy")
+    assert (result.outcome, result.reason) == ("failed", "training raised RuntimeError: SystemExit 0")
 
 
 def test_an_attention_that_raises_in_training_fails():

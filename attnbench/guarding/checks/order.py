@@ -67,6 +67,8 @@ def with_offset(text: str, offset: str) -> str:
 def _relative(target: Target, size: Size, _: int) -> Iterator[Probe]:
     # Positions are moved by padding at the beginning, of queries and keys alike.
     for moved in (1, 4):
+        if size.keys + moved > target.longest:
+            continue
         before = {
             name: f"torch.cat([torch.randn_like({name}[:, :1]).repeat(1, {moved}, 1), {name}], 1)"
             for name in target.convention.inputs

@@ -90,9 +90,11 @@ def _queries_and_keys(target: Target, size: Size, _: int) -> Iterator[Probe]:
 
 def _heads(target: Target, size: Size, _: int) -> Iterator[Probe]:
     found = target.convention
-    if size.batch > 1 or size.queries > 1 or size.keys > 2 or found.heads is None:
+    if size != SMALL[0] or found.heads is None:
         return
-    kind, keys = kind_of(target), 2 * found.heads
+    kind, keys = kind_of(target), min(2 * found.heads, target.longest)
+    if keys < found.heads:
+        return
     one = Size(1, 1, keys)
     lines = [
         f"key, value = (torch.randn(1, {keys}, {found.width}, dtype=query.dtype) for _ in range(2))",
