@@ -37,6 +37,8 @@ class Attention(nn.Module):
         fault = self.fault
         if fault == "inputs written to":
             query.mul_(0.5)
+        if fault == "mask written to" and mask is not None:
+            mask[..., 0] = True
         if fault == "keys and values swapped":
             key, value = value, key
         if fault == "keys detached":
@@ -66,7 +68,8 @@ class Attention(nn.Module):
         context = weights @ v
         if fault == "heads not moved back":
             return self.out(context.reshape(query.shape))
-        return self.out(context.transpose(1, 2).flatten(2))
+        context = self.out(context.transpose(1, 2).flatten(2))
+        return context.double() if fault == "context in float64" else context
 
     def split(self, x):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -233,6 +236,8 @@ FAULTS = {
     "dropout in eval mode": (Attention, {}, ("repeatable",)),
     "state between calls": (Attention, {}, ("repeatable",)),
     "inputs written to": (Attention, {}, ("inputs",)),
+    "mask written to": (Attention, {}, ("inputs",)),
+    "context in float64": (Attention, {}, ("dtype",)),
     "computed in bfloat16": (Attention, {}, ("gradcheck",)),
     "overflow in float16": (Attention, {}, ("float16",)),
     "NaN in empty rows": (Attention, {}, ("empty rows",)),

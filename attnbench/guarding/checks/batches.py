@@ -21,21 +21,32 @@ def mask_line(target: Target, size: Size) -> list[str]:
     return [] if kind is Kind.NONE else [f"mask = torch.ones({shape}, dtype=torch.bool)"]
 
 
-def _inputs(target: Target, size: Size, _: int) -> Iterator[Probe]:
-    names = ", ".join(target.convention.inputs)
-    kind = Kind.KEYS if target.takes(Kind.KEYS) else kind_of(target)
-    mask = (
-        [f"mask = torch.ones({size.batch}, {size.keys}, dtype=torch.bool)"]
-        if kind is Kind.KEYS
-        else mask_line(target, size)
-    )
+def _inputs(target: Target, size: Size, seed: int) -> Iterator[Probe]:
+    def probe(kind: Kind, mask: list[str]) -> Probe:
+        names = ", ".join([*target.convention.inputs, *(["mask"] if mask else [])])
+        state = f"torch.cat([x.flatten() for x in [{names}]])"
+        return Probe(
+            (*mask, f"first = {state}", call(target, kind), f"second = {state}"), (kind,), "a call writes to its inputs"
+        )
+
+    if target.takes(Kind.NONE):
+        yield probe(Kind.NONE, [])
+    if target.takes(Kind.KEYS):
+        for mask in masks(target, size, seed):
+            yield probe(Kind.KEYS, [f"mask = {mask}"])
+    if target.takes(Kind.PAIRS):
+        shape = f"{size.batch}, {size.queries}, {size.keys}"
+        yield probe(Kind.PAIRS, [f"mask = (torch.rand({shape}) < 0.5) | (torch.arange({size.keys}) == 0)"])
+
+
+def _dtype(target: Target, size: Size, _: int) -> Iterator[Probe]:
+    kind, query = kind_of(target), target.convention.inputs[0]
     lines = [
-        *mask,
-        f"first = torch.cat([x.flatten() for x in [{names}]])",
-        call(target, kind),
-        f"second = torch.cat([x.flatten() for x in [{names}]])",
+        *mask_line(target, size),
+        f"context = {call(target, kind)}",
+        f"first, second = torch.finfo(context.dtype).bits, torch.finfo({query}.dtype).bits",
     ]
-    yield Probe(tuple(lines), (kind,), "a call writes to its inputs")
+    yield Probe(tuple(lines), (kind,), "the numbers of bits of the context and of the inputs are")
 
 
 def _repeatable(target: Target, size: Size, _: int) -> Iterator[Probe]:
@@ -109,6 +120,7 @@ def _no_single_queries(target: Target) -> str:
 
 CHECKS = (
     Check("inputs", "a call does not write to its inputs", lambda _: "", _inputs, sizes=SMALL),
+    Check("dtype", "the context has the dtype of the inputs", lambda _: "", _dtype, sizes=SMALL),
     Check("repeatable", "two calls in eval mode give the same context", lambda _: "", _repeatable),
     Check("batch", "a batch gives what its sentences give one by one", lambda _: "", _sentences),
     Check("queries", "a query's context does not depend on other queries", _no_single_queries, _queries),
