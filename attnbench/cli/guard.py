@@ -139,7 +139,7 @@ def guard(
     ] = False,
     train: Annotated[bool, typer.Option("--train/--no-train", help="Whether to train it on copy and reverse.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The seed of the random inputs.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to test it.")] = Device.CPU,
     format: Annotated[Format, typer.Option(help="github: annotations of a workflow.")] = Format.TEXT,
     baseline: Baseline = None,
@@ -166,12 +166,10 @@ def guard(
     from attnbench.guarding.load import load
     from attnbench.guarding.search import find_target
 
-    rows = baselines.read(baseline) if baseline is not None and not update else None
+    rows = baselines.read(baseline, update) if baseline is not None else []
     asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
     report, trainings = examine(find_target(load(name, build), asked), train, strict, seed, _announce)
-    if baseline is not None and update:
-        echo(baselines.write(baseline, report, trainings), error=True)
-    elif baseline is not None and rows is not None:
+    if baseline is not None and not update:
         report = baselines.compare(baseline, rows, report, trainings)
     if format is Format.TEXT and is_limited(console := Console()):
         formats.print_text(report, console)
@@ -183,6 +181,8 @@ def guard(
             Format.GITHUB: formats.to_github,
         }[format]
         echo(write(report), end="")
+    if baseline is not None and update:
+        echo(baselines.write(baseline, rows, report, trainings), error=True)
     if report.exit:
         raise typer.Exit(report.exit)
 

@@ -1,5 +1,6 @@
 """The trained part's numbers as a baseline, compared by the rule of `attnbench check`."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,36 +22,44 @@ from attnbench.messages import NO_VALUE
 METRICS = ("exact_match", "steps_to_95")
 
 
-def read(file: Path) -> list[BaselineRow]:
-    """The rows of a baseline.
+def read(file: Path, update: bool) -> list[BaselineRow]:
+    """The rows of a baseline; before training, so that a file that cannot be used is reported at once.
+
+    Args:
+        file: the baseline.
+        update: whether it will be written; then it need not exist.
 
     Raises:
-        AttnbenchError: if it cannot be read.
+        AttnbenchError: if it cannot be read, or cannot be written although it will be.
     """
-    if not file.exists():
+    if not file.exists() and not update:
         raise fail("there is no such baseline", str(file), "add --update to write it")
-    return baseline_file.read(file)
+    rows = baseline_file.read(file) if file.exists() else []
+    if update and not file.parent.is_dir():
+        raise fail("cannot be written: there is no such folder", str(file.parent), "create it first")
+    if update and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise fail("cannot be written: it is read-only", str(file), "give another name, or allow it: chmod u+w")
+    return rows
 
 
-def write(file: Path, report: Report, trainings: Mapping[str, Training]) -> str:
+def write(file: Path, before: list[BaselineRow], report: Report, trainings: Mapping[str, Training]) -> str:
     """Writes the numbers of the trained part; rows of other attentions in the file stay. Returns a message.
 
+    An attention that fails is not written, and the message says so.
+
     Raises:
-        AttnbenchError: if nothing was trained, a check failed, or the file cannot be written.
+        AttnbenchError: if nothing was trained to its end, or the file cannot be written.
     """
     if report.failed:
         names = ", ".join(result.name for result in report.failed)
-        raise fail(
-            f"a baseline needs an attention that passes; failed: {names}", str(file), "leave --update out to see why"
-        )
+        return f"{file} was not written: a baseline needs an attention that passes; failed: {names}"
     rows = [
         BaselineRow(one.labels, one.key, metric, one.values(metric), one.settings, one.versions)
         for one in configurations(report, trainings)
         for metric in METRICS
     ]
     if not rows:
-        raise fail("nothing was trained, so there is nothing to keep", str(file))
-    before = baseline_file.read(file) if file.exists() else []
+        raise fail("nothing was trained to its end, so there is nothing to keep", str(file))
     baseline_file.write(update(before, rows), file)
     return f"wrote {len(rows)} rows to {file}"
 
@@ -58,7 +67,8 @@ def write(file: Path, report: Report, trainings: Mapping[str, Training]) -> str:
 def compare(file: Path, rows: list[BaselineRow], report: Report, trainings: Mapping[str, Training]) -> Report:
     """The report with the comparison of its trained part with the rows of its attention."""
     run = configurations(report, trainings)
-    own = [row for row in rows if row.labels.get("score") == label_of(report)]
+    cut = [task for task, training in trainings.items() if training.cut]
+    own = [row for row in rows if row.labels["score"] == label_of(report) and row.labels["task"] not in cut]
     command = f"attnbench guard {shlex.quote(report.name)} --baseline {shlex.quote(str(file))} --update"
     return replace(report, comparison=check(report.name, str(file), own, run, update=command))
 
@@ -69,8 +79,8 @@ def label_of(report: Report) -> str:
 
 
 def configurations(report: Report, trainings: Mapping[str, Training]) -> list[Configuration]:
-    """A configuration per task."""
-    return [_configuration(report, task, training) for task, training in trainings.items()]
+    """A configuration per task; without those that the time limit ended, whose numbers depend on the machine."""
+    return [_configuration(report, task, training) for task, training in trainings.items() if not training.cut]
 
 
 def _configuration(report: Report, task: str, training: Training) -> Configuration:

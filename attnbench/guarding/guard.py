@@ -1,5 +1,6 @@
 """Tests somebody else's attention: invariances, gradients, precision, and a short training."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -7,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnbench.errors import AttnbenchError, Problem
+from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.guarding import checks
 from attnbench.guarding.checks.values import FORMULAS
 from attnbench.guarding.convention import Kind, Layout, Mask
@@ -20,6 +21,8 @@ from attnbench.guarding.trained import TASKS, Training, run_training
 
 POSITIONS = ("none", "absolute", "relative")
 DEVICES = ("cpu", "cuda")
+MOST = 1_000_000  # the largest width, and the largest numbers of heads and of positions
+MOST_SEED = 2**63 - 1  # torch.manual_seed takes 64 bits
 
 
 class GuardFailed(AssertionError):
@@ -76,7 +79,11 @@ def guard(
         AttnbenchError: if the attention cannot be called.
     """
     asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
-    report, _ = examine(find_target(passed(attention), asked), train, strict, seed)
+    _check_number("seed", seed, 0, MOST_SEED)
+    # A warning is no broken law, also where a test suite makes errors of warnings. On a GPU, seeds are set there too.
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        warnings.simplefilter("default")
+        report, _ = examine(find_target(passed(attention), asked), train, strict, seed)
     if report.exit:
         raise GuardFailed(report)
     return report
@@ -113,6 +120,9 @@ def asked_for(
     ]
     if problems:
         raise AttnbenchError(*problems)
+    for name, number, least in (("width", width, 1), ("heads", heads, 1), ("longest", longest, 2)):
+        if number is not None:
+            _check_number(name, number, least, MOST)
     return Asked(
         Layout(layout) if layout else None,
         Mask(mask) if mask else None,
@@ -125,6 +135,12 @@ def asked_for(
         longest,
         device,
     )
+
+
+def _check_number(name: str, number: Any, least: int, most: int) -> None:
+    """Raises an AttnbenchError for what is no whole number from `least` to `most`."""
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+        raise fail(f"expected a whole number from {least} to {most}, found {number!r}", name)
 
 
 def examine(

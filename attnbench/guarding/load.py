@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -72,14 +73,15 @@ def load(name: str, build: str | None = None) -> Loaded:
     Raises:
         AttnbenchError: if it cannot be imported or built, with what was called and what it raised.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    with suppress(FileNotFoundError):  # the working folder was deleted
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
     place, attribute = _split(name)
     module = _import(place, name)
     found = _attribute(module, attribute, name)
     top = attribute.partition(".")[0]
     if build is not None or inspect.isclass(found):
-        text = build or _default_build(found, attribute)
+        text = _default_build(found, attribute) if build is None else build.strip()
         made = _built(text, module, name)
         return Loaded(made, name, _imports(place, module, _names_in(text, module) or [top]), text, module)
     if not callable(found):
@@ -100,8 +102,10 @@ def load_again(loaded: Loaded) -> Any:
 def _split(name: str) -> tuple[str, str]:
     """The module or file, and the name in it."""
     place, colon, attribute = name.rpartition(":")
-    if colon and place and attribute:
+    if place and attribute:
         return place, attribute
+    if colon:
+        raise fail(f"{name!r} does not name an attention", hint=_HINT)
     # A dotted name: as many of its parts as possible are a module.
     parts = name.split(".")
     for end in range(len(parts) - 1, 0, -1):
@@ -126,16 +130,22 @@ def _import(place: str, name: str) -> ModuleType:
             raise fail(f"there is no file {place}", hint=_HINT)
         folder, file = os.path.split(os.path.realpath(place))
         module = file.removesuffix(".py")
+        if not module.isidentifier():
+            raise fail(f"a file of the name {file} cannot be imported", name, "letters, digits and _ can be imported")
         sys.path.insert(0, folder)
     try:
         with contained():
-            return importlib.import_module(module)
+            imported = importlib.import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == module
         what = f"there is no module {module!r}" if missing else f"importing {module} {_raised(error)}"
         raise fail(what, name, _HINT if missing else "import it in Python to see the whole traceback") from error
+    found = getattr(imported, "__file__", None) or "a module of Python"
+    if place.endswith(".py") and os.path.realpath(found) != os.path.realpath(place):
+        raise fail(f"import {module} gives {found}, not this file", name, "give the file another name")
+    return imported
 
 
 def _attribute(module: ModuleType, attribute: str, name: str) -> Any:

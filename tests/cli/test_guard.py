@@ -1,10 +1,14 @@
 """`attnbench guard`: exit statuses, formats, the baseline, and what a user's mistake is answered with."""
 
 import json
+import os
 import sys
+import warnings
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 import attnbench
 from attnbench.cli import main
@@ -210,8 +214,32 @@ def test_a_baseline_has_several_attentions(typed):
 @pytest.mark.usefixtures("training")
 def test_an_attention_that_fails_makes_no_baseline(typed):
     status, printed = typed("under_test.py:leaky", "--baseline", "guard.csv", "--update")
-    assert status == 2
+    assert status == 3
     assert "a baseline needs an attention that passes; failed: padding" in printed.err
+    assert "padding: what stands at masked positions has no influence" in printed.out
+    assert not os.path.exists("guard.csv")
+
+
+def test_a_training_that_the_time_limit_ended_is_neither_kept_nor_compared(typed, training):
+    typed("under_test.py:attend", "--baseline", "guard.csv", "--update")
+    training["copy"] = replace(TWO, exact_match=(0.1,) * 5, steps_to_95=(None,) * 5, cut=True)
+    status, printed = typed("under_test.py:attend", "--baseline", "guard.csv")
+    assert status == 0
+    assert "copy unchanged" not in printed.out
+    assert "reverse unchanged" in printed.out
+    status, printed = typed("under_test.py:attend", "--baseline", "other.csv", "--update")
+    assert "wrote 2 rows to other.csv" in printed.err
+
+
+@pytest.mark.parametrize("baseline", [".", "no/where.csv", "edited.csv"])
+def test_a_baseline_that_cannot_be_used_is_reported_before_training(typed, monkeypatch, baseline):
+    with open("edited.csv", "w") as file:
+        file.write("model,score\n1\n")
+    monkeypatch.setattr(trained, "train_on", None)
+    for options in ([], ["--update"]):
+        status, printed = typed("under_test.py:attend", "--baseline", baseline, *options)
+        assert status == 2
+        assert printed.out == ""
 
 
 @pytest.mark.parametrize(
@@ -222,6 +250,8 @@ def test_an_attention_that_fails_makes_no_baseline(typed):
         (["under_test.py:attend", "--no-train", "--baseline", "x.csv"], "keeps the results of the trained part"),
         (["under_test.py:attend", "--width", "31", "--layout", "bhtd"], "unflatten"),
         (["under_test.py:attend", "--longest", "1"], "--longest"),
+        (["under_test.py:attend", "--seed", "1" + 30 * "0"], "--seed"),
+        (["under_test.py:attend", "--width", "1" + 30 * "0"], "expected a whole number from 1 to 1000000"),
     ],
 )
 def test_a_mistake_ends_with_2(typed, arguments, message):
@@ -241,3 +271,31 @@ def test_in_python_it_raises_with_the_report():
     assert "# the attention that was passed to attnbench.guard" in str(failed.value)
     report = attnbench.guard(attend, mask="none", train=False)
     assert report.exit == 0
+
+
+def test_in_python_it_leaves_everything_as_it_was_and_depends_on_none_of_it():
+    """Warnings are errors in this suite; the attention's are none."""
+
+    def attention(query, key, value, mask=None):
+        del mask
+        warnings.warn("old", UserWarning, stacklevel=2)
+        torch.set_default_dtype(torch.float64)
+        return (query @ key.mT).softmax(-1) @ value
+
+    def state():
+        return torch.random.get_rng_state().tolist(), torch.is_grad_enabled(), torch.get_default_dtype(), sys.path[:]
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        before = state()
+        with torch.no_grad(), pytest.warns(UserWarning, match="old"):
+            attnbench.guard(attention, mask="none", train=False, longest=5)
+        assert state() == before
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 2**64}, {"width": 0}, {"heads": 1.5}, {"longest": 1}])
+def test_in_python_a_number_out_of_range_is_an_error(options):
+    with pytest.raises(attnbench.AttnbenchError, match="expected a whole number"):
+        attnbench.guard(torch.nn.functional.scaled_dot_product_attention, **options)

@@ -1,5 +1,6 @@
 """An attention is imported by its name and built; what cannot be is told."""
 
+import os
 import sys
 
 import pytest
@@ -41,6 +42,11 @@ print("imported")
 def _folder(tmp_path, monkeypatch):
     (tmp_path / "guarded.py").write_text(SOURCE)
     (tmp_path / "broken.py").write_text("import guarded_missing\n")
+    (tmp_path / "exits.py").write_text(
+        "import os, sys, torch\nos.chdir('/')\ntorch.set_grad_enabled(False)\nsys.exit(0)\n"
+    )
+    for name in ("copy.py", "my-attention.py"):
+        (tmp_path / name).write_text(SOURCE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("guarded", "broken"):
@@ -61,7 +67,7 @@ def test_a_class_with_its_arguments_and_its_imports():
     loaded = load("guarded.py:Attention", "Attention(Config.dim, heads=torch.tensor(1).item())")
     assert loaded.attention.proj.in_features == 8
     assert loaded.imports[-1] == "from guarded import Attention, Config"
-    assert load("guarded.py:make", "make(4)").attention.proj.in_features == 4
+    assert load("guarded.py:make", " make(4) ").attention.proj.in_features == 4
 
 
 def test_it_is_built_again_from_another_seed():
@@ -82,6 +88,11 @@ WRONG = [
     ("broken:X", None, ["importing broken raised ModuleNotFoundError", "guarded_missing"]),
     ("guarded:Atention", None, ["no 'Atention'", "did you mean 'Attention'?"]),
     ("guarded:Attention", None, ["needs dim", "--build 'Attention(dim=…)'"]),
+    ("guarded:", None, ["'guarded:' does not name an attention"]),
+    ("my-attention.py:X", None, ["my-attention.py cannot be imported"]),
+    ("copy.py:X", None, ["import copy gives", "not this file", "another name"]),
+    ("exits:X", None, ["importing exits raised SystemExit: 0"]),
+    ("guarded:Attention", "", ["SyntaxError", "--build"]),
     ("guarded:Attention", "Attention(4", ["SyntaxError", "--build"]),
     ("guarded:Attention", "Attention(size=4)", ["Attention(size=4) raised TypeError", "size"]),
     ("guarded:Attention", "Atention(4)", ["NameError"]),
@@ -93,8 +104,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "build", "expected"), WRONG)
 def test_a_mistake_is_told(name, build, expected):
+    folder = os.getcwd()
     with pytest.raises(AttnbenchError) as error:
         load(name, build)
+    assert (os.getcwd(), torch.is_grad_enabled()) == (folder, True)
     assert all(part in str(error.value) for part in expected), str(error.value)
 
 
