@@ -75,7 +75,12 @@ def compare(file: Path, rows: list[BaselineRow], report: Report, trainings: Mapp
 
 def label_of(report: Report) -> str:
     """What stands for the attention in the column score of a baseline."""
-    return report.name.replace(" ", "")
+    return _without_spaces(report.name)
+
+
+def _without_spaces(text: str) -> str:
+    """The text as a value of a setting, which ends at a space or at the end of the line."""
+    return "".join(text.split())
 
 
 def configurations(report: Report, trainings: Mapping[str, Training]) -> list[Configuration]:
@@ -90,6 +95,8 @@ def _configuration(report: Report, task: str, training: Training) -> Configurati
         "score": name,
         "scope": "null",
         "task": task,
+        "build": _without_spaces(report.built) or "null",
+        "causal": str(report.causal).lower(),
         "train.steps": str(trained.STEPS),
         "train.valid_every": str(trained.VALID_EVERY),
         "train.learning_rate": str(trained.RATE),

@@ -177,7 +177,12 @@ def examine(
         results.append(result)
         if training is not None:
             trainings[name] = training
-    return Report(target.loaded.name, heading(target, dtypes), results, strict=strict), trainings
+    loaded = target.loaded
+    built = loaded.expression if loaded.module else ""
+    report = Report(
+        loaded.name, heading(target, dtypes), results, strict=strict, built=built, causal=target.asked.causal
+    )
+    return report, trainings
 
 
 def _with_opposite(result: Result, target: Target, seed: int) -> Result:

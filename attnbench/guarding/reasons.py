@@ -75,7 +75,7 @@ def no_backends(target: Target) -> str:
     """It does not call a function of PyTorch that has several backends."""
     with _Watch() as watch, suppress(Exception):
         example_call(target, torch.float32)
-    return "" if watch.called else "it does not call scaled_dot_product_attention"
+    return "" if watch.called else "no call of scaled_dot_product_attention was seen"
 
 
 class _Watch(TorchFunctionMode):

@@ -31,6 +31,8 @@ class Report:
         results: in the order of the checks.
         comparison: of the trained part with a baseline; None without one.
         strict: whether warnings fail.
+        built: the expression that builds it; "" if it is not built.
+        causal: whether it is causal.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Report:
     results: list[Result]
     comparison: Comparison | None = None
     strict: bool = False
+    built: str = ""
+    causal: bool = False
 
     @property
     def failed(self) -> list[Result]:
@@ -61,7 +65,7 @@ def summary(report: Report) -> str:
     """One line with the numbers of each outcome."""
     counts = Counter(result.outcome for result in report.results)
     numbers = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-    return f"{report.name}: {'failed' if report.exit else 'passed'} ({numbers})"
+    return one_line(f"{report.name}: {'failed' if report.exit else 'passed'} ({numbers})")
 
 
 def to_text(report: Report) -> str:
@@ -203,4 +207,4 @@ def to_github(report: Report) -> str:
             lines.append(f"::{level} title={title}::{github_data(details_of(result))}")
     if report.comparison is not None:
         lines.append(gate.to_github(report.comparison).rstrip("\n"))
-    return "\n".join([*lines, one_line(summary(report))]) + "\n"
+    return "\n".join([*lines, summary(report)]) + "\n"

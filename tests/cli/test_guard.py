@@ -212,6 +212,29 @@ def test_a_baseline_has_several_attentions(typed):
 
 
 @pytest.mark.usefixtures("training")
+def test_another_build_is_not_compared_with_the_baseline(typed):
+    attend = ["under_test.py:attend", "--baseline", "guard.csv"]
+    assert typed(*attend, "--build", "attend if 1 else None", "--update")[0] == 0
+    assert typed(*attend, "--build", "attend if 1 else None")[0] == 0
+    status, printed = typed(*attend, "--build", "attend if 2 else None")
+    assert status == 4
+    assert "build" in printed.out
+
+
+@pytest.mark.parametrize("format", ["text", "github"])
+@pytest.mark.usefixtures("training")
+def test_a_name_begins_no_line_of_its_own(typed, format):
+    folder = "a\n::error::x; b=1"
+    os.mkdir(folder)
+    os.rename("under_test.py", f"{folder}/under_test.py")
+    arguments = [f"{folder}/under_test.py:attend", "--baseline", "guard.csv", "--format", format]
+    assert typed(*arguments, "--update")[0] == 0
+    status, printed = typed(*arguments)
+    assert status == 0
+    assert not [line for line in printed.out.splitlines() if line.startswith("::error")]
+
+
+@pytest.mark.usefixtures("training")
 def test_an_attention_that_fails_makes_no_baseline(typed):
     status, printed = typed("under_test.py:leaky", "--baseline", "guard.csv", "--update")
     assert status == 3

@@ -45,9 +45,11 @@ def _equal_values(target: Target, size: Size, _: int) -> Iterator[Probe]:
         f"first = {call(target, kind)}",
         f"second = {call(target, kind, **other)}",
     ]
-    yield Probe(
-        tuple(lines), (kind,), "equal values give a context that depends on queries and keys: weights do not sum to 1"
+    breaks = (
+        "equal values give a context that depends on queries and keys: weights do not sum to 1 (--unnormalised if they "
+        "need not), or the query is added to the context"
     )
+    yield Probe(tuple(lines), (kind,), breaks)
 
 
 def _influence(target: Target, size: Size, seed: int) -> Iterator[Probe]:
