@@ -190,7 +190,10 @@ def _with_opposite(result: Result, target: Target, seed: int) -> Result:
     opposite = {Mask.ATTEND: Mask.PADDING, Mask.PADDING: Mask.ATTEND}.get(target.convention.mask)
     if result.outcome is not Outcome.FAILED or opposite is None:
         return result
-    other = find_target(target.loaded, replace(target.asked, mask=opposite))
+    try:
+        other = find_target(target.loaded, replace(target.asked, mask=opposite))
+    except AttnbenchError:  # it cannot be called with such a mask
+        return result
     if run_check(checks.PADDING, other, (torch.float32,), seed).outcome is not Outcome.PASSED:
         return result
     return replace(result, reason=f"{result.reason}; with --mask {opposite}, the opposite meaning, it passes")

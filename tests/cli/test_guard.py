@@ -109,8 +109,8 @@ def test_on_a_terminal_remarks_are_wrapped_in_their_column(typed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = [line.rstrip() for line in typed("under_test.py:attend", "--no-train")[1].out.splitlines()]
     (start,) = [number for number, line in enumerate(lines) if line.startswith("  backends")]
-    assert lines[start].endswith("not applicable  it does not call")
-    assert lines[start + 1] == " " * 41 + "scaled_dot_product_attention"
+    assert lines[start].endswith("not applicable  no call of scaled_dot_product_attention")
+    assert lines[start + 1] == " " * 41 + "was seen"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Attention(nn.Module):
         if fault == "inputs written to":
             query.mul_(0.5)
         if fault == "mask written to" and mask is not None:
-            mask[..., 0] = True
+            mask[..., -1] = True
         if fault == "keys and values swapped":
             key, value = value, key
         if fault == "keys detached":

@@ -129,6 +129,15 @@ def test_a_mask_is_not_found_out_by_trying():
     assert failed(inverted, mask="padding") == []
 
 
+def test_an_attention_that_cannot_be_called_with_the_opposite_mask_gets_its_report():
+    def ignores(query, key, value, mask):
+        assert mask[..., 0].all()
+        return attended(query, key, value)
+
+    result = examined(ignores)["padding"]
+    assert (result.outcome, result.reason) == ("failed", "what stands at masked positions changes the context")
+
+
 def test_an_additive_mask_that_is_given_as_one_that_is_true_is_found():
     assert "padding" in failed(of_bias, mask="attend")
 
