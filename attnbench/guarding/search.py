@@ -103,10 +103,10 @@ class _Search:
         for text in self._texts(kind, layout):
             try:
                 result = self._result(self._convention(layout, {kind: text}), kind, SHAPES[0])
+                ending, returns = _ending(result)
             except Exception as error:
                 self._note(text, SHAPES[0], raised(error))
                 continue
-            ending, returns = _ending(result)
             shown = laid_back(f"{text}{ending}", layout)
             if self._works(self._convention(layout, {kind: shown}), kind, text):
                 self.returns = returns

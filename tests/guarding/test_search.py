@@ -154,6 +154,11 @@ def exits(query, key, value, mask=None):
     sys.exit(0)
 
 
+class Unreadable:
+    def __getattr__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
 class Learned(OfKeys):
     """Has vectors for the positions of 8 keys alone."""
 
@@ -182,6 +187,7 @@ class Lazy(OfKeys):
         (lambda query, key, value, mask=None: query + 1j, ["returned a tensor of torch.complex64"]),
         (lambda query, key, value, mask=None: query.to_sparse(), ["torch.sparse_coo"]),
         (lambda query, key, value, mask=None: query.to("meta"), ["a context on meta, for inputs on cpu"]),
+        (lambda query, key, value, mask=None: Unreadable(), ["raised RuntimeError: no context"]),
         (exits, ["raised RuntimeError: SystemExit 0"]),
         (Learned(), ["query (2, 11, 16), key (2, 13, 16)", "raised IndexError", "--longest"]),
         (Lazy(), ["without a shape", "call it once"]),
@@ -227,6 +233,14 @@ def test_an_attention_may_keep_what_it_computed():
             return self.last
 
     assert failed(Keeps()) == []
+
+
+def test_one_sequence_whose_positions_do_not_see_each_other_is_found():
+    assert "influence" in failed(nn.Identity())
+
+
+def test_frozen_parameters_have_no_gradients():
+    assert failed(nn.MultiheadAttention(8, 2, batch_first=True).requires_grad_(False)) == []
 
 
 def test_an_exit_in_a_later_call_fails_the_check():

@@ -37,6 +37,7 @@ class Item(OfKeys):
         (of_one, {}, ""),
         (Item(16), {}, "vmap"),
         (nn.MultiheadAttention(8, 2), {"causal": True}, ""),
+        (nn.MultiheadAttention(8, 2).requires_grad_(False), {}, ""),
         (x_transformers(causal=True), {"causal": True}, ""),
     ],
 )

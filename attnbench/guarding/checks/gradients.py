@@ -17,7 +17,8 @@ TOLERANCE = 2e-3
 
 def _finite(target: Target, size: Size, _: int) -> Iterator[Probe]:
     kind, names = kind_of(target), ", ".join(target.convention.inputs)
-    parameters = " + list(module.parameters())" if target.loaded.is_module else ""
+    # A frozen parameter has no gradient.
+    parameters = " + [p for p in module.parameters() if p.requires_grad]" if target.loaded.is_module else ""
     for scale in (1.0, 30.0):
         lines = [
             *mask_line(target, size),

@@ -54,12 +54,13 @@ def _equal_values(target: Target, size: Size, _: int) -> Iterator[Probe]:
 
 def _influence(target: Target, size: Size, seed: int) -> Iterator[Probe]:
     # With small inputs all weights are about equal, so that sparse normalisers exclude nothing either.
-    source = target.convention.of_source
+    # Of the values alone: the weights of equal keys do not depend on the queries at all.
+    name = target.convention.of_source[-1]
 
-    def probe(kind: Kind, mask: list[str], valid: str, name: str) -> Probe:
+    def probe(kind: Kind, mask: list[str], valid: str, queries: str = "") -> Probe:
         lines = [
             *mask,
-            f"context = {call(target, kind)}",
+            f"context = {call(target, kind)}{queries}",
             "loss = (context * torch.randn_like(context)).sum()",
             f"gradient = torch.autograd.grad(loss, {name}, materialize_grads=True)[0]",
             f"first = (gradient.abs().sum(-1) == 0){valid}.sum()  # valid positions without influence",
@@ -68,12 +69,11 @@ def _influence(target: Target, size: Size, seed: int) -> Iterator[Probe]:
         breaks = f"{name} has no influence on the context at some valid positions; their number, and 0, are"
         return Probe(tuple(lines), (kind,), breaks, scale=0.01, gradients=True)
 
-    # Of the values alone: the weights of equal keys do not depend on the queries at all.
-    name = source[-1]
-    yield probe(kind_of(target), mask_line(target, size), "", name)
+    # On the first query, since each position of a single sequence may have an influence on itself alone.
+    yield probe(kind_of(target), mask_line(target, size), "", "[:, 0]")
     if target.takes(Kind.KEYS):
         for mask in masks(target, size, seed):
-            yield probe(Kind.KEYS, [f"mask = {mask}"], "[mask]", name)
+            yield probe(Kind.KEYS, [f"mask = {mask}"], "[mask]")
 
 
 def _queries_and_keys(target: Target, size: Size, _: int) -> Iterator[Probe]:
