@@ -3,17 +3,17 @@
 The lines that are run are those that a report shows, so that a failure can be reproduced without attnbench.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnbench.contained import contained
 from attnbench.guarding.convention import MODULE, NAMES, Kind
+from attnbench.guarding.load import copied
 from attnbench.guarding.target import Target
 from attnbench.messages import message_of
 
@@ -174,7 +174,7 @@ def sizes_of(target: Target, sizes: Iterable[Size]) -> Iterator[Size]:
 def counterexample(target: Target, probe: Probe, size: Size, dtype: torch.dtype, seed: int) -> Counterexample | None:
     """Runs a probe; returns where its two results differ, None if they are equal."""
     module = target.module(dtype)
-    space: dict[str, Any] = {"torch": torch, MODULE: copy.deepcopy(module) if probe.changes_module else module}
+    space: dict[str, Any] = {"torch": torch, MODULE: _own(module) if probe.changes_module else module}
     lines = [
         *target.convention.definitions(probe.kinds),
         f"torch.manual_seed({seed})",
@@ -209,6 +209,10 @@ def counterexample(target: Target, probe: Probe, size: Size, dtype: torch.dtype,
         else f"{one:.12g} and {other:.12g}" + (f" at {index}" if index else "")
     )
     return found(what, one, other, [f"print(float(first{index}), float(second{index}))"])
+
+
+def _own(module: Any) -> Any:
+    return copied(module) if isinstance(module, nn.Module) else module
 
 
 def largest_difference(first: Tensor, second: Tensor, tolerance: float) -> tuple[int, ...] | None:

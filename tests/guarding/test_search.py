@@ -199,3 +199,21 @@ def test_the_attention_of_attnbench_is_called_with_lengths():
     assert (found.mask, found.width) == (Mask.LENGTHS, 16)
     assert found.calls[Kind.KEYS] == "module(query, key, value, source_lengths=mask.sum(-1)).context"
     assert failed(attention) == []
+
+
+class KeepsWeights(OfKeys):
+    """Keeps the weights of its last call, as many attentions do to draw them."""
+
+    attn = None
+
+    def forward(self, q, k, v, mask=None):
+        self.attn = (q @ k.mT + torch.zeros(1, requires_grad=True)).softmax(-1)
+        self.log = {"weights": [self.attn]}
+        return super().forward(q, k, v, mask)
+
+
+def test_a_module_that_keeps_its_weights_is_tested():
+    module = KeepsWeights()
+    module(*(torch.randn(1, 2, 16) for _ in range(3)))
+    assert failed(module) == []
+    assert module.attn.grad_fn is not None
