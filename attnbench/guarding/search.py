@@ -1,5 +1,6 @@
 """Finds out how an attention is called: tries calls with random inputs until the shapes of the results are right."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -78,11 +79,17 @@ class _Search:
             calls = {kind: call for kind in Kind if (call := self._call(kind, layout))}
             if calls:
                 call = next(iter(calls.values()))
-                attribute = next((name for name in convention.CONTEXTS if f").{name}" in call), "")
-                returns = "a tuple that begins with the context" if "[0]" in call else "the context"
-                returns = f"an object whose {attribute} is the context" if attribute else returns
-                return replace(self._convention(layout, calls), returns=returns)
+                refused = self._refused(calls)
+                return replace(self._convention(layout, calls), returns=_returned(call), refused=refused)
         raise self._error()
+
+    def _refused(self, calls: dict[Kind, str]) -> str:
+        """The first call with a mask by its name, and what came back; "" if a call with a mask works."""
+        if set(calls) != {Kind.NONE}:
+            return ""
+        names = {name for each in convention.masks_of(self.module, len(self.inputs) == 1).values() for name in each}
+        calls_of_masks = ((c, what) for c, what in self.failed.items() if any(f"{n}=" in c for n in names if n))
+        return next((one_line(f"{call} {what}") for call, what in calls_of_masks), "")
 
     def _layouts(self) -> list[Layout]:
         if self.asked.layout:
@@ -91,7 +98,9 @@ class _Search:
             return [self.known.layout]
         if getattr(self.module, "batch_first", True) is False:
             return [Layout.TBD]
-        return [Layout.BTD, Layout.BHTD]
+        # One sequence (T,B,D) would be taken for one (B,T,D); so would a query and a source of the same length.
+        two = len(self.inputs) > 1 and not self.asked.causal
+        return [Layout.BTD, *([Layout.TBD] if two else []), Layout.BHTD]
 
     def _call(self, kind: Kind, layout: Layout) -> str:
         """The text of the first call that works; "" if there is none."""
@@ -99,11 +108,19 @@ class _Search:
             return ""
         for text in self._texts(kind, layout):
             result = self._result(layout, kind, text)
-            ending = _ending(result)
+            ending = _ending(result, self._shape(layout))
             shown = laid_back(f"{text}{ending}", layout)
             if result is not None and self._works(self._convention(layout, {kind: shown}), kind, text):
                 return shown
         return ""
+
+    def _shape(self, layout: Layout) -> tuple[int, ...]:
+        """Of the context of the first call."""
+        batch, queries, _ = self._sizes(*SHAPES[0])
+        if layout is Layout.BHTD:
+            heads = self.heads or HEADS
+            return batch, heads, queries, self.width // heads
+        return (batch, queries, self.width) if layout is Layout.BTD else (queries, batch, self.width)
 
     def _result(self, layout: Layout, kind: Kind, text: str) -> Any:
         """What a call returns; None if it raises."""
@@ -147,6 +164,9 @@ class _Search:
         for parameter in convention.masks_of(self.module, len(self.inputs) == 1)[kind]:
             for form in convention.mask_forms(kind, layout, query):
                 yield [_argument(parameter, convention.said(form, self.mask, query))]
+            if self.mask in (Mask.ATTEND, Mask.PADDING):  # 0 and 1, for a module that computes 1 - mask
+                for form in convention.mask_forms(kind, layout, query):
+                    yield [_argument(parameter, f"({convention.said(form, self.mask, query)}).long()")]
 
     def _convention(self, layout: Layout, calls: dict[Kind, str]) -> Convention:
         offset = "" if self.known else convention.offset_parameter(self.module)
@@ -187,12 +207,32 @@ class _Search:
         )
 
 
-def _ending(result: Any) -> str:
-    """The text that gives the context of what a call returned."""
+def _ending(result: Any, shape: tuple[int, ...]) -> str:
+    """The text that gives the context of what a call returned: of a tuple, the first value of the right shape."""
     if result is None or isinstance(result, Tensor):
         return ""
+    if isinstance(result, dict):
+        name = next((name for name in convention.CONTEXTS if isinstance(result.get(name), Tensor)), None)
+        return f'["{name}"]' if name else ""
     attribute = next((name for name in convention.CONTEXTS if isinstance(getattr(result, name, None), Tensor)), None)
-    return f".{attribute}" if attribute else "[0]"
+    if attribute:
+        return f".{attribute}"
+    if not isinstance(result, tuple | list):
+        return "[0]"
+    return f"[{next((i for i, each in enumerate(result) if getattr(each, 'shape', None) == shape), 0)}]"
+
+
+def _returned(call: str) -> str:
+    """What a call returns, in words, from its ending."""
+    for name in convention.CONTEXTS:
+        if f").{name}" in call:
+            return f"an object whose {name} is the context"
+        if f')["{name}"]' in call:
+            return f"a dict whose {name} is the context"
+    if number := re.search(r"\)\[(\d+)\]", call):
+        at = int(number[1])
+        return f"a tuple whose value {at} is the context" if at else "a tuple that begins with the context"
+    return "the context"
 
 
 def _argument(parameter: str, text: str) -> str:
