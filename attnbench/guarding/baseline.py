@@ -36,7 +36,7 @@ def write(file: Path, report: Report, trainings: Mapping[str, Training]) -> str:
     """Writes the numbers of the trained part; rows of other attentions in the file stay. Returns a message.
 
     Raises:
-        AttnbenchError: if nothing was trained, a check failed, or the file cannot be written.
+        AttnbenchError: if nothing was trained, training was cut short, a check failed, or the file cannot be written.
     """
     if report.failed:
         names = ", ".join(result.name for result in report.failed)
@@ -50,6 +50,10 @@ def write(file: Path, report: Report, trainings: Mapping[str, Training]) -> str:
     ]
     if not rows:
         raise fail("nothing was trained, so there is nothing to keep", str(file))
+    for task, training in trainings.items():
+        if training.cut:
+            what = f"the time limit ended the training on {task} after {training.steps} of {trained.STEPS} steps"
+            raise fail(f"{what}: such numbers are no baseline", str(file), "write it on a faster or idle machine")
     before = baseline_file.read(file) if file.exists() else []
     baseline_file.write(update(before, rows), file)
     return f"wrote {len(rows)} rows to {file}"

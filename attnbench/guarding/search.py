@@ -203,7 +203,7 @@ class _Search:
             f"no call returned a context (B,T,{self.width}); {len(self.failed)} were tried, among them\n{tried}",
             self.name,
             "give --width, --layout btd|tbd|bhtd, --heads or --mask attend|padding|additive|none as they apply, "
-            "or name a function (query, key, value, mask) of your own that calls it",
+            "or name a module of your own with forward(query, source, mask) or (query, key, value, mask) that calls it",
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -208,6 +209,14 @@ def test_a_baseline_has_several_attentions(typed):
 
 
 @pytest.mark.usefixtures("training")
+def test_a_training_that_was_cut_short_makes_no_baseline(typed, training):
+    training["copy"] = Training((0.0,) * 5, (None,) * 5, 30, 55.0, cut=True)
+    status, printed = typed("under_test.py:attend", "--baseline", "guard.csv", "--update")
+    assert status == 2
+    assert "the time limit ended the training on copy after 30 of 1000 steps" in printed.err
+    assert not Path("guard.csv").exists()
+
+
 def test_an_attention_that_fails_makes_no_baseline(typed):
     status, printed = typed("under_test.py:leaky", "--baseline", "guard.csv", "--update")
     assert status == 2
