@@ -29,7 +29,7 @@ class Mask(StrEnum):
 
     ATTEND = "attend"  # True: may be attended to
     PADDING = "padding"  # True: padding, may not be attended to
-    ADDITIVE = "additive"  # added to the logits: 0, or −∞ where a position may not be attended to
+    ADDITIVE = "additive"  # added to the logits: 0, or the lowest number where a position may not be attended to
     LENGTHS = "lengths"  # the number of valid positions of each sentence (B,), in place of a mask
     NONE = "none"  # the attention takes no mask
 
@@ -93,6 +93,7 @@ class Convention:
         offset: the parameter that takes the index of the first query; "" if there is none.
         longest: the largest number of positions to test with by default.
         returns: what the call returns, in words.
+        refused: if it has a parameter for masks but no call with a mask worked, one of these calls and what came back.
     """
 
     inputs: tuple[str, ...]
@@ -104,6 +105,7 @@ class Convention:
     offset: str = ""
     longest: int = 129
     returns: str = "context"
+    refused: str = ""
 
     @property
     def of_source(self) -> tuple[str, ...]:
@@ -179,6 +181,8 @@ def masks_of(called: Callable[..., Any], is_self: bool) -> dict[Kind, list[str]]
     of_source, of_keys, of_any = (
         [lower[name] for name in known if name in lower] for known in (SOURCE_MASKS, KEY_MASKS, ANY_MASKS)
     )
+    if of_source and not is_self:  # these are over the queries, and leave the source as it is
+        of_any = [name for name in of_any if name.lower() not in ("mask", "attention_mask")]
     keys = [*([] if is_self else of_source), *of_keys, *of_any]
     pairs = [name for name in (*of_any[::-1], *of_source) if name not in of_keys]
     if len(of_any) > 1:  # such as mask and attn_mask: the second is over pairs
@@ -250,7 +254,9 @@ def said(form: str, mask: Mask, query: str) -> str:
         return f"{form}.sum(-1)"
     if mask is Mask.PADDING:
         return f"~{form}"
-    return f"torch.where({form}, 0.0, -torch.inf).to({query}.dtype)" if mask is Mask.ADDITIVE else form
+    if mask is Mask.ADDITIVE:  # as in transformers; with −∞, a row without valid positions is NaN in any softmax
+        return f"(~{form}).to({query}.dtype) * torch.finfo({query}.dtype).min"
+    return form
 
 
 def laid_out(name: str, layout: Layout) -> str:

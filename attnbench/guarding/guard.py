@@ -214,7 +214,7 @@ MASKS = {
     Mask.ATTEND: "True may be attended to",
     Mask.PADDING: "True is padding",
     Mask.LENGTHS: "the number of valid positions (B,)",
-    Mask.ADDITIVE: "0, or −∞ where excluded, is added to the logits",
+    Mask.ADDITIVE: "0, or the lowest number where excluded, is added to the logits",
 }
 SHAPES = {Kind.KEYS: "(B,S)", Kind.PAIRS: "(B,T,S)"}
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attnbench.contained import contained
 from attnbench.errors import AttnbenchError, did_you_mean, fail
@@ -96,7 +96,25 @@ def load_again(loaded: Loaded) -> Any:
     if loaded.module is not None:
         with contained():
             return eval(loaded.expression, {"torch": torch, **vars(loaded.module)})
-    return copy.deepcopy(loaded.attention) if loaded.is_module else loaded.attention
+    return copied(loaded.attention) if loaded.is_module else loaded.attention
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a module; tensors that it keeps from a call, such as its weights, are copied without their graph.
+
+    copy.deepcopy refuses tensors that have a graph, and many attentions keep their weights: `self.attn = weights`.
+    """
+    memo: dict[int, Any] = {}
+    waiting: list[Any] = [vars(each) for each in module.modules()]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Tensor) and not each.is_leaf:
+            memo[id(each)] = each.detach().clone()
+        elif isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, tuple | list):
+            waiting += each
+    return copy.deepcopy(module, memo)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -20,6 +20,8 @@ def no_mask(target: Target) -> str:
         return ""
     if target.convention.mask is Mask.NONE:
         return "it takes no mask (--mask none)"
+    if refused := target.convention.refused:
+        return f"no call with a mask worked: {refused}"
     return "it takes no mask of padding" + (" together with causality" if target.asked.causal else "")
 
 

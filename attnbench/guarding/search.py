@@ -82,10 +82,18 @@ class _Search:
         for layout in self._layouts():
             calls = {kind: call for kind in Kind if (call := self._call(kind, layout))}
             if calls:
-                found = replace(self._convention(layout, calls), returns=self.returns)
+                found = replace(self._convention(layout, calls), returns=self.returns, refused=self._refused(calls))
                 self._check_longest(found)
                 return found
         raise self._error()
+
+    def _refused(self, calls: dict[Kind, str]) -> str:
+        """The first call with a mask by its name, and what came back; "" if a call with a mask works."""
+        if set(calls) != {Kind.NONE}:
+            return ""
+        names = {name for each in convention.masks_of(self.module, len(self.inputs) == 1).values() for name in each}
+        calls_of_masks = ((c, what) for c, what in self.failed.items() if any(f"{n}=" in c for n in names if n))
+        return next((one_line(f"{call} {what}") for call, what in calls_of_masks), "")
 
     def _layouts(self) -> list[Layout]:
         if self.asked.layout:
@@ -94,7 +102,9 @@ class _Search:
             return [self.known.layout]
         if getattr(self.module, "batch_first", True) is False:
             return [Layout.TBD]
-        return [Layout.BTD, Layout.BHTD]
+        # One sequence (T,B,D) would be taken for one (B,T,D); so would a query and a source of the same length.
+        two = len(self.inputs) > 1 and not self.asked.causal
+        return [Layout.BTD, *([Layout.TBD] if two else []), Layout.BHTD]
 
     def _call(self, kind: Kind, layout: Layout) -> str:
         """The text of the first call that works; "" if there is none."""
@@ -103,7 +113,7 @@ class _Search:
         for text in self._texts(kind, layout):
             try:
                 result = self._result(self._convention(layout, {kind: text}), kind, SHAPES[0])
-                ending, returns = _ending(result)
+                ending, returns = _ending(result, self._shape(layout))
             except Exception as error:
                 self._note(text, SHAPES[0], raised(error))
                 continue
@@ -112,6 +122,14 @@ class _Search:
                 self.returns = returns
                 return shown
         return ""
+
+    def _shape(self, layout: Layout) -> tuple[int, ...]:
+        """Of the context of the first call."""
+        batch, queries, _ = self._sizes(SHAPES[0])
+        if layout is Layout.BHTD:
+            heads = self.heads or HEADS
+            return batch, heads, queries, self.width // heads
+        return (batch, queries, self.width) if layout is Layout.BTD else (queries, batch, self.width)
 
     def _result(self, found: Convention, kind: Kind, shape: Shape) -> Any:
         """What a call with random inputs returns; it raises what the attention raises."""
@@ -155,6 +173,9 @@ class _Search:
         for parameter in self._mask_parameters(kind):
             for form in convention.mask_forms(kind, layout, query):
                 yield [_argument(parameter, convention.said(form, self.mask, query))]
+            if self.mask in (Mask.ATTEND, Mask.PADDING):  # 0 and 1, for a module that computes 1 - mask
+                for form in convention.mask_forms(kind, layout, query):
+                    yield [_argument(parameter, f"({convention.said(form, self.mask, query)}).long()")]
 
     def _mask_parameters(self, kind: Kind) -> list[str]:
         return convention.masks_of(self.module, len(self.inputs) == 1)[kind]
@@ -214,8 +235,8 @@ class _Search:
             f"no call returned a context (B,T,{self.width}); {len(self.failed)} were tried, among them\n{tried}",
             self.name,
             "give --width, --layout btd|tbd|bhtd, --heads, --longest or --mask attend|padding|additive|lengths|none "
-            "as they apply, "
-            "or name a function (query, key, value, mask) of your own that calls it",
+            "as they apply, or name a module of your own that calls it, with forward(query, source, mask) or "
+            "(query, key, value, mask)",
         )
 
 
@@ -224,15 +245,19 @@ def raised(error: Exception) -> str:
     return f"raised {type(error).__name__}: {message_of(error)}"
 
 
-def _ending(result: Any) -> tuple[str, str]:
-    """The text that gives the context of what a call returned; and what it returned, in words."""
+def _ending(result: Any, shape: tuple[int, ...]) -> tuple[str, str]:
+    """The text that gives the context of what a call returned, and what it returned, in words.
+
+    Of a tuple or a list, the context is the first value of the right shape.
+    """
     for name in convention.CONTEXTS:
         if isinstance(getattr(result, name, None), Tensor):
             return f".{name}", f"an object whose {name} is the context"
         if isinstance(result, Mapping) and isinstance(result.get(name), Tensor):
             return f'["{name}"]', f"a mapping whose {name} is the context"
     if isinstance(result, tuple | list):
-        return "[0]", "a tuple that begins with the context"
+        at = next((i for i, each in enumerate(result) if getattr(each, "shape", None) == shape), 0)
+        return f"[{at}]", f"a tuple whose value {at} is the context" if at else "a tuple that begins with the context"
     return "", "the context"
 
 

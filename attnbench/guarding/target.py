@@ -1,6 +1,5 @@
 """The attention under test, and a call of it that takes inputs (B,T,D) and a mask where True may be attended to."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from attnbench.contained import contained
 from attnbench.guarding.convention import MODULE, NAMES, Convention, Kind, Layout, Mask
-from attnbench.guarding.load import Loaded
+from attnbench.guarding.load import Loaded, copied
 from attnbench.messages import message_of
 
 
@@ -144,7 +143,7 @@ def prepared(attention: Any, dtype: torch.dtype, device: str) -> Any:
     """
     if not isinstance(attention, nn.Module):
         return attention
-    made = copy.deepcopy(attention).to(device).to(dtype).eval()
+    made = copied(attention).to(device).to(dtype).eval()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
         for parameter in list(zeros_of(attention, made)):

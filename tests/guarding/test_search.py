@@ -317,3 +317,130 @@ def test_the_attention_of_attnbench_is_called_with_lengths():
     assert (found.mask, found.width) == (Mask.LENGTHS, 16)
     assert found.calls[Kind.KEYS] == "module(query, key, value, source_lengths=mask.sum(-1)).context"
     assert failed(attention) == []
+
+
+class KeepsWeights(OfKeys):
+    """Keeps the weights of its last call, as many attentions do to draw them."""
+
+    attn = None
+
+    def forward(self, q, k, v, mask=None):
+        self.attn = (q @ k.mT + torch.zeros(1, requires_grad=True)).softmax(-1)
+        self.log = {"weights": [self.attn]}
+        return super().forward(q, k, v, mask)
+
+
+def test_a_module_that_keeps_its_weights_is_tested():
+    module = KeepsWeights()
+    module(*(torch.randn(1, 2, 16) for _ in range(3)))
+    assert failed(module) == []
+    assert module.attn.grad_fn is not None
+
+
+class Bert(HuggingFace):
+    """Its attention_mask is over the queries' own sequence, and is not used with encoder_hidden_states."""
+
+    def forward(self, hidden_states, attention_mask=None, encoder_hidden_states=None, encoder_attention_mask=None):
+        if encoder_hidden_states is not None:
+            attention_mask = encoder_attention_mask
+        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        logits = self.proj(hidden_states) @ source.mT
+        return (logits if attention_mask is None else logits + attention_mask.squeeze(1)).softmax(-1) @ source
+
+
+def test_a_mask_over_the_queries_own_sequence_is_not_taken_for_one_of_the_source():
+    assert all("encoder_attention_mask=" in call for call in list(target_of(Bert()).convention.calls.values())[1:])
+    assert failed(Bert()) == []
+
+
+def test_an_additive_mask_that_excludes_everything_is_finite():
+    """As transformers makes its masks: no softmax gives a number for a row of -inf."""
+    assert failed(of_bias) == []
+
+
+def of_integers(query, key, value, attention_mask=None):
+    """Subtracts its mask, which PyTorch refuses for bool."""
+    logits = query @ key.mT / 6
+    if attention_mask is not None:
+        logits = logits + (1 - attention_mask[:, None]).to(logits.dtype) * -1e4
+    return logits.softmax(-1) @ value
+
+
+def test_a_mask_of_integers_is_found():
+    assert target_of(of_integers).convention.calls[Kind.KEYS].endswith("attention_mask=(mask).long())")
+    assert failed(of_integers) == []
+
+
+def inverted_integers(query, key, value, attention_mask=None):
+    return of_integers(query, key, value, None if attention_mask is None else 1 - attention_mask)
+
+
+def test_and_a_fault_in_its_use_too():
+    assert "padding" in failed(inverted_integers)
+
+
+def weights_first(query, key, value, mask=None):
+    context = attended(query, key, value, None if mask is None else mask[:, None])
+    return query @ key.mT, context
+
+
+def in_a_dict(query, key, value, mask=None):
+    weights, context = weights_first(query, key, value, mask)
+    return {"weights": weights, "context": context}
+
+
+@pytest.mark.parametrize(
+    ("attention", "ending", "returns"),
+    [
+        (weights_first, "[1]", "a tuple whose value 1 is the context"),
+        (in_a_dict, '["context"]', "a mapping whose context is the context"),
+    ],
+)
+def test_the_context_may_come_after_the_weights(attention, ending, returns):
+    found = target_of(attention).convention
+    assert all(call.endswith(ending) for call in found.calls.values())
+    assert found.returns == returns
+    assert failed(attention) == []
+
+
+def positions_first(decoder_output, encoder_outputs, mask=None):
+    """Takes (T,B,D), (S,B,D) and a mask (B,S), and does not say so."""
+    query, source = (x.transpose(0, 1) for x in (decoder_output, encoder_outputs))
+    return attended(query, source, source, None if mask is None else mask[:, None]).transpose(0, 1)
+
+
+def test_the_layout_tbd_is_found():
+    assert target_of(positions_first).convention.layout is Layout.TBD
+    assert failed(positions_first) == []
+
+
+def with_odd_mask(query, key, value, mask=None):
+    """Takes a mask (S,) of one sentence alone."""
+    if mask is not None and mask.ndim != 1:
+        raise ValueError("expected a mask (S,)")
+    return attended(query, key, value, mask)
+
+
+def test_a_mask_that_no_call_could_pass_is_shown_as_such():
+    result = examined(with_odd_mask)["padding"]
+    assert result.outcome == "not applicable"
+    assert "no call with a mask worked: module(query, key, value, mask=mask)" in result.reason
+    assert "raised ValueError: expected a mask (S,)" in result.reason
+
+
+def causal_one(x):
+    triangle = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+    return attended(x, x, x, triangle)
+
+
+def unnormalised(query, key, value):
+    return (query @ key.mT).sigmoid() @ value
+
+
+@pytest.mark.parametrize(
+    ("attention", "check", "option"),
+    [(causal_one, "permutation", "--causal"), (unnormalised, "equal values", "--unnormalised")],
+)
+def test_an_option_that_was_forgotten_is_named(attention, check, option):
+    assert option in examined(attention)[check].reason
+    assert failed(attention, **{option.strip("-"): True}) == []

@@ -8,6 +8,11 @@ from attnbench.guarding.probe import SMALL, Check, Probe, Size, call
 from attnbench.guarding.reasons import has_order
 from attnbench.guarding.target import Target
 
+_ORDER = (
+    "the order of the keys and their values changes the context; if it is meant to, say so: --causal, or --positions "
+    "absolute|relative"
+)
+
 
 def kind_of(target: Target) -> Kind:
     """The mask that a call is given where any will do: none, if that is possible."""
@@ -103,7 +108,7 @@ def _permutation(target: Target, size: Size, seed: int) -> Iterator[Probe]:
             f"second = {call(target, kind, mask='mask[..., order]', **source)}",
         ]
         kept = [*lines[:-2], *(f"{line}{rows(target, 'mask[:, order]')}" for line in lines[-2:])] if mask else lines
-        return Probe(tuple(kept), (kind,), "the order of the keys and their values changes the context")
+        return Probe(tuple(kept), (kind,), _ORDER)
 
     if target.takes(Kind.NONE):
         yield probe(Kind.NONE, [])

@@ -18,6 +18,11 @@ FORMULAS = {
     "cosine": "torch.nn.functional.normalize(q, dim=-1) @ torch.nn.functional.normalize(k, dim=-1).mT",
 }
 
+_SUMS = (
+    "equal values give a context that depends on queries and keys: weights do not sum to 1; if they need not, say so: "
+    "--unnormalised"
+)
+
 
 def _linear(target: Target, size: Size, _: int) -> Iterator[Probe]:
     kind = kind_of(target)
@@ -45,11 +50,7 @@ def _equal_values(target: Target, size: Size, _: int) -> Iterator[Probe]:
         f"first = {call(target, kind)}",
         f"second = {call(target, kind, **other)}",
     ]
-    breaks = (
-        "equal values give a context that depends on queries and keys: weights do not sum to 1 (--unnormalised if they "
-        "need not), or the query is added to the context"
-    )
-    yield Probe(tuple(lines), (kind,), breaks)
+    yield Probe(tuple(lines), (kind,), _SUMS)
 
 
 def _influence(target: Target, size: Size, seed: int) -> Iterator[Probe]:
