@@ -119,6 +119,7 @@ def test_every_verb_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert "--port" in attnbench("ui", "--help")  # starting MLflow's server takes half a minute: test_ui.py does it
     assert "scaled_dot" in attnbench("list")
     assert "small" in attnbench("runs")
+    assert "passed" in attnbench("guard", "torch.nn:MultiheadAttention", "--no-train", "--longest", "5")
     assert '"properties"' in attnbench("schema")
     assert f"attnbench {__version__}" in installed.script("--version")
     # The worker processes are new Python processes, which have to find the installed package as well.

@@ -139,6 +139,12 @@ def guard(
     ] = False,
     train: Annotated[bool, typer.Option("--train/--no-train", help="Whether to train it on copy and reverse.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK", help="A check that is not run, e.g. 'empty rows'. Repeatable.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The seed of the random inputs.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to test it.")] = Device.CPU,
     format: Annotated[Format, typer.Option(help="github: annotations of a workflow.")] = Format.TEXT,
@@ -168,7 +174,7 @@ def guard(
 
     rows = baselines.read(baseline, update) if baseline is not None else []
     asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
-    report, trainings = examine(find_target(load(name, build), asked), train, strict, seed, _announce)
+    report, trainings = examine(find_target(load(name, build), asked), train, strict, seed, skip or (), _announce)
     if baseline is not None and not update:
         report = baselines.compare(baseline, rows, report, trainings)
     if format is Format.TEXT and is_limited(console := Console()):

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnbench.errors import AttnbenchError, Problem, fail
+from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.guarding import checks
 from attnbench.guarding.checks.values import FORMULAS
 from attnbench.guarding.convention import Kind, Layout, Mask
@@ -46,6 +46,7 @@ def guard(
     unnormalised: bool = False,
     train: bool = True,
     strict: bool = False,
+    skip: Sequence[str] = (),
     seed: int = 0,
     device: str = "cpu",
 ) -> Report:
@@ -68,6 +69,7 @@ def guard(
         unnormalised: whether the weights of a query need not sum to 1.
         train: whether to train it too, which takes up to two minutes.
         strict: whether warnings fail.
+        skip: names of checks that are not run, such as "empty rows".
         seed: of the random inputs.
         device: "cpu" or "cuda".
 
@@ -76,14 +78,14 @@ def guard(
 
     Raises:
         GuardFailed: an AssertionError, if a check failed.
-        AttnbenchError: if the attention cannot be called.
+        AttnbenchError: if the attention cannot be called, or there is no such check.
     """
     asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
     _check_number("seed", seed, 0, MOST_SEED)
     # A warning is no broken law, also where a test suite makes errors of warnings. On a GPU, seeds are set there too.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         warnings.simplefilter("default")
-        report, _ = examine(find_target(passed(attention), asked), train, strict, seed)
+        report, _ = examine(find_target(passed(attention), asked), train, strict, seed, skip)
     if report.exit:
         raise GuardFailed(report)
     return report
@@ -148,13 +150,14 @@ def examine(
     train: bool,
     strict: bool,
     seed: int,
+    skip: Sequence[str] = (),
     begin: Callable[[str], None] = lambda _: None,
 ) -> tuple[Report, dict[str, Training]]:
     """Runs all checks, and the trained part if `train`.
 
     Args:
         target: the attention.
-        train, strict, seed: see `guard`.
+        train, strict, seed, skip: see `guard`.
         begin: called with the name of each check before it runs.
 
     Returns:
@@ -162,7 +165,11 @@ def examine(
     """
     dtypes = dtypes_of(target)
     results: list[Result] = []
+    _check_names(skip)
     for check in checks.ALL:
+        if check.name in skip:
+            results.append(Result(check.name, check.law, Outcome.SKIPPED, "--skip"))
+            continue
         begin(check.name)
         results.append(run_check(check, target, dtypes, seed))
         if check is checks.FIRST and results[-1].outcome is Outcome.FAILED:
@@ -171,7 +178,7 @@ def examine(
     padding = checks.PADDING.name
     results = [_with_opposite(each, target, seed) if each.name == padding else each for each in results]
     trainings: dict[str, Training] = {}
-    for name in TASKS if train else ():
+    for name in (task for task in TASKS if train and task not in skip):
         begin(name)
         result, training = run_training(target, name)
         results.append(result)
@@ -183,6 +190,18 @@ def examine(
         loaded.name, heading(target, dtypes), results, strict=strict, built=built, causal=target.asked.causal
     )
     return report, trainings
+
+
+def _check_names(skip: Sequence[str]) -> None:
+    """Raises an AttnbenchError for each name that no check has."""
+    known = [*(check.name for check in checks.ALL), *TASKS]
+    problems = [
+        Problem(f"there is no check {name!r}", "--skip", did_you_mean(name, known))
+        for name in skip
+        if name not in known
+    ]
+    if problems:
+        raise AttnbenchError(*problems)
 
 
 def _with_opposite(result: Result, target: Target, seed: int) -> Result:
@@ -223,7 +242,10 @@ def heading(target: Target, dtypes: Sequence[torch.dtype]) -> str:
     """How an attention is called, on one line."""
     found: Any = target.convention
     kinds = [SHAPES[kind] for kind in SHAPES if target.takes(kind)]
-    masks = f"mask {' and '.join(kinds)}: {MASKS[found.mask]}" if kinds else "no mask"
+    meaning = MASKS.get(found.mask, "")
+    if any(").long()" in call for call in found.calls.values()):  # it refuses bool
+        meaning = meaning.replace("True", "1")
+    masks = f"mask {' and '.join(kinds)}: {meaning}" if kinds else "no mask"
     missing = [str(dtype).removeprefix("torch.") for dtype in TOLERANCES if dtype not in dtypes]
     heads = f", {found.heads} heads" if found.layout is Layout.BHTD else ""
     built = f", built by {target.loaded.expression}" if target.loaded.module else ""

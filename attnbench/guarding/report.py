@@ -125,7 +125,10 @@ def found_in(result: Result) -> str:
     """The two numbers of a counterexample, and where they were found."""
     case = result.counterexample
     assert case is not None
-    return one_line(f"{case.found}; {case.size}, seed {case.seed}, {case.dtype.removeprefix('torch.')}")
+    dtype = case.dtype.removeprefix("torch.")
+    # The checks of half precision convert inputs of float32.
+    of_dtype = "" if result.name in ("float16", "bfloat16") else f", {dtype}"
+    return one_line(f"{case.found}; {case.size}, seed {case.seed}{of_dtype}")
 
 
 def compared(comparison: Comparison) -> str:
