@@ -123,6 +123,25 @@ def test_additive_on_long_sources_has_second_derivatives(monkeypatch, stacked):
     assert torch.autograd.gradgradcheck(logits, leaves)
 
 
+def test_additive_on_long_sources_computes_no_more_than_a_chunk_at_a_time(monkeypatch):
+    """Also of one query of several replicas: larger chunks fragment the memory of a training (see `_ChunkedSum`)."""
+    monkeypatch.setattr(additive, "KEPT", 0)
+    monkeypatch.setattr(additive, "AT_ONCE", 64)
+    sizes = []
+    original = additive._hidden_layer
+    monkeypatch.setattr(additive, "_hidden_layer", lambda *parts: _noted(sizes, original(*parts)))
+    score = attnbench.build_score("additive", width=4)
+    query, keys = torch.randn(3, 2, 1, 4), torch.randn(3, 2, 50, 4)
+    torch.func.vmap(score)(query.requires_grad_(), keys).sum().backward()
+    assert max(sizes) <= 64
+    assert sum(sizes) == 2 * 3 * 2 * 50 * 4, "forward and backward"
+
+
+def _noted(sizes, tensor):
+    sizes.append(tensor.numel())
+    return tensor
+
+
 def test_every_score_is_in_a_table():
     """The others carry something from step to step: tests/scores/test_carrying_scores.py."""
     assert {name for name, _, _ in TABLE} | set(CARRYING) == set(SCORES)
