@@ -104,7 +104,7 @@ def page() -> None:
         "right.",
         "",
         "**The trained part**: exact match of ten seeds (100 to 109), and how often the median of five is below "
-        "what is needed, by resampling.",
+        "what is needed, by resampling. The seconds are of one core that did other work beside it.",
         "",
         "| attention | task | median | worst seed | best seed | needed | false alarms | steps | seconds, ten seeds |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
