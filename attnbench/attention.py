@@ -105,6 +105,10 @@ class Attention(nn.Module):
             keys = keys.masked_fill(~valid.unsqueeze(-1), 0)
             values = values.masked_fill(~valid.unsqueeze(-1), 0)
         prepared = keys if self.score is None else prepare(self.score, keys)
+        if prepared is values:
+            # A node of its own in autograd's graph. The gradients of keys and values have different layouts in memory,
+            # and adding them up at every step, in place of once, would take as long as all the rest (400 words, dot).
+            prepared = prepared.view_as(prepared)
         return Source(prepared, values, mask, source_lengths)
 
     def extend(self, source: Source | None, keys: Tensor, values: Tensor) -> Source:

@@ -24,7 +24,7 @@ from systems import (
     outside,
 )  # fmt: skip
 
-from attnbench import registry
+from attnbench import Attention, registry
 from attnbench.scopes.monotonic import Monotonic
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
@@ -314,3 +314,12 @@ def test_stacked_replicas_give_what_each_gives_alone(score, case):
         alone = replica(*(x[k] for x in arguments), LENGTHS, step=step)
         torch.testing.assert_close(stacked[0][k], alone.context, rtol=0, atol=1e-12)
         torch.testing.assert_close(stacked[1][k], alone.weights, rtol=0, atol=1e-12)
+
+
+def test_keys_and_values_have_gradients_of_their_own():
+    """Where a score takes the keys as they are, and they are the values: added up at every step they take long."""
+    states = torch.randn(2, 5, 4, requires_grad=True)
+    source = Attention("dot", width=4).prepare(states, states, None)
+    assert torch.equal(source.keys, source.values)
+    assert torch.autograd.grad(source.keys.sum(), source.keys)[0].shape == states.shape
+    assert source.keys.grad_fn is not source.values.grad_fn
