@@ -8,6 +8,7 @@ import typer
 
 from attnbench.cli.output import echo
 from attnbench.errors import fail
+from attnbench.guarding.choices import Device, Layout, Mask, Positions, Score
 
 
 class Format(StrEnum):
@@ -17,48 +18,6 @@ class Format(StrEnum):
     JSON = "json"
     JUNIT = "junit"
     GITHUB = "github"
-
-
-# The names of guarding/convention.py and of guarding/checks/values.py, which import torch.
-class Layout(StrEnum):
-    """The order of the axes of the inputs."""
-
-    BTD = "btd"
-    TBD = "tbd"
-    BHTD = "bhtd"
-
-
-class Mask(StrEnum):
-    """What a mask says."""
-
-    ATTEND = "attend"
-    PADDING = "padding"
-    ADDITIVE = "additive"
-    LENGTHS = "lengths"
-    NONE = "none"
-
-
-class Positions(StrEnum):
-    """What the result depends on besides the contents."""
-
-    NONE = "none"
-    ABSOLUTE = "absolute"
-    RELATIVE = "relative"
-
-
-class Score(StrEnum):
-    """The scores without parameters."""
-
-    DOT = "dot"
-    SCALED_DOT = "scaled_dot"
-    COSINE = "cosine"
-
-
-class Device(StrEnum):
-    """Where the attention is tested."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 Name = Annotated[

@@ -13,25 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from attnbench.guarding.choices import Layout, Mask
+
 MODULE = "module"  # the name of the attention in the text of a call
-
-
-class Layout(StrEnum):
-    """The order of the axes: B batch, T or S positions, D width, H heads."""
-
-    BTD = "btd"
-    TBD = "tbd"
-    BHTD = "bhtd"
-
-
-class Mask(StrEnum):
-    """What a mask says."""
-
-    ATTEND = "attend"  # True: may be attended to
-    PADDING = "padding"  # True: padding, may not be attended to
-    ADDITIVE = "additive"  # added to the logits: 0, or the lowest number where a position may not be attended to
-    LENGTHS = "lengths"  # the number of valid positions of each sentence (B,), in place of a mask
-    NONE = "none"  # the attention takes no mask
 
 
 class Kind(StrEnum):

@@ -10,8 +10,8 @@ import torch
 
 from attnbench.errors import AttnbenchError, Problem, did_you_mean, fail
 from attnbench.guarding import checks
-from attnbench.guarding.checks.values import FORMULAS
-from attnbench.guarding.convention import Kind, Layout, Mask
+from attnbench.guarding.choices import Device, Layout, Mask, Positions, Score
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.load import passed
 from attnbench.guarding.probe import TOLERANCES, Outcome, Result, run_check
 from attnbench.guarding.report import Report, to_text
@@ -19,8 +19,6 @@ from attnbench.guarding.search import find_target
 from attnbench.guarding.target import Asked, Target, example_call
 from attnbench.guarding.trained import TASKS, Training, run_training
 
-POSITIONS = ("none", "absolute", "relative")
-DEVICES = ("cpu", "cuda")
 MOST = 1_000_000  # the largest width, and the largest numbers of heads and of positions
 MOST_SEED = 2**63 - 1  # torch.manual_seed takes 64 bits
 
@@ -111,9 +109,9 @@ def asked_for(
     choices: dict[str, tuple[str | None, Sequence[str]]] = {
         "layout": (layout, list(Layout)),
         "mask": (mask, list(Mask)),
-        "positions": (positions, POSITIONS),
-        "score": (score, list(FORMULAS)),
-        "device": (device, DEVICES),
+        "positions": (positions, list(Positions)),
+        "score": (score, list(Score)),
+        "device": (device, list(Device)),
     }
     problems = [
         Problem(f"expected one of {', '.join(known)}, found {given!r}", name)

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention.flex_attention import flex_attention
 
-from attnbench.guarding.convention import Kind, Layout, Mask, said
+from attnbench.guarding.choices import Layout, Mask
+from attnbench.guarding.convention import Kind, said
 
 _FLEX = "torch.nn.attention.flex_attention.create_block_mask"
 _TRIANGLE = "torch.nn.Transformer.generate_square_subsequent_mask"

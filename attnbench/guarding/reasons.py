@@ -9,7 +9,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from attnbench.escapes import one_line
-from attnbench.guarding.convention import Kind, Mask
+from attnbench.guarding.choices import Mask
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.target import Target, example_call
 from attnbench.messages import message_of
 

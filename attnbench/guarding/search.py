@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 from attnbench.errors import AttnbenchError, Problem, fail
 from attnbench.escapes import one_line
 from attnbench.guarding import convention
-from attnbench.guarding.convention import MODULE, Convention, Kind, Layout, Mask, laid_back, laid_out
+from attnbench.guarding.choices import Layout, Mask
+from attnbench.guarding.convention import MODULE, Convention, Kind, laid_back, laid_out
 from attnbench.guarding.known import known
 from attnbench.guarding.load import Loaded
 from attnbench.guarding.target import Asked, Target, attend, calling, prepared

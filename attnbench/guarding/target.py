@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.contained import contained
-from attnbench.guarding.convention import MODULE, NAMES, Convention, Kind, Layout, Mask
+from attnbench.guarding.choices import Layout, Mask
+from attnbench.guarding.convention import MODULE, NAMES, Convention, Kind
 from attnbench.guarding.load import Loaded, copied
 from attnbench.messages import message_of
 

@@ -10,7 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import attnbench
 from attnbench import AttnbenchError
-from attnbench.guarding.convention import Kind, Layout, Mask
+from attnbench.guarding.choices import Layout, Mask
+from attnbench.guarding.convention import Kind
 from tests.guarding.examining import examined, failed, target_of
 
 

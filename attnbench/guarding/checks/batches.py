@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from attnbench.guarding.checks.masks import masks, rows
-from attnbench.guarding.convention import Kind, Mask
+from attnbench.guarding.choices import Mask
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.probe import SMALL, Check, Probe, Size, call
 from attnbench.guarding.reasons import has_order
 from attnbench.guarding.target import Target

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from random import Random
 
-from attnbench.guarding.convention import Kind, Mask
+from attnbench.guarding.choices import Mask
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.probe import SMALL, TRAINED, Check, Probe, Size, call
 from attnbench.guarding.reasons import no_gradients, no_mask, no_pairs
 from attnbench.guarding.target import Target

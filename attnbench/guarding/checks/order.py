@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from attnbench.guarding.checks.batches import kind_of, mask_line
-from attnbench.guarding.convention import Kind, Mask
+from attnbench.guarding.choices import Mask
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.probe import TRAINED, Check, Probe, Size, call
 from attnbench.guarding.reasons import no_gradients, no_mask, not_causal
 from attnbench.guarding.target import Target
@@ -11,16 +12,16 @@ from attnbench.guarding.target import Target
 
 def _future(target: Target, size: Size, _: int) -> Iterator[Probe]:
     kind, names = kind_of(target), target.convention.inputs
-    for now in sorted({0, size.keys // 2, size.keys - 2}):
-        if not 0 <= now < size.keys - 1:
+    for last in sorted({0, size.keys // 2, size.keys - 2}):
+        if not 0 <= last < size.keys - 1:
             continue
         lines = [
             *mask_line(target, size),
-            *(f"other_{name} = {name}.clone(); other_{name}[:, {now + 1}:] += 1" for name in names),
-            f"first = {call(target, kind)}[:, : {now + 1}]",
-            f"second = {call(target, kind, **{name: f'other_{name}' for name in names})}[:, : {now + 1}]",
+            *(f"other_{name} = {name}.clone(); other_{name}[:, {last + 1}:] += 1" for name in names),
+            f"first = {call(target, kind)}[:, : {last + 1}]",
+            f"second = {call(target, kind, **{name: f'other_{name}' for name in names})}[:, : {last + 1}]",
         ]
-        yield Probe(tuple(lines), (kind,), f"positions after {now} change the contexts up to {now}")
+        yield Probe(tuple(lines), (kind,), f"positions after {last} change the contexts up to {last}")
 
 
 def _present(target: Target, size: Size, _: int) -> Iterator[Probe]:

@@ -14,7 +14,10 @@ LARGE = 8.0  # inputs for which logits are large, but far from the largest numbe
 
 
 def _near(dtype: torch.dtype) -> Callable[[Target, Size, int], Iterator[Probe]]:
+    """Returns the probes of a dtype of half precision."""
+
     def probes(target: Target, size: Size, _: int) -> Iterator[Probe]:
+        """Compares with float32; large inputs, and a mask, give finite contexts."""
         kind = kind_of(target)
         rounded = {name: f"{name}.to({dtype})" for name in target.convention.inputs}
         back = {name: f"{name}.to({dtype}).float()" for name in target.convention.inputs}

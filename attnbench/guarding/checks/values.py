@@ -6,7 +6,8 @@ import torch
 
 from attnbench.guarding.checks.batches import kind_of, mask_line
 from attnbench.guarding.checks.masks import masks
-from attnbench.guarding.convention import Kind, Layout
+from attnbench.guarding.choices import Layout
+from attnbench.guarding.convention import Kind
 from attnbench.guarding.probe import SMALL, Check, Probe, Size, call
 from attnbench.guarding.reasons import has_order, no_gradients, one_sequence
 from attnbench.guarding.target import Target
