@@ -64,7 +64,7 @@ HISTORY = [
 def train(pack: Pack, device: str, report: Callable[..., None]) -> list[Outcome]:
     """A training that takes no time."""
     del device, report
-    metrics = dict.fromkeys(METRICS, 0.5) | {"steps_to_95": 300.0, "parameters": 12345.0}
+    metrics = dict.fromkeys(METRICS, 0.5) | {"steps_to_95": 300.0, "parameters": 12345.0, "flops": 12345678.0}
     pairs = zip(pack.ids, pack.seeds, strict=True)
     return [Outcome(id_, "done", seed, metrics, HISTORY, alignments=PICTURES) for id_, seed in pairs]
 
@@ -163,14 +163,15 @@ def _measure_mlflow(folder: Path, cells: int) -> dict[str, Any]:
 def _laps_of_logging(store: Store, found: dict[str, Any]) -> Iterator[float]:
     since, laps, logged, log = time.perf_counter(), [], 0, Tracker.log_cell
 
-    def counted(self: Tracker, *arguments: Any) -> None:
+    def counted(self: Tracker, *arguments: Any) -> bool:
         nonlocal since, logged
-        log(self, *arguments)
+        taken = log(self, *arguments)
         logged += 1
         if logged % 1000 == 0:
             now = time.perf_counter()
             laps.append(now - since)
             since = now
+        return taken
 
     Tracker.log_cell = counted  # type: ignore[method-assign]
     try:

@@ -1,4 +1,4 @@
-"""Plots for MLflow: one alignment, a panel per score and task, and a heat map of exact match.
+"""Plots for MLflow: a panel per score and task, and a heat map of exact match.
 
 Every colour scale is from 0 to 1, so that any two plots can be compared. The plots are drawn with matplotlib's Agg
 canvas and not with pyplot, which opens windows and has global state. matplotlib is only imported when a plot is drawn.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from attnbench.analysis.colours import COLOURS, GOLD, WITH_ZERO, ZERO, label_zero, mappable, shades_of
+from attnbench.analysis.colours import COLOURS, GOLD, WITH_ZERO, ZERO, label_zero, mappable
 from attnbench.analysis.fonts import MONO, drawable, style
 from attnbench.analysis.heatmap import columns
 from attnbench.analysis.labels import label_columns
@@ -63,50 +63,6 @@ def in_own_style(draw: Callable[P, T]) -> Callable[P, T]:
             return draw(*args, **options)
 
     return drawn
-
-
-class AlignmentPainter:
-    """Draws many alignments of one sentence, for example one per validation.
-
-    Words, frame and gold links are drawn only once. For 15 words this takes matplotlib about 100 ms, the weights 2 ms.
-    """
-
-    @in_own_style
-    def __init__(self, source: Sequence[str], target: Sequence[str], links: np.ndarray | None) -> None:
-        self._shape = len(target), len(source)
-        source, target = list(map(drawable, source)), list(map(drawable, target))
-        self._cell = _cell_size(*self._shape)
-        self._figure, axes = _empty_alignment(source, target, self._cell)
-        self._canvas = canvas_of(self._figure)
-        self._title = self._figure.text(0.5, 1, "", ha="center", va="top", fontsize=10, **style(""))
-        self._above = [_outline(axes, links), *axes.spines.values()]
-        for artist in (*self._above, self._title):
-            artist.set_animated(True)
-        self._canvas.draw()
-        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
-        height = self._canvas.get_width_height()[1]
-        self._left, self._top = round(axes.bbox.x0), height - round(axes.bbox.y1)
-
-    def paint(self, weights: np.ndarray, title: str = "") -> np.ndarray:
-        """Returns an image of weights (T,S) as (height, width, 3) bytes.
-
-        Raises:
-            ValueError: if the weights have another shape than the sentence.
-        """
-        if weights.shape != self._shape:
-            raise ValueError(f"weights of shape (T,S) = {self._shape} expected, found {weights.shape}")
-        self._canvas.restore_region(self._empty)
-        # Each weight covers whole pixels, so they can be copied, several times faster than matplotlib resamples.
-        cells = shades_of(weights).repeat(self._cell, axis=0).repeat(self._cell, axis=1)
-        bottom, right = self._top + cells.shape[0], self._left + cells.shape[1]
-        np.asarray(self._canvas.buffer_rgba())[self._top : bottom, self._left : right] = cells
-        title = drawable(title)
-        self._title.set(text=f"\n{title}" if title else "", **style(title))
-        # A long title gets a smaller font, since it would be cut off at the edges of the image.
-        self._title.set_fontsize(min(10, 72 * self._figure.get_figwidth() / (LETTER * max(columns(title), 1))))
-        for artist in (*self._above, self._title):
-            self._figure.draw_artist(artist)
-        return np.asarray(self._canvas.buffer_rgba())[:, :, :3].copy()
 
 
 @in_own_style
@@ -203,40 +159,15 @@ def canvas_of(figure: Figure) -> FigureCanvasAgg:
     return FigureCanvasAgg(figure)
 
 
-def _cell_size(rows: int, columns: int) -> int:
-    """The side of a weight's square in pixels: larger for short sentences, and large enough for a word next to it."""
-    return min(26, max(12, 280 // max(rows, columns, 1)))
-
-
-def _empty_alignment(source: Sequence[str], target: Sequence[str], cell: int) -> tuple[Figure, Axes]:
-    """A figure with the words and the colour scale, and empty axes of whole pixels for the weights."""
-    from matplotlib.figure import Figure
-
-    size = min(11.0, 0.55 * cell)
-    letter = size * LETTER * DPI / 72
-    left = round(letter * max(map(columns, target), default=1)) + 16
-    top = round(letter * max(map(columns, source), default=1) if _rotated(source) else size * DPI / 72) + 36
-    width, height, below = cell * len(source), cell * len(target), 12
-    full = left + width + 56, top + height + below
-    figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((left / full[0], below / full[1], width / full[0], height / full[1]))
-    axes.set(xlim=(-0.5, len(source) - 0.5), ylim=(len(target) - 0.5, -0.5))
-    _label_words(axes, source, target, size)
-    scale = figure.add_axes(((left + width + 10) / full[0], below / full[1], 9 / full[0], height / full[1]))
-    figure.colorbar(mappable(), cax=scale, ticks=[0.5, 1], **WITH_ZERO)
-    scale.tick_params(labelsize=8, length=2)
-    label_zero(scale)
-    return figure, axes
-
-
-def _rotated(words: Sequence[str]) -> bool:
+def rotated(words: Sequence[str]) -> bool:
     """Whether source words are too long to fit above their columns horizontally."""
     return max(map(columns, words), default=1) > 2
 
 
-def _label_words(axes: Axes, source: Sequence[str], target: Sequence[str], size: float) -> None:
+def label_words(axes: Axes, source: Sequence[str], target: Sequence[str], size: float) -> None:
+    """Writes the source words above the columns and the target words beside the rows, in points of `size`."""
     font = {"fontsize": size} | style((*source, *target), MONO)
-    axes.set_xticks(range(len(source)), source, rotation=90 if _rotated(source) else 0, **font)
+    axes.set_xticks(range(len(source)), source, rotation=90 if rotated(source) else 0, **font)
     axes.set_yticks(range(len(target)), target, **font)
     axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_linewidth(0.5)
@@ -251,7 +182,7 @@ def _heat(axes: Axes, values: np.ndarray, with_zero: bool = False) -> Any:
     return axes.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
 
 
-def _outline(axes: Axes, links: np.ndarray | None) -> Any:
+def outline(axes: Axes, links: np.ndarray | None) -> Any:
     """A frame around each gold link."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
@@ -278,9 +209,9 @@ def _draw_panel(axes: Axes, panel: Panel | None, with_words: bool) -> None:
         draw_scene(axes, panel)
         return
     _heat(axes, panel.weights, with_zero=True)
-    _outline(axes, panel.links)
+    outline(axes, panel.links)
     if with_words:
-        _label_words(axes, *_words(panel), min(6.5, 72 / max(panel.weights.shape)))
+        label_words(axes, *_words(panel), min(6.5, 72 / max(panel.weights.shape)))
 
 
 def _draw_table(axes: Axes, table: pd.DataFrame, label: str, height: int) -> None:

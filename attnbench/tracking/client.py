@@ -19,10 +19,8 @@ from attnbench.outcome import Alignments, Outcome
 from attnbench.store.atomic import make_writable
 from attnbench.store.results_folder import RESULTS, results_folder
 from attnbench.tracking.content import (
-    IMAGE_KEY,
     MAX_DESCRIPTION,
     VIEW_TAG,
-    AlignmentPictures,
     MetricPoint,
     comparison_texts,
     overview_files,
@@ -33,6 +31,7 @@ from attnbench.tracking.content import (
     series_points,
 )
 from attnbench.tracking.not_logged import NotLogged
+from attnbench.tracking.pictures import IMAGES, AlignmentPictures, save
 from attnbench.tracking.runs import DIGEST_TAG, ERROR_TAG, NOTE_TAG, GridRuns
 from attnbench.tracking.server import (
     Refused,
@@ -45,7 +44,6 @@ from attnbench.tracking.server import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from attnbench.grid.plan import Plan, PlannedCell
@@ -177,7 +175,7 @@ class Tracker:
             error = (outcome.error or "")[:MAX_DESCRIPTION]
             tags |= {ERROR_TAG: error, NOTE_TAG: f"Failed: {error}"}
         with mlflow_errors(self.uri):
-            run = self._runs.of_cell(planned, name, params, start)
+            run = self._runs.of_cell(planned, name, params, start, pictures=outcome.alignments is not None)
         if outcome.alignments is not None:
             self._log_pictures(run, outcome.alignments, name)
         try:
@@ -210,21 +208,20 @@ class Tracker:
     def _log_pictures(self, run: str, alignments: Alignments, title: str) -> None:
         words = (*alignments.forming_source, *alignments.forming_target, title)
         self.not_logged.letters(missing_letters("".join(words)))
-        # Drawn one by one: all pictures of a long training with many heads would take much memory.
-        step, picture = 0, None
-        pictures = self._pictures.forming(alignments, title)
-        while (drawn := self._drawn(title, lambda: next(pictures, None))) is not None:
-            step, picture = drawn
-            self._log_image(run, picture, step, title)
-        # A cell that stopped early has its last picture at the last step of the grid as well: MLflow's slider shows
-        # pictures of exactly one step, and opens there.
-        if picture is not None and step < self._last_step:
-            self._log_image(run, picture, self._last_step, title)
-
-    def _log_image(self, run: str, picture: "np.ndarray", step: int, title: str) -> None:
+        now, step, picture = int(time.time() * 1000), 0, None
         try:
-            with mlflow_errors(self.uri):
-                self._client.log_image(run, picture, key=IMAGE_KEY, step=step)
+            # Written one by one: all pictures of a long training with many heads would take much memory.
+            with mlflow_errors(self.uri), TemporaryDirectory() as folder:
+                pictures = self._pictures.forming(alignments, title)
+                while (drawn := self._drawn(title, lambda: next(pictures, None))) is not None:
+                    step, picture = drawn
+                    save(picture, Path(folder), step, now)
+                # A cell that stopped early has its last picture at the last step of the grid as well: MLflow's slider
+                # shows pictures of exactly one step, and opens there.
+                if picture is not None and step < self._last_step:
+                    save(picture, Path(folder), self._last_step, now)
+                if picture is not None:
+                    self._client.log_artifacts(run, folder, IMAGES)
         except Refused as error:
             self.not_logged.picture(title, str(error))
 

@@ -5,9 +5,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,14 +15,13 @@ from attnbench.analysis.labels import KIND, text
 from attnbench.cell import KINDS, LABELS, Cell
 from attnbench.escapes import one_line
 from attnbench.messages import NO_VALUE, shortened
-from attnbench.outcome import Alignments
+from attnbench.tracking.pictures import IMAGE_KEY
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from attnbench.analysis.plots import AlignmentPainter, Panel
-    from attnbench.analysis.scene_plots import ScenePainter
+    from attnbench.analysis.plots import Panel
 
 MetricPoint = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 MAX_DESCRIPTION = 5000  # characters, the limit of a tag on older MLflow servers
@@ -38,7 +37,6 @@ VIEW = "cells"  # the name of the saved view, and its key in a URL: viewStateSha
 MAX_NAME, MAX_VALUE = 250, 6000  # characters that MLflow takes in the name of a param or a run, and in a value
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # the tag of an experiment in which MLflow stores the view
 MAX_VIEW_COLUMNS = 24  # a view is stored in a tag, which has a maximum length
-IMAGE_KEY = "alignment"
 MAX_FILE_NAME = 50  # characters, of up to 4 bytes: a file name has at most 255 bytes
 MAX_PICTURES = 12  # overviews of alignments, one per setting
 MAX_PICTURE_ROWS = 16  # scores in one overview
@@ -273,55 +271,3 @@ def panels_of(rows: "pd.DataFrame", folder: Path) -> dict[tuple[str, str], "Pane
         if alignments is not None:
             panels[str(score), str(task)] = longest_sentence(alignments)
     return panels
-
-
-class AlignmentPictures:
-    """Draws how alignments formed. What the pictures of a sentence or image have in common is drawn once and cached."""
-
-    def __init__(self) -> None:
-        self._painter = lru_cache(maxsize=16)(_painter)
-
-    def forming(self, alignments: Alignments, title: str) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (step, picture); a picture is (height, width, 3) bytes: the mean of the heads, then each head."""
-        arrays = (
-            alignments.forming_links.astype(bool),
-            alignments.forming_possible.astype(bool),
-            alignments.forming_image,
-        )
-        # The words, the gold links and the image are all that the cached background depends on.
-        frozen = (Frozen(array.tobytes(), array.shape, array.dtype.str) if array.size else None for array in arrays)
-        painter = self._painter(tuple(alignments.forming_source), tuple(alignments.forming_target), *frozen)
-        for moment, (weights, step) in enumerate(zip(alignments.forming, alignments.steps, strict=True)):
-            heads = alignments.forming_heads[moment] if alignments.forming_heads.size else ()
-            pictures = [painter.paint(weights, title)]
-            pictures += [painter.paint(head, f"head {number}") for number, head in enumerate(heads)]
-            yield int(step), np.concatenate(pictures, axis=1)
-
-
-class Frozen(NamedTuple):
-    """An array as the key of a cache."""
-
-    content: bytes
-    shape: tuple[int, ...]
-    dtype: str
-
-    def array(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The array in a shape without the axis of one sentence."""
-        return np.frombuffer(self.content, self.dtype).reshape(shape)
-
-
-def _painter(
-    source: tuple[str, ...],
-    target: tuple[str, ...],
-    links: Frozen | None,
-    possible: Frozen | None,
-    image: Frozen | None,
-) -> "AlignmentPainter | ScenePainter":
-    from attnbench.analysis.plots import AlignmentPainter, Panel
-    from attnbench.analysis.scene_plots import ScenePainter
-
-    shape = (len(target), len(source))
-    gold, others = (None if found is None else found.array(shape) for found in (links, possible))
-    if image is None:
-        return AlignmentPainter(source, target, gold)
-    return ScenePainter(Panel(np.zeros(shape), source, target, gold, others, image.array(image.shape[-2:])))

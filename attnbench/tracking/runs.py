@@ -49,7 +49,7 @@ class GridRuns:
         complete = {cell: run for cell, run in self._cells.items() if run.info.status in ("FINISHED", "FAILED")}
         self.finished = {cell: run.data.tags.get(DIGEST_TAG, "") for cell, run in complete.items()}
 
-    def of_cell(self, planned: "PlannedCell", name: str, params: Mapping[str, str], start: int) -> str:
+    def of_cell(self, planned: "PlannedCell", name: str, params: Mapping[str, str], start: int, pictures: bool) -> str:
         """The id of the run to log a cell to: its present run if that has no training yet, else a new one.
 
         Args:
@@ -57,15 +57,21 @@ class GridRuns:
             name: the display name of a new run.
             params: the params that will be logged; MLflow does not allow to change params.
             start: the start of training, in milliseconds since 1970.
+            pictures: whether pictures will be logged.
         """
+        # Marked before they are there: a run that is left in between is then not taken for one without training.
+        marks = {IMAGES_TAG: "True"} if pictures else {}
         old = self._cells.pop(planned.id, None)
         if old is not None and _has_no_training(old, params):
             for tag in {ERROR_TAG, NOTE_TAG} & old.data.tags.keys():
                 self._client.delete_tag(old.info.run_id, tag)
+            for tag, value in marks.items():
+                self._client.set_tag(old.info.run_id, tag, value)
             return str(old.info.run_id)
         if old is not None:
             self._client.delete_run(old.info.run_id)
-        tags = {KIND_TAG: "tuning" if planned.cell.tuning else "cell", CELL_TAG: planned.id, PARENT_TAG: self.grid}
+        kind = "tuning" if planned.cell.tuning else "cell"
+        tags = {KIND_TAG: kind, CELL_TAG: planned.id, PARENT_TAG: self.grid} | marks
         return str(self._client.create_run(self.experiment, start, tags, name).info.run_id)
 
     def _find_experiment(self, name: str, location: str | None, results_own_store: bool) -> str:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from attnbench.analysis import fonts
+from attnbench.analysis.alignment_painter import AlignmentPainter
 from attnbench.analysis.fonts import MONO, SANS, drawable, missing_letters, style
-from attnbench.analysis.plots import AlignmentPainter, Panel, alignment_panels, png
+from attnbench.analysis.plots import Panel, alignment_panels, png
 
 MATHEMATICS = ["$$", r"$\alpha_", "a_b^c", r"$\frac{1}{$", "x$y$z", r"\$"]
 SCRIPTS = ["你好", "שלום", "नमस्ते", "สวัสดี", "مرحبا", "한국어", "👩\u200d🚀", "\ue000"]

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
+from attnbench.analysis.alignment_painter import AlignmentPainter
 from attnbench.analysis.plots import (
-    AlignmentPainter,
     Panel,
     accuracy_heatmap,
     alignment_panels,

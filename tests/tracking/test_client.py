@@ -241,7 +241,7 @@ def test_an_error_in_what_attnbench_draws_is_not_mlflows(
 
 
 def test_a_picture_that_fails_costs_the_picture(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnbench.tracking.content._painter", raises(OSError("no font")))
+    monkeypatch.setattr("attnbench.tracking.pictures._painter", raises(OSError("no font")))
     monkeypatch.setattr("attnbench.analysis.plots.accuracy_heatmap", raises(ValueError("no colour")))
     plan = made_up_run.plan("broken-pictures")
     tracker = track(results, plan, [trained(plan.cells[0])])
@@ -262,7 +262,7 @@ def test_a_picture_that_fails_costs_the_picture(results: Path, monkeypatch: pyte
 
 def test_a_picture_that_mlflow_does_not_take_costs_the_picture(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = mlflow.exceptions.MlflowException("not this one", databricks_pb2.INVALID_PARAMETER_VALUE)
-    monkeypatch.setattr(mlflow.MlflowClient, "log_image", raises(refused))
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifacts", raises(refused))
     plan = made_up_run.plan("refused-picture")
     tracker = track(results, plan, [trained(plan.cells[0])])
     (line,) = tracker.not_logged.lines()
@@ -375,8 +375,8 @@ def raises(error: Exception) -> Callable[..., None]:
     return function
 
 
-def test_an_error_of_mlflow_between_pictures_is_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow.MlflowClient, "log_image", raises(OSError("disk full")))
+def test_an_error_of_mlflow_with_pictures_is_mlflows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifacts", raises(OSError("disk full")))
     plan = made_up_run.plan("refused-pictures")
     with pytest.raises(AttnbenchError, match="MLflow fails: disk full"):
         track(results, plan, [trained(plan.cells[0])])

@@ -1,4 +1,4 @@
-"""What is logged to MLflow: pictures as arrays and figures, and the saved view."""
+"""What is logged to MLflow: overviews as figures, and the saved view."""
 
 import json
 from dataclasses import replace
@@ -9,87 +9,13 @@ import made_up_run
 import numpy as np
 import pytest
 
-from attnbench.analysis.plots import AlignmentPainter
-from attnbench.analysis.report.alignments import panel_of
-from attnbench.analysis.scene_plots import ScenePainter
-from attnbench.outcome import Alignments
 from attnbench.tracking.content import (
     MAX_DESCRIPTION,
-    AlignmentPictures,
     overview_files,
     overview_pictures,
     saved_view,
     series_points,
 )
-
-TITLE = "scaled_dot · self"
-
-
-def forming(heads: int) -> Alignments:
-    """One sentence at two training steps; all heads differ."""
-    given = made_up_run.diagonal(["a", "b"], heads=heads)
-    each = np.random.default_rng(0).dirichlet(np.ones(3), (2, heads or 1, 3))
-    return replace(given, forming=each.mean(1), forming_heads=each if heads else each[:, :0])
-
-
-def alone(alignments: Alignments, weights: np.ndarray, title: str) -> np.ndarray:
-    source, target = alignments.forming_source, alignments.forming_target
-    return AlignmentPainter(source, target, alignments.forming_links).paint(weights, title)
-
-
-@pytest.mark.parametrize("heads", [2, 3])
-def test_heads_are_drawn_after_their_mean(heads: int) -> None:
-    given = forming(heads)
-    found = list(AlignmentPictures().forming(given, TITLE))
-    assert [step for step, _ in found] == [100, 200]
-    for moment, (_, picture) in enumerate(found):
-        mean, *others = np.split(picture, heads + 1, axis=1)
-        np.testing.assert_array_equal(mean, alone(given, given.forming[moment], TITLE))
-        for number, other in enumerate(others):
-            np.testing.assert_array_equal(other, alone(given, given.forming_heads[moment, number], f"head {number}"))
-        assert picture.dtype == np.uint8
-
-
-def test_without_heads_there_is_the_alignment_alone() -> None:
-    for given in (forming(0), replace(forming(0), forming_heads=np.zeros((0, 0, 0, 0)))):  # trained, and read back
-        for moment, (_, picture) in enumerate(AlignmentPictures().forming(given, TITLE)):
-            np.testing.assert_array_equal(picture, alone(given, given.forming[moment], TITLE))
-
-
-@pytest.mark.parametrize("heads", [0, 2])
-def test_of_an_image_the_pictures_show_the_image_at_every_step(heads: int) -> None:
-    given = made_up_run.scenes(heads=heads)
-    panel = replace(panel_of(given, 0), image=given.forming_image[0])
-    found = list(AlignmentPictures().forming(given, TITLE))
-    assert [step for step, _ in found] == [100, 200]
-    for moment, (_, picture) in enumerate(found):
-        weights = [(given.forming[moment], TITLE)]
-        weights += [(given.forming_heads[moment, head], f"head {head}") for head in range(heads)]
-        expected = [ScenePainter(panel).paint(*one) for one in weights]
-        np.testing.assert_array_equal(picture, np.concatenate(expected, axis=1))
-
-
-def test_the_same_words_for_another_image_or_other_links_are_another_picture() -> None:
-    given = made_up_run.scenes()
-    pictures = AlignmentPictures()
-    others = [
-        replace(given, forming_image=given.forming_image[..., ::-1]),
-        replace(given, forming_links=given.forming_links[:, ::-1]),
-        replace(given, forming_possible=given.forming_possible[:, :, ::-1]),
-    ]
-    (_, first), _ = pictures.forming(given, TITLE)
-    for other in others:
-        (_, picture), _ = pictures.forming(other, TITLE)
-        assert (picture != first).any()
-    (_, again), _ = pictures.forming(given, TITLE)
-    assert (again == first).all()
-
-
-def test_images_without_gold_links_are_drawn() -> None:
-    given = made_up_run.scenes()
-    without = replace(given, forming_links=given.forming_links[:0, :0], forming_possible=given.forming_possible[:0])
-    for _, picture in AlignmentPictures().forming(without, TITLE):
-        assert not (abs(picture.astype(int) - (0xFF, 0x95, 0)) <= 60).all(axis=2).any()
 
 
 def test_an_overview_of_images_has_the_words_of_each(tmp_path: Path) -> None:
