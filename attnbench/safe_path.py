@@ -4,23 +4,13 @@
 file signal.py or json.py beside a grid would be executed in place of the standard library's (CWE-427).
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+
+from attnbench.environment import environment
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # an environment variable of Python 3.11 and later, inherited by child processes
 
 
-@contextmanager
-def safe_path() -> Iterator[None]:
+def safe_path() -> AbstractContextManager[None]:
     """Sets SAFE_PATH for the processes that are started in the block."""
-    before = {name: os.environ.get(name) for name in SAFE_PATH}
-    os.environ.update(SAFE_PATH)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return environment(SAFE_PATH)

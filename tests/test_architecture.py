@@ -35,7 +35,7 @@ LAYERS = [
     {"files", "option_types"},
     {"errors"},
     {"messages", "metrics", "safe_path", "contained"},
-    {"escapes"},
+    {"escapes", "environment"},
 ]
 # The same inside a folder, by file.
 INNER_LAYERS = {
@@ -53,6 +53,7 @@ INNER_LAYERS = {
         {"client"},
         {"runs"},
         {"content", "not_logged", "server"},
+        {"pictures"},
     ],
 }
 # The package itself holds the public names; they are imported on first use.

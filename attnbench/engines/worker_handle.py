@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from attnbench.cell import Pack
+from attnbench.engines.allocator import kept_memory
 from attnbench.engines.base import failed, reason, time_limit
 from attnbench.engines.worker import Message, Order, work
 from attnbench.safe_path import safe_path
@@ -52,7 +53,7 @@ class Worker:
         self._orders: SimpleQueue[Order | None] = SimpleQueue()  # None ends the thread
         self._inbox = inbox
         try:
-            with safe_path(), _uninterrupted():
+            with safe_path(), kept_memory(), _uninterrupted():
                 self.process.start()
         except OSError:
             self.connection.close()
