@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
-from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.models.base import Seq2Seq
 from attnbench.tasks.base import BOS, EOS, PAD
 from attnbench.training.batches import Batch, PaddedBatch
+from attnbench.training.flops import Flops
 
 
 class Replica(nn.Module):
@@ -113,10 +113,10 @@ class Stack:
         for parameter in one.parameters.values():
             parameter.requires_grad_()  # those of selected weights have none
         one.template.train()
-        with FlopCounterMode(display=False) as counter:
+        with Flops() as flops:
             objective, _ = one._call("loss", 0, *(tensor.unsqueeze(0) for tensor in batch))
             objective.sum().backward()
-        return int(counter.get_total_flops())
+        return flops.total
 
     def state(self) -> dict[str, Tensor]:
         """Returns the parameters and buffers by name, each with a leading axis K."""
