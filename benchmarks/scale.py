@@ -10,7 +10,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,14 @@ HISTORY = [
 ]
 
 
+RESULT = dict.fromkeys(METRICS, 0.5) | {"steps_to_95": 300.0, "parameters": 12345.0, "flops": 12345678.0}
+
+
 def train(pack: Pack, device: str, report: Callable[..., None]) -> list[Outcome]:
     """A training that takes no time."""
     del device, report
-    metrics = dict.fromkeys(METRICS, 0.5) | {"steps_to_95": 300.0, "parameters": 12345.0, "flops": 12345678.0}
     pairs = zip(pack.ids, pack.seeds, strict=True)
-    return [Outcome(id_, "done", seed, metrics, HISTORY, alignments=PICTURES) for id_, seed in pairs]
+    return [Outcome(id_, "done", seed, RESULT, HISTORY, alignments=PICTURES) for id_, seed in pairs]
 
 
 def measure(cells: int = CELLS, in_mlflow: int = IN_MLFLOW) -> dict[str, Any]:
@@ -78,7 +80,8 @@ def measure(cells: int = CELLS, in_mlflow: int = IN_MLFLOW) -> dict[str, Any]:
         return found | (_measure_mlflow(folder / "mlflow", in_mlflow) if in_mlflow else {})
 
 
-def _grid(folder: Path, cells: int) -> Path:
+def grid_of(folder: Path, cells: int) -> Path:
+    """Writes a grid of so many cells, `large.yaml`."""
     folder.mkdir(exist_ok=True)
     rates = cells // (SEEDS * 20)
     file = folder / "large.yaml"
@@ -86,21 +89,22 @@ def _grid(folder: Path, cells: int) -> Path:
     return file
 
 
-def _run(grid: Path, results: Path, listener: Callable[[Any], None] | None = None, **options: Any) -> int:
+def run(grid: Path, results: Path, listener: Callable[[Any], None] | None = None, **options: Any) -> int:
+    """Runs the grid, with a training that takes no time; returns the number of its finished cells."""
     runner.ENGINES["serial"] = partial(SerialEngine, train="scale:train")  # type: ignore[assignment]
     options = {"engine": "serial", "device": "cpu", "mlflow": False} | options
     return len(runner.run(grid, results=results, listener=listener, **options))
 
 
 def _measure_run(folder: Path, cells: int) -> dict[str, Any]:
-    grid, results = _grid(folder, cells), folder / "results"
+    grid, results = grid_of(folder, cells), folder / "results"
     found: dict[str, Any] = {}
     with _timed(found, "expand"):
         plan = expand(load_grid(grid))
     found["cells"] = len(plan.cells)
     clock = _Clock()
     with _timed(found, "run"):
-        _run(grid, results, clock)
+        run(grid, results, clock)
     found["run, per 10,000 cells"] = clock.laps
     store = Store(results / "large")
     with _timed(found, "resume scan"):
@@ -108,7 +112,7 @@ def _measure_run(folder: Path, cells: int) -> dict[str, Any]:
     with _timed(found, "table"):
         assert len(Store(store.folder).frame()) == len(plan.cells)
     with _timed(found, "the same command again"):
-        _run(grid, results)
+        run(grid, results)
     (store.folder / ".index").unlink()
     with _timed(found, "resume scan without the index"):
         assert {state.name for state in states_of(plan.cells, Store(store.folder)).values()} == {"done"}
@@ -148,26 +152,27 @@ class _timed:
 
 def _measure_mlflow(folder: Path, cells: int) -> dict[str, Any]:
     """What MLflow takes on SQLite: logging, and finding it all again."""
-    grid, results = _grid(folder, cells), folder / "results"
-    _run(grid, results)
+    grid, results = grid_of(folder, cells), folder / "results"
+    run(grid, results)
     store, found = Store(results / "large"), {"cells in MLflow": cells}
-    laps = list(_laps_of_logging(store, found))
-    found["MLflow, seconds per 1,000 cells"] = laps
+    with _timed(found, "MLflow, sync of all cells"):
+        found["MLflow, seconds per 1,000 cells"] = laps_of_logging(store, None, 1000)
     with _timed(found, "MLflow, sync with nothing to do"):
-        assert catch_up(store, None) == (0, cells)
+        assert catch_up(store, None)[:2] == (0, cells)
     found["MLflow, megabytes on disk"] = sum(f.stat().st_size for f in results.glob("ml*/**/*") if f.is_file()) / 1e6
     found["MLflow, megabytes on disk"] += (results / "mlflow.db").stat().st_size / 1e6
     return found
 
 
-def _laps_of_logging(store: Store, found: dict[str, Any]) -> Iterator[float]:
+def laps_of_logging(store: Store, uri: str | None, unit: int) -> list[float]:
+    """Logs all cells of a run to MLflow; returns the seconds of each `unit` cells, the last of them without the end."""
     since, laps, logged, log = time.perf_counter(), [], 0, Tracker.log_cell
 
     def counted(self: Tracker, *arguments: Any) -> bool:
         nonlocal since, logged
         taken = log(self, *arguments)
         logged += 1
-        if logged % 1000 == 0:
+        if logged % unit == 0:
             now = time.perf_counter()
             laps.append(now - since)
             since = now
@@ -175,11 +180,10 @@ def _laps_of_logging(store: Store, found: dict[str, Any]) -> Iterator[float]:
 
     Tracker.log_cell = counted  # type: ignore[method-assign]
     try:
-        with _timed(found, "MLflow, sync of all cells"):
-            catch_up(store, None)
+        catch_up(store, uri)
     finally:
         Tracker.log_cell = log  # type: ignore[method-assign]
-    yield from laps
+    return laps
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ KINDS = {
 ENDS = {"width": [32, 256, 1024], "length": [10, 100, 400], "batch": [8, 256], "replicas": [1, 64]}
 PATIENCE = 60.0  # seconds for a size, after which it counts as too slow
 SECONDS = 1.5  # that a size is measured for, after a step that does not count
+MEMORY = {"length": [25, 100, 400], "replicas": [1, 8]}  # of every score and every model
+LONG_PATIENCE = 300.0  # seconds for the one step of which the memory is measured
+MOST_BYTES = 20 * 2**30  # of address space; with more the machine would have to stop another process
 
 
 def training(setting: dict[str, Any]) -> Training:
@@ -131,11 +134,32 @@ def cost() -> dict[str, Any]:
     return {"axes": axes, "crossed": crossed}
 
 
-def _measured(setting: dict[str, Any]) -> dict[str, float] | str:
+def memory() -> dict[str, Any]:
+    """Megabytes of a process after one training step, against the length, of every score and of every model."""
+    models = [
+        name for name in REGISTRIES["model"].names() if not REGISTRIES["model"].entry(name).declares("reads_images")
+    ]
+    kinds = {"score": REGISTRIES["score"].names(), "model": models}
+    sizes = [(length, replicas) for replicas in MEMORY["replicas"] for length in MEMORY["length"]]
+    return {
+        kind: {
+            name: {
+                f"{replicas} × {length}": _measured(
+                    {kind: name, "length": length, "replicas": replicas, "once": True}, LONG_PATIENCE
+                )
+                for length, replicas in sizes
+            }
+            for name in names
+        }
+        for kind, names in kinds.items()
+    }
+
+
+def _measured(setting: dict[str, Any], patience: float = PATIENCE) -> dict[str, float] | str:
     """The figures; or why there are none."""
     command = [sys.executable, __file__, json.dumps(setting)]
     try:
-        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=PATIENCE)
+        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=patience)
     except subprocess.TimeoutExpired:
         return "too slow"
     if told.returncode:
@@ -144,7 +168,16 @@ def _measured(setting: dict[str, Any]) -> dict[str, float] | str:
     return {"milliseconds": milliseconds, "megabytes": megabytes}
 
 
+def once_seconds(trained: Training) -> float:
+    """The time of the first step."""
+    begun = time.perf_counter()
+    trained._step()
+    return time.perf_counter() - begun
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    one = training(DEFAULT | json.loads(sys.argv[1]))
-    print(1000 * step_seconds(one), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    given = DEFAULT | json.loads(sys.argv[1])
+    measure = once_seconds if given.get("once") else step_seconds
+    print(1000 * measure(training(given)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)

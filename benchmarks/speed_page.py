@@ -28,24 +28,60 @@ def page(measured: Figures, on_gpu: Figures | None) -> str:
 
 
 def _quickstart(f: Figures) -> list[str]:
-    ratio = f["cells per hour"] / f["plain cells per hour"]
-    rest = 1 - f["training and testing"] / f["seconds"]
+    walls, plain_walls = f["walls"], f["plain walls"]
+    ours, plain = (
+        3600 * f[cells] / median(f[times]) for cells, times in (("cells", "walls"), ("plain cells", "plain walls"))
+    )
+    ratios = [f["cells"] / wall / (f["plain cells"] / other) for wall, other in zip(walls, plain_walls, strict=True)]
     return [
         "## quickstart.yaml",
         "",
         "The same cells, data, steps, validations and tests by attnbench (two workers, MLflow and pictures included) "
         "and by [the loop that a user would write](../benchmarks/plain_loop.py) (torch.nn.GRU and GRUCell, one seed "
-        "after the other, torch's default threads, nothing logged). Each ran once; the plain loop trained one seed of "
-        "each combination, attnbench all.",
+        f"after the other, torch's default threads, nothing logged). In turn, {len(walls)} times; the plain loop "
+        "trained one seed of each combination, attnbench all.",
         "",
-        "| | cells | wall time | cells per hour | mean exact match |",
-        "|---|---:|---:|---:|---:|",
-        f"| attnbench | {f['cells']} | {f['seconds']:.0f} s | {f['cells per hour']:,.0f} | {f['exact match']:.3f} |",
-        f"| plain loop | {f['plain cells']} | {f['plain seconds']:.0f} s | {f['plain cells per hour']:,.0f} "
-        f"| {f['plain exact match']:.3f} |",
+        "| | cells | wall time | spread | cells per hour | mean exact match |",
+        "|---|---:|---:|---:|---:|---:|",
+        f"| attnbench | {f['cells']} | {median(walls):.0f} s | {min(walls):.0f}–{max(walls):.0f} | {ours:,.0f} "
+        f"| {f['exact match']:.3f} |",
+        f"| plain loop | {f['plain cells']} | {median(plain_walls):.0f} s | {min(plain_walls):.0f}–"
+        f"{max(plain_walls):.0f} | {plain:,.0f} | {f['plain exact match']:.3f} |",
         "",
-        f"That is {ratio:.1f} times the cells per hour. Of attnbench's wall time {100 * rest:.0f} % is not training "
-        "and testing: starting, waiting for the last pack, MLflow, pictures, tables.",
+        f"That is {median(ratios):.1f} times the cells per hour ({min(ratios):.1f} to {max(ratios):.1f}).",
+    ]
+
+
+PHASES = ("training steps", "validation", "test", "preparing")
+
+
+def _profile(f: Figures) -> list[str]:
+    shown = {"before": f["before"], "now": f} if "before" in f else {"now": f}
+    rows = {
+        "wall time": [one["wall"] for one in shown.values()],
+        "until the first pack trains": [one["until the first pack trains"] for one in shown.values()],
+        **{
+            f"{name}, of both workers": [one["phases, of all workers"][name] for one in shown.values()]
+            for name in PHASES
+        },
+        "of the test: counting operations": [
+            one["phases, of all workers"]["counting operations"] for one in shown.values()
+        ],
+        "a worker without a pack at the end": [one["idle at the end, of all workers"] for one in shown.values()],
+        "MLflow and pictures, processor time beside the workers": [
+            one["logging to MLflow, processor time"] for one in shown.values()
+        ],
+        "after the last pack: end of MLflow, tables": [one["after the last pack"] for one in shown.values()],
+    }
+    return [
+        "## Where quickstart's time goes",
+        "",
+        "Seconds of one run with MLflow, two workers on two cores (`python benchmarks/speed_profile.py`)."
+        + (f" Before: commit {f['before']['commit']}." if "before" in f else ""),
+        "",
+        f"| | {' | '.join(shown)} |",
+        f"|---|{'---:|' * len(shown)}",
+        *(f"| {name} | {' | '.join(f'{value:.1f}' for value in values)} |" for name, values in rows.items()),
     ]
 
 
@@ -119,6 +155,23 @@ def _cost(f: Figures) -> list[str]:
     return lines
 
 
+def _memory(f: Figures) -> list[str]:
+    lines = [
+        "## Memory against length",
+        "",
+        "The most memory of a process in MB after one training step, torch itself included (some 280 MB); "
+        "seeds × words. What is not named is at its default, as above.",
+    ]
+    for kind in ("score", "model"):
+        columns = list(next(iter(f[kind].values())))
+        lines += ["", f"| {kind} | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+        lines += [
+            f"| {name} | {' | '.join(_number(value, 'megabytes') for value in sizes.values())} |"
+            for name, sizes in f[kind].items()
+        ]
+    return lines
+
+
 def _parts(f: Figures) -> list[str]:
     sizes = {label: one for label, one in f.items() if isinstance(one, dict)}
     names = list(next(iter(sizes.values()))["ratios"])
@@ -145,9 +198,11 @@ def _number(value: Figures | str, name: str) -> str:
 
 PARTS: dict[str, Callable[[Figures], list[str]]] = {
     "quickstart": _quickstart,
+    "profile": _profile,
     "start": _start,
     "workers": _workers,
     "arithmetic": _arithmetic,
     "cost": _cost,
+    "memory": _memory,
     "parts": _parts,
 }

@@ -1,5 +1,6 @@
 """attnbench beside Joey NMT and yoyodyne, on Joey NMT's reverse task: training time to the same exact match."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,16 @@ SYSTEMS: dict[str, Figures] = {
         "train": {"steps": 2600, "batch_size": 32, "learning_rate": 0.003, "decay": 0.8, "valid_every": 2600},
     },
 }
+# Joey NMT's task until .99: few seeds, each stops by itself, and the learning rate is chosen by tuning.
+TUNED: Figures = SYSTEMS["rnn"] | {
+    "seeds": 8,
+    "train": {
+        **{"steps": 4000, "batch_size": 16, "decay": 0.8, "valid_every": 200},
+        "stop_at": {"exact_match": 0.99},
+    },
+    "tune": {"grid": {"train.learning_rate": [0.004, 0.008, 0.016]}, "seeds": 2},
+}
+JOEY_SEEDS = (42, 43, 44)
 # To where Joey NMT's epoch ended, .957, when it did not reach .99.
 SHORTER = {"steps": 1500, "learning_rate": 0.01, "valid_every": 1500}
 AT_64 = {"steps": 150, "batch_size": 64, "valid_every": 150}
@@ -55,6 +66,20 @@ def ours() -> Figures:
         f"rnn, {name}": _ours(data, "rnn", SYSTEMS["rnn"] | {"train": SYSTEMS["rnn"]["train"] | train})
         for name, train in (("shorter", SHORTER), ("batch 64", AT_64))
     }
+
+
+def tuned() -> Figures:
+    """attnbench until .99, with and without the tuning of the learning rate; each replica stops by itself."""
+    data = reverse_data.write(FOLDER / "data")
+    found = {"with tuning": _ours(data, "rnn", TUNED)}
+    rate = found["with tuning"]["tuned"][0]["train.learning_rate"]
+    alone = {name: value for name, value in TUNED.items() if name != "tune"}
+    return found | {"chosen": _ours(data, "rnn", alone | {"train": TUNED["train"] | {"learning_rate": rate}})}
+
+
+def joey_seeds() -> Figures:
+    """Joey NMT's recurrent configuration with torch's default threads, for several seeds."""
+    return {str(seed): _asked(lambda s=seed: joey.measure(only="rnn", seed=s), "rnn") for seed in JOEY_SEEDS}
 
 
 def joey_nmt() -> Figures:
@@ -97,25 +122,35 @@ def _ours(data: Path, name: str, system: Figures) -> Figures:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - begun
         frame = pd.read_csv(Path(folder) / name / "table.csv")
-        dev = _last_validations(Path(folder), name)
+        last = _last_validations(Path(folder), name, frame)
+        plan = json.loads((Path(folder) / name / "plan.json").read_text())
     return {
         "models": len(frame),
         "wall seconds": wall,
         "core seconds per model": frame["seconds"].mean(),
         "tokens per second and worker": frame["tokens_per_second"].mean(),
         "parameters": int(frame["parameters"].iloc[0]),
-        "exact match on dev, to 25": dev,
+        "exact match on dev, to 25": [row["valid/exact_match"] for row in last],
+        "last steps": [row["step"] for row in last],
         "exact match on test, beyond": frame["exact_match"].tolist(),
+        "busy": _busy(plan, frame, wall),
+        "tuned": [one["candidates"][one["chosen"]] for one in plan.get("tuned", [])],
         "steps": system["train"]["steps"],
         "batch": system["train"]["batch_size"],
     }
 
 
-def _last_validations(results: Path, name: str) -> list[float]:
+def _busy(plan: Figures, frame: pd.DataFrame, wall: float) -> list[float]:
+    """The shares of the wall time in which the packs of the reported cells were trained and tested."""
+    seconds = dict(zip(frame["cell"], frame["seconds"], strict=True))
+    return [sum(map(seconds.get, pack["ids"])) / wall for pack in plan["packs"] if pack["ids"][0] in seconds]
+
+
+def _last_validations(results: Path, name: str, frame: pd.DataFrame) -> list[dict[str, float]]:
     from attnbench.store.store import Store
 
     store = Store(results / name)
-    return [store.outcome(cell).history[-1]["valid/exact_match"] for cell, _ in store.summaries()]
+    return [store.outcome(cell).history[-1] for cell in frame["cell"]]
 
 
 def _split(data: Path, folder: Path) -> Figures:

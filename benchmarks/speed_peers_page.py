@@ -1,7 +1,7 @@
 """Writes what was measured beside other toolkits."""
 
 from collections.abc import Iterator
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 Figures = dict[str, Any]
@@ -28,9 +28,36 @@ def section(measured: Figures) -> list[str]:
         *_theirs(measured),
         "",
         *_ratios(measured),
+        *(_until_99(measured) if {"tuned", "joey_seeds"} <= measured.keys() else []),
         "",
         f"Measured on {f['on']}.",
     ]
+
+
+def _until_99(measured: Figures) -> Iterator[str]:
+    """Training until .99 with a tuned rate and a few seeds, beside several seeds of Joey NMT."""
+    tuned, runs = measured["tuned"], [one for one in measured["joey_seeds"].values() if isinstance(one, dict)]
+    theirs = [one["seconds_to_threshold"] or one["seconds_training"] for one in runs if "seconds_training" in one]
+    reached = sum(one.get("seconds_to_threshold") is not None for one in runs)
+    for name, what in (("chosen", "without"), ("with tuning", "with")):
+        one, matches = tuned[name], tuned[name]["exact match on dev, to 25"]
+        per_model = one["wall seconds"] / one["models"]
+        yield (
+            f"- Until .99, {one['models']} seeds that stop by themselves, learning rate "
+            f"{tuned['with tuning']['tuned'][0]['train.learning_rate']} chosen from "
+            f"three by tuning: {per_model:.1f} s per model {what} the tuning ({one['wall seconds']:.0f} s in all); "
+            f"{sum(match >= 0.99 for match in matches)} of them reached .99."
+            + (f" That is {median(theirs) / per_model:.1f} times less." if theirs else "")
+        )
+    busy = tuned["chosen"]["busy"]
+    shares = " and ".join(f"{100 * share:.0f} %" for share in busy)
+    yield f"  The two workers had a pack for {shares} of the time; the rest is the start."
+    if theirs:
+        yield (
+            f"  Joey NMT, recurrent, default threads, {len(theirs)} seeds: {', '.join(f'{s:.0f}' for s in theirs)} s "
+            f"of training; {reached} of them reached .99 in its one epoch, for the others it is the whole epoch. Measured "
+            f"on {measured['joey_seeds']['on']}."
+        )
 
 
 def _ours(name: str, one: Figures) -> str:

@@ -108,8 +108,8 @@ def transformer_model() -> dict[str, Any]:
     }
 
 
-def configuration(model: str, data: Path, folder: Path) -> dict[str, Any]:
-    """Joey NMT's configuration for `model`, on the files in `data`, its output going into `folder`."""
+def configuration(model: str, data: Path, folder: Path, seed: int = 42) -> dict[str, Any]:
+    """Joey NMT's configuration for `model`, on the files in `data`, its output going into `folder`; its seed is 42."""
     training = TRAINING | TRAINING_OF[model]
     side = {"max_length": reverse_data.LONGEST_IN_TRAINING, "level": "word", "voc_limit": 100, "voc_min_freq": 0}
     files = {split: str(data / split) for split in reverse_data.SPLITS}
@@ -120,7 +120,7 @@ def configuration(model: str, data: Path, folder: Path) -> dict[str, Any]:
         "model_dir": str(folder),
         "use_cuda": False,
         "fp16": False,
-        "random_seed": 42,
+        "random_seed": seed,
         "data": files
         | subset
         | {"dataset_type": "plain", "src": {"lang": "src", **side}, "trg": {"lang": "trg", **side}},
@@ -157,10 +157,12 @@ def seconds_to(points: list[dict[str, Any]], threshold: float) -> float | None:
     return None
 
 
-def measure_model(model: str, python: Path, folder: Path, data: Path, threads: int | None) -> dict[str, Any]:
+def measure_model(
+    model: str, python: Path, folder: Path, data: Path, threads: int | None, seed: int = 42
+) -> dict[str, Any]:
     """Train one of MODELS with the interpreter `python` and give its figures."""
     settings, result = folder / f"{model}.json", folder / f"{model}.result.json"
-    settings.write_text(json.dumps(configuration(model, data, folder / model), indent=1), encoding="utf-8")
+    settings.write_text(json.dumps(configuration(model, data, folder / model, seed), indent=1), encoding="utf-8")
     command = [str(python), str(HERE / "inside" / "joey_run.py"), str(settings), str(result)]
     call(command, f"Training Joey NMT's {model}", folder / f"{model}.log", threads)
     ran = json.loads(result.read_text(encoding="utf-8"))
@@ -178,7 +180,9 @@ def measure_model(model: str, python: Path, folder: Path, data: Path, threads: i
     }
 
 
-def measure(folder: Path = FOLDER, only: str | None = None, threads: int | None = None) -> dict[str, Any]:
+def measure(
+    folder: Path = FOLDER, only: str | None = None, threads: int | None = None, seed: int = 42
+) -> dict[str, Any]:
     """Install Joey NMT into `folder` if it isn't there, train its models (or `only` one) and give the figures.
 
     torch uses `threads` threads, its default number if that is None. Seconds are wall-clock, tokens are target tokens
@@ -197,7 +201,9 @@ def measure(folder: Path = FOLDER, only: str | None = None, threads: int | None 
         "OMP_PROC_BIND": os.environ.get("OMP_PROC_BIND", ""),
         "seconds_installing": installing,
         "load_average_before": os.getloadavg()[0],
-        "models": {name: measure_model(name, python, folder, data, threads) for name in MODELS if only in (None, name)},
+        "models": {
+            name: measure_model(name, python, folder, data, threads, seed) for name in MODELS if only in (None, name)
+        },
     }
 
 
