@@ -3,9 +3,9 @@
     python benchmarks/speed.py [PART ...]
 
 Parts: quickstart, profile, start, workers, arithmetic, cost, memory, parts, and beside other toolkits ours, tuned,
-joey_seeds, joey, joey_default, yoyodyne, yoyodyne_default; all unless some are named. `page` measures nothing and writes the page.
-What was measured before stays in results/speed.json, so that a part can be measured again by itself. All of them take
-two hours on two cores that do nothing else.
+joey_seeds, joey, joey_default, yoyodyne, yoyodyne_default; all unless some are named. `page` measures nothing and
+writes the page. What was measured before stays in results/speed.json, so that a part can be measured again by itself.
+All of them take two hours on two cores that do nothing else.
 """
 
 import json

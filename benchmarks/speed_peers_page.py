@@ -55,8 +55,8 @@ def _until_99(measured: Figures) -> Iterator[str]:
     if theirs:
         yield (
             f"  Joey NMT, recurrent, default threads, {len(theirs)} seeds: {', '.join(f'{s:.0f}' for s in theirs)} s "
-            f"of training; {reached} of them reached .99 in its one epoch, for the others it is the whole epoch. Measured "
-            f"on {measured['joey_seeds']['on']}."
+            f"of training; {reached} of them reached .99 in its one epoch, for the others it is the whole epoch. "
+            f"Measured on {measured['joey_seeds']['on']}."
         )
 
 
