@@ -88,16 +88,26 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """Runs a teacher-forced pass: all steps, with the gold words as input.
+        """Runs a teacher-forced pass: `encode`, then all steps with the gold words as input.
 
-        By default it calls `step` repeatedly. A model may override it with a faster way to the same numbers.
+        By default the steps are those of `teacher_forced`. A model may override either by a faster way to the same
+        numbers.
 
         Args:
             source: (B,S) ids, EOS included.
             lengths: (B,), or None if all sources have S words.
             previous: (B,T) ids of the word before each target word, BOS first.
         """
-        memory, state = self.encode(source, lengths)
+        return self.teacher_forced(*self.encode(source, lengths), previous)
+
+    def teacher_forced(self, memory: Any, state: Any, previous: Tensor) -> Output:
+        """Decodes all steps with the gold words as input: by default it calls `step` repeatedly.
+
+        Args:
+            memory: the first value that `encode` returned.
+            state: the second one.
+            previous: (B,T) ids of the word before each target word, BOS first.
+        """
         logits, weights = [], []
         for index, word in enumerate(previous.unbind(1)):
             state, step_logits, step_weights = self.step(memory, state, word, index)

@@ -119,10 +119,10 @@ class Pointer(Seq2Seq):
         log_probabilities = self._word_log_probabilities(pointed.log_weights, memory)
         return PointerState(cell, carried), log_probabilities.squeeze(1), pointed.weights.squeeze(1)
 
-    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """Runs a teacher-forced pass."""
+    def teacher_forced(self, memory: PointerMemory, state: PointerState, previous: Tensor) -> Output:
+        """Decodes all steps with the gold words as input."""
         # The state of the RNN does not depend on the attention, so the attention of all steps is computed afterwards.
-        memory, (cell, carried) = self.encode(source, lengths)
+        cell, carried = state
         outputs = []
         for word in project_words(previous.mT, self._vectors(previous), self.word_proj).unbind(0):
             cell = self._advance(word, cell)

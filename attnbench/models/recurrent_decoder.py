@@ -109,9 +109,8 @@ class RecurrentDecoder(Seq2Seq):
         logits = self._read_out(output, attended.context.squeeze(1), embedded)
         return state, logits, self._in_source_order(attended.weights, memory).squeeze(1)
 
-    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """Runs a teacher-forced pass; the output layer is applied to all steps at once."""
-        memory, state = self.encode(source, lengths)
+    def teacher_forced(self, memory: RecurrentMemory, state: RecurrentState, previous: Tensor) -> Output:
+        """Decodes all steps with the gold words as input; the output layer is applied to all of them at once."""
         inputs = project_words(previous.mT, self.target_embedding.weight, self.word_proj).unbind(0)
         outputs, steps = [], []
         for index, word in enumerate(inputs):

@@ -90,10 +90,9 @@ class Transformer(Seq2Seq):
         sources = tuple(layer.cross_attention.prepare(states) for layer in self.decoder)
         return TransformerMemory(sources, mask), (None,) * len(self.decoder)
 
-    def forward(self, source: Tensor, lengths: Tensor | None, previous: Tensor) -> Output:
-        """Runs a teacher-forced pass over all steps at once, with a causal mask."""
-        memory, caches = self.encode(source, lengths)
-        _, logits, weights = self._decode(memory, caches, previous, 0)
+    def teacher_forced(self, memory: TransformerMemory, state: Caches, previous: Tensor) -> Output:
+        """Decodes all steps at once with the gold words as input, with a causal mask."""
+        _, logits, weights = self._decode(memory, state, previous, 0)
         return Output(logits, weights.mean(1), weights)
 
     def step(

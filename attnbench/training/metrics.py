@@ -68,8 +68,7 @@ def evaluate(stack: Stack, groups: list[Examples], task: Task, attends: bool, de
         longest = target.shape[1] if several is None else several.shape[-1] + 1
         # A word after the end of the reference counts in BLEU and in edit distances only.
         steps = longest + (10 if wants_bleu or references_of else 0)
-        words = stack.greedy(batch, steps).numpy(force=True)
-        log_likelihood, weights = (t.numpy(force=True) for t in stack.forced(batch))
+        words, log_likelihood, weights = (t.numpy(force=True) for t in stack.evaluated(batch, steps))
         unknown = np.pad(joined_targets(chunk), ((0, 0), (0, 1)))
         # The negative id of an unknown word is never output, so it counts as an error.
         reference = np.where(unknown < 0, unknown, target)

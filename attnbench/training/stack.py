@@ -54,6 +54,22 @@ class Replica(nn.Module):
     def greedy(self, source: Tensor, steps: int, lengths: Tensor | None = None) -> Tensor:
         """Decodes greedily: returns the most probable word of each step (B,steps), PAD after EOS."""
         memory, state = self.model.encode(source, lengths)
+        return self._greedy(memory, state, source, steps)
+
+    def evaluated(
+        self, source: Tensor, previous: Tensor, target: Tensor, lengths: Tensor | None, steps: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the words of `greedy` and what `forced` returns; the source is encoded once, where that is enough."""
+        memory, state = self.model.encode(source, lengths)
+        words = self._greedy(memory, state, source, steps)
+        # A model with a `forward` of its own may compute something else than `encode` and `teacher_forced` do.
+        if type(self.model).forward is Seq2Seq.forward:
+            output = self.model.teacher_forced(memory, state, previous)
+        else:
+            output = self.model(source, lengths, previous)
+        return words, _log_likelihood(output.logits, target), output.weights
+
+    def _greedy(self, memory: Any, state: Any, source: Tensor, steps: int) -> Tensor:
         word = source.new_full((len(source),), BOS, dtype=torch.long)
         words, ended = [], torch.zeros_like(word, dtype=torch.bool)
         # Always `steps` steps: under vmap Python cannot test whether all sentences have ended.
@@ -144,6 +160,16 @@ class Stack:
         """
         self.template.eval()
         return self._call("forced", None, *batch)
+
+    @torch.no_grad()
+    def evaluated(self, batch: Batch | PaddedBatch, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the words of `greedy`, and the log-likelihoods and the weights of `forced`.
+
+        The batch (B,…) is the same for all replicas.
+        """
+        self.template.eval()
+        lengths = getattr(batch, "lengths", None)
+        return self._call("evaluated", None, batch.source, batch.previous, batch.target, lengths, steps)
 
     @torch.no_grad()
     def each_head(self, batch: Batch) -> Tensor:

@@ -201,7 +201,10 @@ def test_a_stack_is_its_replicas(model):
     both, batch = stack(described), batches(described, 1)[0]
     objective, loss = both.loss(batch)
     objective.sum().backward()
-    words = both.greedy(Batch(*(part[0] for part in batch)), 7)
+    shared = Batch(*(part[0] for part in batch))
+    words = both.greedy(shared, 7)
+    for found, expected in zip(both.evaluated(shared, 7), (words, *both.forced(shared)), strict=True):
+        torch.testing.assert_close(found, expected, **EXACT)
     for k, seed in enumerate(described.seeds):
         alone = Replica(build_small(described, seed))
         own_objective, own_loss = alone.loss(*(part[k] for part in batch))

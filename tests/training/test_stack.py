@@ -89,6 +89,8 @@ def test_forced_and_greedy_are_those_of_single_models(score, scope, options, mod
     likelihood, weights = stacked.forced(batch)
     stacked.loss(for_all)
     words = stacked.greedy(batch, 7)
+    for one, other in zip(stacked.evaluated(batch, 7), (words, likelihood, weights), strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
     for k, seed in enumerate(SEEDS):
         single = build(this, seed).eval()
         output = single(batch.source, None, batch.previous)
@@ -135,6 +137,34 @@ def test_greedy_feeds_each_word_to_the_next_step_and_is_pad_beyond_eos():
     source = torch.tensor([[0], [1], [2], [3]])
     words = stacked.greedy(Batch(source, source, source), 4)
     assert words.tolist() == [[[4, 2, 0, 0], [2, 0, 0, 0], [3, 4, 5, 3], [3, 3, 3, 2]]] * 2
+
+
+def test_an_evaluation_encodes_once(monkeypatch):
+    this, calls = described(), []
+    stacked = stack(this)
+    kind = type(stacked.template.model)
+    encode = kind.encode
+    monkeypatch.setattr(kind, "encode", lambda *arguments: calls.append(1) or encode(*arguments))
+    stacked.evaluated(replica_of(batches(this, 1)[0], 0), 3)
+    assert len(calls) == 1
+
+
+def test_a_forward_of_its_own_is_what_is_evaluated():
+    """It may compute something else than `encode` and `step`, as in a model of a user."""
+
+    class Own(Scripted):
+        def forward(self, source, lengths, previous):
+            words = nn.functional.one_hot(previous, 6).float()
+            return Output(words, torch.full((*previous.shape, source.shape[1]), 0.25))
+
+    stacked = Stack(lambda _: Own(), (0, 1), CPU)
+    source = torch.tensor([[0], [1]])
+    previous, target = torch.tensor([[1, 4], [1, 2]]), torch.tensor([[4, 2], [1, 2]])
+    words, likelihood, weights = stacked.evaluated(Batch(source, previous, target), 2)
+    assert words.tolist() == [[[4, 2], [2, 0]]] * 2
+    expected = nn.functional.one_hot(previous, 6).float().log_softmax(-1).gather(-1, target[..., None])[..., 0]
+    torch.testing.assert_close(likelihood, expected.expand(2, 2, 2))
+    assert (weights == 0.25).all()
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])

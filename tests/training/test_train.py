@@ -262,20 +262,20 @@ class Clock:
 
 def test_seconds_are_a_replicas_share_and_tokens_per_second_are_those_of_the_pack(monkeypatch):
     """Three replicas in one stack: a training step takes 7 seconds, an evaluation 2 for each batch that it decodes."""
-    clock, loss, greedy, batches = Clock(), Stack.loss, Stack.greedy, []
+    clock, loss, evaluated, batches = Clock(), Stack.loss, Stack.evaluated, []
 
     def slow_loss(*arguments):
         clock.now += 7
         return loss(*arguments)
 
-    def slow_greedy(*arguments):
+    def slow_evaluation(*arguments):
         clock.now += 2
         batches.append(arguments)
-        return greedy(*arguments)
+        return evaluated(*arguments)
 
     monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(Stack, "loss", slow_loss)
-    monkeypatch.setattr(Stack, "greedy", slow_greedy)
+    monkeypatch.setattr(Stack, "evaluated", slow_evaluation)
     data = DATA.model_copy(update={"min_length": 4, "max_length": 4})
     found = train(pack(SEEDS, data=data, steps=6, batch_size=4, valid_every=3))
     assert len(batches) == 3  # two validations and the test, of fewer than 128 sentences each
