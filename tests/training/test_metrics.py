@@ -45,12 +45,9 @@ class Told:
         self.nats = torch.zeros(self.replicas, 2, 4) if nats is None else torch.tensor(nats)
         self.weights = torch.zeros(self.replicas, 2, 4, 4) if weights is None else torch.as_tensor(weights)
 
-    def forced(self, _batch) -> tuple[Tensor, Tensor]:
-        return self.nats, self.weights
-
-    def greedy(self, _batch, steps: int) -> Tensor:
+    def evaluated(self, _batch, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         assert steps >= self.words.shape[2]
-        return torch.nn.functional.pad(self.words, (0, steps - self.words.shape[2]))
+        return torch.nn.functional.pad(self.words, (0, steps - self.words.shape[2])), self.nats, self.weights
 
 
 def measure(stack: Told, examples=EXAMPLES, attends=True, bleu=False):
@@ -363,19 +360,16 @@ def test_groups_of_different_lengths_are_joined_by_their_words():
         def __init__(self) -> None:
             self.replicas = 1
 
-        def greedy(self, batch, steps):
+        def evaluated(self, batch, steps):
             assert batch.lengths.tolist() == [4, 2]
             assert batch.source.tolist() == [[3, 4, 5, 2], [6, 2, 0, 0]]
             assert batch.target.tolist() == [[3, 4, 5, 2], [6, 2, 0, 0]]
             words = batch.target.clone()
             words[1] = 8
-            return words[None, :, :steps]
-
-        def forced(self, _batch):
             nats = torch.tensor([[-1.0] * 4, [-4.0] * 4])
             weights = torch.full((1, 2, 4, 4), 0.25)
             weights[0, 1] = torch.tensor([0.5, 0.5, 0, 0])
-            return nats[None], weights
+            return words[None, :, :steps], nats[None], weights
 
     groups = [Examples(SOURCE[:1], TARGET[:1], LINKS[:1]), Examples(SOURCE[1:, :1], TARGET[1:, :1], LINKS[1:, :1, :1])]
     (found,) = evaluate(Padded(), groups, Words(), True, CPU)
