@@ -219,8 +219,8 @@ def test_a_hypothesis_may_be_longer_than_its_reference():
     """Cut at the reference's length, a decoder that never ends would be scored as if it had ended."""
     asked = []
     told = Told([[[3, 4, 5, 2], [6, 7, 2, 0]]])
-    ended = told.greedy
-    told.greedy = lambda batch, steps: asked.append(steps) or ended(batch, steps)
+    ended = told.evaluated
+    told.evaluated = lambda batch, steps: asked.append(steps) or ended(batch, steps)
     measure(told, bleu=True)
     assert asked[0] > len(GOLD[0])
 
@@ -258,8 +258,8 @@ def test_a_word_outside_the_vocabulary_is_always_wrong():
 def test_under_teacher_forcing_a_word_outside_the_vocabulary_is_unk():
     batches = []
     told = Told([[[0] * 6] * 2], [[[-1.0] * 6] * 2], np.zeros((1, 2, 6, 4)))
-    answers = told.forced
-    told.forced = lambda batch: batches.append(batch) or answers(batch)
+    answers = told.evaluated
+    told.evaluated = lambda batch, steps: batches.append(batch) or answers(batch, steps)
     evaluate(told, [UNKNOWN_TARGETS], WithUnknown(), True, CPU)
     assert batches[0].target.tolist() == [[4, 3, 5, 6, 7, 2], [3, 4, 5, 6, 3, 2]]
     assert batches[0].previous.tolist() == [[1, 4, 3, 5, 6, 7], [1, 3, 4, 5, 6, 3]]
