@@ -37,12 +37,12 @@ def make_writable(folder: Path) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON atomically. NaN and infinity, which JSON does not have, become null."""
-    write_atomically(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False))
+    write_atomically(path, _json_text(content, indent=1, ensure_ascii=False))
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """The content as JSON reads it back, plus a digest of it, by which later edits of the file are detected."""
-    plain: dict[str, Any] = json.loads(json.dumps(finite(content)))
+    plain: dict[str, Any] = json.loads(_json_text(content))
     return plain | {"digest": _digest(_canonical(plain))}
 
 
@@ -91,6 +91,14 @@ def _digest(text: str) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number")
+
+
+def _json_text(content: dict[str, Any], **options: Any) -> str:
+    """The content as JSON. It is copied only if it has NaN or infinity: the plan of a large grid has gigabytes."""
+    try:
+        return json.dumps(content, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(finite(content), allow_nan=False, **options)
 
 
 def finite(value: Any) -> Any:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from attnbench.errors import AttnbenchError, fail
@@ -196,9 +197,13 @@ class Index:
         try:
             content: dict[str, Any] = json.loads(text)
             code = self._codes.get(content["code"])
-            lengths = tuple(content["test_lengths"])
-            return None if code is None else CellSummary(**content | {"test_lengths": lengths, "code": code})
-        except (*UNREADABLE, KeyError, TypeError):
+            if code is None:
+                return None
+            # One string per name, and not one per cell: a table holds the metrics of all cells.
+            metrics = {intern(name): value for name, value in content["metrics"].items()}
+            more = {"metrics": metrics, "test_lengths": tuple(content["test_lengths"]), "code": code}
+            return CellSummary(**content | more)
+        except (*UNREADABLE, KeyError, TypeError, AttributeError):
             return None
 
 
