@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format bench gpu-wheels simulate claims clean
+.PHONY: demo test lint format bench bench-scale gpu-wheels simulate claims clean
 
 demo: $(INSTALLED)  ## trains experiments/quickstart.yaml and prints its table
 	$(BIN)/attnbench run experiments/quickstart.yaml
@@ -20,8 +20,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; an hour on an idle machine
+bench: $(INSTALLED)  ## measures how fast it is, for results/speed.md; two hours on an idle machine
 	$(BIN)/python benchmarks/speed.py
+
+bench-scale: $(INSTALLED)  ## measures grids of up to a million cells, Ray and MLflow, for results/scale.md; an hour
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/scale_made_up.py
+	$(BIN)/python benchmarks/scale_ray.py
+	$(BIN)/python benchmarks/scale_mlflow.py
 
 claims: $(INSTALLED)  ## the verdicts on the claims of experiments/claims/, from the results in results/claims/
 	$(BIN)/python benchmarks/peers/reverse_data.py experiments/claims/joey_reverse
