@@ -62,7 +62,7 @@ def postgresql() -> Iterator[str]:
         call("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
             call("createdb", "--host", str(folder), "--username", "mlflow", "mlflow")
-            yield f"postgresql://mlflow@/mlflow?host={folder}"
+            yield f"postgresql+psycopg2://mlflow@/mlflow?host={folder}"
         finally:
             call("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:

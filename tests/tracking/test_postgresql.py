@@ -25,13 +25,13 @@ def test_cells_and_pictures_are_logged_once(tmp_path: Path) -> None:
     store = made_up_run.write_run(tmp_path, plan, outcomes)
     with postgresql() as uri:
         for logged in (2, 0):
-            tracker = Tracker(plan.name, uri, tmp_path)
+            tracker = Tracker(store.name, uri, store.folder.parent)
             tracker.start(plan, "name: on-postgresql\n")
             cells = [(cell, summary.digest) for cell, (_, summary) in zip(plan.cells, store.summaries(), strict=True)]
             assert tracker.catch_up(cells, lambda cell: store.outcome(cell.id)) == (logged, 2 - logged)
             tracker.finish(store.frame())
         client = mlflow.MlflowClient(uri)
-        experiment = client.get_experiment_by_name(plan.name)
+        experiment = client.get_experiment_by_name(store.name)
         runs = client.search_runs([experiment.experiment_id], "tags.`attnbench.kind` = 'cell'")
         assert sorted(run.data.metrics["exact_match"] for run in runs) == [0.75, 0.75]
         assert all(client.list_artifacts(run.info.run_id, "images") for run in runs)
