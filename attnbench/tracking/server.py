@@ -66,8 +66,12 @@ def without_stray_folder(uri: str) -> Iterator[None]:
 
 
 def offline_environment() -> None:
-    """Sets defaults for MLflow: no usage reports, and no minutes of retries. Call it before MLflow is imported."""
+    """Sets defaults for MLflow: no usage reports, no minutes of retries, no address of every run on standard output.
+
+    Call it before MLflow is imported.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 

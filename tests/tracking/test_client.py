@@ -17,6 +17,7 @@ from typing import Any
 import made_up_run
 import mlflow
 import pytest
+from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.protos import databricks_pb2
 from ports import free_port
 
@@ -27,7 +28,7 @@ from attnbench.outcome import Outcome
 from attnbench.store.store import Store
 from attnbench.tracking.client import Tracker
 from attnbench.tracking.content import params_of, run_name
-from attnbench.tracking.server import connect, probe, store_uri
+from attnbench.tracking.server import connect, offline_environment, probe, store_uri
 from attnbench.tracking.sync import catch_up
 
 GRID = "name: made-up\n"
@@ -481,6 +482,14 @@ def test_a_server_error_is_distinguished_from_a_required_password() -> None:
         probe(uri)
     with server_of(401) as uri:
         probe(uri)
+
+
+def test_mlflow_does_not_print_the_address_of_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a server it would, on standard output, where `run` and `sync` print tables and JSON."""
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    assert not MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
+    offline_environment()
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
 
 
 def test_the_option_wins_over_the_environment_and_that_over_the_results_folder(

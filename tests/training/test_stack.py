@@ -154,6 +154,7 @@ def test_a_forward_of_its_own_is_what_is_evaluated():
 
     class Own(Scripted):
         def forward(self, source, lengths, previous):
+            assert lengths is None
             words = nn.functional.one_hot(previous, 6).float()
             return Output(words, torch.full((*previous.shape, source.shape[1]), 0.25))
 
