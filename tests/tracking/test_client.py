@@ -203,6 +203,28 @@ def test_a_cell_trained_again_is_not_mixed_with_its_old_training(results: Path) 
     assert images(results, run) == [100, 200, 800]
 
 
+@pytest.mark.parametrize("earlier", ["no run", "a run without training"])
+def test_pictures_of_a_cell_that_was_left_in_between_are_not_logged_twice(
+    results: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    plan = made_up_run.plan(f"pictures-only-{earlier}".replace(" ", "-"))
+    if earlier == "a run without training":
+        track(results, plan, [made_up_run.failed(plan.cells[0])])
+    log_artifacts = mlflow.MlflowClient.log_artifacts
+
+    def disconnected(*arguments: Any) -> None:
+        log_artifacts(*arguments)
+        raise OSError("no connection")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifacts", disconnected)
+    with pytest.raises(AttnbenchError, match="no connection"):
+        track(results, plan, [trained(plan.cells[0])])
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifacts", log_artifacts)
+    track(results, plan, [trained(plan.cells[0])])
+    (run,) = runs(results, plan.name, "cell")
+    assert images(results, run) == [100, 200, 800]
+
+
 def test_a_cell_that_failed_in_training_is_not_mixed_with_its_next_attempt(results: Path) -> None:
     plan = made_up_run.plan("halfway")
     track(results, plan, [replace(made_up_run.failed(plan.cells[0]), history=HISTORY[:1])])
