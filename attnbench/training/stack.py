@@ -60,13 +60,12 @@ class Replica(nn.Module):
         self, source: Tensor, previous: Tensor, target: Tensor, lengths: Tensor | None, steps: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the words of `greedy` and what `forced` returns; the source is encoded once, where that is enough."""
+        # A model with a `forward` of its own may compute something else than `encode` and `teacher_forced` do.
+        if not self.model.encodes_once or type(self.model).forward is not Seq2Seq.forward:
+            return self.greedy(source, steps, lengths), *self.forced(source, previous, target, lengths)
         memory, state = self.model.encode(source, lengths)
         words = self._greedy(memory, state, source, steps)
-        # A model with a `forward` of its own may compute something else than `encode` and `teacher_forced` do.
-        if type(self.model).forward is Seq2Seq.forward:
-            output = self.model.teacher_forced(memory, state, previous)
-        else:
-            output = self.model(source, lengths, previous)
+        output = self.model.teacher_forced(memory, state, previous)
         return words, _log_likelihood(output.logits, target), output.weights
 
     def _greedy(self, memory: Any, state: Any, source: Tensor, steps: int) -> Tensor:

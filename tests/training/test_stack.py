@@ -149,6 +149,31 @@ def test_an_evaluation_encodes_once(monkeypatch):
     assert len(calls) == 1
 
 
+class Counting(Scripted):
+    """Changes its state in place, as a model of a user may do: each step adds 1 to what teacher forcing starts from."""
+
+    def encode(self, source, lengths):
+        memory, state = super().encode(source, lengths)
+        return memory, (state, torch.zeros(len(source)).expand_as(source[:, 0]) + 0.0 * source[:, 0])
+
+    def step(self, memory, state, previous, index):
+        word, steps = state
+        weights = steps[:, None].expand(-1, 4).clone()
+        word, logits, _ = super().step(memory, word, previous, index)
+        steps += 1
+        return (word, steps), logits, weights
+
+    forward = Seq2Seq.forward
+
+
+def test_a_model_that_changes_its_state_in_place_starts_anew():
+    stacked = Stack(lambda _: Counting(), (0, 1), CPU)
+    source = torch.tensor([[0], [1]])
+    batch = Batch(source, torch.tensor([[1, 4], [1, 2]]), torch.tensor([[4, 2], [1, 2]]))
+    _, _, weights = stacked.evaluated(batch, 4)
+    assert weights[..., 0].tolist() == [[[0, 1], [0, 1]]] * 2
+
+
 def test_a_forward_of_its_own_is_what_is_evaluated():
     """It may compute something else than `encode` and `step`, as in a model of a user."""
 
