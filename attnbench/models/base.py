@@ -62,9 +62,6 @@ class Seq2Seq(nn.Module, ABC):
     aligns = True
     # Whether the sources are images. Such a model attends to patches of 8 × 8 pixels, row by row.
     reads_images = False
-    # Whether `step` and `teacher_forced` leave the memory, the state and the model as they are. Then an evaluation
-    # encodes the source once, for greedy decoding and for teacher forcing; else once for each.
-    encodes_once = False
     # Number of attention heads in the alignment. If greater than 1, the model must set Output.heads.
     alignment_heads = 1
 

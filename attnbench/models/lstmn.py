@@ -48,8 +48,6 @@ class LSTMN(Seq2Seq):
     c of the encoder. The alignment is the cross-attention.
     """
 
-    encodes_once = True
-
     def __init__(
         self,
         source_vocabulary: int,

@@ -54,8 +54,6 @@ class NTM(Seq2Seq):
     The score `cosine` has its own learned strength, which multiplies β. With `strength: 1` only β remains.
     """
 
-    encodes_once = True
-
     def __init__(
         self,
         source_vocabulary: int,

@@ -72,8 +72,6 @@ class Pointer(Seq2Seq):
     network can therefore compare, and point at, symbols that do not occur in training.
     """
 
-    encodes_once = True
-
     def __init__(
         self,
         source_words: list[str],

@@ -47,8 +47,6 @@ class RecurrentDecoder(Seq2Seq):
         AttnbenchError: if `input_feeding` is used with `query: previous`.
     """
 
-    encodes_once = True
-
     target_embedding: nn.Embedding
 
     def __init__(self, width: int, cell: str, query: Literal["previous", "current"], input_feeding: bool) -> None:

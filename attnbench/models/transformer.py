@@ -48,8 +48,6 @@ class Transformer(Seq2Seq):
     - `none`: only the score `location` can then distinguish a source from its permutations.
     """
 
-    encodes_once = True
-
     def __init__(
         self,
         source_vocabulary: int,

@@ -60,8 +60,7 @@ class Replica(nn.Module):
         self, source: Tensor, previous: Tensor, target: Tensor, lengths: Tensor | None, steps: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the words of `greedy` and what `forced` returns; the source is encoded once, where that is enough."""
-        # A model with a `forward` of its own may compute something else than `encode` and `teacher_forced` do.
-        if not self.model.encodes_once or type(self.model).forward is not Seq2Seq.forward:
+        if not _is_builtin(self.model):
             return self.greedy(source, steps, lengths), *self.forced(source, previous, target, lengths)
         memory, state = self.model.encode(source, lengths)
         words = self._greedy(memory, state, source, steps)
@@ -201,6 +200,11 @@ class Stack:
         # randomness="error": a draw from torch's generator, which all replicas share, would make a replica's numbers
         # depend on the others. `Noise` draws for each replica by itself.
         return vmap(one, in_dims=(0, 0, *axes), randomness="error")(self.parameters, self.buffers, *data)
+
+
+def _is_builtin(model: nn.Module) -> bool:
+    """Returns whether a model has no part of a user, which may change the memory, the state or itself in place."""
+    return all(type(module).__module__.partition(".")[0] in ("attnbench", "torch") for module in model.modules())
 
 
 def _log_likelihood(logits: Tensor, target: Tensor) -> Tensor:

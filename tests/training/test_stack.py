@@ -174,6 +174,23 @@ def test_a_model_that_changes_its_state_in_place_starts_anew():
     assert weights[..., 0].tolist() == [[[0, 1], [0, 1]]] * 2
 
 
+def test_a_score_of_a_user_is_encoded_anew(monkeypatch):
+    """Its `update` may change the state in place, of which teacher forcing would see the last one."""
+
+    class Own(nn.Module):
+        def forward(self, query, keys):
+            return query @ keys.mT
+
+    this, calls = described(), []
+    stacked = stack(this)
+    stacked.template.model.attention.score = Own()
+    kind = type(stacked.template.model)
+    encode = kind.encode
+    monkeypatch.setattr(kind, "encode", lambda *arguments: calls.append(1) or encode(*arguments))
+    stacked.evaluated(replica_of(batches(this, 1)[0], 0), 3)
+    assert len(calls) == 2
+
+
 def test_a_forward_of_its_own_is_what_is_evaluated():
     """It may compute something else than `encode` and `step`, as in a model of a user."""
 
