@@ -136,10 +136,10 @@ FAULTS = [
     # Scores.
     Fault(
         "additive without tanh",
-        "scores/additive.py",
-        "Additive.compare",
-        "(_hidden_layer(queries, prepared) * v)",
-        "((prepared.unsqueeze(-3) + 2 * queries.unsqueeze(-2)) * v)",
+        "scores/hidden_layer.py",
+        "hidden_layer_logits",
+        "(_hidden_layer(queries, keys, features, matrix) * v)",
+        "((keys.unsqueeze(-3) + 2 * queries.unsqueeze(-2)) * v)",
         {"score": "additive"},
     ),
     Fault(

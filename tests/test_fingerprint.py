@@ -69,10 +69,10 @@ DONE = {("done", "")}
 
 def test_a_changed_score_makes_its_own_cells_stale(copy):
     assert copy.states() == {"additive": DONE, "dot": DONE}
-    copy.edit("scores/additive.py", "inputs.sigmoid_()", "inputs.sin_()")
+    copy.edit("scores/hidden_layer.py", "inputs.sigmoid_()", "inputs.sin_()")
     copy.edit("scores/dot.py", '"""The dot product', '"""Said otherwise: the dot product')
     copy.edit("errors.py", "did you mean", "is it")
-    stale = {("stale", "changed since: scores/additive.py")}
+    stale = {("stale", "changed since: scores/hidden_layer.py")}
     assert copy.states() == {"additive": stale, "dot": DONE}
     copy.run("--keep-stale")
     assert copy.states() == {"additive": stale, "dot": DONE}

@@ -12,6 +12,8 @@ from attnbench.registry import REGISTRIES, has_bundled_data, has_lengths_of_file
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's share of the machine
 FLOAT, ID, LINK = 4, 8, 1  # bytes
 BATCHES_AHEAD, BYTES_AHEAD = 16, 2**18  # as in tasks/streams.py
+HIDDEN_LAYER = ("additive", "coverage", "location_conv")  # scores with a hidden layer per query and position
+KEPT = 2**26  # as in scores/hidden_layer.py
 IMAGE = 40 * 40 * FLOAT  # of the task caption
 COPIES = 4  # the parameters, their gradients, and the two moments of Adam
 CANDIDATES, PER_EXAMPLE = 4096, 20  # drawn at once, because only 5 % of them belong to the test split
@@ -120,13 +122,15 @@ def _states(cell: Cell) -> int:
 
 
 def _weights(cell: Cell) -> int:
-    """Counts the attention weights of one sentence: per pair of words, head and layer; a vector each for `additive`."""
+    """Counts the attention weights of one sentence: per pair of words, head and layer; or hidden layers."""
     if cell.score is None or cell.model.name == "ntm":
         return 0
-    maps = max(1, _option(cell, "layers")) * (_option(cell, "heads") or 1)
-    width = _option(cell, "width") // (_option(cell, "heads") or 1)
-    depth = (cell.score.options.get("hidden") or width) if cell.score.name == "additive" else 1
-    return cell.data.max_length**2 * maps * depth
+    pairs, heads = cell.data.max_length**2, _option(cell, "heads")
+    if heads:  # all queries at once: hidden layers are computed again for the backward pass
+        return pairs * heads * max(1, _option(cell, "layers"))
+    hidden = cell.score.options.get("hidden") or _option(cell, "width")
+    kept = cell.score.name in HIDDEN_LAYER and cell.train.batch_size * pairs * hidden <= KEPT
+    return pairs * hidden if kept else pairs
 
 
 def _examples(cell: Cell) -> int:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from attnbench.registry import score
 from attnbench.scores.base import StatefulScore, lengthened
+from attnbench.scores.hidden_layer import hidden_layer_logits
 
 
 @score("coverage")
@@ -30,7 +31,7 @@ class Coverage(StatefulScore):
         self.v = nn.Linear(width, 1, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
-        return self.key_proj(keys)
+        return 2 * self.key_proj(keys)
 
     def start(self, prepared: Tensor) -> Tensor:
         """Returns the coverage before the first step, 0 (B,S)."""
@@ -38,8 +39,10 @@ class Coverage(StatefulScore):
 
     def compare(self, query: Tensor, prepared: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         state = lengthened(state, prepared.shape[-2])
-        hidden = (prepared + self.query_proj(query) + self.coverage_proj(state.unsqueeze(-1))).tanh()
-        return self.v(hidden).mT, state
+        queries = self.query_proj(query)
+        return hidden_layer_logits(
+            queries, prepared, self.v.weight[0], state.unsqueeze(-1), self.coverage_proj.weight
+        ), state
 
     def update(self, state: Tensor, weights: Tensor) -> Tensor:
         """Returns the coverage (B,S) after a step with weights (B,1,S)."""

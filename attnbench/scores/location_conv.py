@@ -9,6 +9,7 @@ from torch.nn import functional
 from attnbench.option_types import OddInt
 from attnbench.registry import score
 from attnbench.scores.base import StatefulScore, lengthened
+from attnbench.scores.hidden_layer import hidden_layer_logits
 
 
 @score("location_conv")
@@ -41,7 +42,7 @@ class LocationConv(StatefulScore):
         self.v = nn.Linear(width, 1, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
-        return self.key_proj(keys)
+        return 2 * self.key_proj(keys)
 
     def start(self, prepared: Tensor) -> Tensor:
         """Returns the weights before the first step, 0 (B,S)."""
@@ -51,8 +52,10 @@ class LocationConv(StatefulScore):
         state = lengthened(state, prepared.shape[-2])
         # Padded positions have weight 0, as have those beyond the ends: padding has no influence.
         around = functional.pad(state, (self.kernel // 2, self.kernel // 2)).unfold(-1, self.kernel, 1)  # (B,S,kernel)
-        hidden = (prepared + self.query_proj(query) + self.feature_proj(self.filter(around))).tanh()
-        return self.v(hidden).mT, state
+        queries = self.query_proj(query) + self.feature_proj.bias
+        # (U F) α in place of U (F α): the features of all positions and steps are then not kept in memory.
+        matrix = self.feature_proj.weight @ self.filter.weight
+        return hidden_layer_logits(queries, prepared, self.v.weight[0], around, matrix), state
 
     def update(self, state: Tensor, weights: Tensor) -> Tensor:
         """Returns α_t, or the sum of the weights so far (B,S)."""

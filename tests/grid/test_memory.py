@@ -10,6 +10,7 @@ from attnbench.grid.expand import expand
 from attnbench.grid.load import load_grid
 from attnbench.grid.memory import check_size, least_memory, machine_memory
 from attnbench.grid.packs import packs
+from attnbench.scores import hidden_layer
 from attnbench.tasks.build import build_task
 from attnbench.tasks.streams import training_stream
 from grid.conftest import Plans
@@ -24,15 +25,15 @@ GRID = "name: g\nseeds: 2\ngrid: {score: [additive], task: [copy]}\n"
         ("model.width=1000000000", "the parameters"),
         ("model.embedding=9000000000000000000", "the parameters"),
         ("data.vocabulary=1000000", "the parameters"),
-        ("train.batch_size=1000000000", "the attention weights"),
+        ("train.batch_size=1000000000", "the states"),
         ("data.max_length=10000000", "the attention weights"),
-        ("train.batch_size=3000000", "the attention weights"),
+        ("train.batch_size=3000000", "the states"),
         ("data.test_examples=10000000000", "the examples"),
         ("data.validation_examples=10000000000", "the examples"),
         ("data.test_lengths=[1000000000]", "the examples"),
         ("model={kind: ntm, slots: 1000000000000}", "the states"),
-        ("model={kind: transformer, layers: 1000000000}", "the attention weights"),
-        ("grid.score=[{name: additive, hidden: 1000000000}]", "the attention weights"),
+        ("model={kind: transformer, layers: 1000000000}", "the parameters"),
+        ("grid.score=[{name: additive, hidden: 1000000000}]", "the parameters"),
         ("grid.score=[{name: location, max_source_length: 1000000000}]", "the parameters"),
     ],
 )
@@ -58,6 +59,17 @@ def test_real_grids_are_far_from_the_limit(file: Path) -> None:
 def test_large_but_possible_sizes_are_accepted(plan: Plans) -> None:
     overrides = ["model.width=1024", "train.batch_size=64", "data.max_length=100", "data.test_lengths=[400]"]
     check_size(packs(plan(GRID, *overrides).cells), 16 * GB)
+
+
+@pytest.mark.parametrize("score", ["additive", "coverage", "location_conv", "dot"])
+def test_long_sources_that_were_trained_in_less_are_accepted(plan: Plans, score: str) -> None:
+    """Eight seeds with 400 words, width 64 and batches of 32 take at most 4 GB (results/speed.md)."""
+    overrides = [f"grid.score=[{score}]", "seeds=8", "data.max_length=400", "data.test_lengths=[]"]
+    check_size(packs(plan(GRID, *overrides).cells), 4 * GB)
+
+
+def test_hidden_layers_are_kept_up_to_the_limit_of_the_scores() -> None:
+    assert memory.KEPT == hidden_layer.KEPT
 
 
 def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:

@@ -11,6 +11,7 @@ from systems import LENGTHS, WIDTH, inputs, numpy_state, outside
 
 import attnbench
 from attnbench import registry
+from attnbench.scores import hidden_layer
 
 # score, its options, and the names and shapes of its state_dict
 TABLE = [
@@ -53,6 +54,14 @@ NAMES = ["-".join([name, *map(str, options.values())]) for name, options, _ in T
 every_row = pytest.mark.parametrize(("name", "options", "shapes"), TABLE, ids=NAMES)
 
 
+@pytest.fixture(params=["kept", "chunked"])
+def _hidden_layer(request, monkeypatch):
+    """The hidden layer is kept for the backward pass, or computed in chunks of two positions of three sentences."""
+    if request.param == "chunked":
+        monkeypatch.setattr(hidden_layer, "KEPT", 0)
+        monkeypatch.setattr(hidden_layer, "AT_ONCE", 2 * 3 * WIDTH)
+
+
 def attention(name, scope="global", **options):
     """An attention with random parameters, in float64."""
     torch.manual_seed(3)
@@ -84,6 +93,7 @@ def test_parameters_are_those_of_the_equation(name, options, shapes):
     assert {k: tuple(v.shape) for k, v in score.state_dict().items()} == shapes
 
 
+@pytest.mark.usefixtures("_hidden_layer")
 @every_row
 def test_every_step_equals_the_loop(name, options, shapes):
     del shapes
@@ -113,6 +123,7 @@ def test_called_by_itself_every_query_is_at_the_first_step(name, options, shapes
             np.testing.assert_allclose(score(query, keys)[b, t].detach(), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("_hidden_layer")
 @every_row
 def test_gradcheck_through_the_steps(name, options, shapes):
     """By the query, the keys, every parameter and what is carried: first and second derivatives."""

@@ -11,7 +11,7 @@ from systems import LONGEST, SCORES, WIDTH, inputs, numpy_state
 
 import attnbench
 from attnbench import registry
-from attnbench.scores import additive
+from attnbench.scores import hidden_layer
 
 # score, its own options, and the names and shapes of its state_dict as semantics.md §2 has them
 TABLE = [
@@ -61,8 +61,8 @@ def test_additive_on_long_sources_equals_the_equation_and_differentiates(monkeyp
     """Where the hidden layer is not kept: in chunks of so many queries, alone and stacked."""
     query, keys, _ = inputs()
     query = query[:, :queries]
-    monkeypatch.setattr(additive, "KEPT", 0)
-    monkeypatch.setattr(additive, "AT_ONCE", rows * query[..., 0, :].numel() * keys.shape[1])
+    monkeypatch.setattr(hidden_layer, "KEPT", 0)
+    monkeypatch.setattr(hidden_layer, "AT_ONCE", rows * query[..., 0, :].numel() * keys.shape[1])
     score = built("additive", hidden=4)
     expected = score_logits("additive", numpy_state(score), query.numpy(), keys.numpy())
     np.testing.assert_allclose(score(query, keys).detach().numpy(), expected, rtol=0, atol=1e-10)
@@ -83,8 +83,8 @@ def test_additive_on_long_sources_equals_the_equation_and_differentiates(monkeyp
 def test_additive_in_half_precision_is_no_worse_than_its_tanh(monkeypatch, dtype, autocast, chunked):
     """With v of one sign, the terms of 2σ(2x) − 1 are all rounded before the large Σv is subtracted again."""
     if chunked:
-        monkeypatch.setattr(additive, "KEPT", 0)
-        monkeypatch.setattr(additive, "AT_ONCE", 3 * 256 * 20)
+        monkeypatch.setattr(hidden_layer, "KEPT", 0)
+        monkeypatch.setattr(hidden_layer, "AT_ONCE", 3 * 256 * 20)
     torch.manual_seed(0)
     score = attnbench.build_score("additive", width=256)
     score.v.weight.data.uniform_(0, 0.3)
@@ -106,8 +106,8 @@ def test_additive_in_half_precision_is_no_worse_than_its_tanh(monkeypatch, dtype
 
 @pytest.mark.parametrize("stacked", [False, True])
 def test_additive_on_long_sources_has_second_derivatives(monkeypatch, stacked):
-    monkeypatch.setattr(additive, "KEPT", 0)
-    monkeypatch.setattr(additive, "AT_ONCE", 1)
+    monkeypatch.setattr(hidden_layer, "KEPT", 0)
+    monkeypatch.setattr(hidden_layer, "AT_ONCE", 1)
     score = built("additive", hidden=3)
     query, keys, _ = inputs(steps=2)
     leaves = [x.detach().requires_grad_() for x in (query[:2], keys[:2, :3], *score.parameters())]
@@ -125,11 +125,11 @@ def test_additive_on_long_sources_has_second_derivatives(monkeypatch, stacked):
 
 def test_additive_on_long_sources_computes_no_more_than_a_chunk_at_a_time(monkeypatch):
     """Also of one query of several replicas: larger chunks fragment the memory of a training (see `_ChunkedSum`)."""
-    monkeypatch.setattr(additive, "KEPT", 0)
-    monkeypatch.setattr(additive, "AT_ONCE", 64)
+    monkeypatch.setattr(hidden_layer, "KEPT", 0)
+    monkeypatch.setattr(hidden_layer, "AT_ONCE", 64)
     sizes = []
-    original = additive._hidden_layer
-    monkeypatch.setattr(additive, "_hidden_layer", lambda *parts: _noted(sizes, original(*parts)))
+    original = hidden_layer._hidden_layer
+    monkeypatch.setattr(hidden_layer, "_hidden_layer", lambda *parts: _noted(sizes, original(*parts)))
     score = attnbench.build_score("additive", width=4)
     query, keys = torch.randn(3, 2, 1, 4), torch.randn(3, 2, 50, 4)
     torch.func.vmap(score)(query.requires_grad_(), keys).sum().backward()
