@@ -4,9 +4,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from sys import intern
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +19,7 @@ from attnbench.messages import say
 
 # What reading a broken JSON file may raise: also nesting too deep, or an integer too large for a float.
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)
+AT_ONCE = 10_000  # elements of a list that are written or checked at a time: the plan of a large grid has gigabytes
 
 
 def make_writable(folder: Path) -> None:
@@ -37,13 +41,23 @@ def make_writable(folder: Path) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON atomically. NaN and infinity, which JSON does not have, become null."""
-    write_atomically(path, _json_text(content, indent=1, ensure_ascii=False))
+    try:
+        write_atomically(path, partial(_write_indented, content))
+    except ValueError:
+        write_atomically(path, partial(_write_indented, finite(content)))
+
+
+def _write_indented(content: dict[str, Any], file: BinaryIO) -> None:
+    # In parts: the encoder makes a string per bracket and comma, and json.dump writes each of them by itself.
+    pieces = json.JSONEncoder(indent=1, ensure_ascii=False, allow_nan=False).iterencode(content)
+    while part := "".join(islice(pieces, AT_ONCE)):
+        file.write(part.encode())
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """The content as JSON reads it back, plus a digest of it, by which later edits of the file are detected."""
-    plain: dict[str, Any] = json.loads(_json_text(content))
-    return plain | {"digest": _digest(_canonical(plain))}
+    plain: dict[str, Any] = _parse(_json_text(content))
+    return plain | {"digest": _digest(plain)}
 
 
 def read_sealed(path: Path, model: type[BaseModel], most: int, later: Collection[str]) -> dict[str, Any]:
@@ -63,42 +77,85 @@ def read_sealed(path: Path, model: type[BaseModel], most: int, later: Collection
         OSError: if it cannot be read.
         ValueError, RecursionError, OverflowError: if it is not JSON, was edited, or is not what the model says.
     """
-    # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
-    content = json.loads(read_file(path, most).decode("utf-8"), parse_constant=_refuse)
+    content = _parse(read_file(path, most).decode("utf-8"))
     if not isinstance(content, dict):
         raise ValueError("it is not a mapping")
-    text = _canonical(content)
-    if "digest" in content and content["digest"] != _digest(text):
+    if "digest" in content and content["digest"] != _digest(content):
         raise ValueError("the file was edited: its digest does not match its content")
     if "digest" not in content and any(key in content for key in later):
         raise ValueError("the file was edited: it has no digest")
-    try:
-        # The text again and not the content, because a model is strict about JSON: 5 is not "5", but [5] is a tuple.
-        model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the file'}: {say(first)}") from None
+    for first, part in _parts(content):
+        try:
+            # As text and not as it is, because a model is strict about JSON: 5 is not "5", but [5] is a tuple.
+            model.model_validate_json("".join(_canonical(part)))
+        except ValidationError as error:
+            raise ValueError(_first_error(error, first)) from None
     return content
 
 
-def _canonical(content: dict[str, Any]) -> str:
-    return json.dumps({name: value for name, value in content.items() if name != "digest"}, sort_keys=True)
+def _parts(content: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the content in parts that have at most AT_ONCE elements of each list, with the index of the first element.
+
+    The models of all cells of a large plan would take gigabytes.
+    """
+    long = {name for name, value in content.items() if isinstance(value, list) and len(value) > AT_ONCE}
+    for first in range(0, max([1, *(len(content[name]) for name in long)]), AT_ONCE):
+        yield (
+            first,
+            {name: value[first : first + AT_ONCE] if name in long else value for name, value in content.items()},
+        )
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _first_error(error: ValidationError, first: int) -> str:
+    """The first error of a part of the content whose lists begin with the element `first`."""
+    found = error.errors()[0]
+    place = [first + each if index == 1 and isinstance(each, int) else each for index, each in enumerate(found["loc"])]
+    return f"{'.'.join(map(str, place)) or 'the file'}: {say(found)}"
+
+
+def _parse(text: str) -> Any:
+    # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_shared)
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of these pairs, in which equal texts are one string: the labels of all cells have few values."""
+    return {name: intern(value) if type(value) is str else value for name, value in pairs}
+
+
+def _canonical(content: dict[str, Any]) -> Iterator[str]:
+    """The content without its digest as JSON with sorted keys, as json.dumps writes it, in pieces."""
+    yield "{"
+    for index, name in enumerate(sorted(content.keys() - {"digest"})):
+        yield f"{', ' if index else ''}{json.dumps(name)}: "
+        value = content[name]
+        if not isinstance(value, list):
+            yield json.dumps(value, sort_keys=True)
+            continue
+        yield "["
+        for first in range(0, len(value), AT_ONCE):
+            yield (", " if first else "") + json.dumps(value[first : first + AT_ONCE], sort_keys=True)[1:-1]
+        yield "]"
+    yield "}"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    found = hashlib.sha256()
+    for piece in _canonical(content):
+        found.update(piece.encode())
+    return found.hexdigest()
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number")
 
 
-def _json_text(content: dict[str, Any], **options: Any) -> str:
-    """The content as JSON. It is copied only if it has NaN or infinity: the plan of a large grid has gigabytes."""
+def _json_text(content: dict[str, Any]) -> str:
+    """The content as JSON. It is copied only if it has NaN or infinity."""
     try:
-        return json.dumps(content, allow_nan=False, **options)
+        return json.dumps(content, allow_nan=False)
     except ValueError:
-        return json.dumps(finite(content), allow_nan=False, **options)
+        return json.dumps(finite(content), allow_nan=False)
 
 
 def finite(value: Any) -> Any:

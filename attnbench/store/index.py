@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -36,7 +37,7 @@ CODE = "code"  # in place of the cell's id in a line that has a fingerprint
 Stamps = dict[str, str]  # by cell: the time stamps and the size of its file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellSummary:
     """The part of a cell's record that tables and states need.
 
@@ -123,8 +124,9 @@ class Index:
         if self._lines is None:
             self._lines = {}
             with suppress(*UNREADABLE):
-                for line in read_file(self.file, MOST_BYTES).decode("utf-8").splitlines():
-                    self._read_line(line)
+                # One line at a time: the file of a large run has hundreds of megabytes.
+                for line in BytesIO(read_file(self.file, MOST_BYTES)):
+                    self._read_line(line.decode("utf-8").rstrip("\n"))
         return self._lines
 
     def _read_line(self, line: str) -> None:

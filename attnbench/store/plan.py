@@ -86,6 +86,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """
     file = folder / PLAN
     try:
-        return read_sealed(file, PlanFile, MOST_BYTES, SINCE_DIGESTS)
+        plan = read_sealed(file, PlanFile, MOST_BYTES, SINCE_DIGESTS)
+        cells = every_cell(plan)
+        if len({cell["id"] for cell in cells}) < len(cells):
+            raise ValueError("a cell is planned twice")
+        return plan
     except UNREADABLE as error:
         raise fail(f"cannot be read: {cause(error)}", str(file), "run the grid again: what is done is kept") from error

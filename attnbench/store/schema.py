@@ -118,9 +118,6 @@ class PlanFile(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "PlanFile":
-        cells = [*self.cells, *self.tuning]
-        if len({cell.id for cell in cells}) < len(cells):
-            raise ValueError("a cell is planned twice")
         axes = set(self.axes)
         if len(axes) < len(self.axes) or any(axes - {*LABELS, *(cell.labels.model_extra or ())} for cell in self.cells):
             raise ValueError("the labels of a cell do not have every axis once")

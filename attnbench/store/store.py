@@ -277,9 +277,7 @@ class Store:
         Columns: those of table.csv, then every other `<metric>@<length>`. Metrics are float64, or Int64 if they are
         whole numbers; missing if they have no meaning for the cell.
         """
-        plan = self.plan()
-        wanted = {cell["id"] for cell in plan["cells"]}
-        return frame_of(plan, {cell: found for cell, found in self.summaries() if cell in wanted})
+        return frame_of(self.plan(), self.summaries())
 
     def write_table(self) -> "pd.DataFrame":
         """Writes table.csv, with the same bytes for the same results, and returns the frame with all columns."""

@@ -178,6 +178,15 @@ def test_a_plan_of_another_form_is_refused_even_where_its_digest_fits(store, cha
         Store(store.folder).frame()
 
 
+def test_a_cell_that_is_planned_twice_is_refused(store):
+    file = store.folder / "plan.json"
+    content = json.loads(file.read_text())
+    content["cells"].append(content["cells"][0])
+    file.write_text(json.dumps(sealed(content)))
+    with pytest.raises(AttnbenchError, match=r"plan\.json: cannot be read: a cell is planned twice"):
+        Store(store.folder).frame()
+
+
 def test_a_plan_without_its_digest_was_edited(store):
     file = store.folder / "plan.json"
     content = json.loads(file.read_text())
