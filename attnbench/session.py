@@ -201,7 +201,7 @@ def _data_name(cell: Cell) -> str:
 
 
 def _first_packs(all_packs: list[Pack], limit: int | None, at_least: int) -> list[Pack]:
-    """The first packs that have at most `limit` cells together, but at least so many packs."""
+    """The first packs that have at most `limit` cells together, but no fewer packs than `at_least`."""
     if limit is None:
         return all_packs
     totals = accumulate(len(pack.ids) for pack in all_packs)

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 from urllib.parse import urlsplit
 
+from attnbench.engines.allocator import kept_memory
 from attnbench.engines.ray_node import code
 from attnbench.errors import fail
 from attnbench.safe_path import safe_path
@@ -78,13 +79,13 @@ def _init(ray: Any, given: dict[str, Any]) -> None:
     if "://" not in address:
         options["job_config"] = _job_config(ray)
     try:
-        with safe_path():
+        with safe_path(), kept_memory():  # a cluster that is started here gives its environment to its workers
             ray.init(**options)
     except (ConnectionError, RuntimeError) as error:
         if not any(message in str(error) for message in CLIENT_FAILED):
             raise
         ray.shutdown()
-        with safe_path():
+        with safe_path(), kept_memory():
             ray.init(**options)
 
 

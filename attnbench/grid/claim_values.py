@@ -56,6 +56,7 @@ class _Finder:
         self.document, self.labels = document, labels
 
     def part(self, part: Part) -> Part:
+        """The part with the labels that its settings stand for; problems are added to the document."""
         before = len(self.document.problems)
         sides = {key: self._setting(side, (*part.place, key)) for key, side in part.sides.items()}
         where = self._setting(part.where, (*part.place, "where"))

@@ -53,6 +53,7 @@ class _Reader:
         self.document, self.test_lengths, self.hint = document, test_lengths, hint
 
     def claim(self, written: Any, place: KeyPath) -> Claim | None:
+        """The claim that is written at this place; None if it cannot be read."""
         if not isinstance(written, dict):
             self._note(place, f"a claim should be a mapping, found {show(written)}", EXAMPLE)
             return None
@@ -69,6 +70,7 @@ class _Reader:
         return Claim(texts.get("says", ""), texts.get("source", ""), tuple(part for part in read if part is not None))
 
     def part(self, written: Any, place: KeyPath) -> Part | None:
+        """The part of a claim that is written at this place; None if it cannot be read."""
         kind = self._kind(written, place)
         if kind is None:
             return None

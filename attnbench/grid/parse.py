@@ -197,6 +197,7 @@ class _Reading:
         self._merging: list[yaml.Node] = []  # the mappings in which a merge key is being read
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """The plain data of a node and of all nodes below it; None where a tag is not allowed."""
         self._count(node, path)
         self.document.values[path] = (node.start_mark.line, node.start_mark.column)
         kind = node.tag.removeprefix(_TAG)

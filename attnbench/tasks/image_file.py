@@ -168,7 +168,7 @@ def _of_words(words: np.ndarray, path: str) -> list[Problem]:
         elif what := unusable_word(used):
             problems.append(Problem(f"image {n}: {what}", where, "remove the character"))
         elif blank := [word for word in used if word.isspace()]:
-            problems.append(Problem(f"image {n} has a word of white space alone: {blank[0]!r}", where, "remove it"))
+            problems.append(Problem(f"image {n} has a word that is only white space: {blank[0]!r}", where, "remove it"))
         elif reserved := sorted({*used} & {*SPECIAL}):
             problems.append(Problem(f"image {n} has the reserved word {reserved[0]!r}", where, "rename it"))
     return problems

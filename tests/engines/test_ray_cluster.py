@@ -19,6 +19,7 @@ class FakeRay:
         self.errors = list(errors)
         self.attempts = 0
         self.safe: list[str | None] = []
+        self.allocator: list[str] = []
 
     def is_initialized(self) -> bool:
         return False
@@ -29,6 +30,7 @@ class FakeRay:
     def init(self, **_: object) -> None:
         self.attempts += 1
         self.safe.append(os.environ.get("PYTHONSAFEPATH"))
+        self.allocator.append(os.environ.get("GLIBC_TUNABLES", ""))
         if self.errors:
             raise self.errors.pop(0)
 
@@ -65,3 +67,11 @@ def test_no_process_that_ray_starts_searches_the_working_folder(joined, monkeypa
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     assert joined(ConnectionAbortedError("Starting Ray client server failed")).safe == ["1", "1"]
     assert "PYTHONSAFEPATH" not in os.environ
+
+
+def test_a_cluster_that_is_started_here_gets_the_settings_of_the_allocator(joined, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    ray = joined(ConnectionAbortedError("Starting Ray client server failed"))
+    assert len(ray.allocator) == 2
+    assert all(settings.startswith("glibc.malloc.") for settings in ray.allocator)
+    assert "GLIBC_TUNABLES" not in os.environ

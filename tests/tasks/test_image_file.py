@@ -189,7 +189,7 @@ FAR[WORDS == ""] = True
         (with_(words=np.zeros((6, 3))), r"words: are of type float64 and shape \(6, 3\), expected text"),
         (with_(words=GAP), "image 1 has an empty word before its last one"),
         (with_(words=NOTHING, links=None, possible=None), "image 3 has no words"),
-        (with_(words=BLANK), r"image 2 has a word of white space alone: '\\u2003'"),
+        (with_(words=BLANK), r"image 2 has a word that is only white space: '\\u2003'"),
         (with_(words=RESERVED), "image 0 has the reserved word '</s>'"),
         (with_(words=WORDS[:5], links=None, possible=None), "has 6 images and the words of 5"),
         (with_(links=np.zeros((6, 3, 5), bool)), r"links: has the shape \(6, 3, 5\), expected \(6, 3, 6\)"),

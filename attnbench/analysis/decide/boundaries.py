@@ -49,7 +49,7 @@ def looks(pairs: int, at_least: int, at_most: int, alpha: float = ALPHA) -> tupl
 
 
 def fewest_seeds(pairs: int, alpha: float = ALPHA) -> int:
-    """The smallest at_most with which one of so many pairs can be settled: 6 for one pair, 10 for 15."""
+    """The smallest at_most with which one of `pairs` pairs can be settled: 6 for one pair, 10 for 15."""
     return fewest_pairs(alpha / pairs)
 
 

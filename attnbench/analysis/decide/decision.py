@@ -126,7 +126,7 @@ def in_order(results: Mapping[int, float | None], seeds: Sequence[int]) -> list[
 
 
 def smallest_difference(differences: Values, level: float, power: float = POWER) -> float | None:
-    """The mean difference that one test of so many pairs finds with the given power, if they vary as these do.
+    """The mean difference that one test of this number of pairs finds with the given power, if they vary as these do.
 
     Of the paired t test, whose power the sign-flip test nearly has. None where no pairs could give a p of this level.
 
@@ -144,11 +144,11 @@ def smallest_difference(differences: Values, level: float, power: float = POWER)
 
 
 def excluded_failure_rate(seeds: int, alpha: float = ALPHA) -> float:
-    """The rate of failing seeds above which so many seeds show a failure with the probability 1 − alpha.
+    """The rate of failing seeds above which this number of seeds shows a failure with the probability 1 − alpha.
 
     No test can know of a failure that no seed showed. 12 seeds without a failure exclude, with 95 % confidence, that
     more than 22 % of seeds fail, and 30 seeds that more than 9.5 % do; a score that fails in 2 % of seeds shows none in
-    12 seeds with a probability of .78. So `equivalent` says nothing of rarer failures.
+    12 seeds with a probability of .78. So `equivalent` does not exclude rarer failures.
 
     Source: Clopper & Pearson 1934, The Use of Confidence or Fiducial Limits (no events of n)
     """

@@ -71,6 +71,7 @@ def smallest_fall(metric: str, rows: Sequence[BaselineRow], seeds: int) -> float
     worst = mean if facts.better > 0 else (facts.high or 4 * max(mean, scaled.floor)) - mean
 
     def power(fall: float) -> float:
+        """The share of made-up runs, whose mean is worse by `fall`, in which the gate fails."""
         draw = random.Random(0)
         found = 0
         for _ in range(DRAWS):

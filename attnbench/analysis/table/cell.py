@@ -191,11 +191,11 @@ def _verdicts(seeds: Mapping[Key, Seeds], best: Key, metric: Metric, resolution:
     Cells that share no seed with the best are left out.
     """
     shared = {key: len(own.keys() & seeds[best].keys()) for key, own in seeds.items() if key != best}
-    # No values can lead to better or worse then, and to equivalent only with the seeds that one pair needs; most
+    # No values can lead to better or worse then, and to equivalent only with the seeds that one pair needs: most
     # tables of few seeds need no test.
     if all(pairs < FEWEST["mean"] for pairs in shared.values()):
         return {key: Verdict.INCONCLUSIVE for key, pairs in shared.items() if pairs}
-    # The same where the correction for so many comparisons makes even the smallest p too large. A large table has
+    # Likewise if the correction for the number of comparisons makes even the smallest p too large. A large table has
     # millions of pairs of cells, and would take hours.
     if _pairs_of_cells(seeds) * 2.0 ** -max(map(len, seeds.values())) > ALPHA:
         return {key: Verdict.INCONCLUSIVE for key, pairs in shared.items() if pairs}
