@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parent
 TRAINING = PACKAGE / "training" / "train.py"
 # Imported by the training code, but no number depends on them: error messages, descriptions, plain data classes.
 NOT_COUNTED = frozenset({"cell.py", "errors.py", "outcome.py", "registry.py", "messages.py"})
+NOT_COUNTED_FOLDERS = ("training/trial/", "registered/")
 
 SINCE = "changed since: "
 
@@ -88,7 +89,7 @@ def _of_files(roots: frozenset[Path]) -> Fingerprint:
 
 
 def _counts(name: str) -> bool:
-    return name not in NOT_COUNTED and not name.startswith("training/trial/")
+    return name not in NOT_COUNTED and not name.startswith(NOT_COUNTED_FOLDERS)
 
 
 @cache

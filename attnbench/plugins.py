@@ -17,7 +17,8 @@ from attnbench import plugin_folder
 from attnbench.contained import contained
 from attnbench.errors import AttnbenchError, fail
 from attnbench.messages import message_of
-from attnbench.registry import REGISTRIES, Entry
+from attnbench.registered.entry import Entry
+from attnbench.registry import REGISTRIES
 from attnbench.syntax import digest_of_source
 from attnbench.uncached_imports import import_from_source
 from attnbench.user_code import Root, UserCode, root_of_file, root_of_module, user_code, version_of

@@ -12,7 +12,8 @@ import torch
 
 import attnbench
 from attnbench.errors import AttnbenchError
-from attnbench.registry import REGISTRIES, REQUIRED, Registry
+from attnbench.registered.entry import REQUIRED
+from attnbench.registry import REGISTRIES, Registry
 
 BUILTINS = [(kind, name) for kind, r in REGISTRIES.items() for name in r.names() if r.is_builtin(name)]
 

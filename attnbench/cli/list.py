@@ -91,7 +91,7 @@ def doc_field(doc: str, label: str) -> str:
 
 
 def _option(option: Any) -> str:
-    from attnbench.registry import REQUIRED
+    from attnbench.registered.entry import REQUIRED
 
     default = f"default {written(option.default)}"
     if option.default is REQUIRED:

@@ -15,7 +15,8 @@ from attnbench.grid.schema import COMPONENTS, DEFAULT_MODEL, GridFile
 from attnbench.grid.tune import is_tunable, overlap, tuned_in_test
 from attnbench.grid.values import DEFAULTS, GLOBAL, Axes, Combination, Exclude, Value, plain_value
 from attnbench.messages import show
-from attnbench.registry import REGISTRIES, Entry
+from attnbench.registered.entry import Entry
+from attnbench.registry import REGISTRIES
 
 # The axes that exist whatever components the grid uses; `_known` adds the components' options.
 FIELDS = (

@@ -6,7 +6,8 @@ from attnbench.grid.resolve import LENGTHS, Resolver
 from attnbench.grid.schema import COMPONENTS
 from attnbench.grid.signatures import wrong_signatures
 from attnbench.grid.values import Axes, Combination, Sections, Value
-from attnbench.registry import REGISTRIES, Entry
+from attnbench.registered.entry import Entry
+from attnbench.registry import REGISTRIES
 
 
 def probe(document: Document, axes: Axes, sections: Sections, problems: Problems) -> None:

@@ -15,7 +15,8 @@ from attnbench.grid.incompatible import reads_path
 from attnbench.grid.values import DEFAULTS, Axes, Combination, Sections, Value
 from attnbench.messages import say
 from attnbench.plugins import load_entry_points
-from attnbench.registry import REGISTRIES, Entry, has_digits, has_lengths_of_files
+from attnbench.registered.entry import Entry
+from attnbench.registry import REGISTRIES, has_digits, has_lengths_of_files
 
 MOST_BYTES = 10**9  # size of a file of sentence pairs, which is read into memory
 LENGTHS = ("min_length", "max_length")

@@ -15,7 +15,7 @@ from attnbench.grid.decide import RANGE, Decide, SeedRange
 from attnbench.grid.parse import IGNORED
 from attnbench.grid.tune import Tune, is_tunable
 from attnbench.messages import show
-from attnbench.registry import PROVIDED_UNLESS_SET, REQUIRED, Entry
+from attnbench.registered.entry import PROVIDED_UNLESS_SET, REQUIRED, Entry
 
 COMPONENTS = ("score", "scope", "normaliser", "task")
 DEFAULT_MODEL = "rnn"

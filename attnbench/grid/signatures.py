@@ -17,7 +17,7 @@ from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from attnbench.errors import Problem
-from attnbench.registry import Entry
+from attnbench.registered.entry import Entry
 
 MISSING = object()
 # Called or read in a constructor, these can give an instance any attribute, or change how its methods are called.
