@@ -127,13 +127,17 @@ def guard(
     from attnbench.cli.console import Console
     from attnbench.guarding import baseline as baselines
     from attnbench.guarding import report as formats
-    from attnbench.guarding.guard import asked_for, examine
+    from attnbench.guarding.guard import Interrupted, asked_for, examine
     from attnbench.guarding.load import load
     from attnbench.guarding.search import find_target
 
     rows = baselines.read(baseline, update) if baseline is not None else []
     asked = asked_for(causal, layout, mask, positions, score, width, heads, longest, device, unnormalised)
-    report, trainings = examine(find_target(load(name, build), asked), train, strict, seed, skip or (), _announce)
+    target = find_target(load(name, build), asked)
+    try:
+        report, trainings = examine(target, train, strict, seed, skip or (), _announce)
+    except Interrupted as interrupted:
+        report, trainings, baseline = interrupted.report, {}, None  # part of a training is not compared and not kept
     if baseline is not None and not update:
         report = baselines.compare(baseline, rows, report, trainings)
     if format is Format.TEXT and is_limited(console := Console()):

@@ -23,6 +23,14 @@ MOST = 1_000_000  # the largest width, and the largest numbers of heads and of p
 MOST_SEED = 2**63 - 1  # torch.manual_seed takes 64 bits
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a guard; `report` has the results of the checks that had ended."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
 class GuardFailed(AssertionError):
     """An attention breaks a law; the message is the report of `attnbench guard`."""
 
@@ -160,34 +168,54 @@ def examine(
 
     Returns:
         The report, and what came out of training by task.
+
+    Raises:
+        Interrupted: a KeyboardInterrupt, if Ctrl-C is pressed after the first check.
     """
     dtypes = dtypes_of(target)
-    results: list[Result] = []
     _check_names(skip)
+    results: list[Result] = []
+    trainings: dict[str, Training] = {}
+    loaded = target.loaded
+    built = loaded.expression if loaded.module else ""
+    report = Report(
+        loaded.name, heading(target, dtypes), results, strict=strict, built=built, causal=target.asked.causal
+    )
+    try:
+        train = _run_checks(target, dtypes, seed, skip, begin, results) and train
+        for name in (task for task in TASKS if train and task not in skip):
+            begin(name)
+            result, training = run_training(target, name)
+            results.append(result)
+            if training is not None:
+                trainings[name] = training
+    except KeyboardInterrupt:
+        if not results:
+            raise
+        raise Interrupted(replace(report, interrupted=True)) from None
+    return report, trainings
+
+
+def _run_checks(
+    target: Target,
+    dtypes: Sequence[torch.dtype],
+    seed: int,
+    skip: Sequence[str],
+    begin: Callable[[str], None],
+    results: list[Result],
+) -> bool:
+    """Runs all checks and appends their results; returns False if the first one fails, from which all others follow."""
     for check in checks.ALL:
         if check.name in skip:
             results.append(Result(check.name, check.law, Outcome.SKIPPED, "--skip"))
             continue
         begin(check.name)
         results.append(run_check(check, target, dtypes, seed))
+        if check is checks.PADDING:
+            results[-1] = _with_opposite(results[-1], target, seed)
         if check is checks.FIRST and results[-1].outcome is Outcome.FAILED:
-            train = False  # every other result would follow from it
-            break
-    padding = checks.PADDING.name
-    results = [_with_opposite(each, target, seed) if each.name == padding else each for each in results]
-    trainings: dict[str, Training] = {}
-    for name in (task for task in TASKS if train and task not in skip):
-        begin(name)
-        result, training = run_training(target, name)
-        results.append(result)
-        if training is not None:
-            trainings[name] = training
-    loaded = target.loaded
-    built = loaded.expression if loaded.module else ""
-    report = Report(
-        loaded.name, heading(target, dtypes), results, strict=strict, built=built, causal=target.asked.causal
-    )
-    return report, trainings
+            return False
+    return True
 
 
 def _check_names(skip: Sequence[str]) -> None:

@@ -33,6 +33,7 @@ class Report:
         strict: whether warnings fail.
         built: the expression that builds it; "" if it is not built.
         causal: whether it is causal.
+        interrupted: whether Ctrl-C ended it; the results are those until then.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Report:
     strict: bool = False
     built: str = ""
     causal: bool = False
+    interrupted: bool = False
 
     @property
     def failed(self) -> list[Result]:
@@ -51,6 +53,8 @@ class Report:
     @property
     def exit(self) -> Exit:
         """The exit status of the command."""
+        if self.interrupted:
+            return Exit.INTERRUPTED
         if self.failed:
             return Exit.REGRESSION
         return Exit.OK if self.comparison is None else self.comparison.exit
@@ -65,7 +69,8 @@ def summary(report: Report) -> str:
     """One line with the numbers of each outcome."""
     counts = Counter(result.outcome for result in report.results)
     numbers = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-    return one_line(f"{report.name}: {'failed' if report.exit else 'passed'} ({numbers})")
+    outcome = "interrupted" if report.interrupted else "failed" if report.exit else "passed"
+    return one_line(f"{report.name}: {outcome} ({numbers})")
 
 
 def to_text(report: Report) -> str:

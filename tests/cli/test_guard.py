@@ -100,6 +100,23 @@ def test_one_that_writes_to_its_inputs_gets_one_message(typed):
     assert "passed" not in printed.out.splitlines()[-1].removeprefix("under_test.py:writes: ")
 
 
+@pytest.mark.parametrize(("at", "kept"), [("copy", []), ("reverse", ["copy"])])
+def test_ctrl_c_in_training_prints_what_has_ended(typed, monkeypatch, at, kept):
+    def train_on(_target, name):
+        if name == at:
+            raise KeyboardInterrupt
+        return TWO
+
+    monkeypatch.setattr(trained, "train_on", train_on)
+    status, printed = typed("under_test.py:attend", "--baseline", "kept.csv", "--update")
+    assert status == 130
+    rows = {line.split()[0]: line for line in printed.out.splitlines() if line.startswith("  ")}
+    assert "not applicable" in rows["future"]
+    assert [name for name in ("copy", "reverse") if name in rows] == kept
+    assert printed.out.splitlines()[-1].startswith("under_test.py:attend: interrupted (")
+    assert not os.path.exists("kept.csv"), "a part of a training is no baseline"
+
+
 def test_a_warning_fails_with_strict_alone(typed):
     status, printed = typed("under_test.py:attend", "--no-train")
     assert (status, "  padding NaN            warned" in printed.out) == (0, True)
