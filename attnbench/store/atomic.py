@@ -19,6 +19,7 @@ from attnbench.messages import say
 
 # What reading a broken JSON file may raise: also nesting too deep, or an integer too large for a float.
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)
+_checked: dict[type[BaseModel], str] = {}  # the digest of the last file that was checked, by its model
 AT_ONCE = 10_000  # elements of a list that are written or checked at a time: the plan of a large grid has gigabytes
 
 
@@ -69,6 +70,9 @@ def read_sealed(path: Path, model: type[BaseModel], most: int, later: Collection
         most: the largest size of the file in bytes.
         later: keys that only files with a digest have: a file that has one of them but no digest was edited.
 
+    A file that was the last one to be read and checked is not checked again, if its digest is the same: a run reads its
+    plan several times.
+
     Returns:
         The content as it is in the file. It has no "digest" if an early version wrote the file, which could not be
         told from an edited one.
@@ -84,12 +88,15 @@ def read_sealed(path: Path, model: type[BaseModel], most: int, later: Collection
         raise ValueError("the file was edited: its digest does not match its content")
     if "digest" not in content and any(key in content for key in later):
         raise ValueError("the file was edited: it has no digest")
+    if content.get("digest") and _checked.get(model) == content["digest"]:
+        return content
     for first, part in _parts(content):
         try:
             # As text and not as it is, because a model is strict about JSON: 5 is not "5", but [5] is a tuple.
             model.model_validate_json("".join(_canonical(part)))
         except ValidationError as error:
             raise ValueError(_first_error(error, first)) from None
+    _checked[model] = content.get("digest", "")
     return content
 
 

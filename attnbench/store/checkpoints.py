@@ -5,6 +5,7 @@ The workers write and read them (training/checkpoint.py); the driver says where,
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,11 +36,13 @@ def with_checkpoints(packs: Sequence[Pack], run: Path) -> list[Pack]:
 
 def delete_checkpoints(run: Path, first_cells: Iterable[str]) -> None:
     """Deletes the checkpoints of packs, by the id of their first cell, with temporary files of killed workers."""
-    for cell in first_cells:
-        file = _file(run, cell)
-        for one in (file, *file.parent.glob(f".{file.name}.*.tmp")):
-            with suppress(OSError):  # the next run deletes it
-                one.unlink()
+    unwanted = set(first_cells)
+    with suppress(OSError):  # there is no folder yet
+        for file in os.scandir(run / CHECKPOINTS):
+            # <cell>.npz, or .<cell>.npz.<process>.tmp
+            if file.name.removeprefix(".").partition(".")[0] in unwanted:
+                with suppress(OSError):  # the next run deletes it
+                    os.unlink(file)
 
 
 def _file(run: Path, cell: str) -> Path:

@@ -12,7 +12,7 @@ __all__ = ["DONE", "FAILED", "STALE", "TODO", "CellState", "stale_note", "states
 TODO, DONE, FAILED, STALE = "todo", "done", "failed", "stale"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellState:
     """The state of a cell.
 

@@ -88,3 +88,20 @@ def test_an_edited_element_of_a_later_part_does_not_match_the_digest(tmp_path: P
     file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="digest"):
         read(file)
+
+
+def test_a_file_is_checked_once_and_a_wrong_one_each_time(tmp_path: Path, monkeypatch):
+    (tmp_path / "right").mkdir()
+    right, wrong = write(tmp_path / "right", {"numbers": [1]}), write(tmp_path, {"numbers": ["x"]})
+    checks = []
+    check = Numbers.model_validate_json
+    monkeypatch.setattr(Numbers, "model_validate_json", lambda text: (checks.append(text), check(text)))
+    assert read(right) == read(right)
+    assert len(checks) == 1
+    for _ in range(2):
+        with pytest.raises(ValueError, match="numbers"):
+            read(wrong)
+    assert len(checks) == 3
+    write(tmp_path / "right", {"numbers": [2]})
+    assert read(right)["numbers"] == [2]
+    assert len(checks) == 4
