@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from attnbench.analysis.improvement import probability_of_improvement
 from attnbench.analysis.learned import LEARNED_AT
 from attnbench.analysis.paired import (
     ALPHA,
     compared_with,
     fewest_pairs,
     paired,
-    probability_of_improvement,
     seeds_needed,
 )
 from attnbench.analysis.stats import estimate, proportion_interval

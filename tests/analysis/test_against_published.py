@@ -8,7 +8,8 @@ percentile bootstrap, so it is that which is compared here; the level that ours 
 import numpy as np
 import pytest
 
-from attnbench.analysis.paired import _mean_superiority, holm, probability_of_improvement
+from attnbench.analysis.improvement import _mean_superiority, probability_of_improvement
+from attnbench.analysis.paired import holm
 from attnbench.analysis.stats import _OVER_TASKS, percentile_interval, sorted_groups, stratified
 
 # Three tasks of ten seeds; some values of a are those of b, and some are there twice.

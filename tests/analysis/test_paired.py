@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from attnbench.analysis.improvement import _placements, probability_of_improvement
 from attnbench.analysis.paired import (
     MAX_EXACT,
     Paired,
-    _placements,
     _sampled_tails,
     compared_with,
     corrected,
@@ -17,7 +17,6 @@ from attnbench.analysis.paired import (
     holm_of_one,
     mean_ranks,
     paired,
-    probability_of_improvement,
     seeds_needed,
     sign_flip_tails,
     smallest_p,

@@ -26,15 +26,23 @@ from attnbench.messages import LONGEST
 from attnbench.outcome import Outcome, Progress
 
 
-@pytest.fixture(params=[SerialEngine, ProcessEngine])
+@pytest.fixture(params=[SerialEngine, ProcessEngine], scope="module")
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Shared by tests that only give it packs, since starting its workers takes seconds."""
     with closing(request.param(2, "cpu", FAKE)) as made:
         made.prepare()
         yield made
 
 
+@pytest.fixture(scope="module")
+def shared_processes() -> Iterator[Engine]:
+    with closing(ProcessEngine(2, "cpu", FAKE)) as made:
+        yield made
+
+
 @pytest.fixture
 def processes() -> Iterator[Engine]:
+    """For tests that stop, kill or replace its workers."""
     with closing(ProcessEngine(2, "cpu", FAKE)) as made:
         yield made
 
@@ -89,9 +97,9 @@ def test_any_exception_of_a_plugin_is_a_reason(engine, does, error):
     assert done["1-0"].status == "done"
 
 
-def test_a_plugin_can_raise_ctrl_c_in_a_worker_process(processes):
+def test_a_plugin_can_raise_ctrl_c_in_a_worker_process(shared_processes):
     """There, a real Ctrl-C does not arrive."""
-    done = outcomes(processes, pack(0, "raise KeyboardInterrupt", seeds=1), pack(1))
+    done = outcomes(shared_processes, pack(0, "raise KeyboardInterrupt", seeds=1), pack(1))
     assert done["0-0"].error.startswith("KeyboardInterrupt: in a plugin (fake_training.py")
     assert done["1-0"].status == "done"
 
@@ -170,17 +178,17 @@ def test_workers_that_are_killed_at_any_moment_take_nothing_with_them(processes)
 
     def kill_some():
         # Bounded, since a busy machine starts workers more slowly than they are killed: it took two minutes there.
-        while len(killed) < 40 and not stop.wait(draw.uniform(0, 0.3)):
+        while len(killed) < 20 and not stop.wait(draw.uniform(0, 0.3)):
             with suppress(Exception):  # it is gone, or not yet there
                 if any(worker.ready for worker in processes.pool):
                     draw.choice(processes.pool).process.kill()
                     killed.append(1)
 
     threading.Thread(target=kill_some, daemon=True).start()
-    events = processes.run([pack(n, "nap", seeds=1) for n in range(300)], lambda _: None)
+    events = processes.run([pack(n, "nap", seeds=1) for n in range(150)], lambda _: None)
     finished = sorted(int(event.pack.ids[0].split("-")[0]) for event in events if isinstance(event, Finished))
     stop.set()
-    assert finished == list(range(300))
+    assert finished == list(range(150))
     assert len(killed) > 5
 
 
@@ -217,8 +225,8 @@ def test_a_time_limit_may_be_longer_than_the_system_can_wait(engine, timeout):
     assert {outcome.status for outcome in done.values()} == {"done"}
 
 
-def test_what_cannot_be_sent_back_fails(processes):
-    done = outcomes(processes, pack(0, "unpicklable", seeds=1), pack(1))
+def test_what_cannot_be_sent_back_fails(shared_processes):
+    done = outcomes(shared_processes, pack(0, "unpicklable", seeds=1), pack(1))
     assert done["0-0"].status == "failed"
     assert done["1-0"].status == "done"
 
@@ -227,8 +235,8 @@ def test_what_cannot_be_sent_back_fails(processes):
     ("does", "error"),
     [("unreadable", "ValueError: invalid literal for int()"), ("unreadable, exits", "SystemExit: 3")],
 )
-def test_what_the_driver_cannot_read_fails(processes, does, error):
-    done = outcomes(processes, pack(0, does, seeds=1), pack(1))
+def test_what_the_driver_cannot_read_fails(shared_processes, does, error):
+    done = outcomes(shared_processes, pack(0, does, seeds=1), pack(1))
     assert done["0-0"].error.startswith(f"the results cannot be read: {error}")
     assert done["1-0"].status == "done"
 
@@ -314,8 +322,8 @@ def test_a_worker_that_dies_is_noticed_while_a_fork_of_it_holds_the_pipe(process
     assert done["1-0"].status == "done"
 
 
-def test_workers_are_kept_and_are_not_this_process(processes):
-    workers = {o.metrics["process"] for o in outcomes(processes, *(pack(n) for n in range(6))).values()}
+def test_workers_are_kept_and_are_not_this_process(shared_processes):
+    workers = {o.metrics["process"] for o in outcomes(shared_processes, *(pack(n) for n in range(6))).values()}
     assert 1 <= len(workers) <= 2
     assert os.getpid() not in workers
 

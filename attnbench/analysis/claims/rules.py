@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attnbench.analysis.claims.verdict import Verdict
+from attnbench.analysis.improvement import probability_of_improvement
 from attnbench.analysis.paired import (
     ALPHA,
     POWER,
     ROUNDING,
     fewest_pairs,
-    probability_of_improvement,
     sign_flip_tails,
     smallest_p,
 )

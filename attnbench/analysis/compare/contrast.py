@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.compare.checks import checked_metric, named, nothing_shared, single_value
 from attnbench.analysis.compare.notes import confounded, missing, two_groups, uneven_parameters, unshared
 from attnbench.analysis.compare.pairing import ALL_TASKS, Block, Results, results
+from attnbench.analysis.improvement import probability_of_improvement
 from attnbench.analysis.labels import Label, text
 from attnbench.analysis.learned import resolution_of
 from attnbench.analysis.paired import (
@@ -16,7 +17,6 @@ from attnbench.analysis.paired import (
     compared_with,
     fewest_pairs,
     mean_ranks,
-    probability_of_improvement,
     seeds_needed,
 )
 from attnbench.analysis.stats import Estimate
