@@ -15,7 +15,7 @@ FIXED_SHARE = 0.5
 TRANSLATE = 1.35
 # The time of a step with these parts, relative to additive, softmax and the scope global (results/speed.md).
 PARTS = {
-    "sparsemax": 1.6, "entmax": 1.6, "softpick": 1.2, "location_conv": 1.7, "coverage": 1.3, "gmm": 1.1,
+    "sparsemax": 1.6, "entmax": 1.6, "softpick": 1.2, "location_conv": 1.5, "coverage": 1.2, "gmm": 1.1,
     "monotonic": 1.3,
 }  # fmt: skip
 BISECTION = 1.3  # entmax with an alpha whose threshold is not found by sorting, relative to entmax

@@ -96,7 +96,7 @@ def step(name: str, folder: Path) -> None:
     begun = time.perf_counter()
     cells = STEPS[name](folder / "large.yaml", folder / "results")
     seconds = time.perf_counter() - begun
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000  # the process that started it is small
     print(json.dumps({"seconds": seconds, "seconds per 10,000": seconds * UNIT / cells, "megabytes": megabytes}))
 
 
