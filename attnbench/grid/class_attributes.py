@@ -1,6 +1,7 @@
-"""Reads the attributes of a user's class as they are written, without running the user's code.
+"""Reads the attributes of a user's class as they are written.
 
-`cls.__mro__` and the like can be redefined by a metaclass; those of `type` cannot.
+All but `get` and `is_torchs` do so without running the user's code: `cls.__mro__` and the like can be redefined by a
+metaclass, those of `type` cannot.
 """
 
 from typing import Any

@@ -151,6 +151,7 @@ def to_json(report: Report) -> str:
         "attention": report.name,
         "called": report.heading,
         "exit": int(report.exit),
+        "interrupted": report.interrupted,
         "results": results,
     }
     if report.comparison is not None:
@@ -190,7 +191,12 @@ def to_junit(report: Report) -> str:
                 case, "failure", {"type": str(finding.verdict), "message": xml(gate.sentence(finding))}
             )
         cases.append(case)
-    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
+    if report.interrupted:
+        case = ElementTree.Element("testcase", {"classname": xml(report.name), "name": "all checks"})
+        ElementTree.SubElement(case, "error", {"message": "interrupted: the other checks were not run"})
+        cases.append(case)
+    errors = str(int(report.interrupted))
+    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": errors, "skipped": str(skipped)}
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": xml(f"attnbench guard {report.name}"), **counts})
     suite.extend(cases)

@@ -27,6 +27,7 @@ class Additive(Score):
         self.v = nn.Linear(hidden, 1, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """Returns 2 W_k h (B,S,A), which `hidden_layer_logits` needs."""
         return 2 * self.key_proj(keys)
 
     def compare(self, query: Tensor, prepared: Tensor) -> Tensor:

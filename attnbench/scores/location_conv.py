@@ -42,6 +42,7 @@ class LocationConv(StatefulScore):
         self.v = nn.Linear(width, 1, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """Returns 2 V h (B,S,D), which `hidden_layer_logits` needs."""
         return 2 * self.key_proj(keys)
 
     def start(self, prepared: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from sys import intern
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ValidationError
@@ -20,7 +19,7 @@ from attnbench.messages import say
 # What reading a broken JSON file may raise: also nesting too deep, or an integer too large for a float.
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError)
 _checked: dict[type[BaseModel], str] = {}  # the digest of the last file that was checked, by its model
-AT_ONCE = 10_000  # elements of a list that are written or checked at a time: the plan of a large grid has gigabytes
+AT_ONCE = 10_000  # elements of a list that are checked, and pieces of text that are written: large plans have gigabytes
 
 
 def make_writable(folder: Path) -> None:
@@ -121,13 +120,14 @@ def _first_error(error: ValidationError, first: int) -> str:
 
 
 def _parse(text: str) -> Any:
+    """The content of JSON, in which equal texts are one string: the labels of the cells of a plan have few values."""
+    seen: dict[str, str] = {}
+
+    def shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: seen.setdefault(value, value) if type(value) is str else value for name, value in pairs}
+
     # Python's parser accepts NaN and Infinity, which are not JSON and are never written.
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_shared)
-
-
-def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The mapping of these pairs, in which equal texts are one string: the labels of all cells have few values."""
-    return {name: intern(value) if type(value) is str else value for name, value in pairs}
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=shared)
 
 
 def _canonical(content: dict[str, Any]) -> Iterator[str]:

@@ -126,7 +126,7 @@ class Index:
             with suppress(*UNREADABLE):
                 # One line at a time: the file of a large run has hundreds of megabytes.
                 for line in BytesIO(read_file(self.file, MOST_BYTES)):
-                    self._read_line(line.decode("utf-8").rstrip("\n"))
+                    self._read_line(line.decode("utf-8").rstrip("\r\n"))
         return self._lines
 
     def _read_line(self, line: str) -> None:

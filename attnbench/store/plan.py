@@ -90,6 +90,8 @@ def read_plan(folder: Path) -> dict[str, Any]:
         cells = every_cell(plan)
         if len({cell["id"] for cell in cells}) < len(cells):
             raise ValueError("a cell is planned twice")
+        if len(set(plan["axes"])) < len(plan["axes"]):
+            raise ValueError("an axis is there twice")
         return plan
     except UNREADABLE as error:
         raise fail(f"cannot be read: {cause(error)}", str(file), "run the grid again: what is done is kept") from error

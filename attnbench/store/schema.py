@@ -119,8 +119,8 @@ class PlanFile(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> "PlanFile":
         axes = set(self.axes)
-        if len(axes) < len(self.axes) or any(axes - {*LABELS, *(cell.labels.model_extra or ())} for cell in self.cells):
-            raise ValueError("the labels of a cell do not have every axis once")
+        if any(axes - {*LABELS, *(cell.labels.model_extra or ())} for cell in self.cells):
+            raise ValueError("the labels of a cell do not have every axis")
         return self
 
 

@@ -117,6 +117,19 @@ def test_ctrl_c_in_training_prints_what_has_ended(typed, monkeypatch, at, kept):
     assert not os.path.exists("kept.csv"), "a part of a training is no baseline"
 
 
+def test_an_interrupted_guard_has_not_passed_in_any_format(typed, monkeypatch):
+    def train_on(_target, _name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trained, "train_on", train_on)
+    status, printed = typed("under_test.py:attend", "--format", "junit")
+    suites = ElementTree.fromstring(printed.out)
+    assert (status, suites.get("failures"), suites.get("errors")) == (130, "0", "1")
+    assert [case.get("name") for case in suites.iter("testcase") if case.find("error") is not None] == ["all checks"]
+    found = json.loads(typed("under_test.py:attend", "--format", "json")[1].out)
+    assert (found["exit"], found["interrupted"]) == (130, True)
+
+
 def test_a_warning_fails_with_strict_alone(typed):
     status, printed = typed("under_test.py:attend", "--no-train")
     assert (status, "  padding NaN            warned" in printed.out) == (0, True)

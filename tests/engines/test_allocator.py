@@ -53,6 +53,13 @@ def test_workers_are_started_with_the_settings(monkeypatch: pytest.MonkeyPatch) 
     assert NAME not in os.environ
 
 
+def test_the_page_for_clusters_has_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NAME, raising=False)
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text(encoding="utf-8")
+    with kept_memory():
+        assert f"export {NAME}={os.environ[NAME]}\n" in page
+
+
 def test_settings_of_the_user_are_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "glibc.malloc.check=0")
     with kept_memory():

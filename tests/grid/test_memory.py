@@ -83,6 +83,8 @@ def test_the_parts_grow_with_the_replicas_and_the_batch(plan: Plans) -> None:
     assert one[1] == 4 * 32 * 10 * 20
     assert one[2] == 4 * 32 * 20 * 64
     assert one[3] == 4 * 32 * 10 * 10 * 64
+    for score, depth in (("coverage", 64), ("location_conv", 64), ("{name: additive, hidden: 5}", 5), ("dot", 1)):
+        assert bytes_of("seeds=1", f"grid.score=[{score}]")[3] == 4 * 32 * 10 * 10 * depth
 
 
 @pytest.mark.parametrize(("digits", "batch"), [("[2, 5]", 32), ("[24, 25]", 64)])

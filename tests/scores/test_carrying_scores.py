@@ -154,6 +154,63 @@ def test_gradcheck_through_the_steps(name, options, shapes):
     assert torch.autograd.gradgradcheck(step, leaves, fast_mode=True)
 
 
+@pytest.mark.parametrize("name", ["additive", "coverage", "location_conv"])
+@pytest.mark.parametrize("axes", [(0, 0, 0), (None, 0, 0), (0, None, None), (None, None, 0), (0, 0, None)])
+@pytest.mark.usefixtures("_hidden_layer")
+def test_a_stack_is_what_its_replicas_are_one_by_one(name, axes):
+    """Replicas with axes of their own for the query, the keys and the state; without one, they share it."""
+    score = attention(name).score
+    query, keys, _ = inputs(steps=1)
+    given = [query, keys, torch.rand(3, 7, generator=torch.Generator().manual_seed(0)).double()]
+    given = [one if axis is None else torch.stack([one, one.flip(-1)]) for one, axis in zip(given, axes, strict=True)]
+
+    def logits(query, keys, state):
+        prepared = score.prepare(keys)
+        return score.compare(query, prepared, *([] if name == "additive" else [state]))
+
+    def first(found):
+        return found if name == "additive" else found[0]
+
+    def gradients(found):
+        return torch.autograd.grad(found.sin().sum(), list(score.parameters()))
+
+    rows = [[one if axis is None else one[k] for one, axis in zip(given, axes, strict=True)] for k in range(2)]
+    expected = torch.stack([first(logits(*row)) for row in rows])
+    found = torch.func.vmap(lambda *row: first(logits(*row)), in_dims=axes)(*given)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    for a, b in zip(gradients(found), gradients(expected), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("name", ["additive", "coverage", "location_conv"])
+def test_gradients_in_half_precision_are_near_those_in_float64(name, autocast, dtype, chunked, monkeypatch):
+    if chunked:
+        monkeypatch.setattr(hidden_layer, "KEPT", 0)
+        monkeypatch.setattr(hidden_layer, "AT_ONCE", 3 * 64)
+
+    def gradients(dtype, module_dtype):
+        torch.manual_seed(0)
+        score = attnbench.build_score(name, width=64)
+        query, keys, state, above = torch.randn(2, 1, 64), torch.randn(2, 20, 64), torch.rand(2, 20), torch.randn(2, 20)
+        score = score.to(module_dtype)
+        leaves = [one.to(module_dtype).requires_grad_() for one in (query, keys, state)]
+        with torch.autocast("cpu", dtype, enabled=dtype is not module_dtype):
+            prepared = score.prepare(leaves[1])
+            carried = [] if name == "additive" else leaves[2:]
+            found = score.compare(leaves[0], prepared, *carried)
+        logits = found if name == "additive" else found[0]
+        inputs = [*leaves[: 2 + len(carried)], *score.parameters()]
+        return torch.autograd.grad((logits.squeeze(1).double() * above.double()).sum(), inputs)
+
+    expected = gradients(torch.float64, torch.float64)
+    found = gradients(dtype, torch.float32 if autocast else dtype)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.double() - other).norm() < 0.02 * other.norm()
+
+
 @pytest.mark.parametrize("over", ["last", "sum"])
 def test_the_convolution_reads_no_padding(over):
     """A sentence whose end is within reach of the filters is read as it is by itself, whatever stands behind it."""

@@ -83,6 +83,7 @@ def test_a_wrong_element_of_a_short_list_is_named_by_its_index(tmp_path: Path):
 
 def test_an_edited_element_of_a_later_part_does_not_match_the_digest(tmp_path: Path):
     file = write(tmp_path, {"numbers": list(range(8))})
+    read(file)  # it is not checked again, but its digest is compared
     content = json.loads(file.read_text())
     content["numbers"][7] = 70
     file.write_text(json.dumps(content))

@@ -187,6 +187,16 @@ def test_a_cell_that_is_planned_twice_is_refused(store):
         Store(store.folder).frame()
 
 
+def test_more_axes_than_are_checked_at_once_are_refused_if_one_is_there_twice(store, monkeypatch):
+    monkeypatch.setattr("attnbench.store.atomic.AT_ONCE", 2)
+    file = store.folder / "plan.json"
+    content = json.loads(file.read_text())
+    content["axes"] = ["score", "task", "score"]
+    file.write_text(json.dumps(sealed(content)))
+    with pytest.raises(AttnbenchError, match=r"plan\.json: cannot be read: an axis is there twice"):
+        Store(store.folder).frame()
+
+
 def test_a_plan_without_its_digest_was_edited(store):
     file = store.folder / "plan.json"
     content = json.loads(file.read_text())
