@@ -11,6 +11,8 @@ from attnbench.cell import Cell, Pack
 STEP_SECONDS = 0.018
 # Share of that time that does not depend on the size of the batch: the overhead of calls, not arithmetic.
 FIXED_SHARE = 0.5
+# Attention takes a share of a step that grows with the length: at this number of words it doubles the time per word.
+LONG = 80
 # Its targets are longer than its sources: a pack of it took 1.35 times as long as one of copy.
 TRANSLATE = 1.35
 # The time of a step with these parts, relative to additive, softmax and the scope global (results/speed.md).
@@ -27,10 +29,23 @@ def pack_seconds(pack: Pack) -> float:
     """Returns the estimated time of a pack on one core of the reference machine, in seconds."""
     data, train, width = pack.cell.data, pack.cell.train, pack.cell.model.options.get("width")
     width = width if isinstance(width, int | float) else 64  # a custom model may use the name for anything
-    length = (data.min_length + data.max_length) / (3 + 10)
     rows = train.batch_size * len(pack.seeds) / (32 * 3)
-    step = STEP_SECONDS * length * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
-    return _slowness(pack.cell) * (TRANSLATE if pack.cell.task.name == "translate" else 1) * step * train.steps
+    step = _time_of(data.min_length, data.max_length) * (FIXED_SHARE + (1 - FIXED_SHARE) * rows * width / 64)
+    # To evaluate a sentence takes about as long as to train on one.
+    sets = [(data.min_length, data.max_length, data.validation_examples + data.test_examples)]
+    sets += [(length, length, data.test_examples) for length in data.test_lengths]
+    evaluated = sum(_time_of(least, most) * count for least, most, count in sets) * len(pack.seeds) / (32 * 3)
+    seconds = STEP_SECONDS * (step * train.steps + evaluated * width / 64)
+    return _slowness(pack.cell) * (TRANSLATE if pack.cell.task.name == "translate" else 1) * seconds
+
+
+def _time_of(least: int, most: int) -> float:
+    """Returns the time for a source of a random length from `least` to `most`, relative to one of 3 to 10 words."""
+
+    def mean(a: int, b: int) -> float:
+        return (a + b) / 2 + (a * a + a * b + b * b) / 3 / LONG
+
+    return mean(least, most) / mean(3, 10)
 
 
 def _slowness(cell: Cell) -> float:

@@ -20,12 +20,36 @@ def changed(section: str, **fields):
 
 
 def test_the_cost_grows_with_steps_lengths_batch_and_replicas():
-    assert pack_seconds(PACKS[1]) == pytest.approx(0.018 * 800)
-    assert pack_seconds(changed("train", steps=1600)) == pytest.approx(2 * COST)
-    assert pack_seconds(changed("data", min_length=6, max_length=20)) == pytest.approx(2 * COST)
+    data = PACKS[1].cell.data
+    # Tests of 3 to 10 words take as long as steps on as many sentences.
+    tests = (data.validation_examples + data.test_examples) / 32
+    short = pack_seconds(changed("data", test_lengths=()))
+    assert short == pytest.approx(0.018 * (800 + tests))
+    more = pack_seconds(changed("train", steps=1600))
+    assert more - COST == pytest.approx(0.018 * 800)
+    assert 2 * short < pack_seconds(changed("data", min_length=6, max_length=20, test_lengths=())) < 2.3 * short
     assert COST < pack_seconds(changed("train", batch_size=64)) < 2 * COST
     one = PACKS[0].model_copy(update={"seeds": (0,), "ids": ("a",)})
     assert COST / 3 < pack_seconds(one) < COST
+
+
+@pytest.mark.parametrize(("length", "milliseconds"), [(10, 19), (50, 116), (100, 321), (200, 1781), (400, 6731)])
+def test_long_sources_take_a_time_of_the_right_order(length, milliseconds):
+    """Those of a step of three seeds in results/speed.md; the estimate is within a factor of two."""
+    of_length = {"min_length": length, "max_length": length, "test_lengths": ()}
+    data = PACKS[0].cell.data.model_copy(update=of_length)
+    first, second = (changed("train", steps=steps) for steps in (100, 200))
+    times = [
+        pack_seconds(one.model_copy(update={"cell": one.cell.model_copy(update={"data": data})}))
+        for one in (first, second)
+    ]
+    assert 0.5 < (times[1] - times[0]) / 100 / (milliseconds / 1000) < 2
+
+
+def test_few_steps_take_the_time_of_the_tests():
+    few = pack_seconds(changed("train", steps=1))
+    assert few > 10 * 0.018
+    assert pack_seconds(changed("data", test_lengths=(10, 100))) > COST + 5
 
 
 def test_packs_share_the_workers_but_the_longest_takes_its_time():

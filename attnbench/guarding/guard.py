@@ -192,7 +192,9 @@ def examine(
     except KeyboardInterrupt:
         if not results:
             raise
-        raise Interrupted(replace(report, interrupted=True)) from None
+        ended = {*skip, *(result.name for result in results)}
+        names = [*(check.name for check in checks.ALL), *(TASKS if train else ())]
+        raise Interrupted(replace(report, not_run=tuple(name for name in names if name not in ended))) from None
     return report, trainings
 
 

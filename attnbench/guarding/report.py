@@ -33,7 +33,7 @@ class Report:
         strict: whether warnings fail.
         built: the expression that builds it; "" if it is not built.
         causal: whether it is causal.
-        interrupted: whether Ctrl-C ended it; the results are those until then.
+        not_run: the names of the checks that were not run because of Ctrl-C.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Report:
     strict: bool = False
     built: str = ""
     causal: bool = False
-    interrupted: bool = False
+    not_run: tuple[str, ...] = ()
 
     @property
     def failed(self) -> list[Result]:
@@ -53,7 +53,7 @@ class Report:
     @property
     def exit(self) -> Exit:
         """The exit status of the command."""
-        if self.interrupted:
+        if self.not_run:
             return Exit.INTERRUPTED
         if self.failed:
             return Exit.REGRESSION
@@ -69,8 +69,9 @@ def summary(report: Report) -> str:
     """One line with the numbers of each outcome."""
     counts = Counter(result.outcome for result in report.results)
     numbers = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-    outcome = "interrupted" if report.interrupted else "failed" if report.exit else "passed"
-    return one_line(f"{report.name}: {outcome} ({numbers})")
+    outcome = "interrupted" if report.not_run else "failed" if report.exit else "passed"
+    rest = f"; not run: {', '.join(report.not_run)}" if report.not_run else ""
+    return one_line(f"{report.name}: {outcome} ({numbers}{rest})")
 
 
 def to_text(report: Report) -> str:
@@ -151,7 +152,7 @@ def to_json(report: Report) -> str:
         "attention": report.name,
         "called": report.heading,
         "exit": int(report.exit),
-        "interrupted": report.interrupted,
+        "not_run": list(report.not_run),
         "results": results,
     }
     if report.comparison is not None:
@@ -191,12 +192,16 @@ def to_junit(report: Report) -> str:
                 case, "failure", {"type": str(finding.verdict), "message": xml(gate.sentence(finding))}
             )
         cases.append(case)
-    if report.interrupted:
-        case = ElementTree.Element("testcase", {"classname": xml(report.name), "name": "all checks"})
-        ElementTree.SubElement(case, "error", {"message": "interrupted: the other checks were not run"})
+    for name in report.not_run:
+        case = ElementTree.Element("testcase", {"classname": xml(report.name), "name": xml(name)})
+        ElementTree.SubElement(case, "error", {"message": "interrupted before it was run"})
         cases.append(case)
-    errors = str(int(report.interrupted))
-    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": errors, "skipped": str(skipped)}
+    counts = {
+        "tests": str(len(cases)),
+        "failures": str(failures),
+        "errors": str(len(report.not_run)),
+        "skipped": str(skipped),
+    }
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": xml(f"attnbench guard {report.name}"), **counts})
     suite.extend(cases)

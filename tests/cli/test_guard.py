@@ -100,8 +100,10 @@ def test_one_that_writes_to_its_inputs_gets_one_message(typed):
     assert "passed" not in printed.out.splitlines()[-1].removeprefix("under_test.py:writes: ")
 
 
-@pytest.mark.parametrize(("at", "kept"), [("copy", []), ("reverse", ["copy"])])
-def test_ctrl_c_in_training_prints_what_has_ended(typed, monkeypatch, at, kept):
+@pytest.mark.parametrize(
+    ("at", "kept", "left"), [("copy", [], ["copy", "reverse"]), ("reverse", ["copy"], ["reverse"])]
+)
+def test_ctrl_c_in_training_prints_what_has_ended(typed, monkeypatch, at, kept, left):
     def train_on(_target, name):
         if name == at:
             raise KeyboardInterrupt
@@ -114,6 +116,7 @@ def test_ctrl_c_in_training_prints_what_has_ended(typed, monkeypatch, at, kept):
     assert "not applicable" in rows["future"]
     assert [name for name in ("copy", "reverse") if name in rows] == kept
     assert printed.out.splitlines()[-1].startswith("under_test.py:attend: interrupted (")
+    assert printed.out.endswith(f"not run: {', '.join(left)})\n")
     assert not os.path.exists("kept.csv"), "a part of a training is no baseline"
 
 
@@ -124,10 +127,11 @@ def test_an_interrupted_guard_has_not_passed_in_any_format(typed, monkeypatch):
     monkeypatch.setattr(trained, "train_on", train_on)
     status, printed = typed("under_test.py:attend", "--format", "junit")
     suites = ElementTree.fromstring(printed.out)
-    assert (status, suites.get("failures"), suites.get("errors")) == (130, "0", "1")
-    assert [case.get("name") for case in suites.iter("testcase") if case.find("error") is not None] == ["all checks"]
+    assert (status, suites.get("failures"), suites.get("errors")) == (130, "0", "2")
+    not_run = [case.get("name") for case in suites.iter("testcase") if case.find("error") is not None]
+    assert not_run == ["copy", "reverse"]
     found = json.loads(typed("under_test.py:attend", "--format", "json")[1].out)
-    assert (found["exit"], found["interrupted"]) == (130, True)
+    assert (found["exit"], found["not_run"]) == (130, ["copy", "reverse"])
 
 
 def test_a_warning_fails_with_strict_alone(typed):
