@@ -218,8 +218,11 @@ def test_a_run_that_was_killed_just_after_it_saved_a_pack_leaves_no_checkpoint(s
     left = tmp_path / "small" / "checkpoints" / f"{first}.npz"
     left.write_bytes(b"")
     (left.parent / f".{first}.npz.123.tmp").write_bytes(b"")
+    others = {f"{first}.notes.txt", f"{first}", f".{first}.backup"}
+    for name in others:
+        (left.parent / name).touch()
     run(small, tmp_path)
-    assert checkpoints(tmp_path, "small") == []
+    assert {file.name for file in left.parent.iterdir()} == others
 
 
 def test_a_failed_pack_leaves_no_checkpoint(small, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ The workers write and read them (training/checkpoint.py); the driver says where,
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from attnbench.files import read_file
 from attnbench.fingerprint import fingerprint
 from attnbench.store.commit import CHECKPOINTS
 from attnbench.store.lock import HOLDER, MOST_BYTES
+
+_NAME = re.compile(r"([^.]+)\.npz|\.([^.]+)\.npz\.\d+\.tmp")  # of a checkpoint, or of one that was being written
 
 
 def with_checkpoints(packs: Sequence[Pack], run: Path) -> list[Pack]:
@@ -39,8 +42,8 @@ def delete_checkpoints(run: Path, first_cells: Iterable[str]) -> None:
     unwanted = set(first_cells)
     with suppress(OSError):  # there is no folder yet
         for file in os.scandir(run / CHECKPOINTS):
-            # <cell>.npz, or .<cell>.npz.<process>.tmp
-            if file.name.removeprefix(".").partition(".")[0] in unwanted:
+            match = _NAME.fullmatch(file.name)
+            if match and (match[1] or match[2]) in unwanted:
                 with suppress(OSError):  # the next run deletes it
                     os.unlink(file)
 
