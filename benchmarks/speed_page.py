@@ -152,7 +152,7 @@ def _cost(f: Figures) -> list[str]:
             lines += [
                 f"| {row} | {' | '.join(_number(v, name) for v in cells.values())} |" for row, cells in rows.items()
             ]
-    return lines
+    return [*lines, "", f["note"]] if "note" in f else lines
 
 
 def _memory(f: Figures) -> list[str]:
@@ -160,7 +160,8 @@ def _memory(f: Figures) -> list[str]:
         "## Memory against length",
         "",
         "The most memory of a process in MB after one training step, torch itself included (some 280 MB); "
-        "seeds × words. What is not named is at its default, as above.",
+        "seeds × words. What is not named is at its default, as above. With 400 words, the median of three processes: "
+        "the allocator's share differs from one to the next.",
     ]
     for kind in ("score", "model"):
         columns = list(next(iter(f[kind].values())))
