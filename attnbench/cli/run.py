@@ -159,7 +159,8 @@ def run(
 ) -> None:
     """Train all unfinished cells of a grid, then compare them.
 
-    Cells are trained in packs: one combination of the grid with all its seeds.
+    Cells are trained in packs: the seeds of one combination of the grid, up to 64, or fewer if there are more workers
+    than combinations.
 
     Each pack is saved when it is finished: after an interruption, run the same command again to continue.
     """
