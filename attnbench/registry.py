@@ -43,6 +43,7 @@ class Registry:
             raise self._without_name(name)
 
         def register(cls: type) -> type:
+            """Adds the class under the name, and returns it unchanged."""
             # A class may come from a function in another file, and depend on what this call passed to it.
             caller = sys._getframe(1)
             entry = entry_of(cls, self.kind, name, self.provided, (caller.f_code.co_filename, caller.f_lineno))

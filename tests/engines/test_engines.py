@@ -178,17 +178,17 @@ def test_workers_that_are_killed_at_any_moment_take_nothing_with_them(processes)
 
     def kill_some():
         # Bounded, since a busy machine starts workers more slowly than they are killed: it took two minutes there.
-        while len(killed) < 20 and not stop.wait(draw.uniform(0, 0.3)):
+        while len(killed) < 40 and not stop.wait(draw.uniform(0, 0.3)):
             with suppress(Exception):  # it is gone, or not yet there
                 if any(worker.ready for worker in processes.pool):
                     draw.choice(processes.pool).process.kill()
                     killed.append(1)
 
     threading.Thread(target=kill_some, daemon=True).start()
-    events = processes.run([pack(n, "nap", seeds=1) for n in range(150)], lambda _: None)
+    events = processes.run([pack(n, "nap", seeds=1) for n in range(300)], lambda _: None)
     finished = sorted(int(event.pack.ids[0].split("-")[0]) for event in events if isinstance(event, Finished))
     stop.set()
-    assert finished == list(range(150))
+    assert finished == list(range(300))
     assert len(killed) > 5
 
 

@@ -11,7 +11,7 @@ from reliability_ray import CPUS, measure
 
 
 def test_a_killed_node_loses_no_cell_and_changes_no_number():
-    figures = measure(steps=50)
+    figures = measure()
     assert figures["nodes killed"] == 1
     assert 1 <= figures["packs retried"] <= CPUS
     assert figures["cells lost"] == 0

@@ -270,6 +270,14 @@ def test_the_index_has_the_content_of_the_files_so_that_they_are_not_read(tmp_pa
     assert found["000000000000"].digest == store.read("000000000000")["digest"]
 
 
+def test_an_index_with_the_line_ends_of_windows_is_used(tmp_path, monkeypatch):
+    _, store, _ = sealed_pair(tmp_path)
+    index = store.folder / ".index"
+    index.write_bytes(index.read_bytes().replace(b"\n", b"\r\n"))
+    monkeypatch.setattr("attnbench.store.index.read_record", lambda file: pytest.fail(f"{file} was read"))
+    assert Store(store.folder).states() == dict.fromkeys(["000000000000", "000000000001"], "done")
+
+
 @pytest.mark.parametrize("content", ["", "\0", "000000000000 7/7 7/7\t{}\n", "code\t[\n\t\n"])
 def test_an_invalid_index_is_rebuilt(tmp_path, content):
     grid, store, _ = sealed_pair(tmp_path)
